@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo check test lint format types contracts unit doctest docs slow clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/installed ## Make .venv with CPU torch, the demo's data and the development tools
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev]"
+	@touch $@
+
+demo: setup ## The main job on real data: teacher, student, baseline, report in ./demo
+	$(BIN)/codir demo --output-dir demo --overwrite
+
+check: setup lint types contracts ## The quick part of `make test`
+	$(BIN)/python -m pytest --quiet -m "not slow and not training"
+
+test: setup lint types contracts unit doctest docs ## Everything that CI runs
+
+lint: setup ## Format and lint, without changing files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: setup ## Format and lint, changing files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+contracts: setup ## Rooms import one way
+	$(BIN)/lint-imports
+
+unit: setup ## Tests, with shapes checked
+	$(BIN)/python -m pytest --quiet -m "not slow"
+
+doctest: setup ## Examples in docstrings
+	$(BIN)/python -m pytest --quiet --doctest-modules src
+
+docs: setup ## Build the documentation, strictly
+	$(BIN)/mkdocs build --strict --quiet
+
+slow: setup ## Trainings of minutes
+	$(BIN)/python -m pytest --quiet -m slow
+
+clean: ## Remove what make made
+	rm -rf .venv site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,46 @@
+"""Where to compute and in which number format. Knows torch and nothing of codir's rooms."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def default_device() -> torch.device:
+    """The accelerator that torch sees, or the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def has_fast_bf16(device: torch.device | None = None) -> bool:
+    """Whether the processor multiplies bf16 natively; where it only emulates it, fp32 is the faster format."""
+    device = device or default_device()
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
+
+
+def resolve_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
+    """The dtype of matrix products: `auto` takes bf16 where it is native.
+
+    Example:
+        >>> resolve_dtype("fp32")
+        torch.float32
+    """
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(device) else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Autocast to `dtype`, or nothing at all where that is fp32."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)

@@ -1,0 +1,55 @@
+"""The errors that codir raises on purpose.
+
+A message says four things: what was expected, what was found, what would have happened in silence, and what to do.
+Knows nothing of any room.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CodirError(Exception):
+    """Base of every error that codir raises on purpose."""
+
+
+class UserError(CodirError, ValueError):
+    """The input is at fault, and the user can mend it. The command line exits with 2.
+
+    Example:
+        >>> raise UserError("K", expected="at most 12 negatives", got="100", do="lower `num_negatives`")
+        Traceback (most recent call last):
+        ...
+        codir.errors.UserError: K: expected at most 12 negatives, got 100. What to do: lower `num_negatives`.
+    """
+
+    def __init__(self, subject: str, *, expected: str, got: str, do: str, otherwise: str | None = None) -> None:
+        self.subject, self.expected, self.got, self.do, self.otherwise = subject, expected, got, do, otherwise
+        silence = f" Otherwise {otherwise}." if otherwise else ""
+        end = "" if do.endswith("?") else "."
+        super().__init__(f"{subject}: expected {expected}, got {got}.{silence} What to do: {do}{end}")
+
+
+class NonFiniteLossError(CodirError):
+    """A loss term became NaN or infinite; training stopped before the step was taken."""
+
+
+class IncompleteArtifactError(CodirError):
+    """A checkpoint, cache or export was found half-written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word is nearest to `word`, for the end of an error message.
+
+    Example:
+        >>> nearest("temprature", ["temperature", "weight"])
+        "did you mean 'temperature'?"
+        >>> nearest("zzz", ["temperature", "weight"])
+        "known are 'temperature', 'weight'"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known are " + ", ".join(f"'{name}'" for name in known)

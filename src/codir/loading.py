@@ -1,0 +1,97 @@
+"""Load models and tokenizers with the checks that their users forget: a trained head, a padding token.
+
+Knows transformers; knows nothing of codir's rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from codir.errors import UserError
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """Load a tokenizer; one without a padding token (GPT-2, Llama) pads with its end-of-text token.
+
+    Raises:
+        UserError: there is no tokenizer at `path`, on disk or on the hub.
+    """
+    check_source(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise _not_found(path, "tokenizer", error) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    path: str | Path, tokenizer: PreTrainedTokenizerBase, *, head: Mapping[str, Any] | None = None
+) -> PreTrainedModel:
+    """Load a sequence classification (or regression) model in fp32.
+
+    Args:
+        path: a model folder or a name on the hub.
+        tokenizer: gives the padding token where the model's configuration names none.
+        head: `num_labels` and the like for a model that still needs a head; `None` demands a trained one.
+
+    Raises:
+        UserError: nothing can be loaded from `path`, or it has no trained head and `head` is `None`.
+    """
+    check_source(path)
+    try:
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
+            path, output_loading_info=True, dtype="float32", **(head or {})
+        )
+    except (OSError, ValueError) as error:
+        raise _not_found(path, "model", error) from error
+    missing = sorted(loading["missing_keys"])
+    if head is None and missing:
+        architecture = (model.config.architectures or ["no architecture"])[0]
+        raise UserError(
+            f"model {path}",
+            expected="a model with a trained classification (or regression) head",
+            got=f"the weights of {architecture}, without {', '.join(missing)}",
+            otherwise="its head would have been random numbers",
+            do="fine-tune it first: `codir finetune --model ... --data ... --output-dir ...`",
+        )
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def check_source(path: str | Path) -> None:
+    """Refuse at once what cannot be loaded: loading itself would try the hub for a minute first.
+
+    Raises:
+        UserError: a folder without a model, or a name that is neither in the local cache nor to be had from the hub.
+    """
+    looks_local = isinstance(path, Path) or str(path).startswith((".", "/", "~")) or Path(path).exists()
+    if looks_local and not (Path(path) / "config.json").exists():
+        raise UserError(
+            "model",
+            expected="a folder with a config.json and its weights, or a name on the hub",
+            got=f"{path}, which holds none" if Path(path).exists() else f"{path}, which does not exist",
+            do="check the path",
+        )
+    if looks_local or try_to_load_from_cache(str(path), "config.json"):
+        return
+    try:
+        HfApi().model_info(str(path), timeout=10)
+    except Exception as error:  # the hub's client raises its own errors and those of whatever speaks HTTP for it
+        raise _not_found(path, "model", error) from error
+
+
+def _not_found(path: str | Path, what: str, error: Exception) -> UserError:
+    return UserError(
+        what,
+        expected="a model folder, or a name on a hub that can be reached",
+        got=f"{path} ({str(error).splitlines()[0]})",
+        do="check the spelling, or download it and give the folder's path",
+    )

@@ -1,0 +1,223 @@
+"""The values that cross from room to room, and the functions that make one kind of value from another.
+
+Knows torch, and of codir its errors. The axis legend, used in every shape annotation of the project:
+
+    batch      examples of one batch                     layers     chosen layers of one model
+    tokens     positions of the padded sequence          hidden     width of one model
+    classes    classes, or 1 for a score                 width      layers * hidden: one concatenated representation
+    dim        P, width of the projected contrast space  negatives  K, negatives of one group
+    groups     sets of negatives shared inside a batch   examples   N, rows of the training set
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from codir.errors import UserError
+
+Pooling = Literal["mean", "cls"]
+TokenPosition = Literal["first", "last"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "any"]
+
+IGNORED_CLASS = -100
+"""The class label of a row that has none (PyTorch's `ignore_index`). Rows without a score carry NaN."""
+
+LayerChoice = Literal["all", "last"] | tuple[int, ...]
+"""Which layers: 1-based, where layer `l` is `hidden_states[l]` and 0 would be the embedding output."""
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What one vector per example is made of: which layers, pooled how."""
+
+    layers: LayerChoice = "all"
+    pooling: Pooling = "mean"
+
+
+@dataclass(frozen=True)
+class NegativeNeeds:
+    """How many negatives an objective wants per anchor, of which kind, and from which memory."""
+
+    count: int
+    strategy: NegativeStrategy = "auto"
+    score_distance: float | None = None
+    from_student_bank: bool = True
+    from_teacher: bool = False
+    bank_momentum: float = 0.5
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective asks of the models and of memory. The trainer computes this and no more."""
+
+    teacher_logits: bool = False
+    teacher_representation: Representation | None = None
+    student_representation: Representation | None = None
+    negatives: NegativeNeeds | None = None
+
+    @property
+    def teacher(self) -> bool:
+        """Whether there has to be a teacher at all."""
+        return self.teacher_logits or self.teacher_representation is not None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch, student side: what the model reads, and who the examples are.
+
+    Attributes:
+        model_inputs: `input_ids`, `attention_mask` and whatever else the student's tokenizer gives.
+        example_index: row of each example in the training set.
+        labels: class indices (`IGNORED_CLASS` where a row has none) or scores (NaN where a row has none).
+        negative_index: rows of the training set that serve as negatives, one set per group; `None` without contrast.
+        negative_group: which of those sets belongs to each example.
+    """
+
+    model_inputs: Mapping[str, Tensor]
+    example_index: Int[Tensor, " batch"]
+    labels: Int[Tensor, " batch"] | Float[Tensor, " batch"] | None = None
+    negative_index: Int[Tensor, "groups negatives"] | None = None
+    negative_group: Int[Tensor, " batch"] | None = None
+
+    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group")
+
+    @classmethod
+    def from_collated(cls, collated: Mapping[str, Any]) -> Batch:
+        """Sort a collated dictionary into what the model reads and what codir reads."""
+        own = {key: collated[key] for key in cls.OWN_KEYS if key in collated}
+        return cls({key: value for key, value in collated.items() if key not in own}, **own)
+
+
+@dataclass(frozen=True)
+class TeacherSignal:
+    """What the teacher says of a batch; a cached and a live teacher say the same.
+
+    What no objective asks for has an axis of length 0: zero layers, or zero classes without a teacher.
+    """
+
+    logits: Float[Tensor, "batch classes"]
+    pooled_hidden: Float[Tensor, "batch layers hidden"]
+
+
+@dataclass(frozen=True)
+class StudentSignal:
+    """What the student says of a batch, with gradients. Zero layers where no objective asks for any."""
+
+    logits: Float[Tensor, "batch classes"]
+    pooled_hidden: Float[Tensor, "batch layers hidden"]
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Vectors that an anchor must not be matched with, looked up by index.
+
+    Attributes:
+        group: which set of negatives belongs to each example of the batch.
+        student_vectors: normalised student projections from the memory bank.
+        teacher_pooled: teacher representations, not yet projected, so that a head of today projects them.
+    """
+
+    group: Int[Tensor, " batch"]
+    student_vectors: Float[Tensor, "groups negatives dim"] | None = None
+    teacher_pooled: Float[Tensor, "groups negatives layers hidden"] | None = None
+
+
+@dataclass(frozen=True)
+class LossBreakdown:
+    """The loss to descend and, unweighted, the terms that it was summed from."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+
+
+def resolve_layers(choice: LayerChoice, num_layers: int) -> tuple[int, ...]:
+    """Turn a choice of layers into 1-based layer numbers.
+
+    Example:
+        >>> resolve_layers("all", 3), resolve_layers("last", 3), resolve_layers((1, 3), 3)
+        ((1, 2, 3), (3,), (1, 3))
+    """
+    if choice == "all":
+        return tuple(range(1, num_layers + 1))
+    if choice == "last":
+        return (num_layers,)
+    if not choice or min(choice) < 1 or max(choice) > num_layers:
+        raise UserError(
+            "layers",
+            expected=f"`all`, `last`, or layer numbers between 1 and {num_layers}",
+            got=repr(choice),
+            do="name layers that the model has; 1 is the first above the embeddings",
+        )
+    return tuple(choice)
+
+
+def token_mask(model_inputs: Mapping[str, Tensor]) -> Bool[Tensor, "batch tokens"]:
+    """Which positions hold real tokens; all of them where the tokenizer gives no mask."""
+    if "attention_mask" in model_inputs:
+        return model_inputs["attention_mask"].bool()
+    return torch.ones_like(model_inputs["input_ids"], dtype=torch.bool)
+
+
+def nothing_pooled(batch: int, device: torch.device) -> Float[Tensor, "batch layers hidden"]:
+    """The pooled layers of a model that was asked for none: `[batch, 0, 1]`."""
+    return torch.zeros(batch, 0, 1, device=device)
+
+
+def masked_mean(
+    hidden: Float[Tensor, "batch tokens hidden"], mask: Bool[Tensor, "batch tokens"]
+) -> Float[Tensor, "batch hidden"]:
+    """Average over real tokens: padding changes nothing, and a row without a real token gives zero.
+
+    Summed in fp32, whatever the dtype of `hidden`: a bf16 sum over 128 tokens loses two of its eight bits.
+
+    Example:
+        >>> masked_mean(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]]))
+        tensor([[2.]])
+    """
+    weights = mask.to(torch.float32)
+    total = torch.einsum("bth,bt->bh", hidden.float(), weights)
+    return total / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+
+
+def token_at(
+    hidden: Float[Tensor, "batch tokens hidden"], mask: Bool[Tensor, "batch tokens"], position: TokenPosition
+) -> Float[Tensor, "batch hidden"]:
+    """Take each row's first or last real token, on whichever side the padding stands.
+
+    `[CLS]` is the first token of BERT and its family, the last of XLNet; a decoder has read the text at its last token.
+    """
+    places = torch.arange(mask.shape[1], device=mask.device)
+    if position == "first":
+        chosen = torch.where(mask, places, mask.shape[1] - 1).amin(dim=1)
+    else:
+        chosen = torch.where(mask, places, 0).amax(dim=1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), chosen].float()
+
+
+def pool_layers(
+    hidden_states: tuple[Tensor, ...],
+    mask: Bool[Tensor, "batch tokens"],
+    *,
+    layers: tuple[int, ...],
+    pooling: Pooling,
+    cls_position: TokenPosition = "first",
+) -> Float[Tensor, "batch layers hidden"]:
+    """Pool the chosen layers to one vector each: the representation of design §1.
+
+    Args:
+        hidden_states: as `transformers` gives them: embedding output first, then one entry `[batch, tokens, hidden]`
+            per layer.
+        mask: true at real tokens.
+        layers: 1-based layer numbers.
+        pooling: `"mean"` over real tokens, or `"cls"` for the token that stands for the sequence.
+        cls_position: where that token stands.
+    """
+    if pooling == "mean":
+        return torch.stack([masked_mean(hidden_states[layer], mask) for layer in layers], dim=1)
+    return torch.stack([token_at(hidden_states[layer], mask, cls_position) for layer in layers], dim=1)

@@ -1,0 +1,74 @@
+"""What every test stands on: no network, shapes checked while the tests run, and tiny real models."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from jaxtyping import install_import_hook
+
+SHAPES_CHECKED_IN = ["codir.signals", "codir.objectives", "codir.memory", "codir.teacher", "codir.trainer.distiller"]
+install_import_hook(SHAPES_CHECKED_IN, "beartype.beartype")
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from transformers import BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from families import tiny_classifier
+
+datasets.disable_progress_bars()
+
+WORDS = [f"w{i}" for i in range(90)]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerBase:
+    """A WordPiece tokenizer of 95 whole words; fits the vocabulary of `families`."""
+    return BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
+
+
+@pytest.fixture
+def teacher() -> PreTrainedModel:
+    """A 4-layer BERT with two classes and random weights."""
+    return tiny_classifier("bert", num_labels=2, seed=1)
+
+
+@pytest.fixture
+def student() -> PreTrainedModel:
+    """A 2-layer BERT with two classes and other random weights."""
+    return tiny_classifier("bert", num_labels=2, layers=2, seed=2)
+
+
+def make_texts(
+    rows: int, *, seed: int = 0, kind: str = "classes", shortest: int = 3, longest: int = 12
+) -> datasets.Dataset:
+    """Sentences of random words whose label can be read off their words."""
+    rng = np.random.default_rng(seed)
+    numbers = [rng.integers(0, len(WORDS), size=rng.integers(shortest, longest + 1)) for _ in range(rows)]
+    texts = [" ".join(WORDS[i] for i in row) for row in numbers]
+    scores = [float(row.mean()) / len(WORDS) * 5 for row in numbers]
+    labels = {"classes": [int(score > 2.5) for score in scores], "scores": scores}
+    content = {"text": texts, **({"label": labels[kind]} if kind in labels else {})}
+    return datasets.Dataset.from_dict(content)
+
+
+@pytest.fixture
+def texts() -> datasets.Dataset:
+    """64 rows of two classes."""
+    return make_texts(64)
+
+
+@pytest.fixture(scope="session")
+def glue_dir() -> Path:
+    """The real GLUE folder, where there is one."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "glue"
+    folder = Path(os.environ.get("CODIR_GLUE_DIR", beside))
+    if not folder.is_dir():
+        pytest.skip("no GLUE folder: set CODIR_GLUE_DIR to one in GLUE's download layout")
+    return folder
