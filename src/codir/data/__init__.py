@@ -1,0 +1,36 @@
+"""Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
+
+from codir.data.collate import DistillationCollator
+from codir.data.encode import (
+    cls_token_position,
+    collate_rows,
+    encode,
+    length_sorted_batches,
+    model_columns,
+    prepare,
+)
+from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
+from codir.data.sampler import EpochLengthGroupedSampler
+from codir.data.sources import DEMO_SOURCE, find_minilm, from_datasets, load_data, load_movie_reviews
+from codir.data.tasks import LoadedData, Task
+
+__all__ = [
+    "DEMO_SOURCE",
+    "DistillationCollator",
+    "EpochLengthGroupedSampler",
+    "LoadedData",
+    "NegativeIndices",
+    "NegativeSampler",
+    "Task",
+    "build_negative_sampler",
+    "cls_token_position",
+    "collate_rows",
+    "encode",
+    "find_minilm",
+    "from_datasets",
+    "length_sorted_batches",
+    "load_data",
+    "load_movie_reviews",
+    "model_columns",
+    "prepare",
+]

@@ -1,0 +1,132 @@
+"""Texts become token ids, one row each, under the tokenizer of the model that will read them.
+
+A row carries `example_index`, its place in the training set, because teacher features, memory slots and negatives are
+all found by it. Knows tokenizers; knows nothing of models or losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+from torch import Tensor
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from codir.errors import UserError
+from codir.signals import TokenPosition
+
+EXAMPLE_COLUMNS = ("labels", "example_index", "length")
+
+
+def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
+    """Tokenise `text` (and `text_pair`) and number the rows.
+
+    Args:
+        dataset: columns `text`, optionally `text_pair` and `label`.
+        tokenizer: of the model that will read the result.
+        max_length: tokens at the most, special ones included; longer rows are cut and marked in column `truncated`.
+
+    Returns:
+        What the tokenizer gives, and `example_index`, `length`, `truncated`, and `labels` where `dataset` has `label`.
+    """
+    has_pair = "text_pair" in dataset.column_names
+
+    def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, Any]:
+        pairs = rows["text_pair"] if has_pair else None
+        encoded = tokenizer(rows["text"], pairs, truncation=True, max_length=max_length)
+        lengths = [len(ids) for ids in encoded["input_ids"]]
+        truncated = [length >= max_length for length in lengths]
+        if encoded.encodings is not None:
+            truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]
+        return {**encoded, "example_index": indices, "length": lengths, "truncated": truncated}
+
+    texts = ["text", "text_pair"] if has_pair else ["text"]
+    encoded = dataset.map(tokenise, batched=True, with_indices=True, remove_columns=texts, desc="tokenise")
+    return encoded.rename_column("label", "labels") if "label" in encoded.column_names else encoded
+
+
+def with_example_index(dataset: datasets.Dataset) -> datasets.Dataset:
+    """Number the rows of a data set that was tokenised elsewhere, and note their lengths."""
+    if "label" in dataset.column_names:
+        dataset = dataset.rename_column("label", "labels")
+    if "example_index" not in dataset.column_names:
+        dataset = dataset.add_column("example_index", list(range(len(dataset))))
+    if "length" not in dataset.column_names:
+        dataset = dataset.add_column("length", [len(ids) for ids in dataset["input_ids"]])
+    return dataset
+
+
+def prepare(
+    dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase | None, *, max_length: int
+) -> datasets.Dataset:
+    """Encode a data set of texts, or number one that is tokenised already.
+
+    Raises:
+        UserError: the data set holds neither `text` nor `input_ids`, or texts come without a tokenizer.
+    """
+    columns = dataset.column_names
+    if "input_ids" in columns:
+        return with_example_index(dataset)
+    if "text" not in columns:
+        raise UserError(
+            "data set",
+            expected="a column `text` (and optionally `text_pair`), or the columns of a tokenizer with `input_ids`",
+            got=f"columns {', '.join(columns)}",
+            do="rename the text column with `dataset.rename_column(..., 'text')`, or tokenise the data set first",
+        )
+    if tokenizer is None:
+        raise UserError(
+            "processing_class",
+            expected="a tokenizer, since the data set holds texts",
+            got="None",
+            do="pass `processing_class=tokenizer`",
+        )
+    return encode(dataset, tokenizer, max_length=max_length)
+
+
+def model_columns(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The columns of an encoded data set that the model itself reads."""
+    return [name for name in tokenizer.model_input_names if name in dataset.column_names]
+
+
+def length_sorted_batches(
+    encoded: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    batch_size: int,
+    rows: Sequence[int] | None = None,
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    """Batches for inference, longest first, so that hardly any padding is computed and memory peaks at once.
+
+    Args:
+        encoded: the result of `encode`.
+        tokenizer: pads the batches.
+        batch_size: rows per batch.
+        rows: only these rows; all by default.
+
+    Yields:
+        Row numbers `[batch]` in `encoded`, and what the model reads of them.
+    """
+    chosen = np.arange(len(encoded)) if rows is None else np.asarray(rows)
+    lengths = np.asarray(encoded["length"])[chosen]
+    order = chosen[np.argsort(-lengths, kind="stable")]
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        yield indices, collate_rows(encoded, tokenizer, indices.tolist())
+
+
+def collate_rows(
+    encoded: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, rows: Sequence[int]
+) -> dict[str, Tensor]:
+    """What the model reads of these rows, in this order, padded to the longest of them."""
+    columns = encoded.select_columns(model_columns(encoded, tokenizer))[rows]
+    features = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return dict(DataCollatorWithPadding(tokenizer)(features))
+
+
+def cls_token_position(tokenizer: PreTrainedTokenizerBase) -> TokenPosition:
+    """Where the token stands that speaks for the sequence: `[CLS]` where there is one, else the last token read."""
+    ids = tokenizer("a").input_ids
+    return "first" if tokenizer.cls_token_id is not None and ids[0] == tokenizer.cls_token_id else "last"

@@ -1,0 +1,154 @@
+"""Which examples may be negatives of which.
+
+Only indices are chosen here; vectors are looked up and scored elsewhere. A set of negatives is shared by all examples
+of a batch that have the same label, so that scoring is a matrix product, and it is a pure function of the seed and the
+batch: a resumed run and any number of loader workers draw the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.errors import UserError
+from codir.signals import IGNORED_CLASS, NegativeStrategy
+
+
+@dataclass(frozen=True)
+class NegativeIndices:
+    """Rows of the training set, one set per group of the batch: `index [groups, K]`, `group [batch]`."""
+
+    index: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+
+class NegativeSampler:
+    """Draws K rows per label, without replacement, that are not of the anchors' kind.
+
+    A label's negatives are the rows whose label differs from it by more than `radius`: with 0 that is every other
+    class, with a distance it is every score that is far. In sorted order those rows are all but one segment, so a draw
+    costs O(K) and nothing is rejected. An anchor without a label (NaN) takes any row outside its batch; rows without a
+    label are never negatives of an anchor that has one, since they may be of its class.
+
+    Args:
+        labels: one per training row, NaN where a row has none, shape `[examples]`.
+        count: K, negatives per anchor.
+        radius: labels no farther apart than this are of one kind.
+        batch_size: the largest batch that will ask.
+        seed: of the draws.
+
+    Raises:
+        UserError: one class only, or K larger than the pool of some label.
+
+    Example:
+        >>> sampler = NegativeSampler(np.array([0.0, 0.0, 1.0, 1.0]), count=2, batch_size=2)
+        >>> drawn = sampler.sample(np.array([0, 3]))
+        >>> sorted(drawn.index[drawn.group[0]].tolist()), sorted(drawn.index[drawn.group[1]].tolist())
+        ([2, 3], [0, 1])
+    """
+
+    def __init__(
+        self, labels: NDArray[np.float64], *, count: int, batch_size: int, radius: float = 0.0, seed: int = 0
+    ) -> None:
+        self.labels, self.count, self.radius, self.seed = labels, count, radius, seed
+        order = np.argsort(labels, kind="stable")  # NaN sorts last
+        self._order = order[: np.count_nonzero(~np.isnan(labels))]
+        self._sorted_labels = labels[self._order]
+        self._check_pools(batch_size)
+
+    def sample(self, example_index: NDArray[np.int64]) -> NegativeIndices:
+        """Draw negatives for the examples of one batch, `[batch]`."""
+        generator = np.random.default_rng([self.seed, *example_index])
+        kinds, group = np.unique(self.labels[example_index], return_inverse=True)
+        sets = [
+            self._draw_any(example_index, generator) if np.isnan(kind) else self._draw_far(kind, generator)
+            for kind in kinds
+        ]
+        return NegativeIndices(index=np.stack(sets), group=group)
+
+    def _draw_far(self, label: float, generator: np.random.Generator) -> NDArray[np.int64]:
+        start, stop = self._segment_of(np.array(label))
+        drawn = generator.choice(len(self._order) - int(stop - start), self.count, replace=False, shuffle=False)
+        drawn[drawn >= start] += stop - start
+        return self._order[drawn]
+
+    def _draw_any(self, example_index: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        wanted = min(len(self.labels), self.count + len(example_index))
+        candidates = generator.choice(len(self.labels), wanted, replace=False)
+        return candidates[~np.isin(candidates, example_index)][: self.count]
+
+    def _segment_of(self, labels: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where, in sorted order, the labels of the same kind begin and end."""
+        start = np.searchsorted(self._sorted_labels, labels - self.radius, side="left")
+        stop = np.searchsorted(self._sorted_labels, labels + self.radius, side="right")
+        return start, stop
+
+    def _check_pools(self, batch_size: int) -> None:
+        kinds = np.unique(self._sorted_labels)
+        start, stop = self._segment_of(kinds)
+        pools = len(self._order) - (stop - start)
+        if len(kinds) and pools.min() == 0:
+            raise UserError(
+                "negatives",
+                expected="at least one example of another class (or with a score far enough away) for every label",
+                got=f"none for label {kinds[pools.argmin()]:g}",
+                do="check the label column, lower `score_distance`, or set `strategy: any`",
+            )
+        num_any = len(self.labels) - min(batch_size, len(self.labels))
+        smallest = int(pools.min()) if len(kinds) else num_any
+        if len(self._order) < len(self.labels):
+            smallest = min(smallest, num_any)
+        if self.count > smallest:
+            raise UserError(
+                "num_negatives",
+                expected=f"at most {smallest}, the smallest pool of negatives in this data",
+                got=str(self.count),
+                do=f"set `--set objectives.contrastive.num_negatives={smallest}` or lower",
+            )
+
+
+def build_negative_sampler(
+    labels: NDArray[np.float64] | NDArray[np.int64] | None,
+    *,
+    num_examples: int,
+    count: int,
+    batch_size: int,
+    strategy: NegativeStrategy = "auto",
+    score_distance: float | None = None,
+    seed: int = 0,
+) -> NegativeSampler:
+    """Choose the sampler that fits the labels.
+
+    Args:
+        labels: class indices (`IGNORED_CLASS` for none), scores (NaN for none), or `None` without labels.
+        num_examples: N, rows of the training set.
+        count: K, negatives per anchor.
+        batch_size: the largest batch that will ask.
+        strategy: `auto` takes `other_class` for classes, `distant` for scores, `any` without labels.
+        score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
+        seed: of the draws.
+    """
+    nothing_known = np.full(num_examples, np.nan)
+    if labels is None or strategy == "any":
+        return NegativeSampler(nothing_known, count=count, batch_size=batch_size, seed=seed)
+    are_scores = np.issubdtype(labels.dtype, np.floating)
+    _check_strategy(strategy, are_scores)
+    kinds = labels if are_scores else np.where(labels == IGNORED_CLASS, np.nan, labels)
+    radius = 0.0
+    if are_scores and not np.isnan(kinds).all():
+        radius = float(np.nanstd(kinds)) if score_distance is None else score_distance
+    return NegativeSampler(kinds.astype(np.float64), count=count, batch_size=batch_size, radius=radius, seed=seed)
+
+
+def _check_strategy(strategy: NegativeStrategy, are_scores: bool) -> None:
+    wanted = {"other_class": False, "distant": True}
+    if strategy in wanted and wanted[strategy] != are_scores:
+        found = "scores" if are_scores else "classes"
+        raise UserError(
+            "negative strategy",
+            expected=f"one that fits labels that are {found}",
+            got=f"{strategy!r}",
+            do="use `auto`, which takes `other_class` for classes and `distant` for scores",
+        )

@@ -1,0 +1,136 @@
+"""Which column is the text, which its pair, which the label; and that a text is a text.
+
+Knows the names that people give to columns. Knows nothing of files, and nothing of what a label means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from codir.data.sources.tables import Table
+from codir.errors import UserError, nearest
+
+TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
+TEXT_PAIR_NAMES = ("text_pair", "sentence2", "question2", "hypothesis")
+LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The columns that someone named; `None` where the name is to be found."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns to read; `text_pair` is `None` where an example is one text."""
+
+    text: str
+    text_pair: str | None
+    label: str
+
+
+def choose_columns(table: Table, named: ColumnNames) -> Columns:
+    """Take the named columns, and find the others by the names that are usual for them.
+
+    Whoever names the text column has looked at the file, so a pair is then read only if it is named too.
+
+    Raises:
+        UserError: a named column is not there, or not exactly one column has a usual name.
+    """
+    label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
+    taken = (label, named.text_pair)
+    text = _column(table, named.text, TEXT_NAMES, "--text-column", taken=taken)
+    pair_is_absent = not _usual(table, TEXT_PAIR_NAMES, (label, text))
+    if named.text_pair is None and (named.text is not None or pair_is_absent):
+        return Columns(text, None, label)
+    pair = _column(table, named.text_pair, TEXT_PAIR_NAMES, "--text-pair-column", taken=(label, text))
+    return Columns(text, pair, label)
+
+
+def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
+    """Find the columns of a first table in another one: under the same name, or plainly `text`, `text_pair`, `label`.
+
+    Raises:
+        UserError: one of them is in this table under neither name.
+    """
+    text = _matched(table, columns.text, "text")
+    pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
+    label = _matched(table, columns.label, "label") if labelled else columns.label
+    return Columns(text, pair, label)
+
+
+def read_texts(table: Table, columns: Columns) -> dict[str, list[str]]:
+    """Read the texts as columns `text` and, with pairs, `text_pair`.
+
+    Raises:
+        UserError: a value is not a string; the message says in which row.
+    """
+    texts = {"text": _strings(table, columns.text, "--text-column")}
+    if columns.text_pair is not None:
+        texts["text_pair"] = _strings(table, columns.text_pair, "--text-pair-column")
+    return texts
+
+
+def describe_choice(table: Table, columns: Columns) -> str:
+    """Say which columns were found, for the notes."""
+    pair = f", its pair from '{columns.text_pair}'" if columns.text_pair is not None else ""
+    return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'"
+
+
+def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
+    if named is not None:
+        return _present(table, named, flag)
+    found = _usual(table, usual, taken)
+    if len(found) == 1:
+        return found[0]
+    raise UserError(
+        table.name,
+        expected="exactly one column named like " + ", ".join(usual),
+        got=f"{len(found)} of them among {table.describe_columns()}",
+        do=f"name the column with `{flag}`",
+    )
+
+
+def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+    return [name for name in table.columns if name.lower() in usual and name not in taken]
+
+
+def _present(table: Table, name: str, flag: str) -> str:
+    if name in table.columns:
+        return name
+    raise UserError(
+        table.name,
+        expected=f"a column '{name}'",
+        got=table.describe_columns(),
+        do=f"name a column that is there with `{flag}`; {nearest(name, table.columns)}",
+    )
+
+
+def _matched(table: Table, name: str, plain_name: str) -> str:
+    for candidate in (name, plain_name):
+        if candidate in table.columns:
+            return candidate
+    raise UserError(
+        table.name,
+        expected=f"a column '{name}', as in the labelled data, or '{plain_name}'",
+        got=table.describe_columns(),
+        do=f"rename the column that holds it to '{name}'",
+    )
+
+
+def _strings(table: Table, column: str, flag: str) -> list[str]:
+    values = table.values(column)
+    for row, value in enumerate(values, start=1):
+        if not isinstance(value, str):
+            raise UserError(
+                f"{table.name}, column '{column}', row {row}",
+                expected="a text",
+                got="no value" if value is None else f"{value!r} ({type(value).__name__})",
+                do=f"mend or remove the row, or name the column that holds the text with `{flag}`",
+            )
+    return values

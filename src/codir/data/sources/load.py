@@ -1,0 +1,204 @@
+"""The door for data: from the words that name a source to examples.
+
+Knows how a user names things: `glue:SST-2`, a file, a folder, the hub. Knows nothing of what stands inside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from datasets import Dataset
+
+from codir.data.sources.assemble import Parts, SplitOptions, assemble
+from codir.data.sources.columns import ColumnNames
+from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
+from codir.data.sources.glue import find_glue_task, read_glue
+from codir.data.sources.labels import LabelOptions, TaskChoice
+from codir.data.sources.tables import READERS, Table, read_hub, read_table, require_file
+from codir.data.tasks import LoadedData
+from codir.errors import UserError
+
+GLUE_PREFIX = "glue:"
+HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
+DEV_STEMS = ("dev", "validation")
+
+
+def load_data(
+    source: str,
+    *,
+    data_dir: Path | None = None,
+    dev: str | Path | None = None,
+    unlabelled: Sequence[str | Path] = (),
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    label_column: str | None = None,
+    task: TaskChoice = "auto",
+    labels: Sequence[str] | None = None,
+    num_labels: int | None = None,
+    dev_fraction: float = 0.1,
+    max_train_rows: int | None = None,
+    seed: int = 0,
+    evaluation_only: bool = False,
+) -> LoadedData:
+    """Load examples from wherever the user keeps them.
+
+    Args:
+        source: `glue:` and a task; a CSV, TSV, JSON lines or Parquet file; a folder with such files named `train` and
+            perhaps `dev` or `validation`; or a data set on the hub, with a configuration as `name:config`.
+        data_dir: the folder that holds GLUE's task folders; without it, GLUE comes from the hub.
+        dev: a file to evaluate on, or the name of a split on the hub, instead of the source's own dev part.
+        unlabelled: files of rows without a label, which join the training data.
+        text_column: where the text stands, if not under a usual name; a pair is then read only if named too.
+        text_pair_column: where the second text stands.
+        label_column: where the label stands.
+        task: classes or scores; `"auto"` reads scores where a label has a fraction.
+        labels: the names of the classes, in the order of their indices.
+        num_labels: how many classes a given model has; 1 where it gives a score.
+        dev_fraction: the part of the training rows that is held out where there is no dev part.
+        max_train_rows: train on a random part of this many labelled rows.
+        seed: for every random choice made here.
+        evaluation_only: read the dev part alone, or the single file given; no unlabelled rows.
+
+    Raises:
+        UserError: anything wrong with the input; the message says what and what to do.
+    """
+    parts = _read_parts(source, data_dir=data_dir, dev=dev, evaluation_only=evaluation_only)
+    if not evaluation_only:
+        parts = replace(parts, unlabelled=tuple(read_table(path) for path in unlabelled))
+    return assemble(
+        parts,
+        columns=ColumnNames(
+            text=text_column or parts.columns.text,
+            text_pair=text_pair_column or parts.columns.text_pair,
+            label=label_column or parts.columns.label,
+        ),
+        labels=LabelOptions(
+            task=parts.task if task == "auto" else task,
+            names=tuple(labels) if labels is not None else None,
+            num_labels=num_labels,
+            may_lack_classes=evaluation_only,
+        ),
+        split=SplitOptions(dev_fraction, max_train_rows, seed),
+    )
+
+
+def from_datasets(
+    train: Dataset | None,
+    dev: Dataset | Mapping[str, Dataset] | None = None,
+    *,
+    unlabelled: Sequence[Dataset] = (),
+    columns: ColumnNames | None = None,
+    labels: LabelOptions | None = None,
+    split: SplitOptions | None = None,
+) -> LoadedData:
+    """Load examples from `datasets` objects with named columns; without `train`, for evaluation only.
+
+    Args:
+        train: labelled rows to train on.
+        dev: rows to evaluate on, or several sets under their names; without it, rows of `train` are held out.
+        unlabelled: rows without a label, which join the training data.
+        columns: the columns that do not have usual names.
+        labels: what is known of the labels.
+        split: how rows are held out.
+
+    Raises:
+        UserError: anything wrong with the rows, or neither `train` nor `dev` is given.
+    """
+    if train is None and dev is None:
+        raise UserError("data", expected="`train`, `dev` or both", got="neither", do="give one of them")
+    named_dev = {"dev": dev} if isinstance(dev, Dataset) else dict(dev or {})
+    parts = Parts(
+        train=Table.from_dataset(train, "train") if train is not None else None,
+        dev={name: Table.from_dataset(rows, name) for name, rows in named_dev.items()},
+        unlabelled=tuple(Table.from_dataset(rows, "unlabelled") for rows in unlabelled),
+    )
+    labels = replace(labels or LabelOptions(), may_lack_classes=train is None)
+    return assemble(parts, columns=columns or ColumnNames(), labels=labels, split=split or SplitOptions())
+
+
+def _read_parts(source: str, *, data_dir: Path | None, dev: str | Path | None, evaluation_only: bool) -> Parts:
+    """Read the tables that a source names; an own dev file takes the place of the source's."""
+    if source == DEMO_SOURCE:
+        reviews = read_movie_reviews()
+        return _only_dev(source, reviews.dev) if evaluation_only else reviews
+    path = Path(source)
+    is_glue = source.lower().startswith(GLUE_PREFIX)
+    if not (is_glue or path.exists() or path.suffix.lower() in READERS) and HUB_NAME.fullmatch(source):
+        return _read_hub_parts(source, dev, evaluation_only)
+    own_dev = {"dev": read_table(dev)} if dev is not None else {}
+    if own_dev and evaluation_only:
+        return Parts(None, own_dev)
+    if is_glue:
+        parts = read_glue(find_glue_task(source[len(GLUE_PREFIX) :]), data_dir, evaluation_only=evaluation_only)
+    elif path.is_dir():
+        parts = _read_folder(path, evaluation_only)
+    else:
+        require_file(path)
+        parts = _only_dev(path.name, {"dev": read_table(path)}) if evaluation_only else Parts(read_table(path), {})
+    return replace(parts, dev=own_dev or parts.dev)
+
+
+def _read_folder(folder: Path, evaluation_only: bool) -> Parts:
+    dev_path = _find_part(folder, DEV_STEMS)
+    dev = {"dev": read_table(dev_path)} if dev_path else {}
+    if evaluation_only:
+        return _only_dev(f"folder '{folder}'", dev)
+    train_path = _find_part(folder, ("train",))
+    if train_path is None:
+        raise UserError(
+            f"folder '{folder}'",
+            expected="a file 'train' with one of the endings " + ", ".join(READERS),
+            got=", ".join(sorted(entry.name for entry in folder.iterdir())) or "an empty folder",
+            do="rename the training file, or give its path",
+        )
+    return Parts(read_table(train_path), dev)
+
+
+def _find_part(folder: Path, stems: tuple[str, ...]) -> Path | None:
+    found = sorted(path for path in folder.iterdir() if path.stem in stems and path.suffix.lower() in READERS)
+    if len(found) > 1:
+        raise UserError(
+            f"folder '{folder}'",
+            expected=f"one file named {' or '.join(stems)}",
+            got=", ".join(path.name for path in found),
+            do="leave one of them in the folder, or give the path of the file",
+        )
+    return found[0] if found else None
+
+
+def _read_hub_parts(source: str, dev: str | Path | None, evaluation_only: bool) -> Parts:
+    match = HUB_NAME.fullmatch(source)
+    assert match is not None, "the caller has looked"
+    splits = read_hub(
+        match["name"],
+        match["config"],
+        absent="no such file",
+        do="check the path, or the spelling (`name:config` names a configuration) and the connection",
+    )
+    dev_tables = _choose_hub_dev(splits, dev)
+    if evaluation_only:
+        return _only_dev(source, dev_tables)
+    if "train" not in splits:
+        raise UserError(source, expected="a split 'train'", got=", ".join(splits), do="name another data set")
+    return Parts(splits["train"], dev_tables)
+
+
+def _choose_hub_dev(splits: Mapping[str, Table], dev: str | Path | None) -> dict[str, Table]:
+    if dev is not None:
+        return {"dev": splits[str(dev)] if str(dev) in splits else read_table(dev)}
+    found = [splits[name] for name in DEV_STEMS if name in splits]
+    return {"dev": found[0]} if found else {}
+
+
+def _only_dev(name: str, dev: Mapping[str, Table]) -> Parts:
+    if dev:
+        return Parts(None, dev)
+    raise UserError(
+        name,
+        expected="a part to evaluate on: dev or validation",
+        got="none",
+        do="name the file, or the split on the hub, with `--dev`",
+    )

@@ -1,0 +1,40 @@
+"""Set rows aside at random: in proportion to the classes, and the same rows for the same seed.
+
+Knows row numbers and groups. Knows nothing of texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def hold_out_rows(groups: Sequence[float], count: int, *, seed: int) -> tuple[list[int], list[int]]:
+    """Set about `count` rows aside, from each group in proportion to its size, but never the last row of a group.
+
+    Args:
+        groups: the group of each row: its class, or the same number everywhere where there are no classes.
+        count: how many rows to set aside; fewer come where groups have a single row.
+        seed: the same seed gives the same rows.
+
+    Returns:
+        The rows that stay and the rows held out, both in ascending order.
+
+    Example:
+        >>> stay, held_out = hold_out_rows([0, 0, 0, 0, 1, 1, 1, 1, 2], 2, seed=0)
+        >>> len(stay), sorted([0, 0, 0, 0, 1, 1, 1, 1, 2][row] for row in held_out)
+        (7, [0, 1])
+    """
+    _, group_of_row, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    quota = sizes * (count / len(groups))
+    shares = np.floor(quota).astype(int)
+    largest_remainders = np.argsort(shares - quota, kind="stable")[: count - shares.sum()]
+    shares[largest_remainders] += 1
+    shares = np.minimum(shares, sizes - 1)
+
+    generator = np.random.default_rng(seed)
+    is_held_out = np.zeros(len(groups), dtype=bool)
+    for group, share in enumerate(shares):
+        is_held_out[generator.permutation(np.flatnonzero(group_of_row == group))[:share]] = True
+    return np.flatnonzero(~is_held_out).tolist(), np.flatnonzero(is_held_out).tolist()

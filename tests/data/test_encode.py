@@ -1,0 +1,65 @@
+"""Texts, token ids, batches: lengths, truncation marks, orders that depend on seed and epoch alone."""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+import pytest
+
+from codir.data import DistillationCollator, EpochLengthGroupedSampler, encode, length_sorted_batches, prepare
+from codir.errors import UserError
+from conftest import make_texts
+
+
+def test_a_row_that_is_cut_and_not_marked(tokenizer):
+    rows = datasets.Dataset.from_dict({"text": ["w1 w2", "w1 w2 w3 w4 w5 w6"], "text_pair": ["w1", "w1 w2"]})
+    encoded = encode(rows, tokenizer, max_length=8)
+    assert encoded["truncated"] == [False, True]
+    assert encoded["length"] == [6, 8]
+
+
+def test_a_row_that_loses_its_number(tokenizer, texts):
+    encoded = prepare(texts, tokenizer, max_length=16)
+    assert encoded["example_index"] == list(range(len(texts)))
+    assert encoded["labels"] == texts["label"]
+
+
+def test_token_ids_that_are_tokenised_again(tokenizer, texts):
+    once = prepare(texts, tokenizer, max_length=16).remove_columns(["example_index", "length"])
+    again = prepare(once, tokenizer, max_length=16)
+    assert again["input_ids"] == once["input_ids"]
+    assert again["example_index"] == list(range(len(texts)))
+
+
+def test_a_data_set_without_texts_or_token_ids(tokenizer):
+    with pytest.raises(UserError, match=r"column `text`.*got columns sentence"):
+        prepare(datasets.Dataset.from_dict({"sentence": ["a"]}), tokenizer, max_length=8)
+
+
+def test_batches_for_inference_that_miss_or_repeat_a_row(tokenizer, texts):
+    encoded = prepare(texts, tokenizer, max_length=16)
+    seen, lengths = [], []
+    for rows, inputs in length_sorted_batches(encoded, tokenizer, batch_size=7):
+        seen += rows.tolist()
+        lengths.append(inputs["input_ids"].shape[1])
+        for row, ids in zip(rows, inputs["input_ids"], strict=True):
+            assert [i for i in ids.tolist() if i] == [i for i in encoded[int(row)]["input_ids"] if i]
+    assert sorted(seen) == list(range(len(texts)))
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_an_epochs_order_that_depends_on_what_ran_before():
+    lengths = np.random.default_rng(0).integers(3, 30, 200).tolist()
+    sampler = EpochLengthGroupedSampler(8, lengths, seed=3)
+    first = list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+    assert second != first
+    assert sorted(second) == list(range(200))
+
+
+def test_evaluation_batches_that_draw_negatives(tokenizer):
+    encoded = prepare(make_texts(4), tokenizer, max_length=16)
+    assert "negative_index" not in DistillationCollator(tokenizer)([encoded[0], encoded[1]])

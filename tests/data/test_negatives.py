@@ -1,0 +1,101 @@
+"""Which rows are drawn as negatives, against a filter in a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codir.data import NegativeSampler, build_negative_sampler
+from codir.errors import UserError
+from codir.signals import IGNORED_CLASS
+
+
+def allowed_by_hand(labels, row, batch, radius=0.0):
+    """Every row that may be a negative of `row`."""
+    if np.isnan(labels[row]):
+        return {i for i in range(len(labels)) if i not in batch}
+    return {i for i, label in enumerate(labels) if not np.isnan(label) and abs(label - labels[row]) > radius}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(12, 60),
+    classes=st.integers(2, 4),
+    unlabelled=st.floats(0, 0.5),
+    radius=st.sampled_from([0.0, 0.4]),
+    seed=st.integers(0, 10_000),
+)
+def test_a_negative_of_the_same_kind_or_a_repeated_one(rows, classes, unlabelled, radius, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, rows).astype(float) + (rng.random(rows) * 0.3 if radius else 0.0)
+    labels[:classes] = range(classes)
+    labels[classes:][rng.random(rows - classes) < unlabelled] = np.nan
+    batch = rng.choice(rows, 4, replace=False)
+    try:
+        sampler = NegativeSampler(labels, count=2, batch_size=4, radius=radius, seed=seed)
+    except UserError:
+        return
+    drawn = sampler.sample(batch)
+    for place, row in enumerate(batch):
+        own = drawn.index[drawn.group[place]].tolist()
+        assert len(set(own)) == 2
+        assert set(own) <= allowed_by_hand(labels, row, set(batch), radius)
+
+
+def test_draws_that_favour_some_negatives():
+    labels = np.array([0.0] * 10 + [1.0] * 10)
+    counts = np.zeros(20)
+    for seed in range(2000):
+        sampler = NegativeSampler(labels, count=3, batch_size=1, seed=seed)
+        np.add.at(counts, sampler.sample(np.array([0])).index[0], 1)
+    assert counts[:10].sum() == 0
+    expected = 2000 * 3 / 10
+    chi_square = ((counts[10:] - expected) ** 2 / expected).sum()
+    assert chi_square < 27.9  # 9 degrees of freedom, p = 0.001
+
+
+def test_draws_that_a_resumed_run_cannot_repeat():
+    labels = np.arange(40) % 2.0
+    batch = np.array([3, 8, 21])
+    first, second = (NegativeSampler(labels, count=5, batch_size=3, seed=7).sample(batch) for _ in range(2))
+    assert np.array_equal(first.index, second.index)
+    other = NegativeSampler(labels, count=5, batch_size=3, seed=8).sample(batch)
+    assert not np.array_equal(first.index, other.index)
+
+
+def test_every_batch_of_a_class_drawing_the_same_negatives():
+    sampler = NegativeSampler(np.arange(400) % 2.0, count=5, batch_size=2, seed=0)
+    assert not np.array_equal(sampler.sample(np.array([0, 2])).index, sampler.sample(np.array([4, 6])).index)
+
+
+def test_more_negatives_than_there_are():
+    with pytest.raises(UserError, match=r"at most 3, the smallest pool.*got 4"):
+        build_negative_sampler(np.array([0] * 9 + [1] * 3), num_examples=12, count=4, batch_size=2)
+
+
+def test_a_class_without_any_other_class():
+    with pytest.raises(UserError, match="another class"):
+        build_negative_sampler(np.zeros(12, dtype=int), num_examples=12, count=2, batch_size=2)
+
+
+def test_unlabelled_rows_taken_for_a_class_of_their_own():
+    labels = np.array([0, 0, 0, 1, 1, 1, *[IGNORED_CLASS] * 10])
+    sampler = build_negative_sampler(labels, num_examples=16, count=3, batch_size=2)
+    drawn = sampler.sample(np.array([0, 9]))
+    assert set(drawn.index[drawn.group[0]].tolist()) == {3, 4, 5}
+    assert 9 not in drawn.index[drawn.group[1]]
+
+
+def test_near_scores_taken_for_negatives():
+    scores = np.linspace(0.0, 5.0, 101)
+    sampler = build_negative_sampler(scores, num_examples=101, count=10, batch_size=1)
+    drawn = scores[sampler.sample(np.array([0])).index[0]]
+    assert (drawn > scores.std()).all()
+
+
+@pytest.mark.parametrize(("strategy", "labels"), [("distant", np.array([0, 1])), ("other_class", np.array([0.5, 1.0]))])
+def test_a_strategy_that_does_not_fit_the_labels(strategy, labels):
+    with pytest.raises(UserError, match="use `auto`"):
+        build_negative_sampler(labels, num_examples=2, count=1, batch_size=1, strategy=strategy)
