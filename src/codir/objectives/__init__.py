@@ -1,0 +1,24 @@
+"""Tensors in, scalar out: one file per objective. Never sees a model, a tokenizer or a configuration."""
+
+from codir.objectives.base import Objective
+from codir.objectives.contrastive import Anchor, Contrastive
+from codir.objectives.hard_label import HardLabel, hard_label_loss
+from codir.objectives.heads import ProjectionHead
+from codir.objectives.info_nce import grouped_info_nce, info_nce, info_nce_from_scores
+from codir.objectives.soft_target import SoftTarget, soft_target_loss
+from codir.objectives.weighted import WeightedObjectives
+
+__all__ = [
+    "Anchor",
+    "Contrastive",
+    "HardLabel",
+    "Objective",
+    "ProjectionHead",
+    "SoftTarget",
+    "WeightedObjectives",
+    "grouped_info_nce",
+    "hard_label_loss",
+    "info_nce",
+    "info_nce_from_scores",
+    "soft_target_loss",
+]

@@ -1,0 +1,127 @@
+"""CoDIR's contrast: the student's view of an example must be the one that fits the teacher's view of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from codir.errors import UserError, nearest
+from codir.objectives.base import Objective
+from codir.objectives.heads import ProjectionHead
+from codir.objectives.info_nce import grouped_info_nce
+from codir.signals import (
+    Batch,
+    LayerChoice,
+    Needs,
+    NegativeNeeds,
+    Negatives,
+    NegativeStrategy,
+    Pooling,
+    Representation,
+    StudentSignal,
+    TeacherSignal,
+)
+
+Anchor = Literal["teacher", "student", "both"]
+
+
+class Contrastive(Objective):
+    """InfoNCE between the pooled layers of teacher and student (CoDIR, Sun et al. 2020, arXiv 2009.14167, §3).
+
+    Each side's pooled layers are concatenated and projected by a head of its own, `z_T` and `z_S`.
+
+    - `anchor="teacher"`, the paper's picture: the anchor is `z_T`, the positive the fresh `z_S` of the same example,
+      the negatives are student projections from the memory bank.
+    - `anchor="student"`: the anchor is `z_S`, the keys are teacher representations projected by today's head, so that
+      nothing is stale. No bank is kept.
+    - `anchor="both"`: the mean of the two.
+
+    Where it departs from the authors' release: mean pooling instead of `[CLS]`, padding never counted, InfoNCE instead
+    of NCE with a frozen constant, the mean over examples (theirs divides by the batch once more), negatives shared by
+    the examples of a class.
+
+    Args:
+        anchor: see above.
+        contrastive_temperature: tau.
+        num_negatives: K.
+        strategy: which examples may be negatives; `auto` fits it to the labels.
+        score_distance: for scores, how far is far; one standard deviation of the training scores by default.
+        teacher_layers: layers of the teacher's representation.
+        student_layers: layers of the student's representation.
+        pooling: mean over real tokens, or `[CLS]`.
+        projection_dim: P.
+        bank_momentum: share of the old vector that a slot of the bank keeps.
+    """
+
+    def __init__(
+        self,
+        *,
+        anchor: Anchor = "teacher",
+        contrastive_temperature: float = 0.07,
+        num_negatives: int = 100,
+        strategy: NegativeStrategy = "auto",
+        score_distance: float | None = None,
+        teacher_layers: LayerChoice = "all",
+        student_layers: LayerChoice = "all",
+        pooling: Pooling = "mean",
+        projection_dim: int = 128,
+        bank_momentum: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if anchor not in ("teacher", "student", "both"):
+            raise UserError(
+                "anchor",
+                expected="`teacher`, `student` or `both`",
+                got=repr(anchor),
+                do=nearest(anchor, ["teacher", "student", "both"]),
+            )
+        self.anchor = anchor
+        self.contrastive_temperature = contrastive_temperature
+        self.projection_dim = projection_dim
+        self.needs = Needs(
+            teacher_representation=Representation(teacher_layers, pooling),
+            student_representation=Representation(student_layers, pooling),
+            negatives=NegativeNeeds(
+                count=num_negatives,
+                strategy=strategy,
+                score_distance=score_distance,
+                from_student_bank=self.keeps_bank,
+                from_teacher=anchor != "teacher",
+                bank_momentum=bank_momentum,
+            ),
+        )
+
+    @property
+    def keeps_bank(self) -> bool:
+        """Whether student vectors have to be remembered from batch to batch."""
+        return self.anchor != "student"
+
+    def build(self, *, teacher_width: int, student_width: int) -> None:
+        """Make one projection head per side."""
+        self.teacher_head = ProjectionHead(teacher_width, self.projection_dim)
+        self.student_head = ProjectionHead(student_width, self.projection_dim)
+
+    def embed_student(self, pooled_hidden: Float[Tensor, "batch layers hidden"]) -> Float[Tensor, "batch dim"]:
+        """The student's side of the contrast, as the memory bank keeps it."""
+        return self.student_head(pooled_hidden)
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over all examples of the batch."""
+        assert negatives is not None, "the trainer looks up what `needs.negatives` asks for"
+        teacher_vectors = self.teacher_head(teacher.pooled_hidden)
+        student_vectors = self.student_head(student.pooled_hidden)
+        losses = []
+        if negatives.student_vectors is not None:
+            losses.append(self._contrast(teacher_vectors, student_vectors, negatives.student_vectors, negatives.group))
+        if negatives.teacher_pooled is not None:
+            teacher_negatives = self.teacher_head(negatives.teacher_pooled)
+            losses.append(self._contrast(student_vectors, teacher_vectors, teacher_negatives, negatives.group))
+        return torch.stack(losses).mean()
+
+    def _contrast(self, anchors: Tensor, positives: Tensor, negatives: Tensor, group: Tensor) -> Tensor:
+        return grouped_info_nce(anchors, positives, negatives, group, temperature=self.contrastive_temperature)

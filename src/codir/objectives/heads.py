@@ -1,0 +1,29 @@
+"""The trained maps between a model's width and the space where teacher and student meet. Training scaffolding."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ProjectionHead(nn.Module):
+    """One linear map to `dim`, then L2-normalisation: `z = normalize(W [h_1; ...; h_L] + b)`.
+
+    Args:
+        width: layers * hidden, of the concatenated representation.
+        dim: P, of the contrast space.
+
+    Example:
+        >>> import torch
+        >>> ProjectionHead(width=3 * 8, dim=4)(torch.randn(2, 3, 8)).norm(dim=-1).allclose(torch.ones(2))
+        True
+    """
+
+    def __init__(self, width: int, dim: int = 128) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, dim)
+
+    def forward(self, pooled_hidden: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
+        """Project pooled layers; any leading axes."""
+        return F.normalize(self.linear(pooled_hidden.flatten(start_dim=-2)), dim=-1)

@@ -1,0 +1,86 @@
+"""InfoNCE: pick the one right partner out of K + 1. Pure functions of normalised vectors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def info_nce(
+    anchors: Float[Tensor, "batch dim"],
+    positives: Float[Tensor, "batch dim"],
+    negatives: Float[Tensor, "batch negatives dim"] | Float[Tensor, "negatives dim"],
+    *,
+    temperature: float = 0.07,
+) -> Float[Tensor, ""]:
+    """`-log( exp(a.k0 / tau) / sum_{j=0..K} exp(a.kj / tau) )`, mean over anchors; `k0` is the positive.
+
+    CoDIR (Sun et al. 2020, arXiv 2009.14167), eq. 2, in the form of van den Oord et al. 2018 (arXiv 1807.03748), eq. 4.
+    Between `ln(K + 1)`, where all similarities are equal and nothing is learned, and 0.
+
+    Args:
+        anchors: L2-normalised, `[batch, dim]`.
+        positives: L2-normalised, row `i` belongs to anchor `i`.
+        negatives: L2-normalised, `[batch, K, dim]`, or `[K, dim]` shared by all anchors, which is a matrix product.
+        temperature: tau > 0.
+
+    Example:
+        >>> a = F.normalize(torch.ones(2, 4), dim=1)
+        >>> info_nce(a, a, a.repeat(50, 1))  # ln(101): nothing to tell apart
+        tensor(4.6151)
+    """
+    equation = "bp,kp->bk" if negatives.ndim == 2 else "bp,bkp->bk"
+    return info_nce_from_scores(
+        torch.einsum("bp,bp->b", anchors, positives),
+        torch.einsum(equation, anchors, negatives),
+        temperature=temperature,
+    )
+
+
+def grouped_info_nce(
+    anchors: Float[Tensor, "batch dim"],
+    positives: Float[Tensor, "batch dim"],
+    negatives: Float[Tensor, "groups negatives dim"],
+    group: Int[Tensor, " batch"],
+    *,
+    temperature: float = 0.07,
+) -> Float[Tensor, ""]:
+    """`info_nce` where the anchors of one group share their negatives.
+
+    Equal to `info_nce(anchors, positives, negatives[group])` without copying K vectors per anchor: every anchor is
+    scored against every group's set in one matrix product, and its own row of scores is kept.
+
+    Args:
+        anchors: L2-normalised, `[batch, dim]`.
+        positives: L2-normalised, `[batch, dim]`.
+        negatives: L2-normalised, one set of K per group.
+        group: which set belongs to each anchor.
+        temperature: tau > 0.
+
+    Example:
+        >>> a = F.normalize(torch.ones(2, 4), dim=1)
+        >>> grouped_info_nce(a, a, a.repeat(2, 50, 1).reshape(2, 100, 4), torch.tensor([0, 1]))
+        tensor(4.6151)
+    """
+    scores = torch.einsum("bp,gkp->bgk", anchors, negatives)
+    return info_nce_from_scores(
+        torch.einsum("bp,bp->b", anchors, positives),
+        scores[torch.arange(len(anchors), device=anchors.device), group],
+        temperature=temperature,
+    )
+
+
+def info_nce_from_scores(
+    positive_scores: Float[Tensor, " batch"], negative_scores: Float[Tensor, "batch negatives"], *, temperature: float
+) -> Float[Tensor, ""]:
+    """InfoNCE of similarities that are computed already: cross-entropy whose right answer is column 0.
+
+    Example:
+        >>> info_nce_from_scores(torch.zeros(1), torch.zeros(1, 1), temperature=0.07)  # ln(2)
+        tensor(0.6931)
+    """
+    logits = torch.cat([positive_scores.unsqueeze(1), negative_scores], dim=1) / temperature
+    first = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return F.cross_entropy(logits, first)

@@ -1,0 +1,58 @@
+"""Knowledge distillation on logits: the student matches the teacher's softened distribution."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from codir.objectives.base import Objective
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+
+
+def soft_target_loss(
+    student_logits: Float[Tensor, "batch classes"],
+    teacher_logits: Float[Tensor, "batch classes"],
+    *,
+    temperature: float = 2.0,
+) -> Float[Tensor, ""]:
+    """`T^2 KL(softmax(teacher / T) || softmax(student / T))`, mean over examples; squared error for scores.
+
+    Hinton et al. 2015 (arXiv 1503.02531), §2: the factor `T^2` keeps the size of the gradients when T changes. The KL
+    differs from their cross-entropy by the teacher's entropy, which has no gradient, and is 0 when the two agree.
+
+    Args:
+        student_logits: `[batch, classes]`; one column is a score, and T has no meaning then.
+        teacher_logits: the same shape.
+        temperature: T > 0.
+
+    Example:
+        >>> soft_target_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[5.0, 6.0]]))
+        tensor(0.)
+    """
+    if student_logits.shape[1] == 1:
+        return F.mse_loss(student_logits, teacher_logits)
+    student_log_probs = F.log_softmax(student_logits / temperature, dim=1)
+    teacher_log_probs = F.log_softmax(teacher_logits / temperature, dim=1)
+    divergence = F.kl_div(student_log_probs, teacher_log_probs, reduction="batchmean", log_target=True)
+    return temperature**2 * divergence
+
+
+class SoftTarget(Objective):
+    """The KD term; see `soft_target_loss`.
+
+    Args:
+        kd_temperature: T, 2 by default.
+    """
+
+    needs = Needs(teacher_logits=True)
+
+    def __init__(self, kd_temperature: float = 2.0) -> None:
+        super().__init__()
+        self.kd_temperature = kd_temperature
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over all examples, labelled or not."""
+        return soft_target_loss(student.logits, teacher.logits, temperature=self.kd_temperature)

@@ -1,0 +1,69 @@
+"""The sum that training descends: objectives by name, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from codir.errors import UserError
+from codir.objectives.base import Objective
+from codir.objectives.contrastive import Contrastive
+from codir.signals import Batch, LossBreakdown, Needs, Negatives, StudentSignal, TeacherSignal
+
+
+class WeightedObjectives(nn.Module):
+    """`total = sum_name weight_name * objective_name`, every term a mean over examples.
+
+    Args:
+        objectives: by the name under which their terms are logged.
+        weights: one per objective.
+
+    Raises:
+        UserError: no objective at all, or names and weights that do not match.
+    """
+
+    def __init__(self, objectives: Mapping[str, Objective], weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if not objectives or set(objectives) != set(weights):
+            raise UserError(
+                "objectives",
+                expected="at least one, and a weight for each",
+                got=f"objectives {sorted(objectives)} with weights {sorted(weights)}",
+                do="give every objective a weight above 0",
+            )
+        self.objectives = nn.ModuleDict(objectives)
+        self.weights = dict(weights)
+
+    def _all(self) -> list[tuple[str, Objective]]:
+        return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
+
+    @property
+    def contrast(self) -> Contrastive | None:
+        """The contrastive objective, if there is one: it alone keeps a memory."""
+        found = [objective for _, objective in self._all() if isinstance(objective, Contrastive)]
+        return found[0] if found else None
+
+    @property
+    def needs(self) -> Needs:
+        """What all objectives together ask for."""
+        merged = Needs()
+        for _, objective in self._all():
+            asked = {name: value for name, value in vars(objective.needs).items() if value}
+            merged = replace(merged, **asked)
+        return merged
+
+    def build(self, *, teacher_width: int, student_width: int) -> None:
+        """Make the weights of every objective that has any."""
+        for _, objective in self._all():
+            objective.build(teacher_width=teacher_width, student_width=student_width)
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None = None
+    ) -> LossBreakdown:
+        """Compute every term and their weighted sum."""
+        terms = {name: objective(student, teacher, batch, negatives) for name, objective in self._all()}
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return LossBreakdown(total, {name: term.detach() for name, term in terms.items()})

@@ -1,0 +1,129 @@
+"""Laws that every objective keeps. Objectives are discovered; one that is not listed here fails the count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import codir.objectives
+from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget
+from codir.signals import Batch, Negatives, StudentSignal, TeacherSignal
+
+MAKERS: dict[str, Callable[[], Objective]] = {
+    "HardLabel": HardLabel,
+    "SoftTarget": SoftTarget,
+    "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
+    "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
+    "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8),
+}
+
+
+def make(name: str) -> Objective:
+    torch.manual_seed(0)
+    objective = MAKERS[name]()
+    objective.build(teacher_width=3 * 6, student_width=2 * 4)
+    return objective
+
+
+def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSignal, Batch, Negatives]:
+    g = torch.Generator().manual_seed(seed)
+    student = StudentSignal(torch.randn(batch, 3, generator=g), torch.randn(batch, 2, 4, generator=g))
+    teacher = TeacherSignal(torch.randn(batch, 3, generator=g), torch.randn(batch, 3, 6, generator=g))
+    labels = torch.randint(0, 3, (batch,), generator=g)
+    negatives = Negatives(
+        group=labels,
+        student_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
+        teacher_pooled=torch.randn(3, 5, 3, 6, generator=g),
+    )
+    return student, teacher, Batch({}, torch.arange(batch), labels), negatives
+
+
+def select(objective: Objective, negatives: Negatives) -> Negatives:
+    """Only the memory that the objective asks for, as the trainer does."""
+    needs = objective.needs.negatives
+    if needs is None:
+        return negatives
+    return replace(
+        negatives,
+        student_vectors=negatives.student_vectors if needs.from_student_bank else None,
+        teacher_pooled=negatives.teacher_pooled if needs.from_teacher else None,
+    )
+
+
+def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.Tensor:
+    return objective(student, teacher, batch, select(objective, negatives))
+
+
+def test_an_objective_that_no_law_looks_at():
+    public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
+    found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
+    assert len(found) == 3
+    assert found == {name.split("-")[0] for name in MAKERS}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_loss_that_is_not_one_finite_number(name):
+    loss = loss_of(make(name), *signals())
+    assert loss.shape == ()
+    assert torch.isfinite(loss)
+    assert loss >= 0
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_student_that_gets_no_gradient(name):
+    student, *rest = signals()
+    student = StudentSignal(student.logits.requires_grad_(), student.pooled_hidden.requires_grad_())
+    loss_of(make(name), student, *rest).backward()
+    reached = [t.grad is not None and bool(t.grad.abs().sum() > 0) for t in (student.logits, student.pooled_hidden)]
+    assert any(reached)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_loss_that_changes_with_the_order_of_the_batch(name):
+    student, teacher, batch, negatives = signals()
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    shuffled = (
+        StudentSignal(student.logits[order], student.pooled_hidden[order]),
+        TeacherSignal(teacher.logits[order], teacher.pooled_hidden[order]),
+        Batch({}, batch.example_index[order], batch.labels[order]),
+        replace(negatives, group=negatives.group[order]),
+    )
+    objective = make(name)
+    straight = loss_of(objective, student, teacher, batch, negatives)
+    assert torch.allclose(loss_of(objective, *shuffled), straight, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_weight_that_means_something_else_at_another_batch_size(name):
+    student, teacher, batch, negatives = signals(8)
+    objective = make(name)
+    parts = [
+        loss_of(
+            objective,
+            StudentSignal(student.logits[half], student.pooled_hidden[half]),
+            TeacherSignal(teacher.logits[half], teacher.pooled_hidden[half]),
+            Batch({}, batch.example_index[half], batch.labels[half]),
+            replace(negatives, group=negatives.group[half]),
+        )
+        for half in (slice(0, 4), slice(4, 8))
+    ]
+    whole = loss_of(objective, student, teacher, batch, negatives)
+    assert torch.allclose(whole, torch.stack(parts).mean(), atol=1e-6)
+
+
+def test_soft_targets_not_minimal_where_student_equals_teacher():
+    student, teacher, batch, negatives = signals()
+    agreeing = StudentSignal(teacher.logits, student.pooled_hidden)
+    assert loss_of(make("SoftTarget"), agreeing, teacher, batch, negatives) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_both_anchors_not_being_the_mean_of_the_two():
+    both, (student, teacher, batch, negatives) = make("Contrastive-both"), signals()
+    whole = both(student, teacher, batch, negatives)
+    of_teacher = both(student, teacher, batch, replace(negatives, teacher_pooled=None))
+    of_student = both(student, teacher, batch, replace(negatives, student_vectors=None))
+    assert torch.allclose(whole, (of_teacher + of_student) / 2)
