@@ -1,0 +1,61 @@
+"""Fingerprints of all that decides what a teacher says: change any of it, and the cache is another one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import datasets
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+VOLATILE_CONFIG_KEYS = (
+    "_name_or_path",
+    "transformers_version",
+    "architectures",
+    "dtype",
+    "id2label",
+    "label2id",
+    "use_cache",
+)
+TEXT_COLUMNS = ("text", "text_pair", "input_ids")
+
+
+def _digest(chunks: Iterable[bytes]) -> str:
+    hasher = hashlib.blake2b(digest_size=16)
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.hexdigest()
+
+
+def fingerprint_model(model: PreTrainedModel) -> str:
+    """Of the weights, to the bit, and of the configuration that says what they mean."""
+
+    def chunks() -> Iterable[bytes]:
+        config = {k: v for k, v in model.config.to_dict().items() if k not in VOLATILE_CONFIG_KEYS}
+        yield json.dumps(config, sort_keys=True, default=str).encode()
+        for name, tensor in sorted(model.state_dict().items()):
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())  # type: ignore[misc]
+
+    return _digest(chunks())
+
+
+def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of what it does to a text; how it last padded or cut one does not count."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        vocabulary = sorted(tokenizer.get_vocab().items())
+        return _digest([type(tokenizer).__name__.encode(), json.dumps(vocabulary).encode()])
+    rules = json.loads(backend.to_str())
+    rules.pop("truncation", None)
+    rules.pop("padding", None)
+    return _digest([json.dumps(rules, sort_keys=True).encode(), str(tokenizer.truncation_side).encode()])
+
+
+def fingerprint_texts(dataset: datasets.Dataset) -> str:
+    """Of every text and its place; labels do not count, since the teacher never sees them."""
+    columns = [name for name in TEXT_COLUMNS if name in dataset.column_names]
+    texts = dataset.select_columns(columns)
+    return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))

@@ -1,0 +1,102 @@
+"""The teacher as a running model: eval mode, no gradient, its own tokenizer, asked by example index.
+
+Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import datasets
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from codir.data import cls_token_position, collate_rows, length_sorted_batches, prepare
+from codir.device import autocast
+from codir.signals import Batch, Pooling, TeacherSignal, nothing_pooled, pool_layers, token_mask
+from codir.teacher.base import Teacher
+
+
+@dataclass(frozen=True)
+class TeacherView:
+    """What is computed of the teacher: pooled layers (1-based; none for logits alone), pooling, dtype of products."""
+
+    layers: tuple[int, ...] = ()
+    pooling: Pooling = "mean"
+    dtype: torch.dtype = torch.float32
+
+
+class LiveTeacher(Teacher):
+    """Runs the model on the training rows that a batch names.
+
+    Args:
+        model: the classifier or regressor; put into eval mode, frozen, left on its device.
+        dataset: the training set, as texts or as this model's token ids.
+        tokenizer: the teacher's, whatever the student's is.
+        view: what to compute.
+        max_length: tokens per example at the most.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        dataset: datasets.Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        view: TeacherView,
+        *,
+        max_length: int = 128,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.dataset, self.tokenizer, self.view, self.max_length = dataset, tokenizer, view, max_length
+        self.cls_position = cls_token_position(tokenizer)
+
+    @cached_property
+    def encoded(self) -> datasets.Dataset:
+        """The training set as the teacher's tokenizer writes it; made when the teacher first runs."""
+        return prepare(self.dataset, self.tokenizer, max_length=self.max_length)
+
+    def signal(self, batch: Batch) -> TeacherSignal:
+        """Run the model on this batch's rows."""
+        return self._compute(batch.example_index)
+
+    def pooled_hidden(
+        self, example_index: Int[Tensor, "groups negatives"]
+    ) -> Float[Tensor, "groups negatives layers hidden"]:
+        """Run the model on the rows of the negatives: exact, and as dear as it sounds; the cache is for this."""
+        pooled = self._compute(example_index.flatten()).pooled_hidden
+        return pooled.reshape(*example_index.shape, *pooled.shape[1:])
+
+    def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
+        """Run over the whole training set once, longest rows first; yields row numbers and what was said of them."""
+        batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
+        with tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row") as progress:
+            for rows, inputs in batches:
+                yield rows, self._run(inputs)
+                progress.update(len(rows))
+
+    def _compute(self, example_index: Int[Tensor, " batch"]) -> TeacherSignal:
+        return self._run(collate_rows(self.encoded, self.tokenizer, example_index.tolist()))
+
+    @torch.no_grad()
+    def _run(self, inputs: dict[str, Tensor]) -> TeacherSignal:
+        device = self.model.device
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+        with autocast(device, self.view.dtype):
+            output = self.model(**inputs, output_hidden_states=bool(self.view.layers))
+        if not self.view.layers:
+            return TeacherSignal(output.logits.float(), nothing_pooled(len(output.logits), device))
+        with torch.autocast(device.type, enabled=False):
+            pooled = pool_layers(
+                output.hidden_states,
+                token_mask(inputs),
+                layers=self.view.layers,
+                pooling=self.view.pooling,
+                cls_position=self.cls_position,
+            )
+        return TeacherSignal(output.logits.float(), pooled)

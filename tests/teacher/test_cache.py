@@ -1,0 +1,142 @@
+"""A cache must be whole, its teacher's own, and say what the live teacher says."""
+
+from __future__ import annotations
+
+import logging
+
+import datasets
+import pytest
+import torch
+
+from codir.signals import Batch
+from codir.teacher import CachedTeacher, CacheKey, LiveTeacher, TeacherView, open_or_build_cache
+from families import tiny_classifier
+
+VIEW = TeacherView(layers=(1, 3), pooling="mean")
+
+
+def live(model, texts, tokenizer, view=VIEW, max_length=16) -> LiveTeacher:
+    return LiveTeacher(model, texts, tokenizer, view, max_length=max_length)
+
+
+def batch_of(*rows: int) -> Batch:
+    return Batch({}, torch.tensor(rows))
+
+
+def test_a_cached_teacher_that_says_something_else(teacher, texts, tokenizer, tmp_path):
+    running = live(teacher, texts, tokenizer)
+    cached = CachedTeacher(open_or_build_cache(running, tmp_path, batch_size=10))
+    batch = batch_of(5, 60, 0, 33)
+    for name in ("logits", "pooled_hidden"):
+        assert torch.allclose(getattr(running.signal(batch), name), getattr(cached.signal(batch), name), atol=1e-5)
+    negatives = torch.tensor([[1, 2], [3, 50]])
+    assert cached.pooled_hidden(negatives).shape == (2, 2, 2, 32)
+    assert torch.allclose(running.pooled_hidden(negatives), cached.pooled_hidden(negatives), atol=1e-5)
+
+
+def test_a_teacher_with_dropout_or_gradients(teacher, texts, tokenizer):
+    running = live(teacher.train(), texts, tokenizer)
+    first, second = running.signal(batch_of(0, 1)), running.signal(batch_of(0, 1))
+    assert torch.equal(first.logits, second.logits)
+    assert not first.pooled_hidden.requires_grad
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_a_half_precision_cache_that_is_far_off(teacher, texts, tokenizer, tmp_path):
+    running = live(teacher, texts, tokenizer)
+    folder = open_or_build_cache(running, tmp_path, cache_dtype="float16")
+    signal = CachedTeacher(folder).signal(batch_of(0, 1))
+    assert signal.pooled_hidden.dtype == torch.float32
+    assert torch.allclose(signal.pooled_hidden, running.signal(batch_of(0, 1)).pooled_hidden, atol=2e-3)
+
+
+def test_a_second_run_that_runs_the_teacher_again(teacher, texts, tokenizer, tmp_path, monkeypatch):
+    folder = open_or_build_cache(live(teacher, texts, tokenizer), tmp_path)
+    monkeypatch.setattr(LiveTeacher, "iter_signals", lambda *_: pytest.fail("the teacher ran"))
+    assert open_or_build_cache(live(teacher, texts, tokenizer), tmp_path) == folder
+
+
+def changed_teacher(model):
+    with torch.no_grad():
+        model.classifier.bias[0] += 1e-6
+    return model
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("weights", lambda m, d, t: live(changed_teacher(m), d, t)),
+        ("texts", lambda m, d, t: live(m, d.select(range(63)), t)),
+        ("max_length", lambda m, d, t: live(m, d, t, max_length=15)),
+        ("layers", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 2)))),
+        ("pooling", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 3), pooling="cls"))),
+        ("compute_dtype", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 3), dtype=torch.bfloat16))),
+    ],
+)
+def test_a_stale_cache_used_in_silence(teacher, texts, tokenizer, tmp_path, caplog, field, change):
+    before = open_or_build_cache(live(teacher, texts, tokenizer), tmp_path)
+    caplog.set_level(logging.INFO)
+    after = open_or_build_cache(change(teacher, texts, tokenizer), tmp_path)
+    assert after != before
+    assert f"changed since the nearest cache: {field}" in caplog.text
+
+
+def test_a_tokenizer_that_reads_otherwise_not_changing_the_cache(teacher, texts, tokenizer):
+    from transformers import BertTokenizer
+
+    vocab = tokenizer.get_vocab()
+    vocab["w1"], vocab["w2"] = vocab["w2"], vocab["w1"]
+    keys = [CacheKey.of(live(teacher, texts, t), "float32") for t in (tokenizer, BertTokenizer(vocab=vocab))]
+    assert keys[0].differences(keys[1]) == ["tokenizer"]
+
+
+def test_how_a_tokenizer_last_padded_changing_the_cache(teacher, texts, tokenizer):
+    before = CacheKey.of(live(teacher, texts, tokenizer), "float32")
+    tokenizer(["w1 w2 w3", "w1"], padding="max_length", max_length=5, truncation=True)
+    assert CacheKey.of(live(teacher, texts, tokenizer), "float32") == before
+
+
+def test_labels_changing_what_the_teacher_says(teacher, texts, tokenizer):
+    other = texts.remove_columns("label").add_column("label", [0] * len(texts))
+    keys = [CacheKey.of(live(teacher, rows, tokenizer), "float32") for rows in (texts, other)]
+    assert keys[0] == keys[1]
+
+
+def test_a_half_written_cache_taken_for_a_whole_one(teacher, texts, tokenizer, tmp_path):
+    class DiesInTheMiddle(LiveTeacher):
+        def iter_signals(self, batch_size):
+            for number, item in enumerate(super().iter_signals(batch_size)):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        open_or_build_cache(DiesInTheMiddle(teacher, texts, tokenizer, VIEW, max_length=16), tmp_path, batch_size=8)
+    assert list(tmp_path.iterdir()) == []
+    folder = open_or_build_cache(live(teacher, texts, tokenizer), tmp_path)
+    assert len(CachedTeacher(folder)) == 64
+
+
+def test_a_teacher_that_reads_with_the_students_tokenizer(texts, tmp_path):
+    """A decoder with a head, its own vocabulary, no `[CLS]`: it reads the same texts by its own rules."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<pad>": 0, "<unk>": 1, **{f"w{i}": i + 2 for i in range(90)}}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>")
+    running = live(tiny_classifier("gpt2", num_labels=2), texts, tokenizer)
+    assert running.cls_position == "last"
+    cached = CachedTeacher(open_or_build_cache(running, tmp_path))
+    signal, again = running.signal(batch_of(3, 4)), cached.signal(batch_of(3, 4))
+    assert torch.allclose(signal.logits, again.logits, atol=1e-5)
+    assert torch.allclose(signal.pooled_hidden, again.pooled_hidden, atol=1e-5)
+
+
+def test_texts_of_one_cell_moving_to_the_next_without_notice(teacher, tokenizer):
+    rows = [
+        datasets.Dataset.from_dict({"text": a, "text_pair": b}) for a, b in ((["w1 w2"], ["w3"]), (["w1"], ["w2 w3"]))
+    ]
+    keys = [CacheKey.of(live(teacher, row, tokenizer), "float32") for row in rows]
+    assert keys[0].differences(keys[1]) == ["texts"]
