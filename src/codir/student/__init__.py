@@ -1,0 +1,6 @@
+"""The student: the smaller model, and a plain-words account of how it was made."""
+
+from codir.student.build import StudentOrigin, build_student, student_origin
+from codir.student.layers import LayerSelection, find_layer_stack, select_layers
+
+__all__ = ["LayerSelection", "StudentOrigin", "build_student", "find_layer_stack", "select_layers", "student_origin"]

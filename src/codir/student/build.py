@@ -1,0 +1,230 @@
+"""Make the student: from layers of the teacher, from any other checkpoint, or from a config with random weights.
+
+Whatever the start, the student takes the teacher's labels and dtype, comes back in train mode, shares no storage with
+the teacher, and carries a `StudentOrigin` that says in plain words how it was made. It is an ordinary `transformers`
+model: saved, it loads without codir. Knows nothing of data, tokenizers, losses or training.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+
+from codir.errors import UserError, nearest
+from codir.student.layers import LayerSelection, copy_layers, select_layers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StudentOrigin:
+    """How a student was made.
+
+    Attributes:
+        kind: whether its weights were copied from the teacher, loaded from a checkpoint, or drawn at random.
+        teacher_layers: the 1-based teacher layers that became its own, where there are such.
+        notes: what a reader would not expect: weights that are new, or that the student had no place for.
+
+    Example:
+        >>> print(StudentOrigin("copied", (1, 3, 5)))
+        weights copied from the teacher's layers 1, 3, 5
+    """
+
+    kind: Literal["copied", "checkpoint", "random"]
+    teacher_layers: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        start = {
+            "copied": "weights copied from the teacher",
+            "checkpoint": "weights loaded from a checkpoint",
+            "random": "weights drawn at random",
+        }[self.kind]
+        layers = f"'s layers {', '.join(map(str, self.teacher_layers))}" if self.teacher_layers else ""
+        return "; ".join([start + layers, *self.notes])
+
+
+def student_origin(student: nn.Module) -> StudentOrigin | None:
+    """Say how `build_student` made this model; `None` for a model that it did not make."""
+    origin = getattr(student, "codir_origin", None)
+    return origin if isinstance(origin, StudentOrigin) else None
+
+
+def build_student(
+    teacher: PreTrainedModel,
+    *,
+    layers: int | Sequence[int] | None = None,
+    selection: LayerSelection = "every-other",
+    checkpoint: str | Path | None = None,
+    config: PreTrainedConfig | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> PreTrainedModel:
+    """Build a student for `teacher` in one of three ways; exactly one of `layers`, `checkpoint`, `config` is given.
+
+    Args:
+        teacher: the fine-tuned model; it is read and never changed.
+        layers: how many of the teacher's layers to copy, or which ones (1-based). Embeddings, pooler, classification
+            head and everything else outside the layers come along.
+        selection: which layers, where `layers` is a number.
+        checkpoint: a folder or hub name. Its classification head is kept if it has as many labels as the teacher.
+        config: a config, or settings to change in the teacher's (`{"hidden_size": 192, "num_attention_heads": 4}`).
+        seed: for weights that start at random. The global random state is left as it was.
+
+    Returns:
+        The student in train mode, with the teacher's labels and dtype.
+
+    Raises:
+        UserError: where not exactly one start is given, or the one given does not fit.
+    """
+    _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
+    with _seeded(seed):
+        if layers is not None:
+            student, origin = _copy_from_teacher(teacher, layers, selection)
+        elif checkpoint is not None:
+            student, origin = _load_checkpoint(teacher, checkpoint)
+        else:
+            assert config is not None
+            student, origin = _start_at_random(teacher, config)
+    student.codir_origin = origin
+    logger.info("Student of %d layers: %s.", student.config.num_hidden_layers, origin)
+    return student.train()
+
+
+def _check_one_start(**starts: object) -> None:
+    given = [name for name, value in starts.items() if value is not None]
+    if len(given) != 1:
+        raise UserError(
+            "student",
+            expected="exactly one of `layers`, `checkpoint` and `config`",
+            got=" and ".join(f"`{name}`" for name in given) or "none",
+            do="say one way to start: layers of the teacher, another checkpoint, or a config with random weights",
+        )
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the CPU generator, where new weights are drawn, and give the caller's random state back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _copy_from_teacher(
+    teacher: PreTrainedModel, layers: int | Sequence[int], selection: LayerSelection
+) -> tuple[PreTrainedModel, StudentOrigin]:
+    depth = teacher.config.num_hidden_layers
+    if isinstance(layers, int):
+        chosen = select_layers(depth, layers, selection)
+    else:
+        chosen = select_layers(depth, len(layers), layers)
+    student, copied_layers, notes = copy_layers(teacher, chosen)
+    return student, StudentOrigin("copied", copied_layers, notes)
+
+
+def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
+    try:
+        config = AutoConfig.from_pretrained(checkpoint)
+        student, outcome = AutoModelForSequenceClassification.from_pretrained(
+            checkpoint,
+            config=_for_task_of(teacher, config),
+            dtype=teacher.dtype,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            "student checkpoint",
+            expected="a model folder or hub name that transformers can load as a classifier",
+            got=f"{str(checkpoint)!r} ({_one_line(error)})",
+            do="check the path, or the network where the model is on the hub",
+        ) from error
+    new = sorted({*outcome["missing_keys"], *(name for name, *_ in outcome["mismatched_keys"])})
+    notes = [f"read from {checkpoint}"]
+    if new:
+        notes.append(f"new, with random weights: {', '.join(new)}")
+    elif config.id2label != teacher.config.id2label:
+        notes.append(f"its head was trained for {_labels(config)} and now stands for {_labels(teacher.config)}")
+    return student, StudentOrigin("checkpoint", notes=tuple(notes))
+
+
+def _start_at_random(
+    teacher: PreTrainedModel, config: PreTrainedConfig | Mapping[str, Any]
+) -> tuple[PreTrainedModel, StudentOrigin]:
+    if isinstance(config, Mapping):
+        _check_settings(teacher.config, config)
+    try:
+        whole = _override(teacher.config, config) if isinstance(config, Mapping) else config
+        student = AutoModelForSequenceClassification.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
+    except (StrictDataclassError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
+        raise UserError(
+            "student config",
+            expected="settings that transformers can build a classifier from",
+            got=_one_line(error),
+            do="mend that setting; `hidden_size`, for one, must be a multiple of `num_attention_heads`",
+        ) from error
+    return student, StudentOrigin("random")
+
+
+def _check_settings(config: PreTrainedConfig, changes: Mapping[str, Any]) -> None:
+    known = {*config.to_dict(), *config.attribute_map}
+    for name in changes:
+        if name not in known:
+            raise UserError(
+                "student config",
+                expected=f"settings of {type(config).__name__}, the teacher's config",
+                got=f"{name!r}",
+                otherwise="it would be stored and change nothing",
+                do=nearest(name, known),
+            )
+
+
+def _override(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
+    """Change settings of the teacher's config, and with them those that the teacher itself derives from them."""
+    before = config.to_dict()
+    changes = {config.attribute_map.get(name, name): value for name, value in changes.items()}
+    implied_before, implied_after = _implied(config, before), _implied(config, before | changes)
+    follow: dict[str, Any] = {
+        name: implied_after[name] for name in implied_before if before.get(name) == implied_before[name]
+    }
+    if "layer_types" in before and "num_hidden_layers" in changes:
+        follow["layer_types"] = None  # the config class lays its own pattern over the new depth
+    return type(config).from_dict(before | follow | changes)
+
+
+def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str, int]:
+    """What width and heads imply for settings that would otherwise stay at the teacher's size."""
+    width = settings[config.attribute_map.get("hidden_size", "hidden_size")]
+    heads = settings[config.attribute_map.get("num_attention_heads", "num_attention_heads")]
+    return {
+        "head_dim": width // heads,
+        "d_head": width // heads,
+        "num_key_value_heads": heads,
+        "pooler_hidden_size": width,
+    }
+
+
+def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedConfig:
+    """The same config with the teacher's labels, so that the student's logits stand for the same classes."""
+    adapted = copy.deepcopy(config)
+    for name in ("id2label", "label2id", "problem_type"):
+        setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
+    return adapted
+
+
+def _labels(config: PreTrainedConfig) -> str:
+    return ", ".join(str(config.id2label[index]) for index in sorted(config.id2label))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
