@@ -1,0 +1,14 @@
+"""The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
+
+from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
+from codir.trainer.distiller import Distiller
+from codir.trainer.trainer import DEFAULT_CACHE_DIR, HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
+
+__all__ = [
+    "DEFAULT_CACHE_DIR",
+    "HEAD_LEARNING_RATE_FACTOR",
+    "DistillationTrainer",
+    "Distiller",
+    "is_complete",
+    "last_complete_checkpoint",
+]

@@ -1,0 +1,82 @@
+"""What a checkpoint holds beside the student, and how to tell a whole one from a half-written one.
+
+Heads and bank are in one safetensors file. A folder that is being written carries a marker until it is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from codir.errors import IncompleteArtifactError
+from codir.memory import MemoryBank
+
+SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
+MARKER_NAME = "incomplete"
+
+
+def save_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None) -> None:
+    """Write heads and bank: everything that training needs and the student does not."""
+    tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
+    if bank is not None:
+        tensors |= {f"bank.{name}": tensor.contiguous() for name, tensor in bank.state_dict().items()}
+    save_file(tensors, folder / SCAFFOLDING_NAME)
+
+
+def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None) -> None:
+    """Take up heads and bank of a checkpoint.
+
+    Raises:
+        IncompleteArtifactError: the file is missing, or belongs to other objectives or other data.
+    """
+    path = folder / SCAFFOLDING_NAME
+    if not path.exists():
+        raise IncompleteArtifactError(
+            f"{folder}: expected {SCAFFOLDING_NAME} with heads and bank, found none. Resuming without them would have "
+            "started the contrast anew in silence. What to do: resume from another checkpoint."
+        )
+    tensors = load_file(path)
+    try:
+        objectives.load_state_dict(_with_prefix(tensors, "objectives."))
+        if bank is not None:
+            bank.load_state_dict(_with_prefix(tensors, "bank."))
+    except (RuntimeError, KeyError) as error:
+        raise IncompleteArtifactError(
+            f"{path}: heads or bank of another run (other objectives, layers or training set): {error}. "
+            "What to do: resume with the recipe that the checkpoint was made with."
+        ) from error
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+@contextmanager
+def marked_incomplete(folder: Path, *, is_writer: bool) -> Iterator[None]:
+    """Mark a folder as half-written until the block ends well."""
+    marker = folder / MARKER_NAME
+    if is_writer:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    yield
+    if is_writer:
+        marker.unlink()
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end."""
+    return (checkpoint / SCAFFOLDING_NAME).exists() and not (checkpoint / MARKER_NAME).exists()
+
+
+def last_complete_checkpoint(output_dir: Path) -> Path | None:
+    """The newest checkpoint that is whole; half-written ones are passed over."""
+    pattern = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
+    found = [(int(match[1]), path) for path in output_dir.glob("*") if (match := pattern.fullmatch(path.name))]
+    complete = [path for _, path in sorted(found) if is_complete(path)]
+    return complete[-1] if complete else None

@@ -1,0 +1,101 @@
+"""The student and the heads that train beside it, as one module that `accelerate` can wrap.
+
+Knows the student and the objectives; of the teacher it sees only a signal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from codir.objectives import WeightedObjectives, hard_label_loss
+from codir.signals import (
+    Batch,
+    LossBreakdown,
+    Negatives,
+    StudentSignal,
+    TeacherSignal,
+    TokenPosition,
+    nothing_pooled,
+    pool_layers,
+    resolve_layers,
+    token_mask,
+)
+
+
+class Distiller(nn.Module):
+    """Student plus objectives: everything that has weights to train.
+
+    Called with a teacher's signal it returns the loss; called without one it is the bare student, so that evaluation
+    and prediction need no teacher.
+
+    Args:
+        student: the model that stays.
+        objectives: built already; their heads go with the training.
+        cls_position: where the student's tokenizer puts the token that speaks for the sequence.
+    """
+
+    accepts_loss_kwargs = False  # the loss is a mean over examples; Trainer then scales it for accumulation
+
+    def __init__(
+        self, student: PreTrainedModel, objectives: WeightedObjectives, cls_position: TokenPosition = "first"
+    ) -> None:
+        super().__init__()
+        self.student, self.objectives, self.cls_position = student, objectives, cls_position
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The student's configuration, which `Trainer` and its callbacks read."""
+        return self.student.config
+
+    def activation_checkpointing_enable(self, **kwargs: Any) -> None:
+        """Hand `TrainingArguments.activation_checkpointing` on to the student."""
+        self.student.activation_checkpointing_enable(**kwargs)
+
+    def forward(
+        self,
+        labels: Tensor | None = None,
+        *,
+        batch: Batch | None = None,
+        teacher: TeacherSignal | None = None,
+        negatives: Negatives | None = None,
+        **model_inputs: Tensor,
+    ) -> SequenceClassifierOutput | tuple[LossBreakdown, Tensor | None]:
+        """Return the loss and the vectors for the memory bank; without a teacher, the logits and the task's loss."""
+        if batch is None or teacher is None:
+            logits = self.student(**model_inputs).logits
+            loss = None if labels is None else hard_label_loss(logits.float(), labels)
+            return SequenceClassifierOutput(loss=loss, logits=logits)
+        signal = self.student_signal(batch.model_inputs)
+        with torch.autocast(signal.logits.device.type, enabled=False):  # losses in fp32, whatever the products run in
+            breakdown = self.objectives(signal, teacher, batch, negatives)
+        return breakdown, self.vectors_to_remember(signal)
+
+    def student_signal(self, model_inputs: Any) -> StudentSignal:
+        """Run the student and pool the layers that the objectives ask for, and no more."""
+        representation = self.objectives.needs.student_representation
+        output = self.student(**model_inputs, output_hidden_states=representation is not None)
+        if representation is None:
+            return StudentSignal(output.logits.float(), nothing_pooled(len(output.logits), output.logits.device))
+        with torch.autocast(output.logits.device.type, enabled=False):
+            pooled = pool_layers(
+                output.hidden_states,
+                token_mask(model_inputs),
+                layers=resolve_layers(representation.layers, len(output.hidden_states) - 1),
+                pooling=representation.pooling,
+                cls_position=self.cls_position,
+            )
+        return StudentSignal(output.logits.float(), pooled)
+
+    @torch.no_grad()
+    def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
+        """What the memory bank keeps of these examples; nothing where there is no bank."""
+        contrast = self.objectives.contrast
+        if contrast is None or not contrast.keeps_bank:
+            return None
+        with torch.autocast(signal.pooled_hidden.device.type, enabled=False):
+            return contrast.embed_student(signal.pooled_hidden)

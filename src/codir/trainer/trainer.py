@@ -1,0 +1,414 @@
+"""The loop is Hugging Face's; what a step of distillation adds to it is here.
+
+The only room that knows teacher, student, objectives and memory together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+
+from codir.data import (
+    DistillationCollator,
+    EpochLengthGroupedSampler,
+    build_negative_sampler,
+    cls_token_position,
+    length_sorted_batches,
+    model_columns,
+    prepare,
+)
+from codir.device import autocast
+from codir.errors import NonFiniteLossError, UserError
+from codir.memory import MemoryBank
+from codir.objectives import WeightedObjectives
+from codir.signals import Batch, LossBreakdown, Negatives, Representation, resolve_layers
+from codir.teacher import (
+    CachedTeacher,
+    CacheDtype,
+    LiveTeacher,
+    NoTeacher,
+    Teacher,
+    TeacherView,
+    open_or_build_cache,
+)
+from codir.trainer.checkpoints import (
+    is_complete,
+    last_complete_checkpoint,
+    load_scaffolding,
+    marked_incomplete,
+    save_scaffolding,
+)
+from codir.trainer.distiller import Distiller
+from codir.trainer.terms import TermMeter
+
+logger = logging.getLogger(__name__)
+
+HEAD_LEARNING_RATE_FACTOR = 20.0
+"""Heads start from nothing, so they learn this much faster than the student unless told otherwise."""
+
+DEFAULT_CACHE_DIR = Path("~/.cache/codir/teacher")
+
+
+class DistillationTrainer(Trainer):
+    """`transformers.Trainer` with a teacher.
+
+    Everything that `Trainer` does goes on working: callbacks, reporting, gradient accumulation, mixed precision,
+    evaluation, `load_best_model_at_end`, pushing to the hub, `accelerate launch` and `torchrun`.
+
+    Args:
+        teacher: a model with a trained classification or regression head, of any architecture. Frozen here. `None` when
+            no objective needs one (preset `fine-tune`).
+        student: the model to train, from `codir.build_student` or anywhere else.
+        args: the usual `TrainingArguments`.
+        objectives: from `codir.preset(...)`, or put together by hand.
+        train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
+        eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
+        processing_class: the student's tokenizer.
+        teacher_processing_class: the teacher's; the student's by default.
+        max_length: tokens per example at the most, for texts.
+        teacher_cache_dir: where teacher features are kept from run to run; `None` runs the teacher live at every step,
+            which gives the same losses.
+        cache_dtype: of pooled layers in the cache.
+        head_learning_rate: of the projection heads; `HEAD_LEARNING_RATE_FACTOR` times the student's by default.
+        **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` and whatever else `Trainer` takes.
+
+    Raises:
+        UserError: the data set has neither texts nor token ids, too few negatives, texts without a tokenizer.
+        NonFiniteLossError: from `train`, before a step is taken on a loss that is NaN or infinite.
+    """
+
+    def __init__(
+        self,
+        teacher: PreTrainedModel | None,
+        student: PreTrainedModel,
+        args: TrainingArguments,
+        objectives: WeightedObjectives,
+        train_dataset: datasets.Dataset,
+        eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        *,
+        teacher_processing_class: PreTrainedTokenizerBase | None = None,
+        max_length: int = 128,
+        teacher_cache_dir: str | Path | None = DEFAULT_CACHE_DIR,
+        cache_dtype: CacheDtype = "float32",
+        head_learning_rate: float | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        if processing_class is None:
+            raise UserError(
+                "processing_class",
+                expected="the student's tokenizer, which also pads the batches",
+                got="None",
+                do="pass `processing_class=tokenizer`",
+            )
+        if teacher is None and objectives.needs.teacher:
+            raise UserError(
+                "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
+            )
+        set_seed(args.seed)  # heads are made before Trainer sets it
+        self.max_length, self.head_learning_rate = max_length, head_learning_rate
+        needs = objectives.needs
+        objectives.build(
+            teacher_width=_width(teacher, needs.teacher_representation),
+            student_width=_width(student, needs.student_representation),
+        )
+        encoded = prepare(train_dataset, processing_class, max_length=max_length)
+        sampler = _build_sampler(encoded, objectives, args)
+        super().__init__(
+            model=Distiller(student, objectives, cls_token_position(processing_class)),
+            args=args,
+            train_dataset=encoded,
+            eval_dataset=self._prepare_eval(eval_dataset, processing_class),
+            processing_class=processing_class,
+            data_collator=DistillationCollator(processing_class),
+            **trainer_kwargs,
+        )
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError("args", expected="data parallelism", got="FSDP or DeepSpeed", do="launch with `torchrun`")
+        self.loss_is_scaled_for_ga = False
+        self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
+        self._plain_collator = DistillationCollator(processing_class)
+        self._train_collator = DistillationCollator(processing_class, sampler)
+        self._terms = TermMeter()
+        self._unremembered: list[tuple[Tensor, Tensor]] = []
+        self.bank = self._empty_bank(len(encoded))
+        self.teacher: Teacher = NoTeacher()
+        if teacher is not None and needs.teacher:
+            tokenizer = teacher_processing_class or processing_class
+            live = self._live_teacher(teacher, tokenizer, train_dataset)
+            self.teacher = live if teacher_cache_dir is None else self._cached(live, teacher_cache_dir, cache_dtype)
+
+    @property
+    def distiller(self) -> Distiller:
+        """Student and heads, unwrapped."""
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def student(self) -> PreTrainedModel:
+        """The model that stays."""
+        return self.distiller.student
+
+    # ---- The step ----
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Distil in training, the task's own loss in evaluation."""
+        batch = Batch.from_collated(inputs)
+        if not model.training:
+            outputs = model(labels=batch.labels, **batch.model_inputs)
+            return (outputs.loss, outputs) if return_outputs else outputs.loss
+        breakdown, vectors = model(
+            batch=batch, teacher=self.teacher.signal(batch), negatives=self._look_up_negatives(batch)
+        )
+        self._stop_unless_finite(breakdown)
+        self._terms.add(breakdown)
+        if vectors is not None:
+            self._unremembered.append((batch.example_index, vectors))
+        return (breakdown.total, breakdown) if return_outputs else breakdown.total
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """One micro-batch; the bank learns of it when the optimiser steps, however many micro-batches that takes."""
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        if self.bank is not None and self.accelerator.sync_gradients:
+            index, vectors = (torch.cat(parts) for parts in zip(*self._unremembered, strict=True))
+            self.bank.update(index, vectors)
+            self._unremembered.clear()
+        return loss
+
+    def _look_up_negatives(self, batch: Batch) -> Negatives | None:
+        needs = self.distiller.objectives.needs.negatives
+        if needs is None:
+            return None
+        assert batch.negative_index is not None
+        assert batch.negative_group is not None
+        return Negatives(
+            group=batch.negative_group,
+            student_vectors=self.bank.lookup(batch.negative_index) if self.bank is not None else None,
+            teacher_pooled=self.teacher.pooled_hidden(batch.negative_index) if needs.from_teacher else None,
+        )
+
+    def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
+        if torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's own filter had one too
+            return
+        bad = [name for name, term in breakdown.terms.items() if not torch.isfinite(term)]
+        last = self.last_checkpoint()
+        raise NonFiniteLossError(
+            f"step {self.state.global_step + 1}: loss term {' and '.join(bad) or 'total'} is not finite; no step was "
+            f"taken on it. Last good checkpoint: {last or 'none was saved'}. What to do: lower the learning rate, or "
+            "train in fp32 (`--precision fp32`), and resume from that checkpoint."
+        )
+
+    # ---- Parts ----
+
+    def _live_teacher(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
+    ) -> LiveTeacher:
+        representation = self.distiller.objectives.needs.teacher_representation
+        view = TeacherView(dtype=_compute_dtype(self.args))
+        if representation is not None:
+            layers = resolve_layers(representation.layers, model.config.num_hidden_layers)
+            view = replace(view, layers=layers, pooling=representation.pooling)
+        return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
+
+    def _cached(self, live: LiveTeacher, cache_dir: str | Path, cache_dtype: CacheDtype) -> CachedTeacher:
+        with self.args.main_process_first(desc="teacher cache"):
+            folder = open_or_build_cache(live, Path(cache_dir).expanduser(), cache_dtype=cache_dtype)
+        live.model.to("cpu")
+        return CachedTeacher(folder, self.args.device)
+
+    def _empty_bank(self, num_examples: int) -> MemoryBank | None:
+        needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
+        if contrast is None or needs is None or not contrast.keeps_bank:
+            return None
+        return MemoryBank(num_examples, contrast.projection_dim, momentum=needs.bank_momentum, device=self.args.device)
+
+    def _fill_bank(self) -> None:
+        """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
+        assert self.bank is not None
+        share = range(self.args.process_index, len(self.train_dataset), self.args.world_size)
+        distiller, device = self.distiller.eval(), self.args.device
+        for rows, inputs in length_sorted_batches(
+            self.train_dataset, self.processing_class, batch_size=self.args.eval_batch_size, rows=share
+        ):
+            on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
+            with torch.no_grad(), autocast(device, _compute_dtype(self.args)):
+                vectors = distiller.vectors_to_remember(distiller.student_signal(on_device))
+            assert vectors is not None
+            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
+        self.bank.synchronise()
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Trainer's own, with the heads in a group of their own at their own learning rate."""
+        if self.optimizer is not None:
+            return self.optimizer
+        optimizer = super().create_optimizer(model)
+        heads = [head for head in self.distiller.objectives.parameters() if head.requires_grad]
+        if heads:
+            ours = {id(head) for head in heads}
+            for group in optimizer.param_groups:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in ours]
+            rate = self.head_learning_rate or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
+            optimizer.add_param_group({"params": heads, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    # ---- Data ----
+
+    def _prepare_eval(self, dataset: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
+        if isinstance(dataset, Mapping):
+            return {name: self._prepare_eval(part, tokenizer) for name, part in dataset.items()}
+        if isinstance(dataset, datasets.Dataset):
+            return prepare(dataset, tokenizer, max_length=self.max_length)
+        return dataset
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Training batches alone carry negatives."""
+        self.data_collator = self._train_collator
+        try:
+            return super().get_train_dataloader()
+        finally:
+            self.data_collator = self._plain_collator
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Trainer's own, for texts as well as for token ids."""
+        return super().get_eval_dataloader(self._prepare_eval(eval_dataset, self.processing_class))
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        """Trainer's own, for texts as well as for token ids."""
+        return super().get_test_dataloader(self._prepare_eval(test_dataset, self.processing_class))
+
+    def _get_train_sampler(self, train_dataset: datasets.Dataset | None = None) -> Sampler[int] | None:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        lengths = list((train_dataset or self.train_dataset)["length"])
+        step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochLengthGroupedSampler(step_rows, lengths, seed=seed)
+
+    def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
+        own = [name for name in ("labels", "example_index", "length") if name in dataset.column_names]
+        return dataset.select_columns([*model_columns(dataset, self.processing_class), *own])
+
+    # ---- Logs ----
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add every loss term, unweighted, averaged over the steps and processes since the last line."""
+        if "loss" in logs:
+            for name, mean in self._terms.drain().items():
+                logs[f"loss/{name}"] = self.accelerator.gather(mean).mean().item()
+        super().log(logs, *args, **kwargs)
+
+    # ---- Saving and resuming ----
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train; `resume_from_checkpoint=True` takes the newest whole checkpoint of `args.output_dir`.
+
+        A resumed run ends with the same weights, to the bit, as one that was never interrupted.
+        """
+        checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
+        if self.bank is not None and checkpoint is None:
+            self._fill_bank()
+        return super().train(resume_from_checkpoint=checkpoint, **kwargs)
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint of this run that was written to its end."""
+        return last_complete_checkpoint(Path(self.args.output_dir))
+
+    def _resolve_checkpoint(self, resume_from: str | bool | None) -> str | None:
+        if resume_from is None or resume_from is False:
+            return None
+        newest = self.last_checkpoint()
+        found = newest if resume_from is True else Path(str(resume_from))
+        if found is None or not is_complete(found):
+            raise UserError(
+                "resume_from_checkpoint",
+                expected="a checkpoint that was written to its end",
+                got="none" if found is None else f"{found}, which was not",
+                do=f"resume from {newest}" if newest else "start the run anew",
+            )
+        return str(found)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write the bare student and its tokenizer: a folder that plain transformers loads."""
+        folder = output_dir or self.args.output_dir
+        self.student.save_pretrained(folder)
+        self.processing_class.save_pretrained(folder)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._refuse_to_save_nan()
+        run_dir = Path(self._get_output_dir(trial=trial))
+        folder = run_dir / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # nothing is deleted before this is whole
+        with marked_incomplete(folder, is_writer=self.args.should_save):
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                save_scaffolding(folder, self.distiller.objectives, self.bank)
+        self.args.save_total_limit = limit
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=str(run_dir),
+                save_total_limit=limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _refuse_to_save_nan(self) -> None:
+        if not all(torch.isfinite(parameter).all() for parameter in self.distiller.parameters()):
+            last = self.last_checkpoint()
+            raise NonFiniteLossError(
+                f"step {self.state.global_step}: a weight is not finite; the checkpoint was not written. Last good "
+                f"checkpoint: {last or 'none was saved'}. What to do: lower the learning rate and resume from there."
+            )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self._load_student(folder)
+        load_scaffolding(folder, self.distiller.objectives, self.bank)
+
+    def _load_best_model(self) -> None:
+        self._load_student(Path(self.state.best_model_checkpoint))
+
+    def _load_student(self, folder: Path) -> None:
+        saved = type(self.student).from_pretrained(folder, dtype=self.student.dtype)
+        self.student.load_state_dict(saved.state_dict())
+
+
+def _width(model: PreTrainedModel | None, representation: Representation | None) -> int:
+    """Width of the concatenated representation; 0 where none is asked for."""
+    if model is None or representation is None:
+        return 0
+    return len(resolve_layers(representation.layers, model.config.num_hidden_layers)) * int(model.config.hidden_size)
+
+
+def _compute_dtype(args: TrainingArguments) -> torch.dtype:
+    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+
+
+def _build_sampler(encoded: datasets.Dataset, objectives: WeightedObjectives, args: TrainingArguments) -> Any:
+    needs = objectives.needs.negatives
+    if needs is None:
+        return None
+    return build_negative_sampler(
+        np.asarray(encoded["labels"]) if "labels" in encoded.column_names else None,
+        num_examples=len(encoded),
+        count=needs.count,
+        batch_size=args.train_batch_size,
+        strategy=needs.strategy,
+        score_distance=needs.score_distance,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+    )

@@ -1,0 +1,391 @@
+"""What must hold of a training run as a whole: equal losses, equal weights, nothing lost, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+
+from codir.errors import NonFiniteLossError, UserError
+from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
+from codir.trainer import DistillationTrainer, is_complete, last_complete_checkpoint
+from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
+from conftest import make_texts
+from families import tiny_classifier
+
+pytestmark = pytest.mark.training
+
+STEPS_PER_EPOCH = 8
+
+
+def arguments(output_dir: Path, **overrides) -> TrainingArguments:
+    defaults = {
+        "per_device_train_batch_size": 8,
+        "num_train_epochs": 2,
+        "learning_rate": 1e-3,
+        "logging_steps": 1,
+        "report_to": "none",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "save_strategy": "no",
+        "dataloader_pin_memory": False,
+        "train_sampling_strategy": "group_by_length",
+    }
+    return TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides})
+
+
+def codir(anchor="teacher", num_negatives=10, strategy="auto") -> WeightedObjectives:
+    contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, projection_dim=8, strategy=strategy)
+    return WeightedObjectives(
+        {"hard_label": HardLabel(), "soft_target": SoftTarget(), "contrastive": contrast},
+        {"hard_label": 0.5, "soft_target": 0.5, "contrastive": 0.1},
+    )
+
+
+def make_trainer(tmp_path, tokenizer, *, dropout=True, objectives=None, train=None, **overrides) -> DistillationTrainer:
+    cache = overrides.pop("teacher_cache_dir", tmp_path / "cache")
+    ours = {key: overrides.pop(key) for key in ("callbacks", "eval_dataset", "compute_metrics") if key in overrides}
+    student = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
+    if not dropout:
+        student.apply(lambda module: setattr(module, "p", 0.0) if isinstance(module, torch.nn.Dropout) else None)
+        student.config.attention_probs_dropout_prob = 0.0
+        for layer in student.bert.encoder.layer:
+            for module in layer.modules():
+                if hasattr(module, "attention_dropout"):
+                    module.attention_dropout = 0.0
+    return DistillationTrainer(
+        teacher=tiny_classifier("bert", num_labels=2, seed=1),
+        student=student,
+        args=arguments(tmp_path / "run", **overrides),
+        objectives=objectives or codir(),
+        train_dataset=make_texts(64) if train is None else train,
+        processing_class=tokenizer,
+        max_length=16,
+        teacher_cache_dir=cache,
+        **ours,
+    )
+
+
+PLAIN_DESCENT = {"train_sampling_strategy": "sequential", "optim": "sgd", "learning_rate": 0.01, "max_grad_norm": 0.0}
+"""Nothing but the gradient decides a step, so that equal gradients can be told from nearly equal ones."""
+
+
+def make_balanced_texts(per_class: int):
+    rows = make_texts(400)
+    chosen = [[i for i, label in enumerate(rows["label"]) if label == kind][:per_class] for kind in (0, 1)]
+    return rows.select([row for pair in zip(*chosen, strict=True) for row in pair])
+
+
+def terms_of(trainer) -> list[dict[str, float]]:
+    return [
+        {name: entry[name] for name in entry if name.startswith("loss/")}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+
+
+def weights_of(trainer) -> dict[str, torch.Tensor]:
+    weights = {f"student.{name}": t for name, t in trainer.student.state_dict().items()}
+    weights |= {f"objectives.{name}": t for name, t in trainer.distiller.objectives.state_dict().items()}
+    if trainer.bank is not None:
+        weights["bank"] = trainer.bank.vectors
+    return {name: tensor.clone() for name, tensor in weights.items()}
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], **tolerance) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        if tolerance:
+            assert torch.allclose(tensor, second[name], **tolerance), name
+        else:
+            assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("anchor", ["teacher", "student", "both"])
+def test_a_live_teacher_whose_losses_differ_from_the_cache(tmp_path, tokenizer, anchor):
+    histories = []
+    for cache in (tmp_path / "cache", None):
+        trainer = make_trainer(
+            tmp_path, tokenizer, objectives=codir(anchor), teacher_cache_dir=cache, num_train_epochs=1
+        )
+        trainer.train()
+        histories.append(terms_of(trainer))
+    assert len(histories[0]) == STEPS_PER_EPOCH
+    for cached, live in zip(*histories, strict=True):
+        assert set(cached) == {"loss/hard_label", "loss/soft_target", "loss/contrastive"}
+        for name, value in cached.items():
+            assert live[name] == pytest.approx(value, abs=1e-4)
+
+
+class StopAt(TrainerCallback):
+    """Ends a run after a step, as a killed process would end it: whatever was saved is saved."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            control.should_training_stop = True
+        return control
+
+
+@pytest.mark.parametrize("anchor", ["teacher", "student"])
+@pytest.mark.parametrize("stop_at", [5, 8, 11])
+@pytest.mark.parametrize("sampling", ["group_by_length", "random"])
+def test_a_resumed_run_that_ends_elsewhere(tmp_path, tokenizer, anchor, stop_at, sampling):
+    settings = {"save_strategy": "steps", "save_steps": stop_at, "train_sampling_strategy": sampling}
+    straight = make_trainer(tmp_path / "straight", tokenizer, objectives=codir(anchor), **settings)
+    straight.train()
+    stopped = make_trainer(tmp_path, tokenizer, objectives=codir(anchor), callbacks=[StopAt(stop_at)], **settings)
+    stopped.train()
+    assert stopped.state.global_step == stop_at
+    torch.manual_seed(999)  # whatever another process would have done to the generators
+    resumed = make_trainer(tmp_path, tokenizer, objectives=codir(anchor), **settings)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 2 * STEPS_PER_EPOCH
+    assert_same(weights_of(resumed), weights_of(straight))
+
+
+def test_two_runs_of_one_seed_that_differ(tmp_path, tokenizer):
+    runs = []
+    for _ in range(2):
+        trainer = make_trainer(tmp_path, tokenizer, num_train_epochs=1)
+        trainer.train()
+        runs.append(weights_of(trainer))
+    assert_same(*runs)
+
+
+def test_accumulated_micro_batches_that_train_another_student(tmp_path, tokenizer):
+    """With every row of the other class as a negative nothing is random, so two halves must do what the whole does."""
+    moves, banks = [], []
+    for batch_size, accumulation in ((8, 1), (4, 2)):
+        trainer = make_trainer(
+            tmp_path,
+            tokenizer,
+            dropout=False,
+            objectives=codir(num_negatives=30),
+            train=make_balanced_texts(30),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=6,
+            **PLAIN_DESCENT,
+        )
+        before = flat_weights(trainer)
+        trainer.train()
+        moves.append(flat_weights(trainer) - before)
+        banks.append(trainer.bank.vectors)
+    assert moves[0].norm() > 0.1
+    assert (moves[0] - moves[1]).norm() < 1e-3 * moves[0].norm()
+    assert torch.allclose(*banks, atol=1e-3)
+
+
+def flat_weights(trainer) -> torch.Tensor:
+    """Student and heads as one vector."""
+    return torch.cat([parameter.detach().flatten() for parameter in trainer.distiller.parameters()])
+
+
+def test_evaluation_that_writes_into_the_bank(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, eval_dataset=make_texts(16, seed=5), num_train_epochs=1)
+    trainer.train()
+    before = trainer.bank.vectors.clone()
+    metrics = trainer.evaluate()
+    assert np.isfinite(metrics["eval_loss"])
+    assert torch.equal(trainer.bank.vectors, before)
+
+
+def test_a_bank_that_starts_with_noise_or_empty_slots(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer)
+    trainer._fill_bank()
+    assert torch.allclose(trainer.bank.vectors.norm(dim=1), torch.ones(64), atol=1e-5)
+    row = trainer.train_dataset[7]
+    inputs = {name: torch.tensor([row[name]]) for name in tokenizer.model_input_names}
+    distiller = trainer.distiller.eval()
+    with torch.no_grad():
+        expected = distiller.vectors_to_remember(distiller.student_signal(inputs))
+    assert torch.allclose(trainer.bank.vectors[7:8], expected, atol=1e-5)
+
+
+def test_a_student_that_carries_heads_or_bank_away(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, num_train_epochs=1, save_strategy="epoch")
+    trainer.train()
+    trainer.save_model(str(tmp_path / "student"))
+    with safe_open(tmp_path / "student" / "model.safetensors", framework="pt") as weights:
+        names = list(weights.keys())
+    assert names
+    assert not [name for name in names if "head" in name or "bank" in name or "objectives" in name]
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student")
+    assert_same(loaded.state_dict(), trainer.student.state_dict())
+    checkpoint = last_complete_checkpoint(tmp_path / "run")
+    size = sum(path.stat().st_size for path in checkpoint.glob("model*.safetensors"))
+    assert size < 1.1 * (tmp_path / "student" / "model.safetensors").stat().st_size  # no teacher inside
+
+
+def test_heads_that_learn_at_the_students_rate(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, learning_rate=1e-4)
+    groups = trainer.create_optimizer().param_groups
+    heads = {id(parameter) for parameter in trainer.distiller.objectives.parameters()}
+    assert len(heads) == 4
+    rates = {group["lr"] for group in groups for parameter in group["params"] if id(parameter) in heads}
+    assert rates == {2e-3}
+    everything = [id(parameter) for group in groups for parameter in group["params"]]
+    assert len(everything) == len(set(everything)) == len(list(trainer.model.parameters()))
+
+
+def test_a_nan_that_trains_on(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, save_strategy="steps", save_steps=2)
+    lookup = trainer.bank.lookup
+    trainer.bank.lookup = lambda index: lookup(index) * (float("nan") if trainer.state.global_step == 3 else 1.0)
+    with pytest.raises(NonFiniteLossError, match=r"step 4: loss term contrastive .*checkpoint-2"):
+        trainer.train()
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.student.parameters())
+
+
+def test_a_checkpoint_of_nan_weights(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer)
+    with torch.no_grad():
+        trainer.student.classifier.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match="a weight is not finite"):
+        trainer._save_checkpoint(trainer.model, None)
+    assert last_complete_checkpoint(tmp_path / "run") is None
+
+
+def test_a_half_written_checkpoint_taken_for_a_whole_one(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, save_strategy="steps", save_steps=4)
+    trainer.train()
+    newest = tmp_path / "run" / "checkpoint-16"
+    assert is_complete(newest)
+    (newest / MARKER_NAME).touch()
+    (tmp_path / "run" / "checkpoint-12" / SCAFFOLDING_NAME).unlink()
+    assert last_complete_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-8"
+    with pytest.raises(UserError, match="written to its end"):
+        trainer.train(resume_from_checkpoint=str(newest))
+
+
+def test_an_old_checkpoint_deleted_before_the_new_one_is_whole(tmp_path, tokenizer, monkeypatch):
+    trainer = make_trainer(tmp_path, tokenizer, save_strategy="steps", save_steps=4, save_total_limit=1)
+
+    def dies(*_):
+        if trainer.state.global_step == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("codir.trainer.trainer.save_scaffolding", _after(dies))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert last_complete_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-4"
+
+
+def _after(first):
+    from codir.trainer.checkpoints import save_scaffolding
+
+    def both(*args):
+        first()
+        save_scaffolding(*args)
+
+    return both
+
+
+def test_best_model_at_the_end_that_is_the_last_one(tmp_path, tokenizer):
+    trainer = make_trainer(
+        tmp_path,
+        tokenizer,
+        eval_dataset=make_texts(16, seed=5),
+        compute_metrics=lambda answers: {"first": -float(trainer.state.global_step)},
+        eval_strategy="steps",
+        eval_steps=4,
+        save_strategy="steps",
+        save_steps=4,
+        load_best_model_at_end=True,
+        metric_for_best_model="first",
+        greater_is_better=True,
+    )
+    trainer.train()
+    best = AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "checkpoint-4")
+    assert_same(trainer.student.state_dict(), best.state_dict())
+
+
+def test_evaluation_losses_that_differ_from_plain_trainers(tmp_path, tokenizer):
+    from codir.data import DistillationCollator, prepare
+
+    dev = make_texts(16, seed=5)
+    trainer = make_trainer(tmp_path, tokenizer, eval_dataset=dev)
+
+    class Plain(DistillationCollator):
+        def __call__(self, rows):
+            return {key: value for key, value in super().__call__(rows).items() if key != "example_index"}
+
+    plain = Trainer(
+        trainer.student,
+        arguments(tmp_path, remove_unused_columns=False),
+        data_collator=Plain(tokenizer),
+        eval_dataset=prepare(dev, tokenizer, max_length=16),
+        processing_class=tokenizer,
+    )
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], abs=1e-5)
+
+
+def test_unlabelled_rows_that_stop_training_or_count_as_a_class(tmp_path, tokenizer):
+    labels = [label if i % 2 else -100 for i, label in enumerate(make_texts(64)["label"])]
+    train = make_texts(64).remove_columns("label").add_column("label", labels)
+    trainer = make_trainer(tmp_path, tokenizer, train=train, num_train_epochs=1)
+    trainer.train()
+    assert all(np.isfinite(list(terms.values())).all() for terms in terms_of(trainer))
+
+
+def test_data_without_any_label(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, train=make_texts(64, kind="none"), num_train_epochs=1)
+    trainer.train()
+    assert {terms["loss/hard_label"] for terms in terms_of(trainer)} == {0.0}
+
+
+def test_a_teacher_that_is_missing(tmp_path, tokenizer, student):
+    with pytest.raises(UserError, match="teacher"):
+        DistillationTrainer(None, student, arguments(tmp_path), codir(), make_texts(64), processing_class=tokenizer)
+
+
+def test_a_model_card_that_cannot_be_written(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, max_steps=1)
+    trainer.train()
+    trainer.create_model_card(model_name="student", tags="distillation")
+    assert (tmp_path / "run" / "README.md").exists()
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2", "modernbert"])
+def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
+    trainer = DistillationTrainer(
+        teacher=tiny_classifier(family, num_labels=2),
+        student=tiny_classifier("distilbert", num_labels=2, layers=1),
+        args=arguments(tmp_path / "run", max_steps=2),
+        objectives=codir("both"),
+        train_dataset=make_texts(64),
+        processing_class=tokenizer,
+        max_length=16,
+        teacher_cache_dir=tmp_path / "cache",
+    )
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_two_processes_that_keep_different_banks_or_weights(tmp_path):
+    """Two gloo processes against one with the batch of both."""
+    script = Path(__file__).with_name("distributed_run.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
+    result = subprocess.run(
+        [*command, str(script), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=300, capture_output=True)
+    reports = [json.loads((tmp_path / f"rank-{name}.json").read_text()) for name in ("0-of-2", "1-of-2", "0-of-1")]
+    first, second, alone = reports
+    assert first == second
+    assert first["steps"] == alone["steps"]
+    moves = [np.array(report["moves"]) for report in (first, alone)]
+    assert np.linalg.norm(moves[0]) > 0.1
+    assert np.linalg.norm(moves[0] - moves[1]) < 1e-3 * np.linalg.norm(moves[0])
+    assert first["bank"] == pytest.approx(alone["bank"], abs=1e-3)
