@@ -1,0 +1,116 @@
+"""Before hours of training: do teacher, data and student fit together? It warns or stops, in words.
+
+Catches the mistakes that are common and silent: labels in another order, a teacher that is no better than chance, texts
+cut short.
+"""
+
+from __future__ import annotations
+
+import datasets
+import numpy as np
+from transformers import PreTrainedModel
+
+from codir.data import Task
+from codir.errors import UserError
+from codir.report import best_label_permutation, compute_metrics
+
+SWAPPED_LABELS_MARGIN = 0.1
+"""Stop when renaming the teacher's classes would raise its accuracy on the dev set by more than this."""
+
+
+def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
+    """Compare the teacher's classes with the data's.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        UserError: another number of classes, or the same names in another order.
+    """
+    if teacher.config.num_labels != task.num_labels:
+        raise UserError(
+            "labels",
+            expected=f"{_kind(teacher.config.num_labels)}, as the teacher gives",
+            got=f"{_kind(task.num_labels)} in the data",
+            do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
+        )
+    names = [teacher.config.id2label[i] for i in range(teacher.config.num_labels)]
+    if task.label_names is None or task.is_regression or names[0] == "LABEL_0":
+        return []
+    if names == list(task.label_names):
+        return []
+    if sorted(map(str.lower, names)) == sorted(map(str.lower, task.label_names)):
+        if [name.lower() for name in names] == [name.lower() for name in task.label_names]:
+            return []
+        raise UserError(
+            "label order",
+            expected=f"the teacher's: {', '.join(names)}",
+            got=f"the data's: {', '.join(task.label_names)}",
+            otherwise="the student would have been taught the opposite of its labels",
+            do=f"number the data as the teacher does: `--labels {','.join(names)}`",
+        )
+    return [
+        f"The teacher calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
+    ]
+
+
+def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> list[str]:
+    """Judge the teacher by its own answers on the dev set.
+
+    Args:
+        logits: the teacher's, `[rows, classes]`.
+        labels: of the same rows.
+        task: what is measured.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        UserError: the answers fit the labels well once the classes are renamed.
+    """
+    metrics = compute_metrics(logits, labels, task.metrics)
+    name, score = task.metrics[0], metrics[task.metrics[0]]
+    if task.is_regression:
+        useless = score <= 0.0
+        return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
+    permutation, as_is, renamed = best_label_permutation(logits, labels)
+    if renamed - as_is > SWAPPED_LABELS_MARGIN:
+        raise UserError(
+            "label order",
+            expected="a teacher whose classes are numbered as the data's",
+            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
+            otherwise="the student would have been taught the opposite of its labels",
+            do="number the labels in the data as the teacher does (`--labels` names them in order)",
+        )
+    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
+    if as_is <= majority:
+        return [
+            f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."
+        ]
+    return []
+
+
+def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
+    """Say how many rows are longer than the model will read."""
+    if "truncated" not in encoded.column_names:
+        return []
+    share = float(np.mean(encoded["truncated"]))
+    if share == 0.0:
+        return []
+    return [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
+
+
+def check_max_length(model: PreTrainedModel, max_length: int) -> None:
+    """Refuse lengths that the model has no positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and 0 < positions < max_length:
+        raise UserError(
+            "max_length",
+            expected=f"at most {positions}, the positions that {model.config.model_type} was built with",
+            got=str(max_length),
+            do=f"set `--max-length {positions}` or lower",
+        )
+
+
+def _kind(num_labels: int) -> str:
+    return "one score" if num_labels == 1 else f"{num_labels} classes"

@@ -1,0 +1,42 @@
+"""Report: what was kept, what it costs, and under which conditions both were measured.
+
+Sees logits, labels and plain modules; knows nothing of how a student was trained, nor of recipes and data sets.
+"""
+
+from codir.report.conditions import gather_conditions
+from codir.report.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
+from codir.report.curves import plot_training_curves
+from codir.report.metrics import METRIC_NAMES, agreement, best_label_permutation, compute_metrics, predictions
+from codir.report.predict import predict_logits
+from codir.report.results import (
+    ModelResult,
+    RunResult,
+    markdown_table,
+    result_table,
+    summarise,
+    table_rows,
+    write_report,
+)
+
+__all__ = [
+    "METRIC_NAMES",
+    "ModelResult",
+    "RunResult",
+    "Throughput",
+    "agreement",
+    "best_label_permutation",
+    "compute_metrics",
+    "count_parameters",
+    "folder_bytes",
+    "gather_conditions",
+    "markdown_table",
+    "measure_throughput",
+    "measure_throughputs",
+    "plot_training_curves",
+    "predict_logits",
+    "predictions",
+    "result_table",
+    "summarise",
+    "table_rows",
+    "write_report",
+]

@@ -1,0 +1,201 @@
+"""Quality: logits and labels in, the field's metrics out; scikit-learn and scipy do the arithmetic.
+
+Knows nothing of models or data sets. A model with several columns of logits predicts classes; a model with one column
+predicts scores. Every metric is a fraction or a correlation (0.9, not 90). Logits and labels have axes of different
+names in the annotations because rows that do not match are the user's mistake, and are told in words.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from codir.errors import UserError, nearest
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+def compute_metrics(
+    logits: Float[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, " labels"], names: Sequence[str]
+) -> dict[str, float]:
+    """Score predictions by each named metric.
+
+    Args:
+        logits: `[rows, classes]` for classes; `[rows, 1]` or `[rows]` for scores.
+        labels: class indices or scores, one per row.
+        names: `accuracy`, `f1` (two classes, of class 1), `macro_f1` and `matthews` for classes; `pearson` and
+            `spearman` for scores.
+
+    Raises:
+        UserError: an unknown name, a metric of the other kind of task, or rows that do not match.
+
+    Example:
+        >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 5.0], [4.0, 0.0]])
+        >>> compute_metrics(logits, np.array([0, 1, 0, 0]), ["accuracy", "f1"])
+        {'accuracy': 0.75, 'f1': 0.6666666666666666}
+    """
+    predicted = predictions(logits)
+    _check_same_rows("labels", len(labels), len(predicted))
+    return {name: _find_metric(name, scores=is_scores(logits))(predicted, labels) for name in names}
+
+
+def agreement(logits: Float[np.ndarray, "rows ..."], teacher_logits: Float[np.ndarray, "teacher_rows ..."]) -> float:
+    """How far a student answers as its teacher does, whatever the labels say.
+
+    For classes, the share of rows with the same prediction; for scores, the Pearson correlation of the two.
+
+    Example:
+        >>> agreement(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.3, 0.4], [0.1, 0.9]]))
+        0.5
+    """
+    _check_same_rows("teacher logits", len(teacher_logits), len(logits))
+    same_kind = pearson if is_scores(logits) else accuracy
+    return same_kind(predictions(logits), predictions(teacher_logits))
+
+
+def predictions(logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
+    """Turn logits into what the model answers: the likeliest class, or the score itself.
+
+    Raises:
+        UserError: a logit is NaN or infinite.
+    """
+    if not np.isfinite(logits).all():
+        raise UserError(
+            "logits",
+            expected="finite numbers",
+            got=f"NaN or infinity in {np.count_nonzero(~np.isfinite(logits))} places",
+            otherwise="each such row would have been counted as some class",
+            do="run the model in fp32, or go back to an earlier checkpoint",
+        )
+    return logits.reshape(len(logits)) if is_scores(logits) else logits.argmax(axis=-1)
+
+
+def is_scores(logits: Float[np.ndarray, "rows ..."]) -> bool:
+    """Whether a model with such logits predicts scores: they have one column, or none."""
+    return logits.ndim == 1 or logits.shape[1] == 1
+
+
+def best_label_permutation(
+    logits: Float[np.ndarray, "rows classes"], labels: Shaped[np.ndarray, " labels"]
+) -> tuple[tuple[int, ...], float, float]:
+    """Find the renaming of a model's classes that fits the labels best (Hungarian assignment on the confusion matrix).
+
+    A model whose accuracy jumps under a renaming was most likely trained with its labels in another order.
+
+    Returns:
+        The permutation, where `permutation[model_class]` is the data's class; the accuracy as is; the accuracy under
+        the permutation. Of equally good permutations, one that renames the fewest classes.
+
+    Example:
+        >>> best_label_permutation(np.array([[0.0, 1.0], [1.0, 0.0], [3.0, 2.0]]), np.array([0, 1, 1]))
+        ((1, 0), 0.0, 1.0)
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics import confusion_matrix
+
+    _check_same_rows("labels", len(labels), len(logits))
+    classes = logits.shape[1]
+    confusion = confusion_matrix(predictions(logits), labels, labels=np.arange(classes))
+    # The diagonal's bonus adds up to less than one row, so it decides between ties and nothing else.
+    _, permutation = linear_sum_assignment(confusion * (classes + 1) + np.eye(classes), maximize=True)
+    as_is, renamed = confusion.trace(), confusion[np.arange(classes), permutation].sum()
+    return tuple(permutation.tolist()), float(as_is / len(labels)), float(renamed / len(labels))
+
+
+def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Share of rows that are right."""
+    return float(np.mean(predicted == labels))
+
+
+def f1(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Harmonic mean of precision and recall of class 1, of two; 0 where class 1 is neither predicted nor there."""
+    from sklearn.metrics import f1_score
+
+    classes = int(max(predicted.max(), labels.max())) + 1
+    if classes > 2:
+        raise UserError(
+            "f1",
+            expected="two classes",
+            got=str(classes),
+            otherwise="only class 1 would have been scored",
+            do="ask for `macro_f1`",
+        )
+    return float(f1_score(labels, predicted, labels=[0, 1], pos_label=1, average="binary", zero_division=0.0))
+
+
+def macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of the F1 of each class that is predicted or there."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predicted, average="macro", zero_division=0.0))
+
+
+def matthews(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Matthews' correlation of predicted and true classes; 0 where either never changes."""
+    from sklearn.metrics import matthews_corrcoef
+
+    if _is_constant(predicted) or _is_constant(labels):
+        return 0.0
+    return float(matthews_corrcoef(labels, predicted))
+
+
+def pearson(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Linear correlation; 0 where either side never changes."""
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, predicted, labels)
+
+
+def spearman(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Correlation of ranks, ties sharing their mean rank; 0 where either side never changes."""
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, predicted, labels)
+
+
+CLASS_METRICS: dict[str, Metric] = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
+SCORE_METRICS: dict[str, Metric] = {"pearson": pearson, "spearman": spearman}
+METRIC_NAMES = (*CLASS_METRICS, *SCORE_METRICS)
+
+
+def _correlation(statistic: Callable[..., tuple[float, float]], predicted: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import NearConstantInputWarning
+
+    if _is_constant(predicted) or _is_constant(labels):
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NearConstantInputWarning)  # a collapsed student is a result, not a mishap
+        return float(statistic(predicted.astype(np.float64), labels.astype(np.float64))[0])
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    return bool(np.all(values == values[0]))
+
+
+def _find_metric(name: str, *, scores: bool) -> Metric:
+    known = SCORE_METRICS if scores else CLASS_METRICS
+    if name not in METRIC_NAMES:
+        raise UserError(
+            "metric", expected="a metric that codir knows", got=f"'{name}'", do=nearest(name, METRIC_NAMES).rstrip("?")
+        )
+    if name not in known:
+        raise UserError(
+            f"metric '{name}'",
+            expected="a model that predicts " + ("classes" if scores else "scores"),
+            got="one column of scores" if scores else "logits of several classes",
+            do="choose from " + ", ".join(f"`{metric}`" for metric in known),
+        )
+    return known[name]
+
+
+def _check_same_rows(subject: str, found: int, expected: int) -> None:
+    if found == 0 or found != expected:
+        raise UserError(
+            subject,
+            expected=f"one for each of {expected} rows of logits, and at least one",
+            got=str(found),
+            do="give logits and labels of the same rows",
+        )

@@ -1,0 +1,241 @@
+"""Results: what one run found, and the ways to tell it: JSON for programs, a table and a page for people.
+
+Turns numbers into words; knows nothing of how they were measured. Every table is built from the same `table_rows`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codir.report.curves import LogHistory, plot_training_curves
+from codir.report.metrics import SCORE_METRICS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NOT_MEASURED = "—"
+CORRELATIONS = ("matthews", *SCORE_METRICS)
+"""Metrics that are shown as numbers from -1 to 1; all others are shares, shown in percent."""
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What one model scores and costs.
+
+    Attributes:
+        metrics: fractions or correlations, by name.
+        parameters: how many it has.
+        bytes: size of its weights on disk.
+        sentences_per_second: `None` where it was not measured.
+    """
+
+    metrics: dict[str, float]
+    parameters: int
+    bytes: int
+    sentences_per_second: float | None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one distillation found.
+
+    Attributes:
+        title: what stands above the report.
+        task_name: what the models were asked to do.
+        primary_metric: the metric that retention is about.
+        teacher: the model that was distilled.
+        student: the model that it became.
+        baseline: the same student trained without a teacher, where there was one.
+        agreement: how far the student answers as the teacher does.
+        baseline_agreement: the same of the baseline.
+        conditions: as `gather_conditions` gives them.
+        notes: what a reader has to know, one sentence each.
+        log_history: of the student's training.
+        output_dir: where the student was saved.
+    """
+
+    title: str
+    task_name: str
+    primary_metric: str
+    teacher: ModelResult
+    student: ModelResult
+    baseline: ModelResult | None
+    agreement: float
+    baseline_agreement: float | None
+    conditions: dict[str, Any]
+    notes: tuple[str, ...]
+    log_history: LogHistory
+    output_dir: Path | None
+
+    @property
+    def retention(self) -> float | None:
+        """The student's primary metric over the teacher's; `None` where the teacher's is not above 0."""
+        return self._retention_of(self.student)
+
+    @property
+    def baseline_retention(self) -> float | None:
+        """The same of the baseline."""
+        return self._retention_of(self.baseline) if self.baseline else None
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times the teacher's sentences per second the student reads; `None` where not both were measured."""
+        teacher, student = self.teacher.sentences_per_second, self.student.sentences_per_second
+        return student / teacher if student and teacher else None
+
+    @property
+    def compression(self) -> float:
+        """How many parameters the teacher has for each of the student's."""
+        return self.teacher.parameters / self.student.parameters
+
+    def to_json(self) -> dict[str, Any]:
+        """What `report.json` holds."""
+        return {
+            "task": self.task_name,
+            "primary_metric": self.primary_metric,
+            "teacher": asdict(self.teacher),
+            "student": asdict(self.student),
+            "baseline": asdict(self.baseline) if self.baseline else None,
+            "retention": self.retention,
+            "agreement": self.agreement,
+            "baseline_retention": self.baseline_retention,
+            "baseline_agreement": self.baseline_agreement,
+            "speedup": self.speedup,
+            "notes": list(self.notes),
+            "conditions": self.conditions,
+        }
+
+    def _retention_of(self, model: ModelResult) -> float | None:
+        of_teacher = self.teacher.metrics[self.primary_metric]
+        return model.metrics[self.primary_metric] / of_teacher if of_teacher > 0 else None
+
+
+def write_report(result: RunResult, folder: Path) -> list[Path]:
+    """Write `report.json`, `report.md` and `training_curves.png`, none of them ever half-written.
+
+    They are drafted in a temporary folder inside `folder`, and moved to their places once all are complete.
+
+    Raises:
+        ValueError: a number of the report is NaN or infinite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as draft:
+        drafts = _write_drafts(result, Path(draft))
+        places = [folder / file.name for file in drafts]
+        for file, place in zip(drafts, places, strict=True):
+            os.replace(file, place)
+    return places
+
+
+def result_table(result: RunResult) -> Table:
+    """Build the table that ends a run in the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(result.title), caption=Text(summarise(result)), caption_justify="left")
+    table.box, table.show_edge, table.pad_edge, table.collapse_padding = SIMPLE_HEAD, False, False, True
+    rows = table_rows(result)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=column == "model")
+    for row in rows:
+        table.add_row(*row.values(), style="bold" if row["model"] == "student" else None)
+    return table
+
+
+def markdown_table(result: RunResult) -> str:
+    """Build the same table in Markdown."""
+    rows = table_rows(result)
+    columns = list(rows[0])
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def table_rows(result: RunResult) -> list[dict[str, str]]:
+    """Put the result into rows of words, one per model, each from column name to cell."""
+    teacher = _row("teacher", result, result.teacher, agreement=None, retention=None)
+    student = _row("student", result, result.student, result.agreement, result.retention)
+    if result.baseline is None:
+        return [teacher, student]
+    name = "no teacher"
+    baseline = _row(name, result, result.baseline, result.baseline_agreement, result.baseline_retention)
+    return [teacher, student, baseline]
+
+
+def summarise(result: RunResult) -> str:
+    """Say in one sentence what was kept, and for what."""
+    metric = result.primary_metric
+    teacher, student = (_show(metric, model.metrics.get(metric)) for model in (result.teacher, result.student))
+    metric = _in_words(metric)
+    if result.retention is None:
+        kept = f"The student reaches {metric} {student} where the teacher reaches {teacher}"
+    else:
+        kept = f"The student keeps {result.retention:.1%} of the teacher's {metric} ({student} of {teacher})"
+    speed = f" at {result.speedup:.1f} times its speed" if result.speedup else ""
+    size = f", with {_count(result.student.parameters)} parameters in place of {_count(result.teacher.parameters)}"
+    beside = ""
+    if result.baseline_retention is not None:
+        beside = f"; the same student trained without a teacher keeps {result.baseline_retention:.1%}"
+    return kept + speed + size + beside + "."
+
+
+def _row(
+    name: str, result: RunResult, model: ModelResult, agreement: float | None, retention: float | None
+) -> dict[str, str]:
+    on_scores = result.primary_metric in SCORE_METRICS
+    speed = model.sentences_per_second
+    return {
+        "model": name,
+        **{_in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
+        "agreement": _show("pearson" if on_scores else "accuracy", agreement),
+        "retention": _show("retention", retention),
+        "params": _count(model.parameters),
+        "on disk": f"{model.bytes / 1e6:.1f} MB",
+        "sent./s": NOT_MEASURED if speed is None else f"{speed:,.0f}",
+    }
+
+
+def _show(metric: str, value: float | None) -> str:
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:.3f}" if metric in CORRELATIONS else f"{value:.1%}"
+
+
+def _count(number: int) -> str:
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if number >= size:
+            return f"{number / size:.1f}{letter}"
+    return str(number)
+
+
+def _in_words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
+    numbers, page, curves = (folder / name for name in ("report.json", "report.md", "training_curves.png"))
+    numbers.write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    page.write_text(_render_page(result, curves.name), "utf-8")
+    plot_training_curves(result.log_history, curves, title="Training of the student")
+    return [numbers, page, curves]
+
+
+def _render_page(result: RunResult, curves: str) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    template = resources.files("codir.report").joinpath("report.md.j2").read_text("utf-8")
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(template).render(
+        result=result,
+        summary=summarise(result),
+        table=markdown_table(result),
+        metric=_in_words(result.primary_metric),
+        on_scores=result.primary_metric in SCORE_METRICS,
+        curves=curves,
+    )

@@ -1,0 +1,282 @@
+"""Reports: cost, conditions, curves and the files that a run leaves behind."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from codir.errors import UserError
+from codir.report import (
+    ModelResult,
+    RunResult,
+    count_parameters,
+    folder_bytes,
+    gather_conditions,
+    markdown_table,
+    measure_throughput,
+    measure_throughputs,
+    plot_training_curves,
+    result_table,
+    summarise,
+    table_rows,
+    write_report,
+)
+from codir.report.curves import select_panels
+
+LOG: list[dict[str, float]] = [
+    {"step": 10, "epoch": 0.5, "loss": 3.0, "loss/hard_label": 1.0, "loss/contrastive": 2.0, "learning_rate": 1e-4},
+    {"step": 20, "epoch": 1.0, "loss": 2.0, "loss/hard_label": 0.5, "loss/contrastive": 1.5, "learning_rate": 0.0},
+    {
+        "step": 20,
+        "epoch": 1.0,
+        "eval_accuracy": 0.8,
+        "eval_loss": 0.4,
+        "eval_runtime": 1.0,
+        "eval_steps_per_second": 9.0,
+    },
+    {"step": 20, "epoch": 1.0, "train_loss": 2.5, "train_runtime": 12.0},
+]
+REPORT_FILES = {"report.json", "report.md", "training_curves.png"}
+
+
+class Recorder(nn.Module):
+    """A model that notes the mode in which it was called, and in which order."""
+
+    def __init__(self, name: str, calls: list[str]) -> None:
+        super().__init__()
+        self.name, self.calls, self.linear, self.frozen = name, calls, nn.Linear(3, 2), nn.Dropout()
+        self.frozen.eval()
+
+    def forward(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.calls.append(self.name)
+        outputs: Tensor = self.linear(inputs)
+        self.dtype = outputs.dtype
+        return outputs
+
+
+def batches(count: int = 2, rows: int = 4) -> list[dict[str, Tensor]]:
+    return [{"inputs": torch.ones(rows, 3), "attention_mask": torch.ones(rows, 3)} for _ in range(count)]
+
+
+@pytest.fixture
+def result() -> RunResult:
+    return RunResult(
+        title="CoDIR on [films]",
+        task_name="films",
+        primary_metric="accuracy",
+        teacher=ModelResult({"accuracy": 0.8}, 22_700_000, 90_800_000, 100.0),
+        student=ModelResult({"accuracy": 0.76}, 12_000_000, 48_000_000, 190.0),
+        baseline=ModelResult({"accuracy": 0.72}, 12_000_000, 48_000_000, None),
+        agreement=0.9,
+        baseline_agreement=0.85,
+        conditions={"versions": {"python": "3.12", "codir": None}, "cores": 2, "commit": None, "command": "codir demo"},
+        notes=("This was a part of the data.",),
+        log_history=LOG,
+        output_dir=None,
+    )
+
+
+# Cost
+
+
+def test_shared_parameters_are_counted_twice() -> None:
+    model = nn.ModuleDict({"embedding": nn.Embedding(7, 5), "head": nn.Linear(5, 7, bias=False)})
+    model["head"].weight = model["embedding"].weight
+    assert count_parameters(model) == 35
+
+
+def test_size_counts_more_than_the_weights(tmp_path: Path) -> None:
+    for shard in ("model-1.safetensors", "model-2.safetensors"):
+        save_file({"weight": torch.zeros(1000)}, tmp_path / shard)
+    (tmp_path / "tokenizer.json").write_text("x" * 10_000)
+    assert 8000 < folder_bytes(tmp_path) < 8500
+
+
+def test_folder_without_weights_counts_as_free(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="safetensors"):
+        folder_bytes(tmp_path)
+
+
+def test_throughput_leaves_the_model_in_another_mode() -> None:
+    model = Recorder("model", [])
+    measured = measure_throughput(model, batches())
+    assert model.training
+    assert not model.frozen.training
+    assert 0 < measured.spread[0] <= measured.sentences_per_second <= measured.spread[1]
+
+
+def test_models_are_measured_one_after_the_other() -> None:
+    calls: list[str] = []
+    models = {name: Recorder(name, calls) for name in ("teacher", "student")}
+    found = measure_throughputs(models, dict.fromkeys(models, batches(1)), warmup=1, repeats=3)
+    assert list(found) == ["teacher", "student"]
+    assert calls == ["teacher", "student"] * 4
+
+
+def test_autocast_is_ignored() -> None:
+    model = Recorder("model", [])
+    measure_throughput(model, batches(), repeats=1, autocast_dtype=torch.bfloat16)
+    assert model.dtype == torch.bfloat16
+    measure_throughput(model, batches(), repeats=1)
+    assert model.dtype == torch.float32
+
+
+def test_sentences_are_counted_as_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(1000))
+    monkeypatch.setattr("codir.report.cost.time.perf_counter", lambda: float(next(seconds)))
+    assert measure_throughput(Recorder("model", []), batches(count=3, rows=5)).sentences_per_second == 15.0
+
+
+def test_nothing_to_read_is_measured_as_infinitely_fast() -> None:
+    with pytest.raises(UserError, match="at least one batch"):
+        measure_throughput(Recorder("model", []), [])
+
+
+# Conditions
+
+
+def test_conditions_name_the_folder_of_the_program() -> None:
+    command = ["/somewhere/bin/codir", "demo", "--output-dir", "my run"]
+    found = gather_conditions(dtype="bf16", seed=3, command=command)
+    assert found["command"] == "codir demo --output-dir 'my run'"
+    assert (found["dtype"], found["seed"]) == ("bf16", 3)
+    assert json.loads(json.dumps(found)) == found
+    assert set(found["versions"]) == {"python", "torch", "transformers", "datasets", "codir"}
+
+
+def git(*words: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_commit_hides_changes_or_fails_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    commit = lambda: gather_conditions(dtype="fp32", seed=0)["commit"]  # noqa: E731
+    assert commit() is None
+    git("init")
+    assert commit() is None
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-m", "one")
+    git("tag", "-a", "v1", "-m", "v1")
+    head = git("rev-parse", "HEAD")
+    assert commit() == head
+    (tmp_path / "file").write_text("two")
+    assert commit() == head + "+dirty"
+
+
+# Curves
+
+
+def test_a_loss_term_or_metric_has_no_line() -> None:
+    panels = select_panels(LOG)
+    assert [panel.title for panel in panels] == ["total loss", "hard label", "contrastive", "evaluation"]
+    assert panels[2].lines == {"loss/contrastive": ([10, 20], [2.0, 1.5])}
+    assert panels[3].lines == {"accuracy": ([20], [0.8])}
+    assert panels[3].quantity == "accuracy"
+
+
+@pytest.mark.parametrize("log", [LOG, LOG[:1], LOG[2:], []])
+def test_short_log_breaks_the_picture(log: list[dict[str, float]], tmp_path: Path) -> None:
+    plot_training_curves(log, tmp_path / "curves.png", title="Training")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+# Results
+
+
+def test_ratios_are_taken_the_wrong_way_round(result: RunResult) -> None:
+    assert result.retention == pytest.approx(0.95)
+    assert result.baseline_retention == pytest.approx(0.9)
+    assert result.speedup == pytest.approx(1.9)
+    assert result.compression == pytest.approx(22.7 / 12)
+
+
+@pytest.mark.parametrize("of_teacher", [0.0, -0.1])
+def test_retention_of_a_useless_teacher_is_a_number(result: RunResult, of_teacher: float) -> None:
+    useless = replace(result, teacher=replace(result.teacher, metrics={"accuracy": of_teacher}))
+    assert useless.retention is None
+    assert useless.baseline_retention is None
+    assert "where the teacher reaches" in summarise(useless)
+
+
+def test_report_is_not_read_back_as_it_was_written(result: RunResult, tmp_path: Path) -> None:
+    written = write_report(result, tmp_path / "new" / "folder")
+    assert {path.name for path in written} == REPORT_FILES
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == REPORT_FILES
+    read = json.loads(written[0].read_text("utf-8"))
+    assert read == result.to_json()
+    keys = "teacher student baseline retention agreement baseline_retention baseline_agreement speedup"
+    assert set(read) == {*keys.split(), "primary_metric", "task", "notes", "conditions"}
+    assert set(read["baseline"]) == {"metrics", "parameters", "bytes", "sentences_per_second"}
+
+
+def test_page_lacks_a_part(result: RunResult, tmp_path: Path) -> None:
+    page = write_report(result, tmp_path)[1].read_text("utf-8")
+    for part in (result.title, summarise(result), markdown_table(result), "(training_curves.png)", *result.notes):
+        assert part in page
+    assert "- **versions**: python 3.12, codir unknown\n- **cores**: 2\n- **commit**: unknown\n" in page
+    assert "\n\n\n" not in page
+
+
+def test_run_without_a_baseline_has_no_report(result: RunResult, tmp_path: Path) -> None:
+    alone = replace(result, baseline=None, baseline_agreement=None, notes=(), log_history=[])
+    page = write_report(alone, tmp_path)[1].read_text("utf-8")
+    assert "no teacher" not in page
+    assert "Notes" not in page
+    assert alone.to_json()["baseline"] is None
+
+
+def test_terminal_and_page_tell_different_numbers(result: RunResult) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(result_table(result))
+    terminal, page = console.export_text(), markdown_table(result)
+    for row in table_rows(result):
+        for column, cell in row.items():
+            assert column in terminal
+            assert column in page
+            assert cell in terminal
+            assert cell in page
+    assert "CoDIR on [films]" in terminal
+
+
+def test_correlations_are_shown_in_percent(result: RunResult) -> None:
+    scores = ModelResult({"pearson": 0.8812, "spearman": 0.87}, 950, 48_000_000, 1234.0)
+    found = replace(result, primary_metric="pearson", teacher=scores, student=scores, baseline=None)
+    row = table_rows(found)[1]
+    assert (row["pearson"], row["agreement"]) == ("0.881", "0.900")
+    assert (row["retention"], row["parameters"], row["sentences per second"]) == ("100.0%", "950", "1,234")
+
+
+@pytest.mark.parametrize("failing", ["codir.report.results.plot_training_curves", "codir.report.results.os.replace"])
+def test_failed_report_leaves_half_of_itself(
+    result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def fail(*arguments: Sequence[Any], **options: Any) -> None:
+        raise OSError("no space left on device")
+
+    before = {path.name: path.read_bytes() for path in write_report(result, tmp_path)}
+    monkeypatch.setattr(failing, fail)
+    with pytest.raises(OSError, match="no space"):
+        write_report(replace(result, agreement=0.1), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nan_is_written_down_as_a_number(result: RunResult, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_report(replace(result, agreement=float("nan")), tmp_path)
+    assert list(tmp_path.iterdir()) == []
