@@ -1,0 +1,62 @@
+"""Contrastive distillation of transformer language models (CoDIR): small, fast, with numbers that say what was kept.
+
+The public names, and only them; each is loaded when it is first used, so that `import codir` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from codir.config import FinetuneConfig, Recipe
+    from codir.data import load_data
+    from codir.errors import CodirError, NonFiniteLossError, UserError
+    from codir.recipe import distill, evaluate, finetune, preset
+    from codir.report import RunResult
+    from codir.student import build_student
+    from codir.trainer import DistillationTrainer
+
+_HOMES = {
+    "CodirError": "codir.errors",
+    "DistillationTrainer": "codir.trainer",
+    "FinetuneConfig": "codir.config",
+    "NonFiniteLossError": "codir.errors",
+    "Recipe": "codir.config",
+    "RunResult": "codir.report",
+    "UserError": "codir.errors",
+    "build_student": "codir.student",
+    "distill": "codir.recipe",
+    "evaluate": "codir.recipe",
+    "finetune": "codir.recipe",
+    "load_data": "codir.data",
+    "preset": "codir.recipe",
+}
+
+__all__ = [
+    "CodirError",
+    "DistillationTrainer",
+    "FinetuneConfig",
+    "NonFiniteLossError",
+    "Recipe",
+    "RunResult",
+    "UserError",
+    "build_student",
+    "distill",
+    "evaluate",
+    "finetune",
+    "load_data",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'codir' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

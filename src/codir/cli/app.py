@@ -1,0 +1,263 @@
+"""Words on the command line become a configuration, and a configuration becomes a run. Nothing is computed here.
+
+Heavy imports are inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from codir.cli import options
+from codir.config import DataConfig, FinetuneConfig, Recipe, deep_merge, parse_settings, read_yaml, validate
+
+if TYPE_CHECKING:
+    from codir.report import RunResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Make transformer encoders small and fast by contrastive distillation, and see what was kept.",
+)
+console = Console()
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option(help="Where teacher, student and report go.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="On a part of the data, in under two minutes.")] = False,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    overwrite: options.Overwrite = False,
+    debug: options.Debug = False,
+) -> None:
+    """Distil MiniLM on Rotten Tomatoes: the main job, on data and a model that come with `codir[demo]`.
+
+    Example: `codir demo --quick`
+    """
+    _quiet_libraries()
+    from codir.demo import run_demo
+
+    _show(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
+
+
+@app.command()
+def finetune(
+    model: Annotated[str | None, typer.Option(help="Folder or hub name of a pre-trained model.")] = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    dev: options.Dev = None,
+    text_column: options.TextColumn = None,
+    text_pair_column: options.TextPairColumn = None,
+    label_column: options.LabelColumn = None,
+    task: options.Task = None,
+    labels: options.Labels = None,
+    max_length: options.MaxLength = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    settings: options.Settings = None,
+    debug: options.Debug = False,
+) -> None:
+    """Make a teacher: fine-tune a pre-trained model on a task.
+
+    Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
+    """
+    flags = {
+        "model": model,
+        "data": _data_section(locals()),
+        "training": _training_section(locals()),
+        "output_dir": output_dir,
+        "overwrite": overwrite,
+        "resume": resume,
+    }
+    config = validate(FinetuneConfig, deep_merge(_given(flags), parse_settings(settings or [])))
+    _quiet_libraries()
+    from codir import recipe
+
+    _show_metrics(recipe.finetune(config), title=config.data.source)
+
+
+@app.command()
+def distill(
+    recipe_file: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a fine-tuned model.")] = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    dev: options.Dev = None,
+    unlabelled: Annotated[
+        list[Path] | None, typer.Option(help="File of rows without labels. Repeatable.", show_default=False)
+    ] = None,
+    text_column: options.TextColumn = None,
+    text_pair_column: options.TextPairColumn = None,
+    label_column: options.LabelColumn = None,
+    task: options.Task = None,
+    labels: options.Labels = None,
+    max_length: options.MaxLength = None,
+    student_layers: Annotated[
+        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
+    ] = None,
+    selection: Annotated[
+        str | None, typer.Option(help="`lower`, `upper` or `every-other` (default).", show_default=False)
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Objectives: `codir` (default), `kd`, ...", show_default=False)
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run the teacher at every step.")] = False,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where teacher features are kept.", show_default=False)] = None,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Also train the student without a teacher.")] = False,
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    settings: options.Settings = None,
+    debug: options.Debug = False,
+) -> None:
+    """Make a student: distil a teacher on a data set, by a YAML recipe, by flags, or by both.
+
+    Example: `codir distill --teacher teacher --data glue:RTE --data-dir glue --student-layers 3 --output-dir student`
+    """
+    flags = {
+        "teacher": {"model": teacher, "cache": False if no_cache else None, "cache_dir": cache_dir},
+        "data": _data_section(locals()),
+        "student": {"layers": _layers(student_layers), "selection": selection, "checkpoint": student},
+        "objectives": {"preset": preset},
+        "training": _training_section(locals()),
+        "output_dir": output_dir,
+        "baseline": baseline or None,
+        "overwrite": overwrite or None,
+        "resume": resume or None,
+    }
+    content = _spell_out_shorthands(read_yaml(recipe_file)) if recipe_file else {}
+    content = deep_merge(deep_merge(content, _given(flags)), parse_settings(settings or []))
+    config = validate(Recipe, content)
+    _quiet_libraries()
+    from codir import recipe
+
+    _show(recipe.distill(config))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Model folder or hub name.")],
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    text_column: options.TextColumn = None,
+    text_pair_column: options.TextPairColumn = None,
+    label_column: options.LabelColumn = None,
+    task: options.Task = None,
+    labels: options.Labels = None,
+    max_length: options.MaxLength = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the metrics as JSON.", show_default=False)] = None,
+    debug: options.Debug = False,
+) -> None:
+    """Score a model folder on the dev part of a data set, in fp32.
+
+    Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
+    """
+    config = validate(DataConfig, _given(_data_section(locals())))
+    _quiet_libraries()
+    import json
+
+    from codir import recipe
+
+    metrics = recipe.evaluate(model, config)
+    if output is not None:
+        output.write_text(json.dumps(metrics, indent=2))
+    _show_metrics(metrics, title=config.source)
+
+
+def _data_section(flags: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("data_dir", "dev", "unlabelled", "text_column", "text_pair_column", "label_column", "task", "max_length")
+    section = {name: flags.get(name) for name in names}
+    labels = flags.get("labels")
+    return {"source": flags["data"], **section, "labels": labels.split(",") if labels else None}
+
+
+def _training_section(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "num_train_epochs": flags["epochs"],
+        "per_device_train_batch_size": flags["batch_size"],
+        "learning_rate": flags["learning_rate"],
+        "seed": flags["seed"],
+        "precision": flags["precision"],
+    }
+
+
+def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what was said: flags that were not given leave the recipe alone."""
+    kept = {key: _given(value) if isinstance(value, Mapping) else value for key, value in flags.items()}
+    return {key: value for key, value in kept.items() if value is not None and value != {}}
+
+
+def _layers(text: str | None) -> int | list[int] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected a number or numbers like 1,3,5, got {text!r}", param_hint="--student-layers"
+        ) from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _spell_out_shorthands(content: dict[str, Any]) -> dict[str, Any]:
+    """`teacher: folder`, `data: file` and `objectives: codir` stand for their first keys."""
+    first_keys = {"teacher": "model", "data": "source", "objectives": "preset"}
+    return {
+        section: {first_keys[section]: value} if section in first_keys and isinstance(value, str) else value
+        for section, value in content.items()
+    }
+
+
+def _show(result: RunResult) -> None:
+    from codir.report import result_table
+
+    console.print(result_table(result))
+    console.print(f"Student, report.md, report.json and training_curves.png: [bold]{result.output_dir}[/bold]")
+
+
+def _show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
+    table = Table(title=title)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console.print(table)
+
+
+def _quiet_libraries() -> None:
+    """Leave the progress bars of training and the warnings of codir; the rest is noise at a terminal."""
+    import logging
+
+    import datasets
+    import transformers
+
+    for library in ("huggingface_hub", "httpx"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("codir").setLevel(logging.INFO)

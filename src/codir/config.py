@@ -1,0 +1,293 @@
+"""What a recipe may say, room by room. Unknown keys are errors; nothing here imports torch.
+
+Configuration stops at the door: `codir.recipe` reads these models, and everything behind it takes plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from codir.errors import UserError, nearest
+
+Config = TypeVar("Config", bound=BaseModel)
+Weight = PositiveFloat
+Layers = Literal["all", "last"] | list[int]
+
+
+class Room(BaseModel):
+    """Base of all sections: an unknown key is an error, and nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TeacherConfig(Room):
+    """Who teaches: a fine-tuned model, and whether its features are kept on disk."""
+
+    model: str = Field(description="folder or hub name of a model with a trained head")
+    cache: bool = Field(True, description="run the teacher once and keep its features; false runs it at every step")
+    cache_dir: Path = Field(Path("~/.cache/codir/teacher"), description="where caches are kept, one folder each")
+    cache_dtype: Literal["float32", "float16"] = Field("float32", description="of pooled layers in the cache")
+
+
+class DataConfig(Room):
+    """What is learned from."""
+
+    source: str = Field(description="`glue:SST-2`, a CSV/TSV/JSONL/Parquet file or a folder of them, or a hub name")
+    data_dir: Path | None = Field(None, description="holds the GLUE folders; without it GLUE comes from the hub")
+    dev: str | None = Field(None, description="file to evaluate on; held out of the training rows by default")
+    unlabelled: list[Path] = Field([], description="files of rows without labels, for soft targets and contrast")
+    text_column: str | None = Field(None, description="found by its name where it has a usual one")
+    text_pair_column: str | None = None
+    label_column: str | None = None
+    task: Literal["auto", "classification", "regression"] = "auto"
+    labels: list[str] | None = Field(None, description="label names in the order of the class indices")
+    dev_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where there is no dev set")
+    max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")
+    max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
+
+
+class StudentConfig(Room):
+    """Who learns: some of the teacher's layers, any other checkpoint, or a configuration with random weights."""
+
+    layers: PositiveInt | list[PositiveInt] | None = Field(None, description="how many, or which of the teacher's")
+    selection: Literal["lower", "upper", "every-other"] = "every-other"
+    checkpoint: str | None = Field(None, description="folder or hub name of another pre-trained model")
+    config: dict[str, Any] | None = Field(None, description="overrides of the teacher's configuration; random start")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> StudentConfig:
+        given = [name for name in ("layers", "checkpoint", "config") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise UserError(
+                "student",
+                expected="exactly one of `layers`, `checkpoint` and `config`",
+                got=" and ".join(given) or "none",
+                do="give `--student-layers 3`, or name another student in the recipe",
+            )
+        return self
+
+
+class HardLabelConfig(Room):
+    """Cross-entropy with the labels, or squared error with the scores."""
+
+    weight: Weight = 0.5
+
+
+class SoftTargetConfig(Room):
+    """KL to the teacher's softened distribution."""
+
+    weight: Weight = 0.5
+    kd_temperature: PositiveFloat = 2.0
+
+
+class ContrastiveConfig(Room):
+    """InfoNCE over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
+
+    weight: Weight = 0.1
+    anchor: Literal["teacher", "student", "both"] = "teacher"
+    contrastive_temperature: PositiveFloat = 0.07
+    num_negatives: PositiveInt = 100
+    strategy: Literal["auto", "other_class", "distant", "any"] = "auto"
+    score_distance: PositiveFloat | None = None
+    teacher_layers: Layers = "all"
+    student_layers: Layers = "all"
+    pooling: Literal["mean", "cls"] = "mean"
+    projection_dim: PositiveInt = 128
+    bank_momentum: float = Field(0.5, ge=0, lt=1)
+
+
+class ObjectivesConfig(Room):
+    """A preset, and what is different from it; `null` leaves a term of the preset out."""
+
+    preset: str = "codir"
+    hard_label: HardLabelConfig | None = None
+    soft_target: SoftTargetConfig | None = None
+    contrastive: ContrastiveConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _over_preset(cls, given: Any) -> Any:
+        given = {"preset": given} if isinstance(given, str) else dict(given or {})
+        given.setdefault("preset", "codir")
+        return deep_merge(read_preset(given["preset"])["objectives"], given)
+
+    def terms(self) -> dict[str, Room]:
+        """The terms that are switched on, by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if isinstance(getattr(self, name), Room)}
+
+
+class TrainingConfig(BaseModel):
+    """How training runs: codir's own keys, and any key of `transformers.TrainingArguments`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
+    head_learning_rate: PositiveFloat | None = Field(None, description="of projection heads; 20x the student's")
+    seed: int = 0
+    num_train_epochs: PositiveFloat = 3.0
+    per_device_train_batch_size: PositiveInt = 32
+    per_device_eval_batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: float = 0.01
+    warmup_steps: float = Field(0.06, description="below 1: a share of all steps")
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "group_by_length"
+    eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
+    save_strategy: Literal["no", "steps", "epoch", "best"] = "epoch"
+    save_total_limit: PositiveInt | None = 1
+    logging_steps: PositiveInt = 25
+    report_to: str | list[str] = "none"
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """What goes to `TrainingArguments`: everything but codir's own keys."""
+        return self.model_dump(exclude={"precision", "head_learning_rate"})
+
+
+class FinetuneConfig(Room):
+    """`codir finetune`: a pre-trained model becomes a task model."""
+
+    model: str
+    data: DataConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: Path
+    overwrite: bool = False
+    resume: bool = False
+
+
+class Recipe(Room):
+    """`codir distill`: a teacher and a data set become a student."""
+
+    teacher: TeacherConfig
+    data: DataConfig
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: Path
+    baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
+    overwrite: bool = False
+    resume: bool = False
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with codir."""
+    folder = resources.files("codir") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's file: `source`, `summary`, `objectives`.
+
+    Raises:
+        UserError: there is no preset of that name.
+
+    Example:
+        >>> read_preset("kd")["objectives"]["soft_target"]
+        {'weight': 0.5, 'kd_temperature': 2.0}
+    """
+    if name not in preset_names():
+        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
+    text = (resources.files("codir") / "presets" / f"{name}.yaml").read_text()
+    return dict(yaml.safe_load(text))
+
+
+def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another, section by section; the upper one wins.
+
+    Example:
+        >>> deep_merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+        {'a': {'x': 1, 'y': 3}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        both_sections = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = deep_merge(merged[key], value) if both_sections else value
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a recipe file into a mapping that flags can be laid over.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or is not a mapping.
+    """
+    if not path.is_file():
+        raise UserError("recipe", expected="a YAML file", got=f"{path}, which does not exist", do="check the path")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError("recipe", expected="YAML", got=f"{path}: {error}", do="mend the file") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            "recipe", expected="sections with keys", got=f"{path} without any", do="see `codir distill --help`"
+        )
+    return content
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Turn `section.key=value` words into nested sections; values are read as YAML.
+
+    Example:
+        >>> parse_settings(["training.max_steps=20", "student.layers=[1, 3]"])
+        {'training': {'max_steps': 20}, 'student': {'layers': [1, 3]}}
+    """
+    merged: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise UserError("--set", expected="section.key=value", got=setting, do="try `--set training.max_steps=20`")
+        value = yaml.safe_load(text)
+        if isinstance(value, str):
+            value = _as_number(value)
+        for key in reversed(path.split(".")):
+            value = {key: value}
+        merged = deep_merge(merged, value)
+    return merged
+
+
+def _as_number(text: str) -> float | str:
+    """YAML 1.1 reads `5e-5` as text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def validate(model: type[Config], content: Mapping[str, Any]) -> Config:
+    """Check a mapping against a config model, with errors for people.
+
+    Raises:
+        UserError: names the first key at fault, and the nearest known one where it is unknown.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UserError):
+            raise cause from None
+        path = [str(part) for part in first["loc"]]
+        where = ".".join(path) or "recipe"
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, path[:-1])
+            raise UserError(
+                where, expected="a key that codir knows", got=f"'{path[-1]}'", do=nearest(path[-1], known)
+            ) from None
+        if first["type"] == "missing":
+            raise UserError(
+                where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag"
+            ) from None
+        raise UserError(where, expected=first["msg"], got=repr(first["input"]), do=f"mend `{where}`") from None
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Keys of the section that a path leads to."""
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)
