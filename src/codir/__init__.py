@@ -52,11 +52,16 @@ __all__ = [
 ]
 
 
+_ROOMS = ("data", "memory", "objectives", "report", "student", "teacher", "trainer")
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return import_module(f"codir.{name}")
     raise AttributeError(f"module 'codir' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_ROOMS])

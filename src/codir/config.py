@@ -5,6 +5,7 @@ Configuration stops at the door: `codir.recipe` reads these models, and everythi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -90,7 +91,7 @@ class ContrastiveConfig(Room):
     """InfoNCE over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
     weight: Weight = 0.1
-    anchor: Literal["teacher", "student", "both"] = "teacher"
+    anchor: Literal["teacher", "student", "both"] = "student"
     contrastive_temperature: PositiveFloat = 0.07
     num_negatives: PositiveInt = 100
     strategy: Literal["auto", "other_class", "distant", "any"] = "auto"
@@ -192,7 +193,7 @@ def read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
     text = (resources.files("codir") / "presets" / f"{name}.yaml").read_text()
-    return dict(yaml.safe_load(text))
+    return dict(parse_yaml(text))
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,7 +219,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError("recipe", expected="a YAML file", got=f"{path}, which does not exist", do="check the path")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = parse_yaml(path.read_text())
     except yaml.YAMLError as error:
         raise UserError("recipe", expected="YAML", got=f"{path}: {error}", do="mend the file") from error
     if not isinstance(content, dict):
@@ -240,21 +241,42 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError("--set", expected="section.key=value", got=setting, do="try `--set training.max_steps=20`")
-        value = yaml.safe_load(text)
-        if isinstance(value, str):
-            value = _as_number(value)
+        value = parse_yaml(text)
         for key in reversed(path.split(".")):
             value = {key: value}
         merged = deep_merge(merged, value)
     return merged
 
 
-def _as_number(text: str) -> float | str:
-    """YAML 1.1 reads `5e-5` as text; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: `no` is a word (`save_strategy: no`), and `5e-5` is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern) for tag, pattern in resolvers if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$", re.IGNORECASE),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """Read YAML, with booleans and numbers as YAML 1.2 has them.
+
+    Example:
+        >>> parse_yaml("{save_strategy: no, learning_rate: 5e-5, bf16: true, layers: [1, 3]}")
+        {'save_strategy': 'no', 'learning_rate': 5e-05, 'bf16': True, 'layers': [1, 3]}
+    """
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader
 
 
 def validate(model: type[Config], content: Mapping[str, Any]) -> Config:
@@ -281,7 +303,12 @@ def validate(model: type[Config], content: Mapping[str, Any]) -> Config:
             raise UserError(
                 where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag"
             ) from None
-        raise UserError(where, expected=first["msg"], got=repr(first["input"]), do=f"mend `{where}`") from None
+        raise UserError(
+            where,
+            expected=first["msg"].removeprefix("Input should be "),
+            got=repr(first["input"]),
+            do=f"mend `{where}`",
+        ) from None
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

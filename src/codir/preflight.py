@@ -6,13 +6,18 @@ cut short.
 
 from __future__ import annotations
 
+import logging
+
 import datasets
 import numpy as np
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import Task
 from codir.errors import UserError
 from codir.report import best_label_permutation, compute_metrics
+from codir.teacher import fingerprint_tokenizer
+
+logger = logging.getLogger(__name__)
 
 SWAPPED_LABELS_MARGIN = 0.1
 """Stop when renaming the teacher's classes would raise its accuracy on the dev set by more than this."""
@@ -70,6 +75,7 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     """
     metrics = compute_metrics(logits, labels, task.metrics)
     name, score = task.metrics[0], metrics[task.metrics[0]]
+    logger.info("The teacher's %s on the dev set: %.4f", name, score)
     if task.is_regression:
         useless = score <= 0.0
         return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
@@ -88,6 +94,13 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
             f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."
         ]
     return []
+
+
+def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:
+    """Say when the two read the same text by different rules; the contrast compares whole texts, so it may."""
+    if fingerprint_tokenizer(teacher) == fingerprint_tokenizer(student):
+        return []
+    return ["Teacher and student have different tokenizers; each reads the texts through its own."]
 
 
 def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:

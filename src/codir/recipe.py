@@ -27,6 +27,7 @@ from codir.config import (
     StudentConfig,
     TrainingConfig,
     deep_merge,
+    parse_yaml,
     validate,
 )
 from codir.data import LoadedData, Task, collate_rows, encode, load_data
@@ -35,7 +36,7 @@ from codir.errors import UserError, nearest
 from codir.export import export_student
 from codir.loading import load_model, load_tokenizer
 from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget, WeightedObjectives
-from codir.preflight import check_labels, check_max_length, check_teacher_score, note_truncation
+from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
 from codir.report import (
     ModelResult,
     RunResult,
@@ -91,6 +92,7 @@ def distill(recipe: Recipe) -> RunResult:
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     origin = student_origin(student.model)
     notes += origin.notes if origin else ()
+    notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
     for reader in (teacher, student):
         check_max_length(reader.model, recipe.data.max_length)
 
@@ -406,7 +408,7 @@ def _record_of(config: Recipe | FinetuneConfig) -> str:
 
 
 def _refuse_other_recipe(record: Path, content: str) -> None:
-    earlier, now = yaml.safe_load(record.read_text()), yaml.safe_load(content)
+    earlier, now = parse_yaml(record.read_text()), parse_yaml(content)
     changed = [key for key in now if now[key] != earlier.get(key) and key != "output_dir"]
     if changed:
         raise UserError(

@@ -15,10 +15,11 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainerCal
 
 from codir.errors import NonFiniteLossError, UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
+from codir.student import build_student
 from codir.trainer import DistillationTrainer, is_complete, last_complete_checkpoint
 from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
 from conftest import make_texts
-from families import tiny_classifier
+from families import FAMILIES, tiny_classifier
 
 pytestmark = pytest.mark.training
 
@@ -356,11 +357,10 @@ def test_a_model_card_that_cannot_be_written(tmp_path, tokenizer):
     assert (tmp_path / "run" / "README.md").exists()
 
 
-@pytest.mark.parametrize("family", ["roberta", "gpt2", "modernbert"])
-def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
+def train_two_steps(tmp_path, tokenizer, teacher, student) -> DistillationTrainer:
     trainer = DistillationTrainer(
-        teacher=tiny_classifier(family, num_labels=2),
-        student=tiny_classifier("distilbert", num_labels=2, layers=1),
+        teacher=teacher,
+        student=student,
         args=arguments(tmp_path / "run", max_steps=2),
         objectives=codir("both"),
         train_dataset=make_texts(64),
@@ -370,6 +370,22 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     )
     trainer.train()
     assert trainer.state.global_step == 2
+    return trainer
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_that_cannot_be_distilled(tmp_path, tokenizer, family):
+    teacher = tiny_classifier(family, num_labels=2)
+    trainer = train_two_steps(tmp_path, tokenizer, teacher, build_student(teacher, layers=2))
+    answers = trainer.predict(make_texts(10, seed=3))
+    assert answers.predictions.shape == (10, 2)
+    assert np.isfinite(answers.predictions).all()
+
+
+@pytest.mark.parametrize("family", ["roberta", "gpt2", "modernbert"])
+def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
+    teacher = tiny_classifier(family, num_labels=2)
+    train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
 def test_two_processes_that_keep_different_banks_or_weights(tmp_path):

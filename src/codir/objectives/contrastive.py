@@ -39,6 +39,9 @@ class Contrastive(Objective):
       nothing is stale. No bank is kept.
     - `anchor="both"`: the mean of the two.
 
+    The student's anchor is the default: where the student moves fast, as in fine-tuning, its vectors in the bank are
+    so stale that fresh ones are told from them at a glance, and the teacher's anchor has nothing left to learn.
+
     Where it departs from the authors' release: mean pooling instead of `[CLS]`, padding never counted, InfoNCE instead
     of NCE with a frozen constant, the mean over examples (theirs divides by the batch once more), negatives shared by
     the examples of a class.
@@ -59,7 +62,7 @@ class Contrastive(Objective):
     def __init__(
         self,
         *,
-        anchor: Anchor = "teacher",
+        anchor: Anchor = "student",
         contrastive_temperature: float = 0.07,
         num_negatives: int = 100,
         strategy: NegativeStrategy = "auto",

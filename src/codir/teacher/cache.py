@@ -139,8 +139,9 @@ def open_or_build_cache(
         logger.info("teacher cache: reusing %s", folder)
         return folder
     cache_dir.mkdir(parents=True, exist_ok=True)
-    logger.info("teacher cache: building %s (%s)", folder, _why(cache_dir, key))
-    _check_disk(cache_dir, estimate_bytes(teacher, key))
+    size = estimate_bytes(teacher, key)
+    logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
+    _check_disk(cache_dir, size)
     staging = Path(tempfile.mkdtemp(prefix=".building-", dir=cache_dir))
     try:
         _write(teacher, staging, key, batch_size)

@@ -116,6 +116,11 @@ class DistillationTrainer(Trainer):
             raise UserError(
                 "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
             )
+        if args.n_gpu > 1:
+            logger.warning(
+                "One process sees %d GPUs and uses one; `torchrun` or `accelerate launch` use all.", args.n_gpu
+            )
+            args._n_gpu = 1
         set_seed(args.seed)  # heads are made before Trainer sets it
         self.max_length, self.head_learning_rate = max_length, head_learning_rate
         needs = objectives.needs
@@ -148,6 +153,8 @@ class DistillationTrainer(Trainer):
             tokenizer = teacher_processing_class or processing_class
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = live if teacher_cache_dir is None else self._cached(live, teacher_cache_dir, cache_dtype)
+            if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
+                logger.warning("Without its cache the teacher reads the negatives too, at every step: this is slow.")
 
     @property
     def distiller(self) -> Distiller:

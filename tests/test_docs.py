@@ -1,0 +1,231 @@
+"""Prose that runs: what README.md, CONTRIBUTING.md and docs/ say is compiled, parsed, compared or executed here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import codir
+from codir import config, signals
+from codir.cli import app
+from codir.recipe import OBJECTIVES
+from conftest import make_texts
+from families import tiny_classifier
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+BLOCK = re.compile(
+    r"(?P<runs><!-- runs -->\n)?^(?P<indent> *)```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)^ *```", re.MULTILINE | re.DOTALL
+)
+SHELLS = ("sh", "bash", "console")
+COMMANDS = typer.main.get_command(app).commands
+SECTIONS: dict[str, type[BaseModel]] = {
+    "recipe": config.Recipe,
+    "teacher": config.TeacherConfig,
+    "data": config.DataConfig,
+    "student": config.StudentConfig,
+    "objectives": config.ObjectivesConfig,
+    "objectives.hard_label": config.HardLabelConfig,
+    "objectives.soft_target": config.SoftTargetConfig,
+    "objectives.contrastive": config.ContrastiveConfig,
+    "training": config.TrainingConfig,
+    "finetune": config.FinetuneConfig,
+}
+
+
+def blocks_of(page: Path, *kinds: str) -> list[re.Match[str]]:
+    return [block for block in BLOCK.finditer(page.read_text()) if block["kind"] in kinds]
+
+
+def shell_commands(page: Path) -> list[list[str]]:
+    """The words of every command line; comments and the output of a `console` block left out."""
+    commands = []
+    for block in blocks_of(page, *SHELLS):
+        lines = block["body"].replace("\\\n", " ").splitlines()
+        typed = [line.strip().removeprefix("$ ") for line in lines if block["kind"] != "console" or "$ " in line]
+        commands += [shlex.split(line, comments=True) for line in typed]
+    return [words for words in commands if words]
+
+
+def test_a_page_that_none_of_these_tests_reads():
+    commands = [words[0] for page in PAGES for words in shell_commands(page)]
+    assert len(PAGES) >= 16
+    assert commands.count("codir") >= 10
+    assert len([block for page in PAGES for block in blocks_of(page, "python")]) >= 8
+
+
+# ---- Python ----
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_python_that_does_not_compile(page):
+    for block in blocks_of(page, "python"):
+        compile(block["body"], str(page), "exec")
+
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory) -> Path:
+    """Where examples run: `teacher/`, a tiny model that knows its classes, `reviews.csv`, `dev.csv` and `more.csv`."""
+    folder = tmp_path_factory.mktemp("docs")
+    for name, rows in (("reviews", make_texts(400)), ("dev", make_texts(60, seed=1)), ("more", make_texts(40, seed=2))):
+        named = rows.map(lambda row: {"label": ("negative", "positive")[row["label"]]}, features=None)
+        (named.remove_columns("label") if name == "more" else named).to_csv(folder / f"{name}.csv", index=False)
+    tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(folder / "pretrained")
+    tokenizer.save_pretrained(folder / "pretrained")
+    codir.finetune(
+        codir.FinetuneConfig.model_validate(
+            {
+                "model": str(folder / "pretrained"),
+                "data": {"source": str(folder / "reviews.csv"), "max_length": 32},
+                "training": {"learning_rate": 3e-3, "save_strategy": "no", "disable_tqdm": True},
+                "output_dir": folder / "teacher",
+            }
+        )
+    )
+    return folder
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("page", [p for p in PAGES if "<!-- runs -->" in p.read_text()], ids=lambda page: page.stem)
+def test_an_example_that_does_not_run(page, folder, monkeypatch):
+    """The marked blocks of a page, in order, in one namespace."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HOME", str(folder))  # the default cache is under it
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    marked = [block for block in blocks_of(page, "python") if block["runs"]]
+    assert len(marked) == page.read_text().count("<!-- runs -->\n```"), "a mark without a python block under it"
+    for block in marked:
+        exec(compile(block["body"], str(page), "exec"), namespace)
+
+
+@pytest.mark.slow
+def test_an_example_file_that_does_not_run(tmp_path):
+    for example in (ROOT / "examples").glob("*.py"):
+        subprocess.run([sys.executable, str(example)], cwd=tmp_path, check=True, timeout=900)
+
+
+def test_an_example_file_that_does_not_compile():
+    examples = list((ROOT / "examples").glob("*.py"))
+    assert examples
+    for example in examples:
+        compile(example.read_text(), str(example), "exec")
+
+
+# ---- Commands ----
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_command_line_that_codir_would_refuse(page):
+    """Each is parsed as `codir` itself would, without being run; the keys of `--set` have to exist too."""
+    for words in shell_commands(page):
+        if words[0] != "codir" or words[1:] == ["--help"]:
+            continue
+        command, arguments = COMMANDS[words[1]], words[2:]
+        if "--help" in arguments:
+            continue
+        parsed = command.make_context(words[1], arguments).params
+        for setting in parsed.get("settings") or []:
+            assert_known(setting.partition("=")[0], config.FinetuneConfig if words[1] == "finetune" else config.Recipe)
+
+
+def assert_known(path: str, model: type[BaseModel]) -> None:
+    section, _, key = path.rpartition(".")
+    if section == "training":
+        from transformers import TrainingArguments
+
+        assert key in {*config.TrainingConfig.model_fields, *TrainingArguments.__dataclass_fields__}, path
+    elif section == "student.config":
+        return
+    else:
+        assert key in (SECTIONS[section] if section else model).model_fields, path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_make_target_that_is_not_there(page):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    typed = [words[1] for words in shell_commands(page) if words[0] == "make" and len(words) > 1]
+    assert {*typed, *re.findall(r"`make ([a-z-]+)`", page.read_text())} <= targets
+
+
+# ---- The reference of recipes ----
+
+
+def table_under(heading: str) -> dict[str, str]:
+    """Key and default of each row of the table under `## \\`heading\\``."""
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    found = re.search(rf"^#+ `{re.escape(heading)}`\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/recipes.md has no section `{heading}`"
+    return dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) \|", found[1], re.MULTILINE))
+
+
+def defaults_of(model: type[BaseModel]) -> dict[str, object]:
+    """As a recipe would spell them."""
+    shown: dict[str, object] = {}
+    for name, field in model.model_fields.items():
+        if field.default is PydanticUndefined:
+            shown[name] = "required" if field.is_required() else "section"
+        else:
+            shown[name] = str(field.default) if isinstance(field.default, Path) else field.default
+    return shown
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_key_or_default_that_the_reference_has_wrong(section):
+    told = {key: yaml.safe_load(cell.strip("`")) if "`" in cell else cell for key, cell in table_under(section).items()}
+    assert told == defaults_of(SECTIONS[section])
+
+
+def test_a_section_that_the_reference_leaves_out():
+    rooms = {model for model in vars(config).values() if isinstance(model, type) and issubclass(model, BaseModel)}
+    assert rooms - {BaseModel, config.Room} == set(SECTIONS.values())
+
+
+def test_an_example_recipe_with_a_key_that_is_gone():
+    recipe = config.validate(config.Recipe, config.read_yaml(ROOT / "examples" / "recipe.yaml"))
+    assert recipe.student.layers == 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_recipe_in_the_text_with_a_key_that_is_gone(page):
+    for block in blocks_of(page, "yaml"):
+        content = yaml.safe_load(block["body"])
+        whole = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 1}, "output_dir": "o"}
+        config.validate(config.Recipe, whole | content)
+
+
+# ---- Facts that stand in two places ----
+
+
+@pytest.mark.parametrize("name", [*config.preset_names(), *OBJECTIVES])
+def test_a_preset_or_objective_without_a_paper(name):
+    assert f"| `{name}` |" in (ROOT / "docs" / "papers.md").read_text()
+
+
+@pytest.mark.parametrize("name", config.preset_names())
+def test_a_presets_weights_told_otherwise(name):
+    row = re.search(rf"^\| `{name}` \| (.*?) \|", (ROOT / "docs" / "papers.md").read_text(), re.MULTILINE)
+    told = {term: float(weight) for weight, term in re.findall(r"([\d.]+) `(\w+)`", row[1])}
+    assert told == {term: keys["weight"] for term, keys in config.read_preset(name)["objectives"].items()}
+
+
+def test_an_axis_legend_that_differs_from_the_codes():
+    legend = [line.strip() for line in signals.__doc__.splitlines() if line.startswith("    ")]
+    assert len(legend) == 5
+    assert "\n".join(legend) in (ROOT / "docs" / "concepts.md").read_text()
+
+
+def test_a_page_that_the_navigation_lacks():
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f": {page.relative_to(ROOT / 'docs')}\n" in navigation
