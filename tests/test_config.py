@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from codir.config import ObjectivesConfig, Recipe, deep_merge, parse_settings, parse_yaml, preset_names, validate
+from codir.config import ObjectivesConfig, Recipe, preset_names, validate
 from codir.errors import UserError
 from codir.recipe import build_objectives, preset
+from codir.settings import deep_merge, parse_settings, parse_yaml
 
 SMALLEST = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 3}, "output_dir": "o"}
 

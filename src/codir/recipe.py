@@ -26,8 +26,6 @@ from codir.config import (
     Recipe,
     StudentConfig,
     TrainingConfig,
-    deep_merge,
-    parse_yaml,
     validate,
 )
 from codir.data import LoadedData, Task, collate_rows, encode, load_data
@@ -49,6 +47,7 @@ from codir.report import (
     predict_logits,
     write_report,
 )
+from codir.settings import deep_merge, parse_yaml
 from codir.student import build_student, student_origin
 from codir.trainer import DistillationTrainer
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from codir.cli import options
-from codir.config import DataConfig, FinetuneConfig, Recipe, deep_merge, parse_settings, read_yaml, validate
+from codir.config import DataConfig, FinetuneConfig, Recipe, validate
+from codir.settings import deep_merge, parse_settings, read_yaml
 
 if TYPE_CHECKING:
     from codir.report import RunResult
