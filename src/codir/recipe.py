@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
-import numpy as np
 import torch
 import yaml
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import TrainingArguments
 
 from codir.config import (
     DataConfig,
@@ -28,7 +26,7 @@ from codir.config import (
     TrainingConfig,
     validate,
 )
-from codir.data import LoadedData, Task, collate_rows, encode, load_data
+from codir.data import LoadedData, Task, load_data
 from codir.device import default_device, resolve_dtype
 from codir.errors import UserError, nearest
 from codir.export import export_student
@@ -36,15 +34,11 @@ from codir.loading import load_model, load_tokenizer
 from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget, WeightedObjectives
 from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
 from codir.report import (
-    ModelResult,
+    Exam,
+    Reader,
     RunResult,
-    agreement,
     compute_metrics,
-    count_parameters,
-    folder_bytes,
     gather_conditions,
-    measure_throughputs,
-    predict_logits,
     write_report,
 )
 from codir.settings import deep_merge, parse_yaml
@@ -59,15 +53,6 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "contrastive": Contrastive,
 }
 RECORD_NAME = "recipe.yaml"
-THROUGHPUT_ROWS, THROUGHPUT_BATCH = 256, 32
-
-
-@dataclass
-class Reader:
-    """A model and the tokenizer that it reads with."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
 
 
 def distill(recipe: Recipe) -> RunResult:
@@ -95,9 +80,8 @@ def distill(recipe: Recipe) -> RunResult:
     for reader in (teacher, student):
         check_max_length(reader.model, recipe.data.max_length)
 
-    teacher_logits = answer_dev_sets(teacher, data, recipe)
-    first_dev = next(iter(data.dev))
-    notes += check_teacher_score(teacher_logits[first_dev], np.asarray(data.dev[first_dev]["label"]), data.task)
+    exam = Exam(data.dev, data.task, recipe.data.max_length, resolve_dtype(recipe.training.precision))
+    notes += check_teacher_score(exam.answers(teacher)[exam.first], exam.labels(exam.first), data.task)
 
     trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
     claim_output_dir(recipe)
@@ -107,11 +91,19 @@ def distill(recipe: Recipe) -> RunResult:
     trainer.train(resume_from_checkpoint=can_resume(recipe, trainer))
     export_student(trainer.student, student.tokenizer, recipe.output_dir)
 
-    readers = {"teacher": teacher, "student": student}
-    folders = {"teacher": Path(recipe.teacher.model), "student": recipe.output_dir}
+    readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
     if recipe.baseline:
-        readers["baseline"] = train_baseline(recipe, data, teacher, folders)
-    result = measure(recipe, data, readers, folders, teacher_logits, notes, trainer.state.log_history)
+        readers["baseline"] = train_baseline(recipe, data, teacher)
+    result = RunResult(
+        title=f"Distilled from {Path(recipe.teacher.model).name}",
+        task_name=recipe.data.source,
+        primary_metric=data.task.metrics[0],
+        **exam.compare(readers),
+        conditions=gather_conditions(dtype=str(exam.dtype).removeprefix("torch."), seed=recipe.training.seed),
+        notes=tuple(notes),
+        log_history=trainer.state.log_history,
+        output_dir=recipe.output_dir,
+    )
     write_report(result, recipe.output_dir)
     return result
 
@@ -134,18 +126,17 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     claim_output_dir(config)
     trainer.train(resume_from_checkpoint=can_resume(config, trainer))
     export_student(trainer.student, tokenizer, config.output_dir)
-    return score(answer_dev_sets(reader, data, config), data)
+    exam = Exam(data.dev, data.task, config.data.max_length, resolve_dtype(config.training.precision))
+    return exam.score(exam.answers(reader))
 
 
-def evaluate(model: str, data: DataConfig, *, batch_size: int = 64) -> dict[str, float]:
+def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     """Score a model folder on the dev part of a data set, in fp32."""
     reader = load_reader(model)
     loaded = load(data, num_labels=reader.model.config.num_labels, evaluation_only=True)
     check_labels(reader.model, loaded.task)
-    return score(
-        {name: _answer(reader, rows, data.max_length, batch_size, torch.float32) for name, rows in loaded.dev.items()},
-        loaded,
-    )
+    exam = Exam(loaded.dev, loaded.task, data.max_length, torch.float32)
+    return exam.score(exam.answers(reader))
 
 
 def preset(name: str, **overrides: Mapping[str, Any]) -> WeightedObjectives:
@@ -194,7 +185,7 @@ def claim_output_dir(config: Recipe | FinetuneConfig) -> None:
 def load_reader(path: str) -> Reader:
     """A model with a trained head, and its tokenizer, on the device that computes."""
     tokenizer = load_tokenizer(path)
-    return Reader(load_model(path, tokenizer).to(default_device()), tokenizer)
+    return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
 
 
 def load(data: DataConfig, *, num_labels: int | None = None, evaluation_only: bool = False) -> LoadedData:
@@ -302,103 +293,15 @@ def can_resume(config: Recipe | FinetuneConfig, trainer: DistillationTrainer) ->
     return config.resume and trainer.last_checkpoint() is not None
 
 
-def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folders: dict[str, Path]) -> Reader:
+def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
-    folders["baseline"] = recipe.output_dir / "baseline"
+    folder = recipe.output_dir / "baseline"
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     objectives = ObjectivesConfig.model_validate("fine-tune")
-    trainer = build_trainer(recipe, objectives, data, student, None, folders["baseline"] / "checkpoints")
+    trainer = build_trainer(recipe, objectives, data, student, None, folder / "checkpoints")
     trainer.train(resume_from_checkpoint=can_resume(recipe, trainer))
-    export_student(trainer.student, student.tokenizer, folders["baseline"])
-    return student
-
-
-# ---- Measuring ----
-
-
-def answer_dev_sets(reader: Reader, data: LoadedData, config: Recipe | FinetuneConfig) -> dict[str, np.ndarray]:
-    """Logits of a model on every dev set, by name."""
-    batch_size, dtype = config.training.per_device_eval_batch_size, resolve_dtype(config.training.precision)
-    return {name: _answer(reader, rows, config.data.max_length, batch_size, dtype) for name, rows in data.dev.items()}
-
-
-def score(logits: Mapping[str, np.ndarray], data: LoadedData) -> dict[str, float]:
-    """Metrics of every dev set; those of a second one carry its name."""
-    scores: dict[str, float] = {}
-    for number, (name, answers) in enumerate(logits.items()):
-        metrics = compute_metrics(answers, np.asarray(data.dev[name]["label"]), data.task.metrics)
-        suffix = "" if number == 0 else f"_{name.removeprefix('dev_')}"
-        scores |= {f"{metric}{suffix}": value for metric, value in metrics.items()}
-    return scores
-
-
-def measure(
-    recipe: Recipe,
-    data: LoadedData,
-    readers: Mapping[str, Reader],
-    folders: Mapping[str, Path],
-    teacher_logits: Mapping[str, np.ndarray],
-    notes: list[str],
-    log_history: list[dict[str, float]],
-) -> RunResult:
-    """Quality and cost of all models, side by side."""
-    logits = {name: answer_dev_sets(reader, data, recipe) for name, reader in readers.items() if name != "teacher"}
-    first = next(iter(data.dev))
-    speeds = measure_speeds(recipe, data.dev[first], readers)
-    results = {
-        name: ModelResult(
-            metrics=score(logits.get(name, teacher_logits), data),
-            parameters=count_parameters(reader.model),
-            bytes=_bytes_of(folders[name], reader.model),
-            sentences_per_second=speeds[name],
-        )
-        for name, reader in readers.items()
-    }
-    dtype = str(resolve_dtype(recipe.training.precision)).removeprefix("torch.")
-    return RunResult(
-        title=f"Distilled from {folders['teacher'].name}",
-        task_name=recipe.data.source,
-        primary_metric=data.task.metrics[0],
-        teacher=results["teacher"],
-        student=results["student"],
-        baseline=results.get("baseline"),
-        agreement=agreement(logits["student"][first], teacher_logits[first]),
-        baseline_agreement=agreement(logits["baseline"][first], teacher_logits[first])
-        if "baseline" in logits
-        else None,
-        conditions=gather_conditions(dtype=dtype, seed=recipe.training.seed),
-        notes=tuple(notes),
-        log_history=log_history,
-        output_dir=recipe.output_dir,
-    )
-
-
-def measure_speeds(recipe: Recipe, dev: datasets.Dataset, readers: Mapping[str, Reader]) -> dict[str, float]:
-    """Sentences per second of each model on the same dev rows, batches of `THROUGHPUT_BATCH`, the models in turns."""
-    rows = dev.select(range(min(len(dev), THROUGHPUT_ROWS)))
-    batches = {}
-    for name, reader in readers.items():
-        encoded = encode(rows, reader.tokenizer, max_length=recipe.data.max_length)
-        batches[name] = [
-            collate_rows(encoded, reader.tokenizer, list(range(start, min(start + THROUGHPUT_BATCH, len(rows)))))
-            for start in range(0, len(rows), THROUGHPUT_BATCH)
-        ]
-        reader.model.to(default_device())
-    dtype = resolve_dtype(recipe.training.precision)
-    models = {name: reader.model for name, reader in readers.items()}
-    autocast_dtype = None if dtype == torch.float32 else dtype
-    speeds = measure_throughputs(models, batches, autocast_dtype=autocast_dtype)
-    return {name: speed.sentences_per_second for name, speed in speeds.items()}
-
-
-def _answer(reader: Reader, rows: datasets.Dataset, max_length: int, batch_size: int, dtype: torch.dtype) -> np.ndarray:
-    encoded = encode(rows, reader.tokenizer, max_length=max_length)
-    return predict_logits(reader.model, encoded, reader.tokenizer, batch_size=batch_size, dtype=dtype)
-
-
-def _bytes_of(folder: Path, model: PreTrainedModel) -> int:
-    """Size on disk; of a model from the hub, the size that its weights take in fp32."""
-    return folder_bytes(folder) if folder.is_dir() else sum(tensor.nbytes for tensor in model.state_dict().values())
+    export_student(trainer.student, student.tokenizer, folder)
+    return replace(student, folder=folder)
 
 
 def _record_of(config: Recipe | FinetuneConfig) -> str:

@@ -1,11 +1,12 @@
 """Report: what was kept, what it costs, and under which conditions both were measured.
 
-Sees logits, labels and plain modules; knows nothing of how a student was trained, nor of recipes and data sets.
+Knows models, dev sets and numbers; knows nothing of how a student was trained, nor of recipes.
 """
 
 from codir.report.conditions import gather_conditions
 from codir.report.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
 from codir.report.curves import plot_training_curves
+from codir.report.exam import Exam, Reader
 from codir.report.metrics import METRIC_NAMES, agreement, best_label_permutation, compute_metrics, predictions
 from codir.report.predict import predict_logits
 from codir.report.results import (
@@ -20,7 +21,9 @@ from codir.report.results import (
 
 __all__ = [
     "METRIC_NAMES",
+    "Exam",
     "ModelResult",
+    "Reader",
     "RunResult",
     "Throughput",
     "agreement",
