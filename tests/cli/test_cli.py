@@ -268,7 +268,7 @@ def test_a_missing_column(codir, teacher, files, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "a file with nothing in it"),
+        ("", "got no rows"),
         ("text,label\n", "got no rows"),
         ("text,label\n1,a\n2,b\n", "text"),
         ("text,label\nw1,a\nw2,a\n", "class"),
