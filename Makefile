@@ -43,7 +43,7 @@ doctest: setup ## Examples in docstrings
 	$(BIN)/python -m pytest --quiet --doctest-modules src
 
 docs: setup ## Build the documentation, strictly
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -47,6 +49,34 @@ def test_a_setting_that_forgets_its_neighbours():
 def test_a_setting_without_a_value(setting):
     with pytest.raises(UserError, match=r"section\.key=value"):
         parse_settings([setting])
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"training": {"seed": -1}}, "greater than or equal to 0"),
+        ({"training": {"bf16": True}}, "training.precision"),
+        ({"objectives": 3}, "name of a preset"),
+        ({"objectives": ["kd"]}, "name of a preset"),
+        ({"objectives": {"preset": "kd", "hard_label": None, "soft_target": None}}, "at least one term"),
+        ({"student": {"layers": [0]}}, r"student\.layers: expected"),
+    ],
+)
+def test_a_mistake_that_becomes_a_traceback(section, said):
+    with pytest.raises(UserError, match=said):
+        validate(Recipe, {**SMALLEST, **section})
+
+
+def test_an_open_bracket_that_becomes_a_traceback():
+    with pytest.raises(UserError, match="a value in YAML"):
+        parse_settings(["a=[1"])
+
+
+def test_a_tilde_that_becomes_a_folder():
+    recipe = validate(Recipe, {**SMALLEST, "output_dir": "~/student", "teacher": {"model": "~/teacher"}})
+    assert recipe.output_dir == Path.home() / "student"
+    assert recipe.teacher.model == str(Path.home() / "teacher")
+    assert recipe.teacher.cache_dir.is_absolute()
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -5,18 +5,31 @@ Configuration stops at the door: `codir.recipe` reads these models, and everythi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from codir.errors import UserError, nearest
 from codir.settings import deep_merge, parse_yaml
 
 Config = TypeVar("Config", bound=BaseModel)
 Weight = PositiveFloat
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 Layers = Literal["all", "last"] | list[int]
 
 
@@ -29,19 +42,23 @@ class Room(BaseModel):
 class TeacherConfig(Room):
     """Who teaches: a fine-tuned model, and whether its features are kept on disk."""
 
-    model: str = Field(description="folder or hub name of a model with a trained head")
+    model: PathOrName = Field(description="folder or hub name of a model with a trained head")
     cache: bool = Field(True, description="run the teacher once and keep its features; false runs it at every step")
-    cache_dir: Path = Field(Path("~/.cache/codir/teacher"), description="where caches are kept, one folder each")
+    cache_dir: UserPath = Field(
+        Path("~/.cache/codir/teacher"), validate_default=True, description="where caches are kept, one folder each"
+    )
     cache_dtype: Literal["float32", "float16"] = Field("float32", description="of pooled layers in the cache")
 
 
 class DataConfig(Room):
     """What is learned from."""
 
-    source: str = Field(description="`glue:SST-2`, a CSV/TSV/JSONL/Parquet file or a folder of them, or a hub name")
-    data_dir: Path | None = Field(None, description="holds the GLUE folders; without it GLUE comes from the hub")
-    dev: str | None = Field(None, description="file to evaluate on; held out of the training rows by default")
-    unlabelled: list[Path] = Field([], description="files of rows without labels, for soft targets and contrast")
+    source: PathOrName = Field(
+        description="`glue:SST-2`, a CSV/TSV/JSONL/Parquet file or a folder of them, or a hub name"
+    )
+    data_dir: UserPath | None = Field(None, description="holds the GLUE folders; without it GLUE comes from the hub")
+    dev: PathOrName | None = Field(None, description="file to evaluate on; held out of the training rows by default")
+    unlabelled: list[UserPath] = Field([], description="files of rows without labels, for soft targets and contrast")
     text_column: str | None = Field(None, description="found by its name where it has a usual one")
     text_pair_column: str | None = None
     label_column: str | None = None
@@ -57,7 +74,7 @@ class StudentConfig(Room):
 
     layers: PositiveInt | list[PositiveInt] | None = Field(None, description="how many, or which of the teacher's")
     selection: Literal["lower", "upper", "every-other"] = "every-other"
-    checkpoint: str | None = Field(None, description="folder or hub name of another pre-trained model")
+    checkpoint: PathOrName | None = Field(None, description="folder or hub name of another pre-trained model")
     config: dict[str, Any] | None = Field(None, description="overrides of the teacher's configuration; random start")
 
     @model_validator(mode="after")
@@ -113,9 +130,27 @@ class ObjectivesConfig(Room):
     @model_validator(mode="before")
     @classmethod
     def _over_preset(cls, given: Any) -> Any:
-        given = {"preset": given} if isinstance(given, str) else dict(given or {})
-        given.setdefault("preset", "codir")
+        given = {"preset": given} if isinstance(given, str) else given
+        if not isinstance(given, Mapping):
+            raise UserError(
+                "objectives",
+                expected="the name of a preset, or a section with `preset` and terms",
+                got=repr(given),
+                do=nearest(str(given), preset_names()),
+            )
+        given = {"preset": "codir", **given}
         return deep_merge(read_preset(given["preset"])["objectives"], given)
+
+    @model_validator(mode="after")
+    def _any_term(self) -> ObjectivesConfig:
+        if not self.terms():
+            raise UserError(
+                "objectives",
+                expected="at least one term",
+                got="all of them switched off",
+                do="leave one of `hard_label`, `soft_target` and `contrastive` on",
+            )
+        return self
 
     def terms(self) -> dict[str, Room]:
         """The terms that are switched on, by name."""
@@ -129,7 +164,7 @@ class TrainingConfig(BaseModel):
 
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
     head_learning_rate: PositiveFloat | None = Field(None, description="of projection heads; 20x the student's")
-    seed: int = 0
+    seed: NonNegativeInt = 0
     num_train_epochs: PositiveFloat = 3.0
     per_device_train_batch_size: PositiveInt = 32
     per_device_eval_batch_size: PositiveInt = 64
@@ -143,6 +178,19 @@ class TrainingConfig(BaseModel):
     logging_steps: PositiveInt = 25
     report_to: str | list[str] = "none"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word_for_precision(cls, given: Any) -> Any:
+        for key in ("bf16", "fp16"):
+            if isinstance(given, Mapping) and key in given:
+                raise UserError(
+                    f"training.{key}",
+                    expected="`training.precision`, which also says how models are measured",
+                    got=f"`{key}`",
+                    do="set `precision: bf16`, `fp32` or `auto`",
+                )
+        return given
+
     def trainer_arguments(self) -> dict[str, Any]:
         """What goes to `TrainingArguments`: everything but codir's own keys."""
         return self.model_dump(exclude={"precision", "head_learning_rate"})
@@ -151,10 +199,10 @@ class TrainingConfig(BaseModel):
 class FinetuneConfig(Room):
     """`codir finetune`: a pre-trained model becomes a task model."""
 
-    model: str
+    model: PathOrName
     data: DataConfig
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: Path
+    output_dir: UserPath
     overwrite: bool = False
     resume: bool = False
 
@@ -167,7 +215,7 @@ class Recipe(Room):
     student: StudentConfig = Field(default_factory=StudentConfig)
     objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: Path
+    output_dir: UserPath
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
     overwrite: bool = False
     resume: bool = False
@@ -208,7 +256,7 @@ def validate(model: type[Config], content: Mapping[str, Any]) -> Config:
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, UserError):
             raise cause from None
-        path = [str(part) for part in first["loc"]]
+        path = [part for part in map(str, first["loc"]) if part.isidentifier()]  # the rest are pydantic's own words
         where = ".".join(path) or "recipe"
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, path[:-1])

@@ -10,6 +10,7 @@ import logging
 
 import datasets
 import numpy as np
+from torch.nn import Embedding
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import Task
@@ -115,14 +116,28 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
 
 def check_max_length(model: PreTrainedModel, max_length: int) -> None:
     """Refuse lengths that the model has no positions for."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and 0 < positions < max_length:
+    positions = count_positions(model)
+    if positions is not None and positions < max_length:
         raise UserError(
             "max_length",
             expected=f"at most {positions}, the positions that {model.config.model_type} was built with",
             got=str(max_length),
             do=f"set `--max-length {positions}` or lower",
         )
+
+
+def count_positions(model: PreTrainedModel) -> int | None:
+    """How many tokens a model has positions for; `None` where length has no bound.
+
+    RoBERTa and its kin number positions from the padding index on, and so have fewer than their table has rows.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    tables = [
+        m for name, m in model.named_modules() if name.endswith("position_embeddings") and isinstance(m, Embedding)
+    ]
+    if tables and tables[0].padding_idx is not None:
+        return tables[0].num_embeddings - tables[0].padding_idx - 1
+    return positions if positions and positions > 0 else None
 
 
 def _kind(num_labels: int) -> str:

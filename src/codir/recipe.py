@@ -134,7 +134,9 @@ def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     """Score a model folder on the dev part of a data set, in fp32."""
     reader = load_reader(model)
     loaded = load(data, num_labels=reader.model.config.num_labels, evaluation_only=True)
-    check_labels(reader.model, loaded.task)
+    check_max_length(reader.model, data.max_length)
+    for note in [*loaded.notes, *check_labels(reader.model, loaded.task)]:
+        logger.warning(note)
     exam = Exam(loaded.dev, loaded.task, data.max_length, torch.float32)
     return exam.score(exam.answers(reader))
 
@@ -143,7 +145,7 @@ def preset(name: str, **overrides: Mapping[str, Any]) -> WeightedObjectives:
     """The objectives of a preset, for `DistillationTrainer`.
 
     Args:
-        name: as `codir presets` lists them.
+        name: one of `codir.config.preset_names()`.
         **overrides: sections laid over the preset's, such as `contrastive={"weight": 0.5}`.
 
     Example:
@@ -173,11 +175,15 @@ def check_output_dir(config: Recipe | FinetuneConfig) -> None:
 def claim_output_dir(config: Recipe | FinetuneConfig) -> None:
     """Note the recipe in the folder, once nothing is left to refuse.
 
-    Overwriting replaces files of the same names and an earlier run's checkpoints; nothing else there is touched.
+    An earlier run's model, report and checkpoints go first, so that a run that dies leaves no old student under a new
+    recipe; nothing else in the folder is touched.
     """
     if not config.resume:
-        for checkpoints in ("checkpoints", "baseline/checkpoints"):
-            shutil.rmtree(config.output_dir / checkpoints, ignore_errors=True)
+        for folder in (config.output_dir, config.output_dir / "baseline"):
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            for pattern in ("config.json", "model*.safetensors*", "report.*", "training_curves.png"):
+                for path in folder.glob(pattern):
+                    path.unlink()
     config.output_dir.mkdir(parents=True, exist_ok=True)
     (config.output_dir / RECORD_NAME).write_text(_record_of(config))
 

@@ -62,7 +62,12 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise UserError("--set", expected="section.key=value", got=setting, do="try `--set training.max_steps=20`")
-        value = parse_yaml(text)
+        try:
+            value = parse_yaml(text)
+        except yaml.YAMLError:
+            raise UserError(
+                "--set", expected="a value in YAML", got=setting, do="quote it, or close its bracket"
+            ) from None
         for key in reversed(path.split(".")):
             value = {key: value}
         merged = deep_merge(merged, value)

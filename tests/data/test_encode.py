@@ -57,6 +57,7 @@ def test_an_epochs_order_that_depends_on_what_ran_before():
     sampler.set_epoch(0)
     assert list(sampler) == first
     assert second != first
+    assert list(EpochLengthGroupedSampler(8, lengths, seed=4)) != second  # seed 3 at epoch 1 is not seed 4 at epoch 0
     assert sorted(second) == list(range(200))
 
 

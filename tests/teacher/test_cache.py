@@ -8,6 +8,7 @@ import datasets
 import pytest
 import torch
 
+from codir.data import prepare
 from codir.signals import Batch
 from codir.teacher import CachedTeacher, CacheKey, LiveTeacher, TeacherView, open_or_build_cache
 from families import tiny_classifier
@@ -99,6 +100,25 @@ def test_how_a_tokenizer_last_padded_changing_the_cache(teacher, texts, tokenize
 def test_labels_changing_what_the_teacher_says(teacher, texts, tokenizer):
     other = texts.remove_columns("label").add_column("label", [0] * len(texts))
     keys = [CacheKey.of(live(teacher, rows, tokenizer), "float32") for rows in (texts, other)]
+    assert keys[0] == keys[1]
+
+
+def test_a_cache_of_another_version_that_stops_every_run(teacher, texts, tokenizer, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "key.json").write_text('{"weights": "x", "layers": [1]}')
+    assert len(CachedTeacher(open_or_build_cache(live(teacher, texts, tokenizer), tmp_path))) == 64
+
+
+def test_a_mask_that_the_fingerprint_overlooks(teacher, texts, tokenizer):
+    encoded = prepare(texts, tokenizer, max_length=16)
+    masked = encoded.map(lambda row: {"attention_mask": [*row["attention_mask"][:-1], 0]})
+    keys = [CacheKey.of(live(teacher, rows, tokenizer), "float32") for rows in (encoded, masked)]
+    assert keys[0].differences(keys[1]) == ["texts"]
+
+
+def test_tensors_that_cannot_be_fingerprinted(teacher, texts, tokenizer):
+    encoded = prepare(texts, tokenizer, max_length=16)
+    keys = [CacheKey.of(live(teacher, rows, tokenizer), "float32") for rows in (encoded, encoded.with_format("torch"))]
     assert keys[0] == keys[1]
 
 

@@ -177,6 +177,8 @@ def evaluate(
     Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
     """
     config = validate(DataConfig, _given(_data_section(locals())))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
     import json
 

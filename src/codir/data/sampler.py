@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
@@ -31,5 +32,8 @@ class EpochLengthGroupedSampler(LengthGroupedSampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        seed = int(
+            np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]
+        )  # not a sum: (0, 1) is not (1, 0)
+        generator = torch.Generator().manual_seed(seed)
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))

@@ -71,9 +71,11 @@ class CacheKey:
         )
 
     @classmethod
-    def read(cls, folder: Path) -> CacheKey:
-        """The key that a finished cache was written under."""
+    def read(cls, folder: Path) -> CacheKey | None:
+        """The key that a finished cache was written under; `None` for one that another version wrote."""
         stored = json.loads((folder / "key.json").read_text())
+        if set(stored) != {field.name for field in fields(cls)}:
+            return None
         return cls(**{**stored, "layers": tuple(stored["layers"])})
 
 
@@ -188,7 +190,8 @@ def _open(path: Path) -> Tensor:
 
 def _why(cache_dir: Path, key: CacheKey) -> str:
     """In words, why no cache fits: the fields in which the nearest one differs."""
-    keys = [CacheKey.read(path.parent) for path in cache_dir.glob("[!.]*/key.json")]
+    found = (CacheKey.read(path.parent) for path in cache_dir.glob("[!.]*/key.json"))
+    keys = [other for other in found if other is not None]
     if not keys:
         return "no cache yet"
     differences = min((key.differences(other) for other in keys), key=len)

@@ -19,7 +19,8 @@ VOLATILE_CONFIG_KEYS = (
     "label2id",
     "use_cache",
 )
-TEXT_COLUMNS = ("text", "text_pair", "input_ids")
+UNREAD_COLUMNS = ("label", "labels", "example_index", "length", "truncated")
+"""What a data set may hold and no teacher reads."""
 
 
 def _digest(chunks: Iterable[bytes]) -> str:
@@ -55,7 +56,7 @@ def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def fingerprint_texts(dataset: datasets.Dataset) -> str:
-    """Of every text and its place; labels do not count, since the teacher never sees them."""
-    columns = [name for name in TEXT_COLUMNS if name in dataset.column_names]
-    texts = dataset.select_columns(columns)
+    """Of every text (or row of token ids and masks) and its place; labels do not count, since no teacher sees them."""
+    columns = [name for name in sorted(dataset.column_names) if name not in UNREAD_COLUMNS]
+    texts = dataset.select_columns(columns).with_format(None)
     return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))

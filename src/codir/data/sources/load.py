@@ -123,6 +123,7 @@ def _read_parts(source: str, *, data_dir: Path | None, dev: str | Path | None, e
     """Read the tables that a source names; an own dev file takes the place of the source's."""
     if source == DEMO_SOURCE:
         reviews = read_movie_reviews()
+        reviews = replace(reviews, dev={"dev": read_table(dev)}) if dev is not None else reviews
         return _only_dev(source, reviews.dev) if evaluation_only else reviews
     path = Path(source)
     is_glue = source.lower().startswith(GLUE_PREFIX)
