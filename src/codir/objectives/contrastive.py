@@ -57,6 +57,19 @@ class Contrastive(Objective):
         pooling: mean over real tokens, or `[CLS]`.
         projection_dim: P.
         bank_momentum: share of the old vector that a slot of the bank keeps.
+
+    Raises:
+        UserError: an anchor that is none of the three.
+
+    Example:
+        >>> contrast = Contrastive(num_negatives=5, projection_dim=4)
+        >>> contrast.build(teacher_width=6 * 8, student_width=3 * 8)
+        >>> student = StudentSignal(logits=torch.randn(2, 2), pooled_hidden=torch.randn(2, 3, 8))
+        >>> teacher = TeacherSignal(logits=torch.randn(2, 2), pooled_hidden=torch.randn(2, 6, 8))
+        >>> batch = Batch(model_inputs={}, example_index=torch.tensor([7, 9]))
+        >>> others = Negatives(group=torch.tensor([0, 0]), teacher_pooled=torch.randn(1, 5, 6, 8))
+        >>> contrast(student, teacher, batch, others).shape  # one number, a mean over the batch
+        torch.Size([])
     """
 
     def __init__(

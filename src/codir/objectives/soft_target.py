@@ -27,8 +27,9 @@ def soft_target_loss(
         temperature: T > 0.
 
     Example:
-        >>> soft_target_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[5.0, 6.0]]))
-        tensor(0.)
+        >>> import torch
+        >>> soft_target_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[8.0, 0.0]]), temperature=4.0)
+        tensor(5.2450)
     """
     if student_logits.shape[1] == 1:
         return F.mse_loss(student_logits, teacher_logits)

@@ -23,6 +23,12 @@ class WeightedObjectives(nn.Module):
 
     Raises:
         UserError: no objective at all, or names and weights that do not match.
+
+    Example:
+        >>> from codir.objectives import HardLabel, SoftTarget
+        >>> objectives = WeightedObjectives({"task": HardLabel(), "kd": SoftTarget()}, {"task": 0.3, "kd": 0.7})
+        >>> objectives.needs.teacher_logits, objectives.needs.negatives
+        (True, None)
     """
 
     def __init__(self, objectives: Mapping[str, Objective], weights: Mapping[str, float]) -> None:

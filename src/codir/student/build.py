@@ -86,6 +86,13 @@ def build_student(
 
     Raises:
         UserError: where not exactly one start is given, or the one given does not fit.
+
+    Example:
+        >>> from transformers import BertConfig, BertForSequenceClassification
+        >>> size = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
+        >>> teacher = BertForSequenceClassification(BertConfig(num_hidden_layers=6, **size))
+        >>> print(student_origin(build_student(teacher, layers=3)))
+        weights copied from the teacher's layers 1, 3, 5
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
     with _seeded(seed):

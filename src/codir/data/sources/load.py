@@ -64,6 +64,14 @@ def load_data(
 
     Raises:
         UserError: anything wrong with the input; the message says what and what to do.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "reviews.csv"
+        >>> written = file.write_text("text,label\\n" + "so good,up\\nso bad,down\\n" * 10)
+        >>> data = load_data(str(file))
+        >>> data.task.label_names, len(data.train), len(data.dev["dev"])
+        (('down', 'up'), 18, 2)
     """
     parts = _read_parts(source, data_dir=data_dir, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
