@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
+from safetensors import SafetensorError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.errors import UserError
@@ -47,9 +48,9 @@ def load_model(
     check_source(path)
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
-            path, output_loading_info=True, dtype="float32", **(head or {})
+            path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=head is not None, **(head or {})
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _not_found(path, "model", error) from error
     missing = sorted(loading["missing_keys"])
     if head is None and missing:

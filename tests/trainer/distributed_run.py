@@ -1,4 +1,4 @@
-"""Trains a few steps, alone or under torchrun, and writes down the weights and the bank of this process."""
+"""Trains a little, alone or under torchrun, and writes down what this process came to."""
 
 from __future__ import annotations
 
@@ -9,29 +9,40 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from test_training import PLAIN_DESCENT, codir, flat_weights, make_balanced_texts, make_trainer
+from test_training import PLAIN_DESCENT, StopAt, codir, flat_weights, make_balanced_texts, make_trainer
 from transformers import BertTokenizer
 
 from conftest import SPECIAL, WORDS
 
-folder, world = Path(sys.argv[1]), int(os.environ.get("WORLD_SIZE", "1"))
-rank = int(os.environ.get("RANK", "0"))
-trainer = make_trainer(
-    folder / f"world-{world}",
-    BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}),
-    dropout=False,
-    objectives=codir("both", num_negatives=30),
-    train=make_balanced_texts(30),  # 60 rows: the last batch of an epoch is smaller
-    per_device_train_batch_size=8 // world,
-    max_steps=6,
-    **PLAIN_DESCENT,
-    ddp_backend="gloo" if world > 1 else None,
-)
-before = flat_weights(trainer)
-trainer.train()
-report = {
-    "steps": trainer.state.global_step,
-    "moves": (flat_weights(trainer) - before).tolist(),
-    "bank": trainer.bank.vectors[:, 0].tolist(),
+folder, job = Path(sys.argv[1]), sys.argv[2]
+world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
+shared = {
+    "objectives": codir("both", num_negatives=30),
+    "train": make_balanced_texts(30),  # 60 rows: the last batch of an epoch is smaller
+    "per_device_train_batch_size": 8 // world,
+    "ddp_backend": "gloo" if world > 1 else None,
 }
-(folder / f"rank-{rank}-of-{world}.json").write_text(json.dumps(report))
+
+
+def compare() -> dict:
+    """A few steps of plain descent, for comparison with another number of processes."""
+    trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **shared)
+    before = flat_weights(trainer)
+    trainer.train()
+    moves = (flat_weights(trainer) - before).tolist()
+    return {"steps": trainer.state.global_step, "moves": moves, "bank": trainer.bank.vectors[:, 0].tolist()}
+
+
+def resume() -> dict:
+    """Straight, or stopped in the middle of the second epoch and gone on with: length-grouped, with dropout."""
+    callbacks = [StopAt(11)] if job == "stop" else []
+    name = "straight" if job == "straight" else "stopped"
+    settings = {"save_strategy": "steps", "save_steps": 11, "callbacks": callbacks}
+    trainer = make_trainer(folder / name, tokenizer, **settings, **shared)
+    trainer.train(resume_from_checkpoint=job == "resume")
+    return {"steps": trainer.state.global_step, "weights": flat_weights(trainer).tolist()}
+
+
+report = compare() if job == "compare" else resume()
+(folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

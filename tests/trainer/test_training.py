@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForSequenceClassification, BertTokenizer, Trainer, TrainerCallback, TrainingArguments
 
+from codir.data import DistillationCollator, prepare
 from codir.errors import NonFiniteLossError, UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
 from codir.student import build_student
 from codir.trainer import DistillationTrainer, is_complete, last_complete_checkpoint
 from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
-from conftest import make_texts
+from conftest import SPECIAL, WORDS, make_texts
 from families import FAMILIES, tiny_classifier
 
 pytestmark = pytest.mark.training
@@ -50,9 +52,15 @@ def codir(anchor="teacher", num_negatives=10, strategy="auto") -> WeightedObject
     )
 
 
-def make_trainer(tmp_path, tokenizer, *, dropout=True, objectives=None, train=None, **overrides) -> DistillationTrainer:
+def make_trainer(
+    tmp_path, tokenizer, *, dropout=True, objectives=None, train=None, teacher=None, **overrides
+) -> DistillationTrainer:
     cache = overrides.pop("teacher_cache_dir", tmp_path / "cache")
-    ours = {key: overrides.pop(key) for key in ("callbacks", "eval_dataset", "compute_metrics") if key in overrides}
+    ours = {
+        key: overrides.pop(key)
+        for key in ("callbacks", "eval_dataset", "compute_metrics", "optimizers", "compute_loss_func")
+        if key in overrides
+    }
     student = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
     if not dropout:
         student.apply(lambda module: setattr(module, "p", 0.0) if isinstance(module, torch.nn.Dropout) else None)
@@ -62,7 +70,7 @@ def make_trainer(tmp_path, tokenizer, *, dropout=True, objectives=None, train=No
                 if hasattr(module, "attention_dropout"):
                     module.attention_dropout = 0.0
     return DistillationTrainer(
-        teacher=tiny_classifier("bert", num_labels=2, seed=1),
+        teacher=teacher or tiny_classifier("bert", num_labels=2, seed=1),
         student=student,
         args=arguments(tmp_path / "run", **overrides),
         objectives=objectives or codir(),
@@ -114,15 +122,98 @@ def test_a_live_teacher_whose_losses_differ_from_the_cache(tmp_path, tokenizer, 
     histories = []
     for cache in (tmp_path / "cache", None):
         trainer = make_trainer(
-            tmp_path, tokenizer, objectives=codir(anchor), teacher_cache_dir=cache, num_train_epochs=1
+            tmp_path,
+            tokenizer,
+            teacher=decided_teacher(),
+            objectives=codir(anchor),
+            teacher_cache_dir=cache,
+            num_train_epochs=1,
         )
         trainer.train()
         histories.append(terms_of(trainer))
     assert len(histories[0]) == STEPS_PER_EPOCH
     for cached, live in zip(*histories, strict=True):
         assert set(cached) == {"loss/hard_label", "loss/soft_target", "loss/contrastive"}
+        assert cached["loss/soft_target"] > 0.01
         for name, value in cached.items():
-            assert live[name] == pytest.approx(value, abs=1e-4)
+            assert live[name] == pytest.approx(value, rel=1e-3)
+
+
+def decided_teacher():
+    """A teacher with large weights, whose answers differ from row to row."""
+    teacher = tiny_classifier("bert", num_labels=2, seed=1)
+    with torch.no_grad():
+        teacher.bert.embeddings.word_embeddings.weight.mul_(20)
+        teacher.classifier.weight.mul_(200)
+    return teacher
+
+
+def pool_by_hand(model, tokenizer, text: str) -> torch.Tensor:
+    """Every layer above the embeddings, each averaged over the tokens of one unpadded text: `[layers, hidden]`."""
+    inputs = tokenizer(text, return_tensors="pt")
+    states = model(**inputs, output_hidden_states=True).hidden_states
+    return torch.stack([sum(states[layer][0]) / states[layer].shape[1] for layer in range(1, len(states))])
+
+
+def test_a_step_that_differs_from_the_method_written_out(tmp_path, tokenizer):
+    """One batch, `anchor: both`, in plain loops over examples: all terms, the negatives, the bank after the step."""
+    train = make_balanced_texts(20)
+    trainer = make_trainer(
+        tmp_path,
+        tokenizer,
+        dropout=False,
+        teacher=decided_teacher(),
+        objectives=codir("both"),
+        train=train,
+        max_steps=1,
+        **{**PLAIN_DESCENT, "learning_rate": 1e-12},
+    )
+    student, contrast = trainer.student.eval(), trainer.distiller.objectives.contrast
+    teacher = decided_teacher().eval()
+    with torch.no_grad():
+        z_student = [contrast.student_head(pool_by_hand(student, tokenizer, text)) for text in train["text"]]
+        z_teacher = [contrast.teacher_head(pool_by_hand(teacher, tokenizer, text)) for text in train["text"]]
+        logits = [student(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
+        answers = [teacher(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
+    batch = trainer._train_collator([trainer.train_dataset[i] for i in range(8)])
+    expected = {"hard_label": 0.0, "soft_target": 0.0, "contrastive": 0.0}
+    for i in range(8):
+        own = batch["negative_index"][batch["negative_group"][i]].tolist()
+        assert len(set(own)) == 10
+        assert {train["label"][row] for row in own} == {1 - train["label"][i]}
+        expected["hard_label"] -= torch.log_softmax(logits[i], 0)[train["label"][i]].item() / 8
+        p, q = torch.softmax(answers[i] / 2, 0), torch.softmax(logits[i] / 2, 0)
+        expected["soft_target"] += 4 * sum(p * (p / q).log()).item() / 8
+        for anchor, positive, keys in (
+            (z_teacher[i], z_student[i], z_student),
+            (z_student[i], z_teacher[i], z_teacher),
+        ):
+            right = torch.exp(anchor @ positive / 0.07)
+            wrong = sum(torch.exp(anchor @ keys[row] / 0.07) for row in own)
+            expected["contrastive"] -= torch.log(right / (right + wrong)).item() / 16
+    trainer.train()
+    (terms,) = terms_of(trainer)
+    for name, value in expected.items():
+        assert terms[f"loss/{name}"] == pytest.approx(value, rel=1e-3), name
+    assert terms["loss/soft_target"] > 0.01
+    total = 0.5 * expected["hard_label"] + 0.5 * expected["soft_target"] + 0.1 * expected["contrastive"]
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(total, rel=1e-3)
+    assert torch.allclose(trainer.bank.vectors, torch.stack(z_student), atol=1e-4)
+
+
+def test_a_bank_that_training_does_not_move(tmp_path, tokenizer):
+    trainer = make_trainer(
+        tmp_path, tokenizer, objectives=codir("teacher"), max_steps=1, dropout=False, **PLAIN_DESCENT
+    )
+    index = torch.arange(64)
+    stale = torch.nn.functional.normalize(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    trainer._fill_bank()
+    fresh = trainer.bank.vectors.clone()
+    trainer._fill_bank = lambda: trainer.bank.fill(index, stale)
+    trainer.train()
+    moved = torch.nn.functional.normalize(0.5 * stale[:8] + 0.5 * fresh[:8], dim=1)
+    assert torch.allclose(trainer.bank.vectors[:8], moved, atol=1e-4)
+    assert torch.equal(trainer.bank.vectors[8:], stale[8:])
 
 
 class StopAt(TrainerCallback):
@@ -188,8 +279,9 @@ def test_accumulated_micro_batches_that_train_another_student(tmp_path, tokenize
 
 
 def flat_weights(trainer) -> torch.Tensor:
-    """Student and heads as one vector."""
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.distiller.parameters()])
+    """All weights as one vector: of a trainer's student and heads, or of any module."""
+    module = trainer if isinstance(trainer, torch.nn.Module) else trainer.distiller
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
 def test_evaluation_that_writes_into_the_bank(tmp_path, tokenizer):
@@ -285,9 +377,9 @@ def test_an_old_checkpoint_deleted_before_the_new_one_is_whole(tmp_path, tokeniz
 def _after(first):
     from codir.trainer.checkpoints import save_scaffolding
 
-    def both(*args):
+    def both(*args, **kwargs):
         first()
-        save_scaffolding(*args)
+        save_scaffolding(*args, **kwargs)
 
     return both
 
@@ -312,8 +404,6 @@ def test_best_model_at_the_end_that_is_the_last_one(tmp_path, tokenizer):
 
 
 def test_evaluation_losses_that_differ_from_plain_trainers(tmp_path, tokenizer):
-    from codir.data import DistillationCollator, prepare
-
     dev = make_texts(16, seed=5)
     trainer = make_trainer(tmp_path, tokenizer, eval_dataset=dev)
 
@@ -329,6 +419,101 @@ def test_evaluation_losses_that_differ_from_plain_trainers(tmp_path, tokenizer):
         processing_class=tokenizer,
     )
     assert trainer.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], abs=1e-5)
+
+
+def test_predictions_that_come_back_in_another_order(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer)
+    rows = make_texts(40, seed=5)
+    assert trainer.predict(rows).label_ids.tolist() == list(rows["label"])
+
+
+def test_heads_that_a_users_optimizer_leaves_alone(tmp_path, tokenizer):
+    student = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.01)
+    trainer = make_trainer(tmp_path, tokenizer, optimizers=(optimizer, None), max_steps=2)
+    before = flat_weights(trainer.distiller.objectives)
+    trainer.train()
+    assert not torch.equal(flat_weights(trainer.distiller.objectives), before)
+
+
+def test_numbers_of_before_a_shuffle_taken_for_todays(tmp_path, tokenizer):
+    encoded = prepare(make_texts(64), tokenizer, max_length=16).shuffle(seed=1).select(range(40))
+    trainer = make_trainer(tmp_path, tokenizer, train=encoded, max_steps=1)
+    assert trainer.train_dataset["example_index"][:] == list(range(40))
+    trainer.train()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"compute_loss_func": lambda *_: 0.0}, "compute_loss_func"),
+    ],
+)
+def test_a_setting_that_has_no_effect(tmp_path, tokenizer, setting, said):
+    with pytest.raises(UserError, match=said):
+        make_trainer(tmp_path, tokenizer, **setting)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(["a", "b"] * 32, "class indices"), ([0, 2] * 32, "from 0 to 1"), ([0.5, 1.5] * 32, "class indices")],
+)
+def test_labels_that_fail_in_the_middle_of_a_step(tmp_path, tokenizer, labels, said):
+    train = make_texts(64).remove_columns("label").add_column("label", labels)
+    with pytest.raises(UserError, match=said):
+        make_trainer(tmp_path, tokenizer, train=train)
+
+
+def test_a_data_set_without_rows_to_number(tmp_path, tokenizer):
+    with pytest.raises(UserError, match=r"datasets\.Dataset.*got IterableDataset"):
+        make_trainer(tmp_path, tokenizer, train=make_texts(64).to_iterable_dataset())
+
+
+def test_a_teacher_with_other_outputs_than_the_student(tmp_path, tokenizer):
+    with pytest.raises(UserError, match="3 outputs, as the teacher has, got 2"):
+        make_trainer(tmp_path, tokenizer, teacher=tiny_classifier("bert", num_labels=3))
+
+
+def test_token_ids_that_the_teacher_misreads(tmp_path, tokenizer):
+    other = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS[::-1])})
+    with pytest.raises(UserError, match="different tokenizers"):
+        DistillationTrainer(
+            tiny_classifier("bert", num_labels=2),
+            tiny_classifier("bert", num_labels=2),
+            arguments(tmp_path),
+            codir(),
+            prepare(make_texts(64), tokenizer, max_length=16),
+            processing_class=tokenizer,
+            teacher_processing_class=other,
+        )
+
+
+def test_heads_replaced_under_a_trainers_feet(tmp_path, tokenizer):
+    objectives = codir()
+    make_trainer(tmp_path, tokenizer, objectives=objectives)
+    with pytest.raises(UserError, match="built already"):
+        make_trainer(tmp_path, tokenizer, objectives=objectives)
+
+
+def test_a_checkpoint_without_the_optimizers_state_resumed(tmp_path, tokenizer):
+    trainer = make_trainer(tmp_path, tokenizer, save_strategy="steps", save_steps=4, save_only_model=True)
+    trainer.train()
+    with pytest.raises(UserError, match="save_only_model"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_a_checkpoint_resumed_on_other_data(tmp_path, tokenizer):
+    settings = {"save_strategy": "steps", "save_steps": 4, "objectives": codir("student")}
+    make_trainer(tmp_path, tokenizer, **settings).train()
+    settings["objectives"] = codir("student")
+    other = make_trainer(tmp_path, tokenizer, train=make_texts(64, seed=7), **settings)
+    with pytest.raises(UserError, match="training set"):
+        other.train(resume_from_checkpoint=True)
+
+
+def test_noise_on_the_embeddings_that_stops_training(tmp_path, tokenizer):
+    make_trainer(tmp_path, tokenizer, max_steps=1, neftune_noise_alpha=5.0).train()
 
 
 def test_unlabelled_rows_that_stop_training_or_count_as_a_class(tmp_path, tokenizer):
@@ -388,20 +573,32 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
+def run_processes(folder: Path, job: str, *, processes: int) -> list[dict]:
+    """Run `distributed_run.py` with gloo; what each process wrote down."""
+    script = Path(__file__).with_name("distributed_run.py")
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=29517"]
+    words = [sys.executable, *(launcher if processes > 1 else []), str(script), str(folder), job]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return [json.loads((folder / f"{job}-{rank}-of-{processes}.json").read_text()) for rank in range(processes)]
+
+
 def test_two_processes_that_keep_different_banks_or_weights(tmp_path):
     """Two gloo processes against one with the batch of both."""
-    script = Path(__file__).with_name("distributed_run.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29517"]
-    result = subprocess.run(
-        [*command, str(script), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True, timeout=300, capture_output=True)
-    reports = [json.loads((tmp_path / f"rank-{name}.json").read_text()) for name in ("0-of-2", "1-of-2", "0-of-1")]
-    first, second, alone = reports
+    first, second = run_processes(tmp_path, "compare", processes=2)
+    (alone,) = run_processes(tmp_path, "compare", processes=1)
     assert first == second
     assert first["steps"] == alone["steps"]
     moves = [np.array(report["moves"]) for report in (first, alone)]
     assert np.linalg.norm(moves[0]) > 0.1
     assert np.linalg.norm(moves[0] - moves[1]) < 1e-3 * np.linalg.norm(moves[0])
     assert first["bank"] == pytest.approx(alone["bank"], abs=1e-3)
+
+
+def test_two_processes_that_resume_elsewhere(tmp_path):
+    straight = run_processes(tmp_path, "straight", processes=2)
+    stopped = run_processes(tmp_path, "stop", processes=2)
+    resumed = run_processes(tmp_path, "resume", processes=2)
+    assert [report["steps"] for report in (straight[0], stopped[0], resumed[0])] == [16, 11, 16]
+    assert resumed == straight

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.errors import UserError
-from codir.signals import TokenPosition
+from codir.signals import IGNORED_CLASS, TokenPosition
 
 EXAMPLE_COLUMNS = ("labels", "example_index", "length")
 
@@ -49,13 +49,12 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
 
 def with_example_index(dataset: datasets.Dataset) -> datasets.Dataset:
     """Number the rows of a data set that was tokenised elsewhere, and note their lengths."""
+    stale = [name for name in ("example_index", "length") if name in dataset.column_names]
+    dataset = dataset.remove_columns(stale)  # of before it was shuffled or selected from
     if "label" in dataset.column_names:
         dataset = dataset.rename_column("label", "labels")
-    if "example_index" not in dataset.column_names:
-        dataset = dataset.add_column("example_index", list(range(len(dataset))))
-    if "length" not in dataset.column_names:
-        dataset = dataset.add_column("length", [len(ids) for ids in dataset["input_ids"]])
-    return dataset
+    dataset = dataset.add_column("example_index", list(range(len(dataset))))
+    return dataset.add_column("length", [len(ids) for ids in dataset["input_ids"]])
 
 
 def prepare(
@@ -66,7 +65,16 @@ def prepare(
     Raises:
         UserError: the data set holds neither `text` nor `input_ids`, or texts come without a tokenizer.
     """
+    if not isinstance(dataset, datasets.Dataset):
+        raise UserError(
+            "data set",
+            expected="a `datasets.Dataset`, whose rows can be numbered",
+            got=type(dataset).__name__,
+            do="make one with `datasets.Dataset.from_list`, or from a stream with `Dataset.from_generator`",
+        )
     columns = dataset.column_names
+    if {"label", "labels"} <= set(columns):
+        raise UserError("data set", expected="`label` or `labels`", got="both", do="remove one of the columns")
     if "input_ids" in columns:
         return with_example_index(dataset)
     if "text" not in columns:
@@ -84,6 +92,28 @@ def prepare(
             do="pass `processing_class=tokenizer`",
         )
     return encode(dataset, tokenizer, max_length=max_length)
+
+
+def fit_labels(encoded: datasets.Dataset, num_labels: int) -> datasets.Dataset:
+    """Check that the labels are what a model with this many outputs can learn; scores become floats.
+
+    Raises:
+        UserError: class labels that are not indices below `num_labels` or `IGNORED_CLASS`, scores that are no numbers.
+    """
+    if "labels" not in encoded.column_names:
+        return encoded
+    labels = np.asarray(encoded["labels"])
+    if num_labels == 1 and labels.dtype.kind in "fiu":
+        return encoded.cast_column("labels", datasets.Value("float32"))
+    known = np.isin(labels, [IGNORED_CLASS, *range(num_labels)]) if labels.dtype.kind in "iu" else np.array([False])
+    if known.all():
+        return encoded
+    raise UserError(
+        "labels",
+        expected=f"class indices from 0 to {num_labels - 1} ({IGNORED_CLASS} for none)" if num_labels > 1 else "scores",
+        got=f"{labels[int(known.argmin())]!r} ({labels.dtype})",
+        do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
+    )
 
 
 def model_columns(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:

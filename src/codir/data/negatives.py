@@ -105,7 +105,9 @@ class NegativeSampler:
                 "num_negatives",
                 expected=f"at most {smallest}, the smallest pool of negatives in this data",
                 got=str(self.count),
-                do=f"set `--set objectives.contrastive.num_negatives={smallest}` or lower",
+                do=f"set `--set objectives.contrastive.num_negatives={smallest}` or lower"
+                if smallest > 0
+                else "train on more rows, or in smaller batches",
             )
 
 

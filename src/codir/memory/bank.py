@@ -43,6 +43,10 @@ class MemoryBank:
         """Write slots outright: the first pass over the training set, in this process alone."""
         self.vectors[index] = vectors.detach().to(self.vectors)
 
+    def clear(self) -> None:
+        """Empty every slot, as before a first pass that processes share."""
+        self.vectors.zero_()
+
     @torch.no_grad()
     def update(self, index: Int[Tensor, " batch"], vectors: Float[Tensor, "batch dim"]) -> None:
         """`m <- normalize(momentum * m + (1 - momentum) * z)` for the examples of all processes' batches.

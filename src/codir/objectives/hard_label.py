@@ -19,6 +19,9 @@ def hard_label_loss(
     `mean_i CE(logits_i, y_i)`, or `mean_i (s_i - y_i)^2`, over the labelled rows `i`. A batch without any labelled row
     gives 0 with a zero gradient, not NaN.
 
+    The mean is over the labelled rows of this batch: where micro-batches are accumulated, each weighs the same, however
+    many of its rows have a label.
+
     Args:
         logits: `[batch, classes]`; one column is a score.
         labels: class indices, `IGNORED_CLASS` (-100) where there is none, or scores, NaN where there is none.

@@ -42,6 +42,7 @@ class WeightedObjectives(nn.Module):
             )
         self.objectives = nn.ModuleDict(objectives)
         self.weights = dict(weights)
+        self._is_built = False
 
     def _all(self) -> list[tuple[str, Objective]]:
         return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
@@ -62,7 +63,19 @@ class WeightedObjectives(nn.Module):
         return merged
 
     def build(self, *, teacher_width: int, student_width: int) -> None:
-        """Make the weights of every objective that has any."""
+        """Make the weights of every objective that has any, once.
+
+        Raises:
+            UserError: these objectives are in use by a trainer already, whose heads would be replaced under its feet.
+        """
+        if self._is_built:
+            raise UserError(
+                "objectives",
+                expected="objectives that no other trainer uses",
+                got="ones that are built already",
+                do="make new ones, with `codir.preset(...)`, for each trainer",
+            )
+        self._is_built = True
         for _, objective in self._all():
             objective.build(teacher_width=teacher_width, student_width=student_width)
 

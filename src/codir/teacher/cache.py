@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from codir.errors import UserError
@@ -30,6 +31,8 @@ from codir.teacher.live import LiveTeacher
 logger = logging.getLogger(__name__)
 
 CacheDtype = Literal["float32", "float16"]
+CACHE_VERSION = 1
+"""Raised whenever codir computes features in another way, so that caches of before are left alone."""
 DEVICE_MEMORY_SHARE = 0.25
 """A cache goes to the accelerator whole when it takes no more than this share of the memory that is free there."""
 
@@ -46,6 +49,7 @@ class CacheKey:
     pooling: str
     compute_dtype: str
     cache_dtype: CacheDtype
+    version: int = CACHE_VERSION
 
     @property
     def name(self) -> str:
@@ -164,7 +168,7 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
     tables: dict[str, Any] = {}
     for rows, signal in teacher.iter_signals(batch_size):
         for name, dtype in (("logits", "float32"), ("pooled_hidden", key.cache_dtype)):
-            values = getattr(signal, name).cpu().numpy()
+            values = _cast(getattr(signal, name).cpu().numpy(), dtype)
             if name not in tables:
                 shape = (len(teacher.dataset), *values.shape[1:])
                 tables[name] = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
@@ -172,6 +176,20 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
     for table in tables.values():
         table.flush()
     (folder / "key.json").write_text(json.dumps(asdict(key), indent=2))
+
+
+def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype)
+    if np.isfinite(cast).all():
+        return cast
+    raise UserError(
+        "teacher features",
+        expected=f"finite numbers in {dtype}",
+        got="infinity or NaN" if np.isfinite(values).all() else "a teacher that itself gives infinity or NaN",
+        otherwise="every run that used this cache would have stopped at a loss that is not finite",
+        do="set `teacher.cache_dtype: float32`, or `--precision fp32`, or mend the teacher",
+    )
 
 
 def _rename_into_place(staging: Path, folder: Path) -> None:

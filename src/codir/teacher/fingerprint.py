@@ -47,12 +47,13 @@ def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     """Of what it does to a text; how it last padded or cut one does not count."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        vocabulary = sorted(tokenizer.get_vocab().items())
-        return _digest([type(tokenizer).__name__.encode(), json.dumps(vocabulary).encode()])
-    rules = json.loads(backend.to_str())
-    rules.pop("truncation", None)
-    rules.pop("padding", None)
-    return _digest([json.dumps(rules, sort_keys=True).encode(), str(tokenizer.truncation_side).encode()])
+        rules = {"class": type(tokenizer).__name__, "init": tokenizer.init_kwargs, "vocab": tokenizer.get_vocab()}
+    else:
+        rules = json.loads(backend.to_str())
+        rules.pop("truncation", None)
+        rules.pop("padding", None)
+    sides = [tokenizer.truncation_side, tokenizer.padding_side, *tokenizer.model_input_names]
+    return _digest([json.dumps(rules, sort_keys=True, default=str).encode(), json.dumps(sides).encode()])
 
 
 def fingerprint_texts(dataset: datasets.Dataset) -> str:

@@ -10,29 +10,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from codir.errors import IncompleteArtifactError
+from codir.errors import IncompleteArtifactError, UserError
 from codir.memory import MemoryBank
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
 MARKER_NAME = "incomplete"
 
 
-def save_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None) -> None:
-    """Write heads and bank: everything that training needs and the student does not."""
+def save_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None, *, training_set: str) -> None:
+    """Write heads and bank, and which training set they belong to: what training needs and the student does not."""
     tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
     if bank is not None:
         tensors |= {f"bank.{name}": tensor.contiguous() for name, tensor in bank.state_dict().items()}
-    save_file(tensors, folder / SCAFFOLDING_NAME)
+    save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set})
 
 
-def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None) -> None:
+def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None, *, training_set: str) -> None:
     """Take up heads and bank of a checkpoint.
 
     Raises:
+        UserError: the checkpoint is of a run on other data.
         IncompleteArtifactError: the file is missing, or belongs to other objectives or other data.
     """
     path = folder / SCAFFOLDING_NAME
@@ -41,6 +43,14 @@ def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | Non
             f"{folder}: expected {SCAFFOLDING_NAME} with heads and bank, found none. Resuming without them would have "
             "started the contrast anew in silence. What to do: resume from another checkpoint."
         )
+    with safe_open(path, framework="pt") as stored:
+        if stored.metadata()["training_set"] != training_set:
+            raise UserError(
+                "resume_from_checkpoint",
+                expected="the training set that the checkpoint was made with",
+                got="another one",
+                do="resume with the same data, or start the run anew",
+            )
     tensors = load_file(path)
     try:
         objectives.load_state_dict(_with_prefix(tensors, "objectives."))

@@ -52,6 +52,10 @@ class Distiller(nn.Module):
         """The student's configuration, which `Trainer` and its callbacks read."""
         return self.student.config
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The student's, which `TrainingArguments.neftune_noise_alpha` adds noise to."""
+        return self.student.get_input_embeddings()
+
     def activation_checkpointing_enable(self, **kwargs: Any) -> None:
         """Hand `TrainingArguments.activation_checkpointing` on to the student."""
         self.student.activation_checkpointing_enable(**kwargs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,16 @@ import datasets
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from codir.data import (
@@ -24,6 +33,7 @@ from codir.data import (
     EpochLengthGroupedSampler,
     build_negative_sampler,
     cls_token_position,
+    fit_labels,
     length_sorted_batches,
     model_columns,
     prepare,
@@ -40,6 +50,7 @@ from codir.teacher import (
     NoTeacher,
     Teacher,
     TeacherView,
+    fingerprint_texts,
     open_or_build_cache,
 )
 from codir.trainer.checkpoints import (
@@ -49,10 +60,13 @@ from codir.trainer.checkpoints import (
     marked_incomplete,
     save_scaffolding,
 )
+from codir.trainer.checks import check_arguments, check_models, check_tokens
 from codir.trainer.distiller import Distiller
 from codir.trainer.terms import TermMeter
 
 logger = logging.getLogger(__name__)
+
+OPTIMIZER_NAME = "optimizer.pt"
 
 HEAD_LEARNING_RATE_FACTOR = 20.0
 """Heads start from nothing, so they learn this much faster than the student unless told otherwise."""
@@ -81,7 +95,8 @@ class DistillationTrainer(Trainer):
             which gives the same losses.
         cache_dtype: of pooled layers in the cache.
         head_learning_rate: of the projection heads; `HEAD_LEARNING_RATE_FACTOR` times the student's by default.
-        **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` and whatever else `Trainer` takes.
+        **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
+            takes; not `compute_loss_func`, `data_collator` or `model_init`.
 
     Raises:
         UserError: the data set has neither texts nor token ids, too few negatives, texts without a tokenizer.
@@ -112,10 +127,8 @@ class DistillationTrainer(Trainer):
                 got="None",
                 do="pass `processing_class=tokenizer`",
             )
-        if teacher is None and objectives.needs.teacher:
-            raise UserError(
-                "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
-            )
+        check_arguments(args, trainer_kwargs, objectives)
+        check_models(teacher, student, objectives)
         if args.n_gpu > 1:
             logger.warning(
                 "One process sees %d GPUs and uses one; `torchrun` or `accelerate launch` use all.", args.n_gpu
@@ -128,7 +141,7 @@ class DistillationTrainer(Trainer):
             teacher_width=_width(teacher, needs.teacher_representation),
             student_width=_width(student, needs.student_representation),
         )
-        encoded = prepare(train_dataset, processing_class, max_length=max_length)
+        encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
         sampler = _build_sampler(encoded, objectives, args)
         super().__init__(
             model=Distiller(student, objectives, cls_token_position(processing_class)),
@@ -147,10 +160,12 @@ class DistillationTrainer(Trainer):
         self._train_collator = DistillationCollator(processing_class, sampler)
         self._terms = TermMeter()
         self._unremembered: list[tuple[Tensor, Tensor]] = []
+        self._unpushed: list[str] = []
         self.bank = self._empty_bank(len(encoded))
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
+            check_tokens(train_dataset, tokenizer, processing_class)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = live if teacher_cache_dir is None else self._cached(live, teacher_cache_dir, cache_dtype)
             if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
@@ -248,6 +263,7 @@ class DistillationTrainer(Trainer):
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
         assert self.bank is not None
+        self.bank.clear()
         share = range(self.args.process_index, len(self.train_dataset), self.args.world_size)
         distiller, device = self.distiller.eval(), self.args.device
         for rows, inputs in length_sorted_batches(
@@ -261,17 +277,18 @@ class DistillationTrainer(Trainer):
         self.bank.synchronise()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Trainer's own, with the heads in a group of their own at their own learning rate."""
-        if self.optimizer is not None:
-            return self.optimizer
+        """Trainer's own or the user's, with the heads in a group of their own at their own learning rate."""
+        is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        heads = [head for head in self.distiller.objectives.parameters() if head.requires_grad]
-        if heads:
-            ours = {id(head) for head in heads}
+        heads = {id(head): head for head in self.distiller.objectives.parameters()}
+        if is_new:
             for group in optimizer.param_groups:
-                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in ours]
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in heads]
+        known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        missing = [head for key, head in heads.items() if key not in known]
+        if missing:
             rate = self.head_learning_rate or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
-            optimizer.add_param_group({"params": heads, "lr": rate, "weight_decay": 0.0})
+            optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
         return optimizer
 
     # ---- Data ----
@@ -279,9 +296,9 @@ class DistillationTrainer(Trainer):
     def _prepare_eval(self, dataset: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
         if isinstance(dataset, Mapping):
             return {name: self._prepare_eval(part, tokenizer) for name, part in dataset.items()}
-        if isinstance(dataset, datasets.Dataset):
-            return prepare(dataset, tokenizer, max_length=self.max_length)
-        return dataset
+        if dataset is None or isinstance(dataset, str):  # a string names one of `eval_dataset`'s own
+            return dataset
+        return prepare(dataset, tokenizer, max_length=self.max_length)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Training batches alone carry negatives."""
@@ -305,7 +322,13 @@ class DistillationTrainer(Trainer):
         lengths = list((train_dataset or self.train_dataset)["length"])
         step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return EpochLengthGroupedSampler(step_rows, lengths, seed=seed)
+        sampler = EpochLengthGroupedSampler(step_rows, lengths, seed=seed)
+        self.add_callback(_EpochSetter(sampler))
+        return sampler
+
+    def _get_eval_sampler(self, eval_dataset: datasets.Dataset) -> Sampler[int] | None:
+        """Rows in their order: Trainer would group them by length too, and hand predictions back shuffled."""
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
         own = [name for name in ("labels", "example_index", "length") if name in dataset.column_names]
@@ -348,6 +371,14 @@ class DistillationTrainer(Trainer):
                 got="none" if found is None else f"{found}, which was not",
                 do=f"resume from {newest}" if newest else "start the run anew",
             )
+        if not (found / OPTIMIZER_NAME).exists():
+            raise UserError(
+                "resume_from_checkpoint",
+                expected="a checkpoint with the optimiser's state",
+                got=f"{found}, saved with `save_only_model`",
+                otherwise="the run would have gone on from another state than it stopped in",
+                do="start the run anew, without `save_only_model`",
+            )
         return str(found)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -364,8 +395,11 @@ class DistillationTrainer(Trainer):
         with marked_incomplete(folder, is_writer=self.args.should_save):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
-                save_scaffolding(folder, self.distiller.objectives, self.bank)
+                save_scaffolding(folder, self.distiller.objectives, self.bank, training_set=self._training_set)
+            self.accelerator.wait_for_everyone()  # each process writes the state of its own random numbers
         self.args.save_total_limit = limit
+        while self._unpushed:
+            super()._push_from_checkpoint(self._unpushed.pop())
         if self.args.should_save:
             rotate_checkpoints(
                 output_dir=str(run_dir),
@@ -373,6 +407,13 @@ class DistillationTrainer(Trainer):
                 best_model_checkpoint=self.state.best_model_checkpoint,
                 use_mtime=True,
             )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        self._unpushed.append(checkpoint_folder)  # not before it is whole
+
+    @cached_property
+    def _training_set(self) -> str:
+        return fingerprint_texts(self.train_dataset)
 
     def _refuse_to_save_nan(self) -> None:
         if not all(torch.isfinite(parameter).all() for parameter in self.distiller.parameters()):
@@ -385,7 +426,7 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._load_student(folder)
-        load_scaffolding(folder, self.distiller.objectives, self.bank)
+        load_scaffolding(folder, self.distiller.objectives, self.bank, training_set=self._training_set)
 
     def _load_best_model(self) -> None:
         self._load_student(Path(self.state.best_model_checkpoint))
@@ -393,6 +434,16 @@ class DistillationTrainer(Trainer):
     def _load_student(self, folder: Path) -> None:
         saved = type(self.student).from_pretrained(folder, dtype=self.student.dtype)
         self.student.load_state_dict(saved.state_dict())
+
+
+class _EpochSetter(TrainerCallback):
+    """Tells the sampler which epoch it is, also where a resumed run has wrapped it too deep for others to reach."""
+
+    def __init__(self, sampler: EpochLengthGroupedSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        self.sampler.set_epoch(int(state.epoch or 0))
 
 
 def _width(model: PreTrainedModel | None, representation: Representation | None) -> int:

@@ -28,12 +28,14 @@ class LabelOptions:
         task: `"auto"` reads scores where a label has a fraction, and classes otherwise.
         names: the names of the classes, in the order of their indices.
         num_labels: how many classes a given model has; 1 where it gives a score.
+        model_names: what a given model calls its classes, if it has names for them.
         may_lack_classes: true where only a part of the data is seen, as in evaluation.
     """
 
     task: TaskChoice = "auto"
     names: tuple[str, ...] | None = None
     num_labels: int | None = None
+    model_names: tuple[str, ...] | None = None
     may_lack_classes: bool = False
 
 
@@ -129,16 +131,32 @@ def _name_classes(
     if known_names is not None:
         _require_same(found, known_names, may_lack=True)
     if options.names is not None:
-        if known_names is None and set(found) != set(options.names) and _are_numbers_below(len(options.names), found):
+        if (
+            known_names is None
+            and not set(found) <= set(options.names)
+            and _are_numbers_below(len(options.names), found)
+        ):
             return options.names, _numbers(len(options.names))
         _require_same(list(known_names or found), options.names, may_lack=options.may_lack_classes)
     names = options.names or known_names
+    if names is None and _are_model_names(found, options):
+        names = options.model_names
     if names is None:
         num_labels = max(options.num_labels or 0, len(found))
         if _are_numbers_below(num_labels, found):
             return None, _numbers(num_labels)
         names = tuple(found)
     return names, {name: index for index, name in enumerate(names)}
+
+
+def _are_model_names(found: list[str], options: LabelOptions) -> bool:
+    """Whether the labels are to be read by the model's names: where the data may lack some, or they are numbers.
+
+    A model whose classes are called 1, 2, 3 has the label 1 at index 0. Words in training data keep an order of their
+    own, so that one that differs from the model's is noticed.
+    """
+    are_numbers = all(name.lstrip("-").isdigit() for name in found)
+    return set(found) <= set(options.model_names or ()) and (options.may_lack_classes or are_numbers)
 
 
 def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -> None:

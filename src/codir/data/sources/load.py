@@ -38,6 +38,7 @@ def load_data(
     task: TaskChoice = "auto",
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
+    model_names: Sequence[str] | None = None,
     dev_fraction: float = 0.1,
     max_train_rows: int | None = None,
     seed: int = 0,
@@ -57,6 +58,7 @@ def load_data(
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
         labels: the names of the classes, in the order of their indices.
         num_labels: how many classes a given model has; 1 where it gives a score.
+        model_names: what that model calls its classes, if it has names for them.
         dev_fraction: the part of the training rows that is held out where there is no dev part.
         max_train_rows: train on a random part of this many labelled rows.
         seed: for every random choice made here.
@@ -87,6 +89,7 @@ def load_data(
             task=parts.task if task == "auto" else task,
             names=tuple(labels) if labels is not None else None,
             num_labels=num_labels,
+            model_names=tuple(model_names) if model_names is not None else None,
             may_lack_classes=evaluation_only,
         ),
         split=SplitOptions(dev_fraction, max_train_rows, seed),

@@ -1,0 +1,65 @@
+"""What a distillation cannot work with, found before anything long begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from codir.errors import UserError
+from codir.objectives import WeightedObjectives
+from codir.teacher import fingerprint_tokenizer
+
+
+def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: WeightedObjectives) -> None:
+    """Refuse what `Trainer` takes and distillation would leave unused in silence."""
+    unused = {
+        "label_smoothing_factor": args.label_smoothing_factor != 0.0,
+        "compute_loss_func": trainer_kwargs.get("compute_loss_func") is not None,
+        "data_collator": trainer_kwargs.get("data_collator") is not None,
+        "model_init": trainer_kwargs.get("model_init") is not None,
+        "optimizers (a scheduler)": trainer_kwargs.get("optimizers", (None, None))[1] is not None
+        and objectives.contrast is not None,
+    }
+    for name, is_given in unused.items():
+        if is_given:
+            raise UserError(
+                name,
+                expected="nothing: losses, batches and heads are made here",
+                got="a value",
+                otherwise="it would have had no effect, or the heads would not have trained",
+                do="leave it out; objectives say what the loss is, `lr_scheduler_type` names a schedule",
+            )
+
+
+def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: WeightedObjectives) -> None:
+    """Refuse a pair that cannot be distilled: no teacher where one is asked, or other outputs than the student's."""
+    if teacher is None:
+        if objectives.needs.teacher:
+            raise UserError(
+                "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
+            )
+        return
+    if teacher.config.num_labels != student.config.num_labels:
+        raise UserError(
+            "student",
+            expected=f"{teacher.config.num_labels} outputs, as the teacher has",
+            got=str(student.config.num_labels),
+            do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
+        )
+
+
+def check_tokens(
+    dataset: datasets.Dataset, of_teacher: PreTrainedTokenizerBase, of_student: PreTrainedTokenizerBase
+) -> None:
+    """Refuse token ids that one of the two would misread."""
+    if "input_ids" in dataset.column_names and fingerprint_tokenizer(of_teacher) != fingerprint_tokenizer(of_student):
+        raise UserError(
+            "train_dataset",
+            expected="texts, since teacher and student read with different tokenizers",
+            got="token ids",
+            otherwise="the teacher would have been shown the student's token ids",
+            do="pass the data set with its column `text`",
+        )
