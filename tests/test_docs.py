@@ -246,3 +246,11 @@ def test_a_path_of_someones_machine():
         pytest.skip("not a git work tree")
     files = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
     assert [f for f in files if re.search(rb"/(home|root|Users)/\w", f.read_bytes())] == []
+
+
+def test_a_table_in_the_readme_that_no_run_gave():
+    report = (ROOT / "benchmarks" / "results" / "demo" / "report.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition("<!-- demo table -->\n")[2].partition("<!-- /demo table -->")[0]
+    assert shown.count("\n") == 5
+    assert shown in report
