@@ -259,7 +259,7 @@ def test_correlations_are_shown_in_percent(result: RunResult) -> None:
     found = replace(result, primary_metric="pearson", teacher=scores, student=scores, baseline=None)
     row = table_rows(found)[1]
     assert (row["pearson"], row["agreement"]) == ("0.881", "0.900")
-    assert (row["retention"], row["parameters"], row["sentences per second"]) == ("100.0%", "950", "1,234")
+    assert (row["retention"], row["params"], row["sent./s"]) == ("100.0%", "950", "1,234")
 
 
 @pytest.mark.parametrize("failing", ["codir.report.results.plot_training_curves", "codir.report.results.os.replace"])
