@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -254,3 +255,13 @@ def test_a_table_in_the_readme_that_no_run_gave():
     shown = readme.partition("<!-- demo table -->\n")[2].partition("<!-- /demo table -->")[0]
     assert shown.count("\n") == 5
     assert shown in report
+
+
+def test_a_curve_in_the_log_that_no_run_gave():
+    results = json.loads((ROOT / "benchmarks" / "results" / "anchors" / "results.json").read_text())
+    log = (ROOT / "docs" / "log.md").read_text()
+    assert len(results["runs"]) == 4
+    for run in results["runs"]:
+        first, second, *_, last = run["contrastive"]
+        row = f"| {run['anchor']} | {run['negatives']} | {first:.2f} | {second:.2f} | {last:.2f} |"
+        assert row in log
