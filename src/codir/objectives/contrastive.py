@@ -104,16 +104,11 @@ class Contrastive(Objective):
                 count=num_negatives,
                 strategy=strategy,
                 score_distance=score_distance,
-                from_student_bank=self.keeps_bank,
+                from_student_bank=anchor != "student",
                 from_teacher=anchor != "teacher",
                 bank_momentum=bank_momentum,
             ),
         )
-
-    @property
-    def keeps_bank(self) -> bool:
-        """Whether student vectors have to be remembered from batch to batch."""
-        return self.anchor != "student"
 
     def build(self, *, teacher_width: int, student_width: int) -> None:
         """Make one projection head per side."""

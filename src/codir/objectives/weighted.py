@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ class WeightedObjectives(nn.Module):
         found = [objective for _, objective in self._all() if isinstance(objective, Contrastive)]
         return found[0] if found else None
 
-    @property
+    @cached_property
     def needs(self) -> Needs:
         """What all objectives together ask for."""
         merged = Needs()

@@ -98,8 +98,8 @@ class Distiller(nn.Module):
     @torch.no_grad()
     def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
         """What the memory bank keeps of these examples; nothing where there is no bank."""
-        contrast = self.objectives.contrast
-        if contrast is None or not contrast.keeps_bank:
+        contrast, negatives = self.objectives.contrast, self.objectives.needs.negatives
+        if contrast is None or negatives is None or not negatives.from_student_bank:
             return None
         with torch.autocast(signal.pooled_hidden.device.type, enabled=False):
             return contrast.embed_student(signal.pooled_hidden)

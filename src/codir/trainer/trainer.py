@@ -143,21 +143,21 @@ class DistillationTrainer(Trainer):
         )
         encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
         sampler = _build_sampler(encoded, objectives, args)
+        self._plain_collator = DistillationCollator(processing_class)
+        self._train_collator = DistillationCollator(processing_class, sampler)
         super().__init__(
             model=Distiller(student, objectives, cls_token_position(processing_class)),
             args=args,
             train_dataset=encoded,
             eval_dataset=self._prepare_eval(eval_dataset, processing_class),
             processing_class=processing_class,
-            data_collator=DistillationCollator(processing_class),
+            data_collator=self._plain_collator,
             **trainer_kwargs,
         )
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise UserError("args", expected="data parallelism", got="FSDP or DeepSpeed", do="launch with `torchrun`")
         self.loss_is_scaled_for_ga = False
         self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
-        self._plain_collator = DistillationCollator(processing_class)
-        self._train_collator = DistillationCollator(processing_class, sampler)
         self._terms = TermMeter()
         self._unremembered: list[tuple[Tensor, Tensor]] = []
         self._unpushed: list[str] = []
@@ -256,7 +256,7 @@ class DistillationTrainer(Trainer):
 
     def _empty_bank(self, num_examples: int) -> MemoryBank | None:
         needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
-        if contrast is None or needs is None or not contrast.keeps_bank:
+        if contrast is None or needs is None or not needs.from_student_bank:
             return None
         return MemoryBank(num_examples, contrast.projection_dim, momentum=needs.bank_momentum, device=self.args.device)
 
