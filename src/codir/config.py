@@ -43,7 +43,9 @@ class TeacherConfig(Room):
     """Who teaches: a fine-tuned model, and whether its features are kept on disk."""
 
     model: PathOrName = Field(description="folder or hub name of a model with a trained head")
-    cache: bool = Field(True, description="run the teacher once and keep its features; false runs it at every step")
+    cache: Literal["auto"] | bool = Field(
+        "auto", description="run the teacher once and keep its features (true), at every step (false), or what pays"
+    )
     cache_dir: UserPath = Field(
         Path("~/.cache/codir/teacher"), validate_default=True, description="where caches are kept, one folder each"
     )
@@ -116,7 +118,10 @@ class ContrastiveConfig(Room):
     student_layers: Layers = "all"
     pooling: Literal["mean", "cls"] = "mean"
     projection_dim: PositiveInt = 128
+    memory: Literal["auto", "bank", "queue"] = "auto"
+    memory_dtype: Literal["float32", "float16"] = "float32"
     bank_momentum: float = Field(0.5, ge=0, lt=1)
+    queue_size: PositiveInt = 65536
 
 
 class ObjectivesConfig(Room):

@@ -292,7 +292,10 @@ def build_trainer(
     def metrics(answers: Any) -> dict[str, float]:
         return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics)
 
-    cache_dir = config.teacher.cache_dir if isinstance(config, Recipe) and config.teacher.cache else None
+    cache: dict[str, Any] = {}
+    if isinstance(config, Recipe):
+        cache = {"teacher_cache_dir": config.teacher.cache_dir, "teacher_cache": config.teacher.cache}
+        cache["cache_dtype"] = config.teacher.cache_dtype
     return DistillationTrainer(
         teacher=teacher.model if teacher else None,
         student=student.model,
@@ -303,8 +306,7 @@ def build_trainer(
         processing_class=student.tokenizer,
         teacher_processing_class=teacher.tokenizer if teacher else None,
         max_length=config.data.max_length,
-        teacher_cache_dir=cache_dir,
-        cache_dtype=config.teacher.cache_dtype if isinstance(config, Recipe) else "float32",
+        **cache,
         head_learning_rate=config.training.head_learning_rate,
         compute_metrics=metrics,
     )

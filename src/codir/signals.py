@@ -7,6 +7,7 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     classes    classes, or 1 for a score                 width      layers * hidden: one concatenated representation
     dim        P, width of the projected contrast space  negatives  K, negatives of one group
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
+    queued     entries that the queue holds
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from codir.errors import UserError
 Pooling = Literal["mean", "cls"]
 TokenPosition = Literal["first", "last"]
 NegativeStrategy = Literal["auto", "other_class", "distant", "any"]
+MemoryKind = Literal["auto", "bank", "queue"]
+MemoryDtype = Literal["float32", "float16"]
 
 IGNORED_CLASS = -100
 """The class label of a row that has none (PyTorch's `ignore_index`). Rows without a score carry NaN."""
@@ -47,9 +50,12 @@ class NegativeNeeds:
     count: int
     strategy: NegativeStrategy = "auto"
     score_distance: float | None = None
-    from_student_bank: bool = True
+    from_student: bool = True
     from_teacher: bool = False
+    memory: MemoryKind = "auto"
+    memory_dtype: MemoryDtype = "float32"
     bank_momentum: float = 0.5
+    queue_size: int = 65536
 
 
 @dataclass(frozen=True)
@@ -115,16 +121,20 @@ class StudentSignal:
 
 @dataclass(frozen=True)
 class Negatives:
-    """Vectors that an anchor must not be matched with, looked up by index.
+    """Vectors that an anchor must not be matched with: looked up by index, or all that a queue holds.
 
     Attributes:
         group: which set of negatives belongs to each example of the batch.
         student_vectors: normalised student projections from the memory bank.
+        queued_vectors: normalised student projections from the queue, one set for the whole batch.
+        queued_allowed: which of them are negatives of each group.
         teacher_pooled: teacher representations, not yet projected, so that a head of today projects them.
     """
 
     group: Int[Tensor, " batch"]
     student_vectors: Float[Tensor, "groups negatives dim"] | None = None
+    queued_vectors: Float[Tensor, "queued dim"] | None = None
+    queued_allowed: Bool[Tensor, "groups queued"] | None = None
     teacher_pooled: Float[Tensor, "groups negatives layers hidden"] | None = None
 
 
@@ -181,8 +191,8 @@ def masked_mean(
         tensor([[2.]])
     """
     weights = mask.to(torch.float32)
-    total = torch.einsum("bth,bt->bh", hidden.float(), weights)
-    return total / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+    shares = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+    return torch.bmm(shares.unsqueeze(1), hidden.float()).squeeze(1)
 
 
 def token_at(

@@ -6,7 +6,14 @@ import datasets
 import numpy as np
 import pytest
 
-from codir.data import DistillationCollator, EpochLengthGroupedSampler, encode, length_sorted_batches, prepare
+from codir.data import (
+    DistillationCollator,
+    EpochLengthGroupedSampler,
+    column_of,
+    encode,
+    length_sorted_batches,
+    prepare,
+)
 from codir.errors import UserError
 from conftest import make_texts
 
@@ -64,3 +71,23 @@ def test_an_epochs_order_that_depends_on_what_ran_before():
 def test_evaluation_batches_that_draw_negatives(tokenizer):
     encoded = prepare(make_texts(4), tokenizer, max_length=16)
     assert "negative_index" not in DistillationCollator(tokenizer)([encoded[0], encoded[1]])
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([3, -100, 2**40], "int64"),
+        ([3, 1], "int8"),
+        ([0.1, float("nan")], "float32"),
+        ([0.1, 1e300], "float64"),
+        ([1, None], "int64"),
+        (["a", "b"], "string"),
+        ([True, False], "bool"),
+    ],
+)
+def test_a_column_read_fast_that_reads_otherwise(values, dtype):
+    rows = datasets.Dataset.from_dict({"labels": values}, datasets.Features({"labels": datasets.Value(dtype)}))
+    for part in (rows, rows.select([1, 0, 0])):
+        fast, plain = column_of(part, "labels"), np.asarray(part["labels"])
+        assert fast.dtype == plain.dtype
+        assert repr(fast.tolist()) == repr(plain.tolist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,6 +44,38 @@ def test_a_negative_of_the_same_kind_or_a_repeated_one(rows, classes, unlabelled
         own = drawn.index[drawn.group[place]].tolist()
         assert len(set(own)) == 2
         assert set(own) <= allowed_by_hand(labels, row, set(batch), radius)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(8, 30), unlabelled=st.floats(0, 0.5), radius=st.sampled_from([0.0, 0.4]), seed=st.integers(0, 999)
+)
+def test_rows_of_a_queue_judged_by_another_rule_than_draws(rows, unlabelled, radius, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, rows).astype(float) + (rng.random(rows) * 0.3 if radius else 0.0)
+    labels[:3] = range(3)
+    labels[3:][rng.random(rows - 3) < unlabelled] = np.nan
+    batch, queued = rng.choice(rows, 4, replace=False), rng.integers(0, rows, 50)
+    sampler = NegativeSampler(labels, count=1, batch_size=4, radius=radius, seed=seed)
+    allowed, group = sampler.allows(batch, queued), sampler.sample(batch).group
+    for place, row in enumerate(batch):
+        by_hand = allowed_by_hand(labels, row, set(batch), radius)
+        assert [bool(is_negative) for is_negative in allowed[group[place]]] == [other in by_hand for other in queued]
+
+
+def test_a_sampler_that_takes_more_room_as_rows_come_in():
+    """A million rows: what is kept is 12 bytes for each, and a draw makes nothing that is as large as the data."""
+    rows = 1_000_000
+    sampler = build_negative_sampler(np.arange(rows) % 3, num_examples=rows, count=128, batch_size=8)
+    kept = [value.nbytes for value in vars(sampler).values() if isinstance(value, np.ndarray)]
+    assert sum(kept) <= 12 * rows + 100
+    tracemalloc.start()
+    try:
+        sampler.sample(np.arange(8) * 1000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < rows / 10
 
 
 def test_draws_that_favour_some_negatives():

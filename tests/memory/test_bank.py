@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from codir.memory import MemoryBank
+from codir.objectives import info_nce
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -56,3 +59,57 @@ def test_a_saved_bank_that_comes_back_different():
     bank.fill(torch.arange(5), unit(5, 4))
     other.load_state_dict(bank.state_dict())
     assert torch.equal(other.vectors, bank.vectors)
+
+
+def spread_negatives(bank: MemoryBank, *, steps: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fill a bank of 200 x 32, move it, and look up 100 negatives; and an anchor to compare them with."""
+    bank.fill(torch.arange(200), unit(200, 32))
+    for step in range(steps):
+        index = torch.randperm(200, generator=torch.Generator().manual_seed(step))[:50]
+        bank.update(index, unit(50, 32, seed=step + 1))
+    return unit(8, 32, seed=99), bank.lookup(torch.arange(100).reshape(1, 100))
+
+
+def test_half_precision_that_changes_a_loss():
+    losses = []
+    for dtype in (torch.float32, torch.float16):
+        anchors, negatives = spread_negatives(MemoryBank(200, 32, dtype=dtype))
+        assert negatives.dtype == torch.float32
+        losses.append(info_nce(anchors, anchors.roll(1, 0), negatives[0], temperature=0.07))
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_mapped_bank_that_holds_other_bits(tmp_path, dtype):
+    in_memory, mapped = MemoryBank(200, 32, dtype=dtype), MemoryBank(200, 32, dtype=dtype, folder=tmp_path / "new")
+    assert torch.equal(spread_negatives(in_memory)[1], spread_negatives(mapped)[1])
+    assert torch.equal(in_memory.vectors, mapped.vectors)
+
+
+def test_a_mapped_bank_that_leaves_its_file_behind(tmp_path):
+    bank = MemoryBank(20, 4, folder=tmp_path)
+    bank.fill(torch.arange(20), unit(20, 4))
+    assert list(tmp_path.iterdir()) == []
+    assert torch.equal(bank.vectors, unit(20, 4))
+
+
+def test_bytes_per_example_that_are_not_the_banks():
+    for dtype in (torch.float32, torch.float16):
+        bank = MemoryBank(20, 4, dtype=dtype)
+        assert bank.bytes_per_example * 20 == bank.vectors.nbytes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_bank_of_any_kind_that_does_not_come_back_from_a_file(tmp_path, dtype, is_mapped):
+    folder = tmp_path if is_mapped else None
+    bank, other = (MemoryBank(20, 4, dtype=dtype, folder=folder) for _ in range(2))
+    bank.fill(torch.arange(20), unit(20, 4))
+    save_file(bank.state_dict(), tmp_path / "bank.safetensors")
+    other.load_state_dict(load_file(tmp_path / "bank.safetensors"))
+    assert torch.equal(other.vectors, bank.vectors)
+
+
+def test_one_saved_slot_spread_over_all_in_silence():
+    with pytest.raises(RuntimeError, match="shape"):
+        MemoryBank(20, 4).load_state_dict({"vectors": torch.ones(1, 4)})

@@ -19,6 +19,7 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
     "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
     "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8),
+    "Contrastive-queue": lambda: Contrastive(anchor="teacher", projection_dim=8, memory="queue"),
 }
 
 
@@ -37,6 +38,8 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
     negatives = Negatives(
         group=labels,
         student_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
+        queued_vectors=F.normalize(torch.randn(9, 8, generator=g), dim=-1),
+        queued_allowed=torch.rand(3, 9, generator=g) < 0.7,
         teacher_pooled=torch.randn(3, 5, 3, 6, generator=g),
     )
     return student, teacher, Batch({}, torch.arange(batch), labels), negatives
@@ -49,7 +52,8 @@ def select(objective: Objective, negatives: Negatives) -> Negatives:
         return negatives
     return replace(
         negatives,
-        student_vectors=negatives.student_vectors if needs.from_student_bank else None,
+        student_vectors=negatives.student_vectors if needs.from_student and needs.memory != "queue" else None,
+        queued_vectors=negatives.queued_vectors if needs.from_student and needs.memory == "queue" else None,
         teacher_pooled=negatives.teacher_pooled if needs.from_teacher else None,
     )
 
@@ -123,6 +127,7 @@ def test_soft_targets_not_minimal_where_student_equals_teacher():
 
 def test_both_anchors_not_being_the_mean_of_the_two():
     both, (student, teacher, batch, negatives) = make("Contrastive-both"), signals()
+    negatives = select(both, negatives)
     whole = both(student, teacher, batch, negatives)
     of_teacher = both(student, teacher, batch, replace(negatives, teacher_pooled=None))
     of_student = both(student, teacher, batch, replace(negatives, student_vectors=None))

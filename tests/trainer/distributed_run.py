@@ -34,6 +34,17 @@ def compare() -> dict:
     return {"steps": trainer.state.global_step, "moves": moves, "bank": trainer.bank.vectors[:, 0].tolist()}
 
 
+def queue() -> dict:
+    """The same with a queue, which both processes must fill alike."""
+    settings = {**shared, "objectives": codir("both", num_negatives=30, memory="queue", queue_size=20)}
+    trainer = make_trainer(
+        folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
+    )
+    before = flat_weights(trainer)
+    trainer.train()
+    return {"moves": (flat_weights(trainer) - before).tolist(), "index": trainer.memory.index.tolist()}
+
+
 def resume() -> dict:
     """Straight, or stopped in the middle of the second epoch and gone on with: length-grouped, with dropout."""
     callbacks = [StopAt(11)] if job == "stop" else []
@@ -44,5 +55,5 @@ def resume() -> dict:
     return {"steps": trainer.state.global_step, "weights": flat_weights(trainer).tolist()}
 
 
-report = compare() if job == "compare" else resume()
+report = {"compare": compare, "queue": queue}.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

@@ -44,8 +44,8 @@ def arguments(output_dir: Path, **overrides) -> TrainingArguments:
     return TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides})
 
 
-def codir(anchor="teacher", num_negatives=10, strategy="auto") -> WeightedObjectives:
-    contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, projection_dim=8, strategy=strategy)
+def codir(anchor="teacher", num_negatives=10, **contrast_settings) -> WeightedObjectives:
+    contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, projection_dim=8, **contrast_settings)
     return WeightedObjectives(
         {"hard_label": HardLabel(), "soft_target": SoftTarget(), "contrastive": contrast},
         {"hard_label": 0.5, "soft_target": 0.5, "contrastive": 0.1},
@@ -56,6 +56,7 @@ def make_trainer(
     tmp_path, tokenizer, *, dropout=True, objectives=None, train=None, teacher=None, **overrides
 ) -> DistillationTrainer:
     cache = overrides.pop("teacher_cache_dir", tmp_path / "cache")
+    is_cached = overrides.pop("teacher_cache", True)
     ours = {
         key: overrides.pop(key)
         for key in ("callbacks", "eval_dataset", "compute_metrics", "optimizers", "compute_loss_func")
@@ -78,6 +79,7 @@ def make_trainer(
         processing_class=tokenizer,
         max_length=16,
         teacher_cache_dir=cache,
+        teacher_cache=is_cached,
         **ours,
     )
 

@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from codir.cli import options
-from codir.config import DataConfig, FinetuneConfig, Recipe, validate
-from codir.settings import deep_merge, parse_settings, read_yaml
 
 if TYPE_CHECKING:
     from codir.report import RunResult
@@ -75,6 +73,9 @@ def finetune(
 
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
+    from codir.config import FinetuneConfig, validate
+    from codir.settings import deep_merge, parse_settings
+
     flags = {
         "model": model,
         "data": _data_section(locals()),
@@ -138,6 +139,9 @@ def distill(
 
     Example: `codir distill --teacher teacher --data glue:RTE --data-dir glue --student-layers 3 --output-dir student`
     """
+    from codir.config import Recipe, validate
+    from codir.settings import deep_merge, parse_settings, read_yaml
+
     flags = {
         "teacher": {"model": teacher, "cache": False if no_cache else None, "cache_dir": cache_dir},
         "data": _data_section(locals()),
@@ -176,6 +180,8 @@ def evaluate(
 
     Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
     """
+    from codir.config import DataConfig, validate
+
     config = validate(DataConfig, _given(_data_section(locals())))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 from codir.data.collate import DistillationCollator
 from codir.data.encode import (
+    RowCollator,
     cls_token_position,
-    collate_rows,
+    column_of,
     encode,
     fit_labels,
     length_sorted_batches,
@@ -22,10 +23,11 @@ __all__ = [
     "LoadedData",
     "NegativeIndices",
     "NegativeSampler",
+    "RowCollator",
     "Task",
     "build_negative_sampler",
     "cls_token_position",
-    "collate_rows",
+    "column_of",
     "encode",
     "find_minilm",
     "fit_labels",

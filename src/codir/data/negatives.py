@@ -29,11 +29,12 @@ class NegativeSampler:
 
     A label's negatives are the rows whose label differs from it by more than `radius`: with 0 that is every other
     class, with a distance it is every score that is far. In sorted order those rows are all but one segment, so a draw
-    costs O(K) and nothing is rejected. An anchor without a label (NaN) takes any row outside its batch; rows without a
-    label are never negatives of an anchor that has one, since they may be of its class.
+    costs O(K) whatever N is, and nothing is rejected. An anchor without a label (NaN) takes any row outside its batch;
+    rows without a label are never negatives of an anchor that has one, since they may be of its class.
 
     Args:
-        labels: one per training row, NaN where a row has none, shape `[examples]`.
+        labels: one per training row, NaN where a row has none, shape `[examples]`. Kept, with a number of 4 bytes for
+            each row that has one (8 above 2 billion rows).
         count: K, negatives per anchor.
         radius: labels no farther apart than this are of one kind.
         batch_size: the largest batch that will ask.
@@ -53,9 +54,9 @@ class NegativeSampler:
         self, labels: NDArray[np.float64], *, count: int, batch_size: int, radius: float = 0.0, seed: int = 0
     ) -> None:
         self.labels, self.count, self.radius, self.seed = labels, count, radius, seed
-        order = np.argsort(labels, kind="stable")  # NaN sorts last
-        self._order = order[: np.count_nonzero(~np.isnan(labels))]
-        self._sorted_labels = labels[self._order]
+        self._order, sorted_labels = _sort_known(labels)
+        self._kinds, begins = np.unique(sorted_labels, return_index=True)
+        self._bounds = np.append(begins, len(self._order))  # where in `_order` the rows of each kind begin, and its end
         self._check_pools(batch_size)
 
     def sample(self, example_index: NDArray[np.int64]) -> NegativeIndices:
@@ -68,11 +69,29 @@ class NegativeSampler:
         ]
         return NegativeIndices(index=np.stack(sets), group=group)
 
+    def allows(self, example_index: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of any rows may be negatives of which group of a batch, `[groups, candidates]`: the rule of `sample`.
+
+        For memories that hold rows of their own choosing. The groups are those that `sample` makes of the batch.
+
+        Example:
+            >>> sampler = NegativeSampler(np.array([0.0, 0.0, 1.0, np.nan]), count=1, batch_size=2)
+            >>> sampler.allows(np.array([0, 3]), np.array([0, 1, 2, 3]))  # row 0 has a class, row 3 has none
+            array([[False, False,  True, False],
+                   [False,  True,  True, False]])
+        """
+        kinds = np.unique(self.labels[example_index])
+        labels = self.labels[candidates]
+        allowed = (labels < (kinds - self.radius)[:, None]) | (labels > (kinds + self.radius)[:, None])
+        if np.isnan(kinds[-1]):
+            allowed[-1] = ~np.isin(candidates, example_index)
+        return allowed
+
     def _draw_far(self, label: float, generator: np.random.Generator) -> NDArray[np.int64]:
         start, stop = self._segment_of(np.array(label))
         drawn = generator.choice(len(self._order) - int(stop - start), self.count, replace=False, shuffle=False)
         drawn[drawn >= start] += stop - start
-        return self._order[drawn]
+        return self._order[drawn].astype(np.int64)
 
     def _draw_any(self, example_index: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         wanted = min(len(self.labels), self.count + len(example_index))
@@ -81,12 +100,12 @@ class NegativeSampler:
 
     def _segment_of(self, labels: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where, in sorted order, the labels of the same kind begin and end."""
-        start = np.searchsorted(self._sorted_labels, labels - self.radius, side="left")
-        stop = np.searchsorted(self._sorted_labels, labels + self.radius, side="right")
-        return start, stop
+        start = np.searchsorted(self._kinds, labels - self.radius, side="left")
+        stop = np.searchsorted(self._kinds, labels + self.radius, side="right")
+        return self._bounds[start], self._bounds[stop]
 
     def _check_pools(self, batch_size: int) -> None:
-        kinds = np.unique(self._sorted_labels)
+        kinds = self._kinds
         start, stop = self._segment_of(kinds)
         pools = len(self._order) - (stop - start)
         if len(kinds) and pools.min() == 0:
@@ -111,6 +130,15 @@ class NegativeSampler:
             )
 
 
+def _sort_known(labels: NDArray[np.float64]) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
+    """Rows that have a label in the order of their labels, and these labels."""
+    known = np.flatnonzero(~np.isnan(labels))
+    values = labels[known]
+    order = np.argsort(values, kind="stable")
+    smallest = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
+    return known[order].astype(smallest), values[order]
+
+
 def build_negative_sampler(
     labels: NDArray[np.float64] | NDArray[np.int64] | None,
     *,
@@ -132,7 +160,7 @@ def build_negative_sampler(
         score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
         seed: of the draws.
     """
-    nothing_known = np.full(num_examples, np.nan)
+    nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy == "any":
         return NegativeSampler(nothing_known, count=count, batch_size=batch_size, seed=seed)
     are_scores = np.issubdtype(labels.dtype, np.floating)

@@ -1,9 +1,12 @@
 """One vector per training example: the student's last view of it, out of which negatives are looked up.
 
-Knows indices and vectors; knows nothing of models, labels or losses. (A FIFO of fixed size would be a queue.)
+Knows indices and vectors; knows nothing of models, labels or losses. (A FIFO of fixed size is the `NegativeQueue`.)
 """
 
 from __future__ import annotations
+
+import tempfile
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -11,15 +14,23 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from codir.memory.base import Memory, gather, is_distributed, take_up
 
-class MemoryBank:
+ROWS_PER_MESSAGE = 2**18
+"""Processes share a bank in parts of this many slots, so that sharing takes no second bank's room."""
+
+
+class MemoryBank(Memory):
     """A slot per training example (Wu et al. 2018, arXiv 1805.01978, §3.2), kept the same in every process.
 
     Args:
         num_examples: N.
         dim: P.
         momentum: share of the old vector that an update keeps.
-        device: where the vectors live.
+        device: where the vectors live, and where they are wanted.
+        dtype: of storage; `torch.float16` halves the room. Updates are reckoned in float32.
+        folder: keep the vectors in a memory-mapped scratch file there instead of in memory, to the same bits. Its name
+            is gone at once, its room when the bank is; checkpoints are what lasts.
 
     Example:
         >>> bank = MemoryBank(num_examples=2, dim=2, momentum=0.5)
@@ -30,18 +41,34 @@ class MemoryBank:
     """
 
     def __init__(
-        self, num_examples: int, dim: int, *, momentum: float = 0.5, device: torch.device | str = "cpu"
+        self,
+        num_examples: int,
+        dim: int,
+        *,
+        momentum: float = 0.5,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        folder: Path | None = None,
     ) -> None:
-        self.momentum = momentum
-        self.vectors = torch.zeros(num_examples, dim, device=device)
+        self.momentum, self.device = momentum, torch.device(device)
+        if folder is None:
+            self.vectors = torch.zeros(num_examples, dim, device=device, dtype=dtype)
+        else:
+            self.vectors = _mapped_zeros(folder, num_examples * dim, dtype).view(num_examples, dim)
+
+    @property
+    def bytes_per_example(self) -> int:
+        """P numbers of the storage's dtype, for each of the N examples."""
+        return self.vectors.shape[1] * self.vectors.element_size()
 
     def lookup(self, index: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape dim"]:
-        """The vectors of these slots, without gradient."""
-        return self.vectors[index]
+        """The vectors of these slots in float32, without gradient."""
+        rows = self.vectors.index_select(0, self._places(index.flatten()))
+        return rows.view(*index.shape, -1).to(self.device, torch.float32)
 
     def fill(self, index: Int[Tensor, " batch"], vectors: Float[Tensor, "batch dim"]) -> None:
         """Write slots outright: the first pass over the training set, in this process alone."""
-        self.vectors[index] = vectors.detach().to(self.vectors)
+        self.vectors[self._places(index)] = vectors.detach().to(self.vectors)
 
     def clear(self) -> None:
         """Empty every slot, as before a first pass that processes share."""
@@ -54,17 +81,21 @@ class MemoryBank:
         An example that stands in the batch twice (as the last batch of an epoch may be padded) counts with the mean of
         its vectors, so that the order of writing does not matter. Processes must pass batches of one size.
         """
-        index, vectors = _gather(index), _gather(vectors.detach().to(self.vectors))
+        index, vectors = gather(index), gather(vectors.detach().to(self.device, torch.float32))
         same = (index[:, None] == index[None, :]).to(vectors.dtype)
         vectors = same @ vectors / same.sum(dim=1, keepdim=True)
-        mixed = self.momentum * self.vectors[index] + (1.0 - self.momentum) * vectors
-        self.vectors[index] = F.normalize(mixed, dim=1)
+        mixed = self.momentum * self.lookup(index) + (1.0 - self.momentum) * vectors
+        self.vectors[self._places(index)] = F.normalize(mixed, dim=1).to(self.vectors)
 
     @torch.no_grad()
     def synchronise(self) -> None:
         """After each process filled slots of its own: give every process all of them."""
-        if _is_distributed():
-            dist.all_reduce(self.vectors)
+        if is_distributed():
+            for start in range(0, len(self.vectors), ROWS_PER_MESSAGE):
+                part = self.vectors[start : start + ROWS_PER_MESSAGE]
+                part_on_device = part.to(self.device)
+                dist.all_reduce(part_on_device)
+                part.copy_(part_on_device)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
@@ -72,16 +103,13 @@ class MemoryBank:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take up the vectors of a checkpoint."""
-        self.vectors.copy_(state["vectors"])
+        take_up(self.vectors, state["vectors"])
+
+    def _places(self, index: Tensor) -> Tensor:
+        return index.to(self.vectors.device)
 
 
-def _is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _gather(tensor: Tensor) -> Tensor:
-    if not _is_distributed():
-        return tensor
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, tensor.contiguous())
-    return torch.cat(parts)
+def _mapped_zeros(folder: Path, size: int, dtype: torch.dtype) -> Tensor:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=".memory-bank-", dir=folder) as file:
+        return torch.from_file(file.name, shared=True, size=size, dtype=dtype)

@@ -11,10 +11,12 @@ from torch import Tensor
 from codir.errors import UserError, nearest
 from codir.objectives.base import Objective
 from codir.objectives.heads import ProjectionHead
-from codir.objectives.info_nce import grouped_info_nce
+from codir.objectives.info_nce import grouped_info_nce, info_nce
 from codir.signals import (
     Batch,
     LayerChoice,
+    MemoryDtype,
+    MemoryKind,
     Needs,
     NegativeNeeds,
     Negatives,
@@ -34,9 +36,10 @@ class Contrastive(Objective):
     Each side's pooled layers are concatenated and projected by a head of its own, `z_T` and `z_S`.
 
     - `anchor="teacher"`, the paper's picture: the anchor is `z_T`, the positive the fresh `z_S` of the same example,
-      the negatives are student projections from the memory bank.
+      the negatives are student projections from the memory: K drawn from the bank, or all that the queue holds of
+      other kinds (MoCo, He et al. 2020, arXiv 1911.05722, §3.2).
     - `anchor="student"`: the anchor is `z_S`, the keys are teacher representations projected by today's head, so that
-      nothing is stale. No bank is kept.
+      nothing is stale. No memory is kept.
     - `anchor="both"`: the mean of the two.
 
     The student's anchor is the default: where the student moves fast, as in fine-tuning, its vectors in the bank are
@@ -49,14 +52,17 @@ class Contrastive(Objective):
     Args:
         anchor: see above.
         contrastive_temperature: tau.
-        num_negatives: K.
+        num_negatives: K, drawn from the bank and from the teacher's side.
         strategy: which examples may be negatives; `auto` fits it to the labels.
         score_distance: for scores, how far is far; one standard deviation of the training scores by default.
         teacher_layers: layers of the teacher's representation.
         student_layers: layers of the student's representation.
         pooling: mean over real tokens, or `[CLS]`.
         projection_dim: P.
+        memory: `bank`, `queue`, or `auto`: what `codir.memory.choose_memory` takes for the size of the data.
+        memory_dtype: of stored vectors; `float16` halves the room.
         bank_momentum: share of the old vector that a slot of the bank keeps.
+        queue_size: entries of the queue, all of which are compared with.
 
     Raises:
         UserError: an anchor that is none of the three.
@@ -84,7 +90,10 @@ class Contrastive(Objective):
         student_layers: LayerChoice = "all",
         pooling: Pooling = "mean",
         projection_dim: int = 128,
+        memory: MemoryKind = "auto",
+        memory_dtype: MemoryDtype = "float32",
         bank_momentum: float = 0.5,
+        queue_size: int = 65536,
     ) -> None:
         super().__init__()
         if anchor not in ("teacher", "student", "both"):
@@ -104,9 +113,12 @@ class Contrastive(Objective):
                 count=num_negatives,
                 strategy=strategy,
                 score_distance=score_distance,
-                from_student_bank=anchor != "student",
+                from_student=anchor != "student",
                 from_teacher=anchor != "teacher",
+                memory=memory,
+                memory_dtype=memory_dtype,
                 bank_momentum=bank_momentum,
+                queue_size=queue_size,
             ),
         )
 
@@ -116,7 +128,7 @@ class Contrastive(Objective):
         self.student_head = ProjectionHead(student_width, self.projection_dim)
 
     def embed_student(self, pooled_hidden: Float[Tensor, "batch layers hidden"]) -> Float[Tensor, "batch dim"]:
-        """The student's side of the contrast, as the memory bank keeps it."""
+        """The student's side of the contrast, as the memory keeps it."""
         return self.student_head(pooled_hidden)
 
     def forward(
@@ -129,6 +141,16 @@ class Contrastive(Objective):
         losses = []
         if negatives.student_vectors is not None:
             losses.append(self._contrast(teacher_vectors, student_vectors, negatives.student_vectors, negatives.group))
+        if negatives.queued_vectors is not None and negatives.queued_allowed is not None:
+            losses.append(
+                info_nce(
+                    teacher_vectors,
+                    student_vectors,
+                    negatives.queued_vectors,
+                    allowed=negatives.queued_allowed[negatives.group],
+                    temperature=self.contrastive_temperature,
+                )
+            )
         if negatives.teacher_pooled is not None:
             teacher_negatives = self.teacher_head(negatives.teacher_pooled)
             losses.append(self._contrast(student_vectors, teacher_vectors, teacher_negatives, negatives.group))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -13,6 +13,7 @@ def info_nce(
     positives: Float[Tensor, "batch dim"],
     negatives: Float[Tensor, "batch negatives dim"] | Float[Tensor, "negatives dim"],
     *,
+    allowed: Bool[Tensor, "batch negatives"] | None = None,
     temperature: float = 0.07,
 ) -> Float[Tensor, ""]:
     """`-log( exp(a.k0 / tau) / sum_{j=0..K} exp(a.kj / tau) )`, mean over anchors; `k0` is the positive.
@@ -24,6 +25,7 @@ def info_nce(
         anchors: L2-normalised, `[batch, dim]`.
         positives: L2-normalised, row `i` belongs to anchor `i`.
         negatives: L2-normalised, `[batch, K, dim]`, or `[K, dim]` shared by all anchors, which is a matrix product.
+        allowed: which of them count for which anchor; all by default. An anchor that none count for has loss 0.
         temperature: tau > 0.
 
     Example:
@@ -32,9 +34,10 @@ def info_nce(
         tensor(4.6151)
     """
     equation = "bp,kp->bk" if negatives.ndim == 2 else "bp,bkp->bk"
+    scores = torch.einsum(equation, anchors, negatives)
     return info_nce_from_scores(
-        torch.einsum("bp,bp->b", anchors, positives),
-        torch.einsum(equation, anchors, negatives),
+        (anchors * positives).sum(dim=1),
+        scores if allowed is None else scores.masked_fill(~allowed, -torch.inf),
         temperature=temperature,
     )
 
@@ -64,12 +67,10 @@ def grouped_info_nce(
         >>> grouped_info_nce(a, a, a.repeat(2, 50, 1).reshape(2, 100, 4), torch.tensor([0, 1]))
         tensor(4.6151)
     """
-    scores = torch.einsum("bp,gkp->bgk", anchors, negatives)
-    return info_nce_from_scores(
-        torch.einsum("bp,bp->b", anchors, positives),
-        scores[torch.arange(len(anchors), device=anchors.device), group],
-        temperature=temperature,
-    )
+    groups, count, _ = negatives.shape
+    scores = (anchors @ negatives.flatten(0, 1).T).view(len(anchors) * groups, count)
+    own = torch.arange(len(anchors), device=anchors.device) * groups + group
+    return info_nce_from_scores((anchors * positives).sum(dim=1), scores.index_select(0, own), temperature=temperature)
 
 
 def info_nce_from_scores(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from codir.data import Task, collate_rows, encode
+from codir.data import RowCollator, Task, encode
 from codir.device import default_device
 from codir.report.cost import count_parameters, folder_bytes, measure_throughputs
 from codir.report.metrics import agreement, compute_metrics
@@ -116,11 +116,9 @@ class Exam:
 
     def _batches(self, reader: Reader, rows: datasets.Dataset) -> list[dict[str, Tensor]]:
         encoded = encode(rows, reader.tokenizer, max_length=self.max_length)
+        collate = RowCollator(encoded, reader.tokenizer)
         starts = range(0, len(rows), SPEED_BATCH)
-        return [
-            collate_rows(encoded, reader.tokenizer, list(range(start, min(start + SPEED_BATCH, len(rows)))))
-            for start in starts
-        ]
+        return [collate(list(range(start, min(start + SPEED_BATCH, len(rows))))) for start in starts]
 
 
 def _bytes_of(reader: Reader) -> int:

@@ -4,15 +4,22 @@ from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import CachedTeacher, CacheDtype, CacheKey, estimate_bytes, open_or_build_cache
 from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher, TeacherView
+from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, CacheWish, cache_bytes, choose_cache, count_readings
 
 __all__ = [
+    "CACHE_DISK_SHARE",
+    "CacheChoice",
     "CacheDtype",
     "CacheKey",
+    "CacheWish",
     "CachedTeacher",
     "LiveTeacher",
     "NoTeacher",
     "Teacher",
     "TeacherView",
+    "cache_bytes",
+    "choose_cache",
+    "count_readings",
     "estimate_bytes",
     "fingerprint_model",
     "fingerprint_texts",

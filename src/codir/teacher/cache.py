@@ -23,18 +23,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codir.errors import UserError
+from codir.machine import free_memory
 from codir.signals import Batch, TeacherSignal
 from codir.teacher.base import Teacher
 from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher
+from codir.teacher.rule import cache_bytes
 
 logger = logging.getLogger(__name__)
 
 CacheDtype = Literal["float32", "float16"]
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 """Raised whenever codir computes features in another way, so that caches of before are left alone."""
-DEVICE_MEMORY_SHARE = 0.25
-"""A cache goes to the accelerator whole when it takes no more than this share of the memory that is free there."""
+MEMORY_SHARE = 0.25
+"""A cache is held whole where it is wanted when it takes no more than this share of the memory that is free there."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,18 @@ class CachedTeacher(Teacher):
 
     Args:
         folder: a finished cache.
-        device: where signals are wanted. The features themselves move there when they take at most
-            `DEVICE_MEMORY_SHARE` of its free memory, so that looking up never waits for the host; otherwise, and on the
-            CPU, they stay memory-mapped.
+        device: where signals are wanted. The features themselves are held there when they take at most `MEMORY_SHARE`
+            of its free memory, so that looking up waits neither for the disk nor for the host; otherwise they stay
+            memory-mapped.
     """
 
     def __init__(self, folder: Path, device: torch.device | None = None) -> None:
         self.folder, self.device = folder, device or torch.device("cpu")
         self._logits = _open(folder / "logits.npy")
         self._pooled = _open(folder / "pooled_hidden.npy")
-        if self._fits_on_device():
-            self._logits = self._logits.to(self.device)
-            self._pooled = self._pooled.to(self.device)
+        if self._logits.nbytes + self._pooled.nbytes <= MEMORY_SHARE * free_memory(self.device):
+            self._logits = self._logits.to(self.device, copy=True)
+            self._pooled = self._pooled.to(self.device, copy=True)
 
     def __len__(self) -> int:
         return len(self._logits)
@@ -116,13 +118,8 @@ class CachedTeacher(Teacher):
         return self._take(self._pooled, example_index)
 
     def _take(self, table: Tensor, index: Tensor) -> Tensor:
-        return table[index.to(table.device)].to(self.device, torch.float32, non_blocking=True)
-
-    def _fits_on_device(self) -> bool:
-        if self.device.type != "cuda":
-            return False
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return self._logits.nbytes + self._pooled.nbytes <= DEVICE_MEMORY_SHARE * free
+        rows = table.index_select(0, index.flatten().to(table.device))
+        return rows.view(*index.shape, *table.shape[1:]).to(self.device, torch.float32, non_blocking=True)
 
 
 def open_or_build_cache(
@@ -145,7 +142,7 @@ def open_or_build_cache(
         logger.info("teacher cache: reusing %s", folder)
         return folder
     cache_dir.mkdir(parents=True, exist_ok=True)
-    size = estimate_bytes(teacher, key)
+    size = estimate_bytes(teacher, cache_dtype)
     logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
     _check_disk(cache_dir, size)
     staging = Path(tempfile.mkdtemp(prefix=".building-", dir=cache_dir))
@@ -157,11 +154,11 @@ def open_or_build_cache(
     return folder
 
 
-def estimate_bytes(teacher: LiveTeacher, key: CacheKey) -> int:
-    """Bytes of the cache on disk: rows * (classes * 4 + layers * hidden * itemsize)."""
-    config = teacher.model.config
-    pooled = len(key.layers) * config.hidden_size * np.dtype(key.cache_dtype).itemsize
-    return int(len(teacher.dataset) * (config.num_labels * 4 + pooled))
+def estimate_bytes(teacher: LiveTeacher, cache_dtype: CacheDtype) -> int:
+    """Bytes of this teacher's cache on disk."""
+    config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
+    layers, hidden, classes = len(teacher.view.layers), int(config.hidden_size), int(config.num_labels)
+    return cache_bytes(len(teacher.dataset), classes=classes, layers=layers, hidden=hidden, itemsize=itemsize)
 
 
 def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from codir.data import cls_token_position, collate_rows, length_sorted_batches, prepare
+from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.device import autocast
 from codir.signals import Batch, Pooling, TeacherSignal, nothing_pooled, pool_layers, token_mask
 from codir.teacher.base import Teacher
@@ -81,7 +81,11 @@ class LiveTeacher(Teacher):
                 progress.update(len(rows))
 
     def _compute(self, example_index: Int[Tensor, " batch"]) -> TeacherSignal:
-        return self._run(collate_rows(self.encoded, self.tokenizer, example_index.tolist()))
+        return self._run(self._collate(example_index.tolist()))
+
+    @cached_property
+    def _collate(self) -> RowCollator:
+        return RowCollator(self.encoded, self.tokenizer)
 
     @torch.no_grad()
     def _run(self, inputs: dict[str, Tensor]) -> TeacherSignal:

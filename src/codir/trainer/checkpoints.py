@@ -1,6 +1,6 @@
 """What a checkpoint holds beside the student, and how to tell a whole one from a half-written one.
 
-Heads and bank are in one safetensors file. A folder that is being written carries a marker until it is whole.
+Heads and memory are in one safetensors file. A folder that is being written carries a marker until it is whole.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from torch import Tensor, nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.errors import IncompleteArtifactError, UserError
-from codir.memory import MemoryBank
+from codir.memory import Memory
+from codir.signals import MemoryKind
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
 MARKER_NAME = "incomplete"
 
 
-def save_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None, *, training_set: str) -> None:
-    """Write heads and bank, and which training set they belong to: what training needs and the student does not."""
+def save_scaffolding(folder: Path, objectives: nn.Module, memory: Memory | None, *, training_set: str) -> None:
+    """Write heads and memory, and which training set they belong to: what training needs and the student does not."""
     tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
-    if bank is not None:
-        tensors |= {f"bank.{name}": tensor.contiguous() for name, tensor in bank.state_dict().items()}
+    if memory is not None:
+        tensors |= {f"memory.{name}": tensor.contiguous() for name, tensor in memory.state_dict().items()}
     save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set})
 
 
-def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | None, *, training_set: str) -> None:
-    """Take up heads and bank of a checkpoint.
+def load_scaffolding(folder: Path, objectives: nn.Module, memory: Memory | None, *, training_set: str) -> None:
+    """Take up heads and memory of a checkpoint.
 
     Raises:
         UserError: the checkpoint is of a run on other data.
@@ -40,8 +41,8 @@ def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | Non
     path = folder / SCAFFOLDING_NAME
     if not path.exists():
         raise IncompleteArtifactError(
-            f"{folder}: expected {SCAFFOLDING_NAME} with heads and bank, found none. Resuming without them would have "
-            "started the contrast anew in silence. What to do: resume from another checkpoint."
+            f"{folder}: expected {SCAFFOLDING_NAME} with heads and memory, found none. Resuming without them would "
+            "have started the contrast anew in silence. What to do: resume from another checkpoint."
         )
     with safe_open(path, framework="pt") as stored:
         if stored.metadata()["training_set"] != training_set:
@@ -54,13 +55,23 @@ def load_scaffolding(folder: Path, objectives: nn.Module, bank: MemoryBank | Non
     tensors = load_file(path)
     try:
         objectives.load_state_dict(_with_prefix(tensors, "objectives."))
-        if bank is not None:
-            bank.load_state_dict(_with_prefix(tensors, "bank."))
+        if memory is not None:
+            memory.load_state_dict(_with_prefix(tensors, "memory."))
     except (RuntimeError, KeyError) as error:
         raise IncompleteArtifactError(
-            f"{path}: heads or bank of another run (other objectives, layers or training set): {error}. "
+            f"{path}: heads or memory of another run (other objectives, layers or training set): {error}. "
             "What to do: resume with the recipe that the checkpoint was made with."
         ) from error
+
+
+def kind_of_memory(folder: Path) -> MemoryKind | None:
+    """What the run that wrote a checkpoint remembered with; `None` where it is not told."""
+    path = folder / SCAFFOLDING_NAME
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as stored:
+        names = set(stored.keys())
+    return "queue" if "memory.index" in names else "bank" if "memory.vectors" in names else None
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ class Distiller(nn.Module):
         negatives: Negatives | None = None,
         **model_inputs: Tensor,
     ) -> SequenceClassifierOutput | tuple[LossBreakdown, Tensor | None]:
-        """Return the loss and the vectors for the memory bank; without a teacher, the logits and the task's loss."""
+        """Return the loss and the vectors for the memory; without a teacher, the logits and the task's loss."""
         if batch is None or teacher is None:
             logits = self.student(**model_inputs).logits
             loss = None if labels is None else hard_label_loss(logits.float(), labels)
@@ -97,9 +97,9 @@ class Distiller(nn.Module):
 
     @torch.no_grad()
     def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
-        """What the memory bank keeps of these examples; nothing where there is no bank."""
+        """What the memory keeps of these examples; nothing where there is none."""
         contrast, negatives = self.objectives.contrast, self.objectives.needs.negatives
-        if contrast is None or negatives is None or not negatives.from_student_bank:
+        if contrast is None or negatives is None or not negatives.from_student:
             return None
         with torch.autocast(signal.pooled_hidden.device.type, enabled=False):
             return contrast.embed_student(signal.pooled_hidden)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
@@ -33,6 +32,7 @@ from codir.data import (
     EpochLengthGroupedSampler,
     build_negative_sampler,
     cls_token_position,
+    column_of,
     fit_labels,
     length_sorted_batches,
     model_columns,
@@ -40,12 +40,14 @@ from codir.data import (
 )
 from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
-from codir.memory import MemoryBank
+from codir.memory import Memory, MemoryBank, NegativeQueue
 from codir.objectives import WeightedObjectives
-from codir.signals import Batch, LossBreakdown, Negatives, Representation, resolve_layers
+from codir.signals import Batch, LossBreakdown, MemoryKind, Negatives, Representation, resolve_layers
+from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
     CacheDtype,
+    CacheWish,
     LiveTeacher,
     NoTeacher,
     Teacher,
@@ -55,12 +57,14 @@ from codir.teacher import (
 )
 from codir.trainer.checkpoints import (
     is_complete,
+    kind_of_memory,
     last_complete_checkpoint,
     load_scaffolding,
     marked_incomplete,
     save_scaffolding,
 )
 from codir.trainer.checks import check_arguments, check_models, check_tokens
+from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.terms import TermMeter
 
@@ -93,6 +97,7 @@ class DistillationTrainer(Trainer):
         max_length: tokens per example at the most, for texts.
         teacher_cache_dir: where teacher features are kept from run to run; `None` runs the teacher live at every step,
             which gives the same losses.
+        teacher_cache: whether they are kept there; `auto`, the recipes' default, goes by `codir.teacher.choose_cache`.
         cache_dtype: of pooled layers in the cache.
         head_learning_rate: of the projection heads; `HEAD_LEARNING_RATE_FACTOR` times the student's by default.
         **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
@@ -116,6 +121,7 @@ class DistillationTrainer(Trainer):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         max_length: int = 128,
         teacher_cache_dir: str | Path | None = DEFAULT_CACHE_DIR,
+        teacher_cache: CacheWish = True,
         cache_dtype: CacheDtype = "float32",
         head_learning_rate: float | None = None,
         **trainer_kwargs: Any,
@@ -161,13 +167,13 @@ class DistillationTrainer(Trainer):
         self._terms = TermMeter()
         self._unremembered: list[tuple[Tensor, Tensor]] = []
         self._unpushed: list[str] = []
-        self.bank = self._empty_bank(len(encoded))
+        self.memory = self._empty_memory()
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
             check_tokens(train_dataset, tokenizer, processing_class)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
-            self.teacher = live if teacher_cache_dir is None else self._cached(live, teacher_cache_dir, cache_dtype)
+            self.teacher = self._cached_or_live(live, teacher_cache, teacher_cache_dir, cache_dtype)
             if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
                 logger.warning("Without its cache the teacher reads the negatives too, at every step: this is slow.")
 
@@ -180,6 +186,11 @@ class DistillationTrainer(Trainer):
     def student(self) -> PreTrainedModel:
         """The model that stays."""
         return self.distiller.student
+
+    @property
+    def bank(self) -> MemoryBank | None:
+        """The memory, where it is a bank."""
+        return self.memory if isinstance(self.memory, MemoryBank) else None
 
     # ---- The step ----
 
@@ -205,11 +216,11 @@ class DistillationTrainer(Trainer):
         return (breakdown.total, breakdown) if return_outputs else breakdown.total
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
-        """One micro-batch; the bank learns of it when the optimiser steps, however many micro-batches that takes."""
+        """One micro-batch; the memory learns of it when the optimiser steps, however many micro-batches that takes."""
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        if self.bank is not None and self.accelerator.sync_gradients:
+        if self.memory is not None and self.accelerator.sync_gradients:
             index, vectors = (torch.cat(parts) for parts in zip(*self._unremembered, strict=True))
-            self.bank.update(index, vectors)
+            self.memory.update(index, vectors)
             self._unremembered.clear()
         return loss
 
@@ -219,11 +230,20 @@ class DistillationTrainer(Trainer):
             return None
         assert batch.negative_index is not None
         assert batch.negative_group is not None
-        return Negatives(
-            group=batch.negative_group,
-            student_vectors=self.bank.lookup(batch.negative_index) if self.bank is not None else None,
-            teacher_pooled=self.teacher.pooled_hidden(batch.negative_index) if needs.from_teacher else None,
-        )
+        teacher_pooled = self.teacher.pooled_hidden(batch.negative_index) if needs.from_teacher else None
+        negatives = Negatives(batch.negative_group, teacher_pooled=teacher_pooled)
+        if isinstance(self.memory, MemoryBank):
+            return replace(negatives, student_vectors=self.memory.lookup(batch.negative_index))
+        if isinstance(self.memory, NegativeQueue):
+            return replace(negatives, queued_vectors=self.memory.vectors, queued_allowed=self._allowed_of(batch))
+        return negatives
+
+    def _allowed_of(self, batch: Batch) -> Tensor:
+        """Which entries of the queue may be negatives of which group: the rule that the sampler draws by."""
+        assert isinstance(self.memory, NegativeQueue)
+        assert self._train_collator.negative_sampler is not None
+        rows, queued = batch.example_index.cpu().numpy(), self.memory.index.cpu().numpy()
+        return torch.from_numpy(self._train_collator.negative_sampler.allows(rows, queued)).to(self.args.device)
 
     def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
         if torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's own filter had one too
@@ -248,17 +268,39 @@ class DistillationTrainer(Trainer):
             view = replace(view, layers=layers, pooling=representation.pooling)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
 
-    def _cached(self, live: LiveTeacher, cache_dir: str | Path, cache_dtype: CacheDtype) -> CachedTeacher:
+    def _cached_or_live(
+        self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: CacheDtype
+    ) -> Teacher:
+        folder = Path(cache_dir or DEFAULT_CACHE_DIR).expanduser()
+        wanted = wanted if cache_dir is not None else False
+        if not keeps_cache(wanted, live, self.distiller.objectives.needs, self.args, folder, dtype):
+            return live
         with self.args.main_process_first(desc="teacher cache"):
-            folder = open_or_build_cache(live, Path(cache_dir).expanduser(), cache_dtype=cache_dtype)
+            folder = open_or_build_cache(live, folder, cache_dtype=dtype)
         live.model.to("cpu")
         return CachedTeacher(folder, self.args.device)
 
-    def _empty_bank(self, num_examples: int) -> MemoryBank | None:
+    def _empty_memory(self, kind: MemoryKind | None = None) -> Memory | None:
         needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
-        if contrast is None or needs is None or not needs.from_student_bank:
+        if contrast is None or needs is None or not needs.from_student:
             return None
-        return MemoryBank(num_examples, contrast.projection_dim, momentum=needs.bank_momentum, device=self.args.device)
+        num_examples, dim = len(self.train_dataset), contrast.projection_dim
+        return build_memory(kind or needs.memory, needs, self.args, num_examples=num_examples, dim=dim)
+
+    def _prepare_memory(self, checkpoint: str | None) -> None:
+        """Start from a full bank or an empty queue; a resumed run keeps the kind that it began with."""
+        if self.memory is None:
+            return
+        if checkpoint is None:
+            if self.bank is not None:
+                self._fill_bank()
+            else:
+                self.memory.clear()
+            return
+        asked, begun_with = self.distiller.objectives.needs.negatives, kind_of_memory(Path(checkpoint))
+        is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
+        if is_other and asked is not None and asked.memory == "auto":
+            self.memory = self._empty_memory(begun_with)
 
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
@@ -319,7 +361,7 @@ class DistillationTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: datasets.Dataset | None = None) -> Sampler[int] | None:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        lengths = list((train_dataset or self.train_dataset)["length"])
+        lengths = column_of(train_dataset or self.train_dataset, "length").tolist()
         step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = EpochLengthGroupedSampler(step_rows, lengths, seed=seed)
@@ -351,9 +393,9 @@ class DistillationTrainer(Trainer):
         A resumed run ends with the same weights, to the bit, as one that was never interrupted.
         """
         checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
-        if self.bank is not None and checkpoint is None:
-            self._fill_bank()
-        return super().train(resume_from_checkpoint=checkpoint, **kwargs)
+        self._prepare_memory(checkpoint)
+        with faster_training(self.student, one_process=self.args.world_size <= 1):
+            return super().train(resume_from_checkpoint=checkpoint, **kwargs)
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint of this run that was written to its end."""
@@ -395,7 +437,7 @@ class DistillationTrainer(Trainer):
         with marked_incomplete(folder, is_writer=self.args.should_save):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
-                save_scaffolding(folder, self.distiller.objectives, self.bank, training_set=self._training_set)
+                save_scaffolding(folder, self.distiller.objectives, self.memory, training_set=self._training_set)
             self.accelerator.wait_for_everyone()  # each process writes the state of its own random numbers
         self.args.save_total_limit = limit
         while self._unpushed:
@@ -426,7 +468,7 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._load_student(folder)
-        load_scaffolding(folder, self.distiller.objectives, self.bank, training_set=self._training_set)
+        load_scaffolding(folder, self.distiller.objectives, self.memory, training_set=self._training_set)
 
     def _load_best_model(self) -> None:
         self._load_student(Path(self.state.best_model_checkpoint))
@@ -462,7 +504,7 @@ def _build_sampler(encoded: datasets.Dataset, objectives: WeightedObjectives, ar
     if needs is None:
         return None
     return build_negative_sampler(
-        np.asarray(encoded["labels"]) if "labels" in encoded.column_names else None,
+        column_of(encoded, "labels") if "labels" in encoded.column_names else None,
         num_examples=len(encoded),
         count=needs.count,
         batch_size=args.train_batch_size,

@@ -1,0 +1,89 @@
+"""Cache or live: the rule, in one place. Arithmetic on sizes; nothing is run, written or measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from codir.machine import readable_bytes
+
+CacheWish = bool | Literal["auto"]
+
+CACHE_DISK_SHARE = 0.5
+"""A cache is built unasked while it takes at most this share of the free disk."""
+
+
+@dataclass(frozen=True)
+class CacheChoice:
+    """Whether the teacher's features are kept, and in one line why."""
+
+    is_cached: bool
+    line: str
+
+
+def cache_bytes(rows: int, *, classes: int, layers: int, hidden: int, itemsize: int = 4) -> int:
+    """Bytes of a cache: rows * (classes * 4 + layers * hidden * itemsize); logits are always float32.
+
+    Example:
+        >>> cache_bytes(67_349, classes=2, layers=12, hidden=768)
+        2483292328
+    """
+    return rows * (classes * 4 + layers * hidden * itemsize)
+
+
+def count_readings(passes: float, *, negatives: int = 0, batch_size: int = 1) -> float:
+    """How often a live teacher would read a row of the training set, on average over the rows.
+
+    Once per pass, and where its views of negatives are wanted, K further rows per batch for each label in it; one label
+    is counted, so this is the least that it can be.
+
+    Example:
+        >>> count_readings(3.0), count_readings(3.0, negatives=100, batch_size=32)
+        (3.0, 12.375)
+    """
+    return passes * (1 + negatives / batch_size)
+
+
+def choose_cache(
+    wanted: CacheWish,
+    *,
+    size: int,
+    readings: float,
+    free_disk: int,
+    is_there: Callable[[], bool] = lambda: False,
+) -> CacheChoice:
+    """Choose between a teacher that reads the training set once, into a cache, and one that runs at every step.
+
+    The rule, for `auto`: a cache where it pays and fits. It pays where a live teacher would read more rows than the
+    training set has: in more than one epoch, or sooner where its views of negatives are wanted. It fits while it takes
+    at most half of the free disk (`CACHE_DISK_SHARE`). A cache that an earlier run has left is used in any case.
+    Otherwise the teacher runs live, which gives the same losses.
+
+    Asked for, a cache is a cache, and is refused where the disk has no room for it, when it is built.
+
+    Args:
+        wanted: `auto`, or what was asked for.
+        size: bytes of the cache.
+        readings: of a row by a live teacher, from `count_readings`.
+        free_disk: bytes free where the cache would be.
+        is_there: whether an earlier run left it. Asked only where the answer counts: it takes a look at all texts.
+
+    Example:
+        >>> choose_cache("auto", size=78_000_000, readings=3.0, free_disk=10**11).line.split(" (rule: ")[0]
+        'teacher: cached, 78.0 MB, in place of 3 readings of each row'
+        >>> choose_cache("auto", size=78_000_000, readings=1.0, free_disk=10**11).is_cached
+        False
+    """
+    needed = readable_bytes(size)
+    if wanted != "auto":
+        return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
+    share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {readable_bytes(free_disk)}"
+    rule = f"rule: a cache where a live teacher would read the rows more than once and it takes at most {share}"
+    pays, fits = readings > 1, size <= CACHE_DISK_SHARE * free_disk
+    if pays and fits:
+        return CacheChoice(True, f"teacher: cached, {needed}, in place of {readings:.3g} readings of each row ({rule})")
+    if is_there():
+        return CacheChoice(True, f"teacher: cached, {needed}, by an earlier run")
+    why = f"a cache would take {needed}" if pays else f"{readings:.3g} readings of each row"
+    return CacheChoice(False, f"teacher: live, {why} ({rule})")

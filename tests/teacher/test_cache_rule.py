@@ -1,0 +1,81 @@
+"""Cache or live: the stated rule, at its edges."""
+
+from __future__ import annotations
+
+import pytest
+
+from codir.teacher import (
+    CACHE_DISK_SHARE,
+    LiveTeacher,
+    TeacherView,
+    choose_cache,
+    count_readings,
+    estimate_bytes,
+    open_or_build_cache,
+)
+
+ROOM = {"size": 78_000_000, "free_disk": 120_000_000_000}
+
+
+@pytest.mark.parametrize(("passes", "is_cached"), [(0.5, False), (1.0, False), (1.01, True), (3.0, True)])
+def test_a_cache_that_does_not_pay(passes, is_cached):
+    assert choose_cache("auto", readings=count_readings(passes), **ROOM).is_cached == is_cached
+
+
+def test_negatives_read_live_again_and_again():
+    assert choose_cache("auto", readings=count_readings(1.0, negatives=1, batch_size=32), **ROOM).is_cached
+    few_steps = count_readings(0.001, negatives=100, batch_size=32)  # fewer rows than a cache would have to read
+    assert not choose_cache("auto", readings=few_steps, **ROOM).is_cached
+
+
+@pytest.mark.parametrize(("size", "is_cached"), [(500, True), (501, False)])
+def test_a_cache_that_fills_the_disk(size, is_cached):
+    choice = choose_cache("auto", size=size, readings=3.0, free_disk=1000)
+    assert choice.is_cached == is_cached
+
+
+def test_a_share_that_the_words_do_not_name():
+    assert CACHE_DISK_SHARE == 0.5
+    assert "half of the free disk" in " ".join(choose_cache.__doc__.split())
+
+
+def test_a_cache_of_an_earlier_run_left_unread():
+    for room in ({"readings": 1.0, **ROOM}, {"readings": 3.0, "size": 10**9, "free_disk": 10**9}):
+        assert not choose_cache("auto", **room).is_cached
+        assert choose_cache("auto", **room, is_there=lambda: True).is_cached
+
+
+def test_all_texts_looked_at_where_the_answer_is_known():
+    def looks():
+        raise AssertionError
+
+    choose_cache("auto", readings=3.0, **ROOM, is_there=looks)
+    for asked in (True, False):
+        assert choose_cache(asked, readings=1.0, **ROOM, is_there=looks).is_cached == asked
+
+
+def test_a_choice_that_does_not_say_its_numbers():
+    rule = (
+        "(rule: a cache where a live teacher would read the rows more than once and it takes at most 50% of the free "
+    )
+    rule += "disk, {})"
+    lines = [
+        choose_cache("auto", readings=3.0, **ROOM).line,
+        choose_cache("auto", readings=0.5, **ROOM).line,
+        choose_cache("auto", readings=3.0, size=78_000_000, free_disk=100_000_000).line,
+        choose_cache(True, readings=3.0, **ROOM).line,
+    ]
+    assert lines == [
+        f"teacher: cached, 78.0 MB, in place of 3 readings of each row {rule.format('120.0 GB')}",
+        f"teacher: live, 0.5 readings of each row {rule.format('120.0 GB')}",
+        f"teacher: live, a cache would take 78.0 MB {rule.format('100.0 MB')}",
+        "teacher: cached, 78.0 MB (asked for)",
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_bytes_on_paper_that_are_not_those_on_the_disk(teacher, texts, tokenizer, tmp_path, dtype):
+    live = LiveTeacher(teacher, texts, tokenizer, TeacherView(layers=(1, 3)), max_length=16)
+    folder = open_or_build_cache(live, tmp_path, cache_dtype=dtype)
+    on_disk = sum(path.stat().st_size for path in folder.glob("*.npy"))
+    assert 0 <= on_disk - estimate_bytes(live, dtype) < 512  # the headers of two files
