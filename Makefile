@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo check test lint format types contracts unit doctest docs slow clean
+.PHONY: help setup demo check test lint format types contracts unit doctest docs slow bench bench-peers clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## Make .venv with CPU torch, the demo's data and the development tools
 
@@ -48,5 +48,19 @@ docs: setup ## Build the documentation, strictly
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
 
+bench: setup ## Time every claim but those against other libraries, and write docs/performance.md
+	for claim in step contrast arithmetic teacher_cache startup scaling page; do \
+		$(BIN)/python benchmarks/$$claim.py || exit 1; \
+	done
+
+bench-peers: setup .venv-textbrewer/installed .venv-torchdistill/installed ## Time whole trainings against other libraries
+	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python benchmarks/page.py
+
+.venv-%/installed: benchmarks/peers/%.txt constraints.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt --requirement $<
+	@touch $@
+
 clean: ## Remove what make made
-	rm -rf .venv site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-* site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,156 @@
+"""Claim (e): building the teacher's cache costs what reading the rows with the teacher costs, and it may be halved.
+
+Plain inference is the same model in the same autocast over the same length-sorted batches, padded by the collator of
+transformers, for its logits alone. The cache's time holds everything: fingerprints, tokenising, pooling six layers,
+writing.
+
+Run: python benchmarks/teacher_cache.py; it writes benchmarks/results/performance/teacher-cache*.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import Spread, paired_ratio, write_claim
+from training import SETTING, Setting
+from transformers import DataCollatorWithPadding, TrainerCallback
+
+from codir.data import prepare
+from codir.device import autocast
+from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
+
+INFERENCE_BATCH = 64
+MAX_LENGTH = 128
+
+
+def live_teacher(setting: Setting) -> LiveTeacher:
+    """The teacher as `codir distill` asks it: six pooled layers and logits, bf16."""
+    view = TeacherView(layers=tuple(range(1, 7)), dtype=torch.bfloat16)
+    return LiveTeacher(setting.teacher, setting.rows, setting.tokenizer, view, max_length=MAX_LENGTH)
+
+
+def infer(setting: Setting) -> None:
+    """Plain inference over all rows, longest first, as one would write it by hand."""
+    encoded = prepare(setting.rows, setting.tokenizer, max_length=MAX_LENGTH)
+    rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in encoded["input_ids"]]
+    order = sorted(range(len(rows)), key=lambda row: -len(rows[row]["input_ids"]))
+    pad = DataCollatorWithPadding(setting.tokenizer)
+    logits = np.empty((len(rows), 2), np.float32)
+    device = setting.teacher.device
+    with torch.no_grad(), autocast(device, torch.bfloat16):
+        for start in range(0, len(order), INFERENCE_BATCH):
+            batch = order[start : start + INFERENCE_BATCH]
+            inputs = pad([rows[row] for row in batch]).to(device)
+            logits[batch] = setting.teacher(**inputs).logits.float().cpu().numpy()
+
+
+def build(setting: Setting, folder: Path) -> None:
+    """Build the cache from nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    open_or_build_cache(live_teacher(setting), folder)
+
+
+def largest_difference(setting: Setting, steps: int) -> float:
+    """The largest relative difference of any loss term of any step, between runs with an fp32 and an fp16 cache."""
+    losses = {}
+    for dtype in ("float32", "float16"):
+        trainer = setting.trainer("codir", steps=steps, dtype="fp32", cache_dtype=dtype)
+        recorder = _Recorder(trainer)
+        trainer.add_callback(recorder)
+        trainer.train()
+        losses[dtype] = np.array(recorder.terms)
+    return float(np.max(np.abs(losses["float16"] - losses["float32"])))
+
+
+class _Recorder(TrainerCallback):
+    def __init__(self, trainer: Any) -> None:
+        self.terms: list[list[float]] = []
+        original = trainer._terms.add
+
+        def add(breakdown: Any) -> None:
+            self.terms.append([float(term) for term in (breakdown.total, *breakdown.terms.values())])
+            original(breakdown)
+
+        trainer._terms.add = add
+
+
+def main() -> None:
+    """Build and infer in turns; then train with both dtypes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--smoke", action="store_true", help="once over a few rows, and nothing is written")
+    options = parser.parse_args()
+    setting = Setting()
+    if options.smoke:
+        setting.rows = setting.rows.select(range(640))
+    folder = Path(tempfile.mkdtemp())
+    seconds: dict[str, list[float]] = {"plain inference": [], "building the cache": []}
+    for _ in range(1 if options.smoke else options.rounds):
+        for name in seconds:
+            setting.teacher.eval()
+            setting.rows = setting.rows.with_format(None)  # a new fingerprint: nothing tokenised is found again
+            start = time.perf_counter()
+            if name == "plain inference":
+                infer(setting)
+            else:
+                build(setting, folder)
+            seconds[name].append(time.perf_counter() - start)
+    count = len(setting.rows)
+    rate = paired_ratio(seconds["plain inference"], seconds["building the cache"])
+    size = {
+        name: sum(path.stat().st_size for path in folder.rglob(f"{name}.npy")) / count
+        for name in ("logits", "pooled_hidden")
+    }
+    rows: list[dict[str, Any]] = [
+        {"what": name, "rows per second": count / Spread.of(found).median, "repeats": len(found)}
+        for name, found in seconds.items()
+    ]
+    difference = largest_difference(setting, 4 if options.smoke else options.steps)
+    if options.smoke:
+        print(rows, rate, size, difference)
+        return
+    conditions = {
+        **SETTING,
+        "max_length": MAX_LENGTH,
+        "inference_batch": INFERENCE_BATCH,
+        "dtype": "bf16",
+        "rounds": options.rounds,
+    }
+    write_claim(
+        "teacher-cache",
+        "rows per second of building the teacher's cache over plain inference of the teacher on length-sorted batches",
+        value=rate.median,
+        bound=0.95,
+        direction="at least",
+        rows=rows,
+        bytes_per_row={
+            "float32": round(sum(size.values())),
+            "float16": round(size["logits"] + size["pooled_hidden"] / 2),
+        },
+        quartiles=[rate.lower_quartile, rate.upper_quartile],
+        conditions=conditions,
+    )
+    write_claim(
+        "teacher-cache-float16",
+        "largest change of any loss, of any step, by a half-precision teacher cache",
+        value=difference,
+        bound=1e-3,
+        direction="at most",
+        rows=[
+            {"cache": name, "bytes per row": size["logits"] + size["pooled_hidden"] / share}
+            for name, share in (("float32", 1), ("float16", 2))
+        ],
+        conditions={**SETTING, "dtype": "fp32", "preset": "codir", "steps": options.steps},
+    )
+
+
+if __name__ == "__main__":
+    main()

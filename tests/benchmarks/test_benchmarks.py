@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Import a benchmark's module as `python benchmarks/<name>.py` would."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "benchmarks")):
+            del sys.modules[name]
+
+
+def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks):
+    page = benchmarks("page")
+    claims = page.load_claims()
+    assert page.PAGE.read_text() == page.render_page(claims)
+    assert page.TABLE.read_text() == page.render_table(claims) + "\n"
+    assert len(claims) >= 4
+
+
+def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):
+    for claim in benchmarks("page").load_claims():
+        content = claim.content
+        above, below = content["value"] >= content["bound"], content["value"] <= content["bound"]
+        assert content["holds"] == (above if content["direction"] == "at least" else below), claim.name
+
+
+def test_a_baseline_that_is_not_the_papers_nce(benchmarks):
+    """Plain loops over the formulas, with the vectors that the banks held before the step."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+    labels = np.arange(12) % 2
+    nce = benchmarks("two_bank_nce").TwoBankNCE(labels, num_negatives=3, teacher_width=6, student_width=4, dim=5)
+    teacher, student, rows = torch.randn(2, 1, 6), torch.randn(2, 1, 4), np.array([0, 5])
+    drawn = nce.draw(rows)
+    nce.draw = lambda index: drawn
+    vectors = {"teacher": nce.teacher_head(teacher), "student": nce.student_head(student)}
+    vectors = {side: found.detach() for side, found in vectors.items()}
+    banks = {"teacher": nce.student_bank.clone(), "student": nce.teacher_bank.clone()}
+    expected = 0.0
+    for side, anchors in vectors.items():
+        scores = [
+            [math.exp(float(anchors[i] @ banks[side][int(row)]) / 0.07) for row in drawn[i]] for i in range(len(rows))
+        ]
+        constant = sum(map(sum, scores)) / 8 * len(labels)
+        noise = 3 / len(labels)
+        for own, *others in scores:
+            chance = own / constant
+            expected -= math.log(chance / (chance + noise)) / len(rows)
+            expected -= sum(math.log(noise / (other / constant + noise)) for other in others) / len(rows)
+    assert float(nce(teacher, student, rows).detach()) == pytest.approx(expected, rel=1e-4)
+    assert all(
+        labels[int(row)] != labels[own] for own, others in zip(rows, drawn[:, 1:], strict=True) for row in others
+    )
+    mixed = 0.5 * banks["teacher"][0] + 0.5 * vectors["student"][0]
+    assert torch.allclose(nce.student_bank[0], mixed / mixed.norm(), atol=1e-6)
+
+
+def test_a_line_that_is_fitted_wrongly(benchmarks):
+    fit = benchmarks("scaling").Fit.of([1, 2, 4], [5.0, 7.0, 11.0])
+    assert (fit.a, fit.b, fit.r_squared) == (pytest.approx(3.0), pytest.approx(2.0), pytest.approx(1.0))
+    bent = benchmarks("scaling").Fit.of([1, 2, 3], [1.0, 2.0, 6.0])  # by hand: a = -2, b = 2.5, residuals .5, -1, .5
+    assert bent.r_squared == pytest.approx(1 - 1.5 / 14)
+    assert bent.worst_deviation == pytest.approx(0.5)
