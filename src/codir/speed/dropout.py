@@ -24,13 +24,9 @@ def fast_dropout(x: Tensor, p: float) -> Tensor:
         p: rounded to a multiple of 1 / 65,536; the scale fits the rounded value, so the mean is kept.
 
     Example:
-        >>> torch.manual_seed(0).initial_seed()
-        0
-        >>> dropped = fast_dropout(torch.ones(100_000), 0.1)
-        >>> sorted(set(dropped.tolist()))
-        [0.0, 1.1111178398132324]
-        >>> f"{dropped.mean():.2f}"
-        '1.00'
+        >>> dropped = fast_dropout(torch.ones(100_000), 0.25)
+        >>> [round(value, 4) for value in dropped.unique().tolist()], round(dropped.mean().item(), 1)
+        ([0.0, 1.3333], 1.0)
     """
     dropped: Tensor = _FastDropout.apply(x, round(p * _LANES))  # type: ignore[no-untyped-call]
     return dropped
