@@ -19,16 +19,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.device import autocast
-from codir.signals import Batch, Pooling, TeacherSignal, nothing_pooled, pool_layers, token_mask
+from codir.forward import run_model
+from codir.signals import Batch, Representation, TeacherSignal
 from codir.teacher.base import Teacher
 
 
 @dataclass(frozen=True)
 class TeacherView:
-    """What is computed of the teacher: pooled layers (1-based; none for logits alone), pooling, dtype of products."""
+    """What is computed of the teacher beside its logits, and the dtype of products."""
 
-    layers: tuple[int, ...] = ()
-    pooling: Pooling = "mean"
+    pooled: frozenset[Representation] = frozenset()
     dtype: torch.dtype = torch.float32
 
 
@@ -65,11 +65,11 @@ class LiveTeacher(Teacher):
         """Run the model on this batch's rows."""
         return self._compute(batch.example_index)
 
-    def pooled_hidden(
-        self, example_index: Int[Tensor, "groups negatives"]
+    def pooled(
+        self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Run the model on the rows of the negatives: exact, and as dear as it sounds; the cache is for this."""
-        pooled = self._compute(example_index.flatten()).pooled_hidden
+        pooled = self._compute(example_index.flatten()).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
@@ -92,15 +92,6 @@ class LiveTeacher(Teacher):
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
         with autocast(device, self.view.dtype):
-            output = self.model(**inputs, output_hidden_states=bool(self.view.layers))
-        if not self.view.layers:
-            return TeacherSignal(output.logits.float(), nothing_pooled(len(output.logits), device))
-        with torch.autocast(device.type, enabled=False):
-            pooled = pool_layers(
-                output.hidden_states,
-                token_mask(inputs),
-                layers=self.view.layers,
-                pooling=self.view.pooling,
-                cls_position=self.cls_position,
+            return TeacherSignal(
+                *run_model(self.model, inputs, pooled=self.view.pooled, cls_position=self.cls_position)
             )
-        return TeacherSignal(output.logits.float(), pooled)

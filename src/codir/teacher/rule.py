@@ -25,6 +25,8 @@ class CacheChoice:
 def cache_bytes(rows: int, *, classes: int, layers: int, hidden: int, itemsize: int = 4) -> int:
     """Bytes of a cache: rows * (classes * 4 + layers * hidden * itemsize); logits are always float32.
 
+    Layers are counted once for each representation that keeps them.
+
     Example:
         >>> cache_bytes(67_349, classes=2, layers=12, hidden=768)
         2483292328
