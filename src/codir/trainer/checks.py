@@ -9,11 +9,13 @@ import datasets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from codir.errors import UserError
-from codir.objectives import WeightedObjectives
+from codir.objectives import StagedObjectives, WeightedObjectives
 from codir.teacher import fingerprint_tokenizer
 
 
-def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: WeightedObjectives) -> None:
+def check_arguments(
+    args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: WeightedObjectives | StagedObjectives
+) -> None:
     """Refuse what `Trainer` takes and distillation would leave unused in silence."""
     unused = {
         "label_smoothing_factor": args.label_smoothing_factor != 0.0,
@@ -21,7 +23,7 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
         "data_collator": trainer_kwargs.get("data_collator") is not None,
         "model_init": trainer_kwargs.get("model_init") is not None,
         "optimizers (a scheduler)": trainer_kwargs.get("optimizers", (None, None))[1] is not None
-        and objectives.contrast is not None,
+        and (objectives.contrast is not None or isinstance(objectives, StagedObjectives)),
     }
     for name, is_given in unused.items():
         if is_given:
@@ -34,7 +36,9 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
             )
 
 
-def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: WeightedObjectives) -> None:
+def check_models(
+    teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: WeightedObjectives | StagedObjectives
+) -> None:
     """Refuse a pair that cannot be distilled: no teacher where one is asked, or other outputs than the student's."""
     if teacher is None:
         if objectives.needs.teacher:
