@@ -11,6 +11,7 @@ from jaxtyping import install_import_hook
 
 SHAPES_CHECKED_IN = [
     "codir.signals",
+    "codir.attention",
     "codir.forward",
     "codir.objectives",
     "codir.memory",

@@ -55,6 +55,13 @@ def test_all_texts_looked_at_where_the_answer_is_known():
         assert choose_cache(asked, readings=1.0, **ROOM, is_there=looks).is_cached == asked
 
 
+@pytest.mark.parametrize(("asked", "said"), [(True, ", although a cache was asked for"), ("auto", ""), (False, "")])
+def test_a_cache_of_every_token_or_its_refusal_in_silence(asked, said):
+    choice = choose_cache(asked, readings=3.0, **ROOM, tokens=True, is_there=lambda: True)
+    assert not choice.is_cached
+    assert choice.line == f"teacher: live{said} (rule: objectives that compare tokens read no cache)"
+
+
 def test_a_choice_that_does_not_say_its_numbers():
     rule = (
         "(rule: a cache where a live teacher would read the rows more than once and it takes at most 50% of the free "

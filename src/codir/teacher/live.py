@@ -1,11 +1,12 @@
 """The teacher as a running model: eval mode, no gradient, its own tokenizer, asked by example index.
 
-Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student.
+Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student. Where tokens are
+compared it reads the batch itself, whose tokens must then be its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,7 +30,14 @@ class TeacherView:
     """What is computed of the teacher beside its logits, and the dtype of products."""
 
     pooled: frozenset[Representation] = frozenset()
+    hidden_states: bool = False
+    attention: bool = False
     dtype: torch.dtype = torch.float32
+
+    @property
+    def tokens(self) -> bool:
+        """Whether anything is computed of single tokens."""
+        return self.hidden_states or self.attention
 
 
 class LiveTeacher(Teacher):
@@ -62,14 +70,17 @@ class LiveTeacher(Teacher):
         return prepare(self.dataset, self.tokenizer, max_length=self.max_length)
 
     def signal(self, batch: Batch) -> TeacherSignal:
-        """Run the model on this batch's rows."""
-        return self._compute(batch.example_index)
+        """Run the model on this batch's rows; where tokens count, on the very ones that the student reads."""
+        if self.view.tokens:
+            return self._run(batch.model_inputs, self.view)
+        return self._run(self._collate(batch.example_index.tolist()), self.view)
 
     def pooled(
         self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Run the model on the rows of the negatives: exact, and as dear as it sounds; the cache is for this."""
-        pooled = self._compute(example_index.flatten()).pooled[representation]
+        alone = TeacherView(frozenset({representation}), dtype=self.view.dtype)
+        pooled = self._run(self._collate(example_index.flatten().tolist()), alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
@@ -77,21 +88,25 @@ class LiveTeacher(Teacher):
         batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
         with tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row") as progress:
             for rows, inputs in batches:
-                yield rows, self._run(inputs)
+                yield rows, self._run(inputs, self.view)
                 progress.update(len(rows))
-
-    def _compute(self, example_index: Int[Tensor, " batch"]) -> TeacherSignal:
-        return self._run(self._collate(example_index.tolist()))
 
     @cached_property
     def _collate(self) -> RowCollator:
         return RowCollator(self.encoded, self.tokenizer)
 
     @torch.no_grad()
-    def _run(self, inputs: dict[str, Tensor]) -> TeacherSignal:
+    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        with autocast(device, self.view.dtype):
+        with autocast(device, view.dtype):
             return TeacherSignal(
-                *run_model(self.model, inputs, pooled=self.view.pooled, cls_position=self.cls_position)
+                *run_model(
+                    self.model,
+                    inputs,
+                    pooled=view.pooled,
+                    hidden_states=view.hidden_states,
+                    attention=view.attention,
+                    cls_position=self.cls_position,
+                )
             )

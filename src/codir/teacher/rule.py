@@ -53,6 +53,7 @@ def choose_cache(
     size: int,
     readings: float,
     free_disk: int,
+    tokens: bool = False,
     is_there: Callable[[], bool] = lambda: False,
 ) -> CacheChoice:
     """Choose between a teacher that reads the training set once, into a cache, and one that runs at every step.
@@ -62,13 +63,15 @@ def choose_cache(
     at most half of the free disk (`CACHE_DISK_SHARE`). A cache that an earlier run has left is used in any case.
     Otherwise the teacher runs live, which gives the same losses.
 
-    Asked for, a cache is a cache, and is refused where the disk has no room for it, when it is built.
+    Asked for, a cache is a cache, and is refused where the disk has no room for it, when it is built. Only where
+    objectives compare tokens is there never one: it would keep every token of every layer.
 
     Args:
         wanted: `auto`, or what was asked for.
         size: bytes of the cache.
         readings: of a row by a live teacher, from `count_readings`.
         free_disk: bytes free where the cache would be.
+        tokens: whether objectives compare tokens.
         is_there: whether an earlier run left it. Asked only where the answer counts: it takes a look at all texts.
 
     Example:
@@ -78,6 +81,9 @@ def choose_cache(
         False
     """
     needed = readable_bytes(size)
+    if tokens:
+        asked = ", although a cache was asked for" if wanted is True else ""
+        return CacheChoice(False, f"teacher: live{asked} (rule: objectives that compare tokens read no cache)")
     if wanted != "auto":
         return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
     share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {readable_bytes(free_disk)}"

@@ -74,6 +74,7 @@ def keeps_cache(
             size=estimate_bytes(live, dtype),
             readings=_readings(args, needs, len(live.dataset)),
             free_disk=free_disk(cache_dir),
+            tokens=needs.tokens,
             is_there=lambda: find_cache(CacheKey.of(live, dtype), cache_dir) is not None,
         )
         logger.info(choice.line)

@@ -89,6 +89,7 @@ class Distiller(nn.Module):
                 model_inputs,
                 pooled=needs.student_pooled,
                 hidden_states=needs.hidden_states,
+                attention=needs.attention,
                 cls_position=self.cls_position,
             )
         )

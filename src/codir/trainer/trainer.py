@@ -174,7 +174,7 @@ class DistillationTrainer(Trainer):
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
-            check_tokens(train_dataset, tokenizer, processing_class)
+            check_tokens(train_dataset, tokenizer, processing_class, objectives)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = self._cached_or_live(live, teacher_cache, teacher_cache_dir, cache_dtype)
             if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
@@ -272,7 +272,8 @@ class DistillationTrainer(Trainer):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        view = TeacherView(self.distiller.objectives.needs.teacher_pooled, dtype=_compute_dtype(self.args))
+        needs, dtype = self.distiller.objectives.needs, _compute_dtype(self.args)
+        view = TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, dtype)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
 
     def _cached_or_live(
