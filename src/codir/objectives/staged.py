@@ -53,10 +53,10 @@ class StagedObjectives(nn.Module):
     Used like `WeightedObjectives`. The heads of all stages are made at the start, so that one optimiser and one
     checkpoint hold them all. Which stage is active follows from the step alone, so a resumed run is in the right one.
 
-    Layers that open one by one (MobileBERT, Sun et al. 2020, arXiv 2004.02984, §3.3; internal distillation, Aguilar et
-    al. 2020, arXiv 1910.03723, §3.3) are stages too; see `Stage.opened_to`. Where it departs from MobileBERT: the layers
-    below are not frozen while layer `l` learns, they only have no term of their own. The optimiser's moments go on from
-    stage to stage.
+    Layers that open one by one are stages too, see `Stage.opened_to`: progressive knowledge transfer (MobileBERT, Sun et
+    al. 2020, arXiv 2004.02984), progressive and stacked internal distillation (Aguilar et al. 2020, arXiv 1910.03723).
+    Where it departs from MobileBERT: the layers below are not frozen while layer `l` learns, they only have no term of
+    their own. The optimiser's moments go on from stage to stage.
 
     Args:
         stages: in their order.
@@ -164,3 +164,7 @@ class StagedObjectives(nn.Module):
     ) -> LossBreakdown:
         """Compute the active stage's terms and their weighted sum."""
         return self.active(student, teacher, batch, negatives)
+
+
+Objectives = WeightedObjectives | StagedObjectives
+"""What a run descends: the same terms from its first step to its last, or stages."""

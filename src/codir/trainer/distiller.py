@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.forward import run_model
-from codir.objectives import StagedObjectives, WeightedObjectives, hard_label_loss
+from codir.objectives import Objectives, hard_label_loss
 from codir.signals import (
     Batch,
     LossBreakdown,
@@ -39,12 +39,7 @@ class Distiller(nn.Module):
 
     accepts_loss_kwargs = False  # the loss is a mean over examples; Trainer then scales it for accumulation
 
-    def __init__(
-        self,
-        student: PreTrainedModel,
-        objectives: WeightedObjectives | StagedObjectives,
-        cls_position: TokenPosition = "first",
-    ) -> None:
+    def __init__(self, student: PreTrainedModel, objectives: Objectives, cls_position: TokenPosition = "first") -> None:
         super().__init__()
         self.student, self.objectives, self.cls_position = student, objectives, cls_position
 

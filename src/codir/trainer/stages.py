@@ -28,6 +28,7 @@ class StageEnterer(TrainerCallback):
         self.objectives, self.begin = objectives, begin
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Before the first of the step's micro-batches."""
         self.objectives.enter(state.global_step, of=state.max_steps)
         if state.global_step in self.objectives.first_steps(state.max_steps)[1:]:
             self.begin()

@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import (
     PreTrainedModel,
@@ -41,8 +42,8 @@ from codir.data import (
 from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank, NegativeQueue
-from codir.objectives import StagedObjectives, WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Negatives
+from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
+from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Needs, Negatives
 from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
@@ -115,7 +116,7 @@ class DistillationTrainer(Trainer):
         teacher: PreTrainedModel | None,
         student: PreTrainedModel,
         args: TrainingArguments,
-        objectives: WeightedObjectives | StagedObjectives,
+        objectives: Objectives,
         train_dataset: datasets.Dataset,
         eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
@@ -214,9 +215,8 @@ class DistillationTrainer(Trainer):
         if not model.training:
             outputs = model(labels=batch.labels, **batch.model_inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
-        teacher = self.teacher if self._active.needs.teacher else NoTeacher()
         breakdown, vectors = model(
-            batch=batch, teacher=teacher.signal(batch), negatives=self._look_up_negatives(batch)
+            batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
         )
         self._stop_unless_finite(breakdown)
         self._terms.add(breakdown)
@@ -272,9 +272,20 @@ class DistillationTrainer(Trainer):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        needs, dtype = self.distiller.objectives.needs, _compute_dtype(self.args)
-        view = TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, dtype)
+        view = self._view(self.distiller.objectives.needs)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
+
+    def _view(self, needs: Needs) -> TeacherView:
+        return TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, _compute_dtype(self.args))
+
+    def _teacher_now(self) -> Teacher:
+        """The teacher, asked for what the active objectives need and no more."""
+        needs = self._active.needs
+        if not needs.teacher:
+            return NoTeacher()
+        if isinstance(self.teacher, LiveTeacher):
+            self.teacher.view = self._view(needs)
+        return self.teacher
 
     def _cached_or_live(
         self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: CacheDtype
@@ -345,16 +356,14 @@ class DistillationTrainer(Trainer):
             optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
         return optimizer
 
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> torch.optim.lr_scheduler.LRScheduler:
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Trainer's own, or where there are several stages, its shape within each of them."""
         objectives = self.distiller.objectives
-        if self.lr_scheduler is None and isinstance(objectives, StagedObjectives) and len(objectives.stages) > 1:
-            chosen = optimizer or self.optimizer
-            self.lr_scheduler = staged_scheduler(chosen, objectives, self.args, num_training_steps)
+        if self.lr_scheduler is None and isinstance(objectives, StagedObjectives):
+            self.lr_scheduler: LRScheduler | None = staged_scheduler(
+                optimizer or self.optimizer, objectives, self.args, num_training_steps
+            )
             self._created_lr_scheduler = True
-            return self.lr_scheduler
         return super().create_scheduler(num_training_steps, optimizer)
 
     # ---- Data ----
@@ -531,9 +540,7 @@ def _compute_dtype(args: TrainingArguments) -> torch.dtype:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
-def _build_sampler(
-    encoded: datasets.Dataset, objectives: WeightedObjectives | StagedObjectives, args: TrainingArguments
-) -> Any:
+def _build_sampler(encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Any:
     needs = objectives.needs.negatives
     if needs is None:
         return None
