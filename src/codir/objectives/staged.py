@@ -53,10 +53,10 @@ class StagedObjectives(nn.Module):
     Used like `WeightedObjectives`. The heads of all stages are made at the start, so that one optimiser and one
     checkpoint hold them all. Which stage is active follows from the step alone, so a resumed run is in the right one.
 
-    Layers that open one by one are stages too, see `Stage.opened_to`: progressive knowledge transfer (MobileBERT, Sun et
-    al. 2020, arXiv 2004.02984), progressive and stacked internal distillation (Aguilar et al. 2020, arXiv 1910.03723).
-    Where it departs from MobileBERT: the layers below are not frozen while layer `l` learns, they only have no term of
-    their own. The optimiser's moments go on from stage to stage.
+    Layers that open one by one are stages too, see `Stage.opened_to`: progressive knowledge transfer (MobileBERT, Sun
+    et al. 2020, arXiv 2004.02984), progressive and stacked internal distillation (Aguilar et al. 2020, arXiv
+    1910.03723). Where it departs from MobileBERT: the layers below are not frozen while layer `l` learns, they only
+    have no term of their own. The optimiser's moments go on from stage to stage.
 
     Args:
         stages: in their order.
@@ -68,7 +68,7 @@ class StagedObjectives(nn.Module):
         >>> from codir.objectives import HardLabel, SoftTarget
         >>> first = WeightedObjectives({"soft_target": SoftTarget()}, {"soft_target": 1.0})
         >>> then = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
-        >>> objectives = StagedObjectives([Stage(first, share=2), Stage(then, share=1, learning_rate=1e-5)])
+        >>> objectives = StagedObjectives([Stage(first, share=2.0), Stage(then, learning_rate=1e-5)])
         >>> objectives.first_steps(30)
         (0, 20)
         >>> objectives.enter(20, of=30)
