@@ -133,9 +133,7 @@ class ObjectivesConfig(Room):
     hard_label: HardLabelConfig | None = None
     soft_target: SoftTargetConfig | None = None
     contrastive: ContrastiveConfig | None = None
-    stages: list[StageConfig] | None = Field(
-        None, description="in place of terms: what is trained on one after another"
-    )
+    stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
 
     @model_validator(mode="before")
     @classmethod

@@ -17,9 +17,13 @@ from test_training import (
     weights_of,
 )
 
+from codir.config import Recipe
 from codir.errors import UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
+from codir.recipe import distill
+from codir.settings import read_yaml
 from conftest import make_texts
+from families import tiny_classifier
 
 pytestmark = pytest.mark.training
 
@@ -287,6 +291,29 @@ def test_a_users_schedule_that_stages_overrule(tmp_path, tokenizer):
     schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
     with pytest.raises(UserError, match="a scheduler"):
         make_trainer(tmp_path, tokenizer, objectives=in_turn(labels(), answers()), optimizers=(optimizer, schedule))
+
+
+def test_a_recipe_with_stages_that_does_not_run_to_its_report(tmp_path, tokenizer):
+    tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(tmp_path / "teacher")
+    tokenizer.save_pretrained(tmp_path / "teacher")
+    make_texts(80).to_csv(tmp_path / "rows.csv", index=False)
+    settings = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "use_cpu": True, "disable_tqdm": True}
+    stages = [{"contrastive": {"num_negatives": 5}, "layers": "stacked", "learning_rate": 1e-3}, {"preset": "kd"}]
+    recipe = {
+        "teacher": {"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
+        "data": {"source": str(tmp_path / "rows.csv"), "max_length": 16},
+        "student": {"layers": 2},
+        "objectives": {"stages": stages},
+        "training": {**settings, "logging_steps": 1},
+        "output_dir": tmp_path / "student",
+    }
+    result = distill(Recipe.model_validate(recipe))
+    entered = [entry["stage"] for entry in result.log_history if "loss" in entry]
+    assert entered == sorted(entered)
+    assert set(entered) == {1, 2, 3}
+    assert (tmp_path / "student" / "training_curves.png").exists()
+    again = read_yaml(tmp_path / "student" / "recipe.yaml")
+    assert distill(Recipe.model_validate({**again, "resume": True})).student.metrics == result.student.metrics
 
 
 def test_two_processes_that_differ_in_stages(tmp_path):
