@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from test_training import arguments, assert_same, decided_teacher, terms_of, weights_of
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 import codir
+from codir.attention import check_attention
+from codir.errors import UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
-from codir.signals import pool_layers
 from codir.student import BiLSTMForSequenceClassification, build_student
 from codir.trainer import DistillationTrainer
-from conftest import make_texts
+from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
 
 pytestmark = pytest.mark.training
@@ -71,13 +72,35 @@ def test_a_checkpoint_of_a_recurrent_student_that_goes_on_elsewhere(tmp_path, to
 def test_layers_that_pool_padding_too(tmp_path, tokenizer):
     distiller = make_trainer(tmp_path, tokenizer, "codir").distiller.eval()
     student, texts = distiller.student, make_texts(8)["text"]
-    inputs = tokenizer(list(texts), return_tensors="pt", padding=True)
-    output = student(**inputs, output_hidden_states=True)
-    pooled = pool_layers(output.hidden_states, inputs["attention_mask"].bool(), layers=(1, 2), pooling="mean")
+    (pooled,) = distiller.student_signal(tokenizer(list(texts), return_tensors="pt", padding=True)).pooled.values()
     for row, text in enumerate(texts):
         states = student(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states
         by_hand = torch.stack([state[0].mean(dim=0) for state in states[1:]])
         assert torch.allclose(pooled[row], by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize(("family", "tokens"), [("gpt2", "left"), ("bert", "right")])
+def test_padding_on_the_other_side_that_is_read(tmp_path, family, tokens):
+    """A decoder's tokenizer pads on the left; the recurrent student of such a teacher trains all the same."""
+    padded = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}, padding_side=tokens)
+    teacher = tiny_classifier(family, num_labels=2)
+    trainer = DistillationTrainer(
+        teacher=teacher,
+        student=build_student(teacher, config=SETTINGS),
+        args=arguments(tmp_path / "run", max_steps=2),
+        objectives=OBJECTIVES["codir"](),
+        train_dataset=make_texts(64),
+        processing_class=padded,
+        max_length=16,
+        teacher_cache_dir=None,
+    )
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_attention_that_a_recurrent_student_has_none_of():
+    with pytest.raises(UserError, match="objectives that compare attention, got BiLSTMForSequenceClassification"):
+        check_attention(build_student(decided_teacher(), config=SETTINGS))
 
 
 def test_a_recipe_that_cannot_ask_for_a_recurrent_student(tmp_path, tokenizer):
