@@ -6,6 +6,7 @@ from codir.objectives.hard_label import HardLabel, hard_label_loss
 from codir.objectives.heads import ProjectionHead
 from codir.objectives.info_nce import grouped_info_nce, info_nce, info_nce_from_scores
 from codir.objectives.soft_target import SoftTarget, soft_target_loss
+from codir.objectives.staged import Objectives, Stage, StagedObjectives
 from codir.objectives.weighted import WeightedObjectives
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "Contrastive",
     "HardLabel",
     "Objective",
+    "Objectives",
     "ProjectionHead",
     "SoftTarget",
+    "Stage",
+    "StagedObjectives",
     "WeightedObjectives",
     "grouped_info_nce",
     "hard_label_loss",
