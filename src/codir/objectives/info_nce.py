@@ -52,7 +52,7 @@ def grouped_info_nce(
 ) -> Float[Tensor, ""]:
     """`info_nce` where the anchors of one group share their negatives.
 
-    Equal to `info_nce(anchors, positives, negatives[group])` without copying K vectors per anchor: on the CPU one matrix
+    Equal to `info_nce(anchors, positives, negatives[group])` without copying K vectors per anchor: on a CPU one matrix
     product per group; elsewhere, where to learn the groups' sizes would be to wait for the device, one product of every
     anchor with every group's set, of which each anchor keeps its own row.
 
@@ -73,7 +73,7 @@ def grouped_info_nce(
     order, sizes = group.argsort(), group.bincount(minlength=len(negatives)).tolist()
     scaled = (anchors / temperature).index_select(0, order)
     right = (scaled * positives.index_select(0, order)).sum(dim=1)
-    parts = zip(scaled.split(sizes), negatives, strict=True)
+    parts = zip(torch.split(scaled, sizes), negatives, strict=True)  # type: ignore[no-untyped-call]
     wrong = torch.cat([(part @ keys.T).logsumexp(dim=1) for part, keys in parts])
     return F.softplus(wrong - right).mean()  # -log(e^r / (e^r + e^w)) = log(1 + e^(w - r))
 
