@@ -52,7 +52,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def weights_cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     """Hold the weights of linear layers in `dtype` for a while, to the same results under `autocast` to `dtype`.
 
-    Autocast casts the weights of a frozen model anew at every call, which takes a share of a small model's forward pass.
+    Autocast casts the weights of a frozen model anew at every call, a share of a small model's forward pass.
 
     Args:
         model: not trained meanwhile; gets its own weights back, to the bit.

@@ -73,7 +73,7 @@ def grouped_info_nce(
     order, sizes = group.argsort(), group.bincount(minlength=len(negatives)).tolist()
     scaled = (anchors / temperature).index_select(0, order)
     right = (scaled * positives.index_select(0, order)).sum(dim=1)
-    parts = zip(torch.split(scaled, sizes), negatives, strict=True)  # type: ignore[no-untyped-call]
+    parts = zip(torch.split(scaled, sizes), negatives, strict=True)
     wrong = torch.cat([(part @ keys.T).logsumexp(dim=1) for part, keys in parts])
     return F.softplus(wrong - right).mean()  # -log(e^r / (e^r + e^w)) = log(1 + e^(w - r))
 
