@@ -5,7 +5,10 @@ from codir.objectives.contrastive import Anchor, Contrastive
 from codir.objectives.hard_label import HardLabel, hard_label_loss
 from codir.objectives.heads import ProjectionHead
 from codir.objectives.info_nce import grouped_info_nce, info_nce, info_nce_from_scores
+from codir.objectives.jsd import jsd
+from codir.objectives.nce import log_mean_exp, nce
 from codir.objectives.soft_target import SoftTarget, soft_target_loss
+from codir.objectives.supcon import supcon
 from codir.objectives.weighted import WeightedObjectives
 
 __all__ = [
@@ -20,5 +23,9 @@ __all__ = [
     "hard_label_loss",
     "info_nce",
     "info_nce_from_scores",
+    "jsd",
+    "log_mean_exp",
+    "nce",
     "soft_target_loss",
+    "supcon",
 ]
