@@ -27,11 +27,12 @@ from codir.data import build_negative_sampler
 from codir.machine import free_memory, readable_bytes
 from codir.memory import MemoryBank, bank_bytes
 from codir.objectives import Contrastive
-from codir.signals import Batch, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal
 from codir.teacher import CachedTeacher
 
 BATCH_SIZE, DIM, HIDDEN, TEACHER_LAYERS, STUDENT_LAYERS = 32, 128, 384, 6, 3
 MEMORY_SHARE = 0.8
+TEACHER_VIEW = Representation()
 NCE, BANK, KEYS = "NCE, two banks", "codir, anchor teacher, bank", "codir, anchor student, cached keys"
 CONDITIONS = {
     "batch_size": BATCH_SIZE,
@@ -92,7 +93,10 @@ class CodirTerm:
         self.contrast = Contrastive(
             anchor="student" if bank is None else "teacher", num_negatives=count, projection_dim=DIM
         )
-        self.contrast.build(teacher_width=TEACHER_LAYERS * HIDDEN, student_width=STUDENT_LAYERS * HIDDEN)
+        self.contrast.build(
+            teacher=ModelShape(TEACHER_LAYERS, HIDDEN, heads=0, classes=0),
+            student=ModelShape(STUDENT_LAYERS, HIDDEN, heads=0, classes=0),
+        )
 
     def draw_rows(self) -> object:
         """Row numbers of the next batch's negatives, and nothing else."""
@@ -106,7 +110,7 @@ class CodirTerm:
         negatives = Negatives(
             group=torch.from_numpy(drawn.group),
             student_vectors=self.bank.lookup(rows) if self.bank is not None else None,
-            teacher_pooled=self.cache.pooled_hidden(rows) if self.cache is not None else None,
+            teacher_pooled=self.cache.pooled(rows, TEACHER_VIEW) if self.cache is not None else None,
         )
         return Batch({}, torch.from_numpy(index)), negatives
 
@@ -114,12 +118,13 @@ class CodirTerm:
         """One step."""
         batch, negatives = self.look_up()
         no_logits = torch.zeros(BATCH_SIZE, 0)
-        student = StudentSignal(no_logits, self.pooled.student)
-        loss = self.contrast(student, TeacherSignal(no_logits, self.pooled.teacher), batch, negatives)
+        student = StudentSignal(no_logits, {self.contrast.student_representation: self.pooled.student})
+        teacher = TeacherSignal(no_logits, {self.contrast.teacher_representation: self.pooled.teacher})
+        loss = self.contrast(student, teacher, batch, negatives)
         _backward(loss, self.contrast, self.pooled)
         if self.bank is not None:
             with torch.no_grad():
-                self.bank.update(batch.example_index, self.contrast.embed_student(self.pooled.student))
+                self.bank.update(batch.example_index, self.contrast.embed_student(student))
 
 
 class NceTerm:
@@ -170,13 +175,13 @@ def cached_teacher(size: int, folder: Path) -> CachedTeacher:
     """The cache of a teacher that says noise: the program's own reader over a memory-mapped table."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = (size, TEACHER_LAYERS, HIDDEN)
-    table = np.lib.format.open_memmap(folder / "pooled_hidden.npy", mode="w+", dtype=np.float32, shape=shape)
+    table = np.lib.format.open_memmap(folder / "pooled.npy", mode="w+", dtype=np.float32, shape=shape)
     noise = np.random.default_rng(0).standard_normal((1_000, *shape[1:]), np.float32)
     for start in range(0, size, len(noise)):
         table[start : start + len(noise)] = noise[: size - start]
     table.flush()
     np.save(folder / "logits.npy", np.zeros((size, 2), np.float32))
-    return CachedTeacher(folder)
+    return CachedTeacher(folder, {TEACHER_VIEW: "pooled"})
 
 
 def against_nce(plan: Plan, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:

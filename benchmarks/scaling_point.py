@@ -26,6 +26,7 @@ import codir
 from codir.data import find_minilm
 from codir.device import default_device, resolve_dtype
 from codir.loading import load_model, load_tokenizer
+from codir.signals import Representation
 from codir.teacher import CachedTeacher
 
 WARMUP = 4
@@ -59,7 +60,7 @@ def train_a_little(point: dict[str, int], table: Path, rows: int, steps: int) ->
         processing_class=tokenizer,
         teacher_cache_dir=None,
     )
-    trainer.teacher = CachedTeacher(table)
+    trainer.teacher = CachedTeacher(table, {Representation(): "pooled"})
     clock = StepClock()
     trainer.add_callback(clock)
     forget_peak()

@@ -24,6 +24,7 @@ from transformers import DataCollatorWithPadding, TrainerCallback
 
 from codir.data import prepare
 from codir.device import autocast
+from codir.signals import Representation
 from codir.teacher import CacheDtype, LiveTeacher, TeacherView, open_or_build_cache
 
 INFERENCE_BATCH = 64
@@ -32,7 +33,7 @@ MAX_LENGTH = 128
 
 def live_teacher(setting: Setting) -> LiveTeacher:
     """The teacher as `codir distill` asks it: six pooled layers and logits, bf16."""
-    view = TeacherView(layers=tuple(range(1, 7)), dtype=torch.bfloat16)
+    view = TeacherView(frozenset({Representation()}), dtype=torch.bfloat16)
     return LiveTeacher(setting.teacher, setting.rows, setting.tokenizer, view, max_length=MAX_LENGTH)
 
 
@@ -107,8 +108,7 @@ def main() -> None:
     count = len(setting.rows)
     rate = paired_ratio(seconds["plain inference"], seconds["building the cache"])
     size = {
-        name: sum(path.stat().st_size for path in folder.rglob(f"{name}.npy")) / count
-        for name in ("logits", "pooled_hidden")
+        name: sum(path.stat().st_size for path in folder.rglob(f"{name}*.npy")) / count for name in ("logits", "pooled")
     }
     rows: list[dict[str, Any]] = [
         {"what": name, "rows per second": count / Spread.of(found).median, "repeats": len(found)}
@@ -134,7 +134,7 @@ def main() -> None:
         rows=rows,
         bytes_per_row={
             "float32": round(sum(size.values())),
-            "float16": round(size["logits"] + size["pooled_hidden"] / 2),
+            "float16": round(size["logits"] + size["pooled"] / 2),
         },
         quartiles=[rate.lower_quartile, rate.upper_quartile],
         conditions=conditions,
@@ -146,7 +146,7 @@ def main() -> None:
         bound=1e-3,
         direction="at most",
         rows=[
-            {"cache": name, "bytes per row": size["logits"] + size["pooled_hidden"] / share}
+            {"cache": name, "bytes per row": size["logits"] + size["pooled"] / share}
             for name, share in (("float32", 1), ("float16", 2))
         ],
         conditions={**SETTING, "dtype": "fp32", "preset": "codir", "steps": options.steps},

@@ -9,7 +9,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from jaxtyping import install_import_hook
 
-SHAPES_CHECKED_IN = ["codir.signals", "codir.objectives", "codir.memory", "codir.teacher", "codir.trainer.distiller"]
+SHAPES_CHECKED_IN = [
+    "codir.signals",
+    "codir.attention",
+    "codir.forward",
+    "codir.objectives",
+    "codir.memory",
+    "codir.teacher",
+    "codir.trainer.distiller",
+]
 install_import_hook(SHAPES_CHECKED_IN, "beartype.beartype")
 
 from pathlib import Path

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codir.errors import UserError
-from codir.signals import masked_mean, pool_layers, resolve_layers, token_at
+from codir.signals import Representation, masked_mean, pool_representations, resolve_layers, token_at
 from families import FAMILIES, PAD_TOKEN_ID, tiny_classifier
 
 
@@ -56,7 +56,8 @@ def test_pooled_layers_that_change_with_padding(family, pooling):
         mask = torch.nn.functional.pad(torch.ones_like(ids), (0, padding))
         with torch.no_grad():
             states = model(input_ids=padded, attention_mask=mask, output_hidden_states=True).hidden_states
-        pooled.append(pool_layers(states, mask.bool(), layers=(1, 2, 3, 4), pooling=pooling))
+        asked = Representation((1, 2, 3, 4), pooling)
+        pooled.append(pool_representations(states, mask.bool(), [asked])[asked])
     assert pooled[0].shape[1] == 4
     assert torch.allclose(*pooled, atol=1e-5)
 

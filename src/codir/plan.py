@@ -52,7 +52,7 @@ def sizes_on_paper(
 
     Args:
         rows: N.
-        layers: of the teacher's representation.
+        layers: of the teacher's representations, added up.
         hidden: the teacher's width.
         classes: of the teacher's head; 1 for a score.
         dim: P.

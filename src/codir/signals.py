@@ -6,14 +6,16 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     tokens     positions of the padded sequence          hidden     width of one model
     classes    classes, or 1 for a score                 width      layers * hidden: one concatenated representation
     dim        P, width of the projected contrast space  negatives  K, negatives of one group
+    heads      attention heads of one model              head_dim   width of one head
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
     queued     entries that the queue holds
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -44,6 +46,23 @@ class Representation:
 
 
 @dataclass(frozen=True)
+class ModelShape:
+    """Sizes of one model that an objective may have to know.
+
+    Attributes:
+        num_layers: above the embeddings.
+        hidden: width.
+        heads: attention heads; 0 where the model has no attention.
+        classes: classes, or 1 for a score.
+    """
+
+    num_layers: int
+    hidden: int
+    heads: int
+    classes: int
+
+
+@dataclass(frozen=True)
 class NegativeNeeds:
     """How many negatives an objective wants per anchor, of which kind, and from which memory."""
 
@@ -60,17 +79,62 @@ class NegativeNeeds:
 
 @dataclass(frozen=True)
 class Needs:
-    """What an objective asks of the models and of memory. The trainer computes this and no more."""
+    """What an objective asks of the models and of memory. The trainer computes this and no more.
+
+    Attributes:
+        teacher_logits: the teacher's answers.
+        teacher_pooled: representations of the teacher, found in the signal under these very keys.
+        student_pooled: the same of the student.
+        hidden_states: of all tokens, embedding output and every layer, of both models.
+        attention: queries, keys and values of every layer, of both models.
+        negatives: other examples to be told from.
+    """
 
     teacher_logits: bool = False
-    teacher_representation: Representation | None = None
-    student_representation: Representation | None = None
+    teacher_pooled: frozenset[Representation] = frozenset()
+    student_pooled: frozenset[Representation] = frozenset()
+    hidden_states: bool = False
+    attention: bool = False
     negatives: NegativeNeeds | None = None
+
+    @property
+    def tokens(self) -> bool:
+        """Whether anything is asked of single tokens, for which both models must read the same ones."""
+        return self.hidden_states or self.attention
 
     @property
     def teacher(self) -> bool:
         """Whether there has to be a teacher at all."""
-        return self.teacher_logits or self.teacher_representation is not None
+        return self.teacher_logits or bool(self.teacher_pooled) or self.tokens
+
+    def __or__(self, other: Needs) -> Needs:
+        """What two objectives together ask for.
+
+        Raises:
+            UserError: both ask for negatives, and for other ones: one run draws and keeps one kind.
+
+        Example:
+            >>> first = Needs(student_pooled=frozenset({Representation("last")}), hidden_states=True)
+            >>> both = first | Needs(student_pooled=frozenset({Representation("all")}), teacher_logits=True)
+            >>> len(both.student_pooled), both.teacher_logits, both.tokens, both.attention
+            (2, True, True, False)
+        """
+        if None not in (self.negatives, other.negatives) and self.negatives != other.negatives:
+            raise UserError(
+                "objectives",
+                expected="one kind of negatives for all objectives of a run",
+                got=f"{self.negatives} and {other.negatives}",
+                otherwise="one of the two would have been compared with the other's negatives",
+                do="give both objectives the same settings for negatives, or leave one out",
+            )
+        return Needs(
+            teacher_logits=self.teacher_logits or other.teacher_logits,
+            teacher_pooled=self.teacher_pooled | other.teacher_pooled,
+            student_pooled=self.student_pooled | other.student_pooled,
+            hidden_states=self.hidden_states or other.hidden_states,
+            attention=self.attention or other.attention,
+            negatives=self.negatives or other.negatives,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,22 +165,59 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class AttentionInputs:
+    """What one layer's attention is computed from: `softmax(query key^T * scaling + mask) value`.
+
+    Attributes:
+        query: after any rotation by position.
+        key: the same, repeated to the query's heads where several of them share one.
+        value: likewise.
+        scaling: of the scores, usually `1 / sqrt(head_dim)`.
+    """
+
+    query: Float[Tensor, "batch heads tokens head_dim"]
+    key: Float[Tensor, "batch heads tokens head_dim"]
+    value: Float[Tensor, "batch heads tokens head_dim"]
+    scaling: float
+
+
+@dataclass(frozen=True)
+class TokenSignal:
+    """What a model says of every token of a batch.
+
+    Attributes:
+        mask: true at real tokens.
+        hidden_states: embedding output first, then one entry per layer; empty where not asked for.
+        attention: one entry per layer; empty where not asked for.
+    """
+
+    mask: Bool[Tensor, "batch tokens"]
+    hidden_states: tuple[Float[Tensor, "batch tokens hidden"], ...] = ()
+    attention: tuple[AttentionInputs, ...] = ()
+
+
+@dataclass(frozen=True)
 class TeacherSignal:
     """What the teacher says of a batch; a cached and a live teacher say the same.
 
-    What no objective asks for has an axis of length 0: zero layers, or zero classes without a teacher.
+    Attributes:
+        logits: of zero classes where there is no teacher.
+        pooled: the representations that were asked for.
+        tokens: where anything was asked of them, on the very tokens that the student reads.
     """
 
     logits: Float[Tensor, "batch classes"]
-    pooled_hidden: Float[Tensor, "batch layers hidden"]
+    pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
+    tokens: TokenSignal | None = None
 
 
 @dataclass(frozen=True)
 class StudentSignal:
-    """What the student says of a batch, with gradients. Zero layers where no objective asks for any."""
+    """What the student says of a batch, with gradients; fields as in `TeacherSignal`."""
 
     logits: Float[Tensor, "batch classes"]
-    pooled_hidden: Float[Tensor, "batch layers hidden"]
+    pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
+    tokens: TokenSignal | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +229,7 @@ class Negatives:
         student_vectors: normalised student projections from the memory bank.
         queued_vectors: normalised student projections from the queue, one set for the whole batch.
         queued_allowed: which of them are negatives of each group.
-        teacher_pooled: teacher representations, not yet projected, so that a head of today projects them.
+        teacher_pooled: the contrast's own teacher representation, not yet projected, so that a head of today does it.
     """
 
     group: Int[Tensor, " batch"]
@@ -174,11 +275,6 @@ def token_mask(model_inputs: Mapping[str, Tensor]) -> Bool[Tensor, "batch tokens
     return torch.ones_like(model_inputs["input_ids"], dtype=torch.bool)
 
 
-def nothing_pooled(batch: int, device: torch.device) -> Float[Tensor, "batch layers hidden"]:
-    """The pooled layers of a model that was asked for none: `[batch, 0, 1]`."""
-    return torch.zeros(batch, 0, 1, device=device)
-
-
 def masked_mean(
     hidden: Float[Tensor, "batch tokens hidden"], mask: Bool[Tensor, "batch tokens"]
 ) -> Float[Tensor, "batch hidden"]:
@@ -210,24 +306,40 @@ def token_at(
     return hidden[torch.arange(len(hidden), device=hidden.device), chosen].float()
 
 
-def pool_layers(
-    hidden_states: tuple[Tensor, ...],
+def pool_layer(
+    hidden: Float[Tensor, "batch tokens hidden"],
     mask: Bool[Tensor, "batch tokens"],
     *,
-    layers: tuple[int, ...],
     pooling: Pooling,
     cls_position: TokenPosition = "first",
-) -> Float[Tensor, "batch layers hidden"]:
-    """Pool the chosen layers to one vector each: the representation of design §1.
+) -> Float[Tensor, "batch hidden"]:
+    """One vector per example: the mean over its real tokens, or the token that stands for the sequence."""
+    return masked_mean(hidden, mask) if pooling == "mean" else token_at(hidden, mask, cls_position)
+
+
+def pool_representations(
+    hidden_states: tuple[Tensor, ...],
+    mask: Bool[Tensor, "batch tokens"],
+    representations: Iterable[Representation],
+    *,
+    cls_position: TokenPosition = "first",
+) -> dict[Representation, Float[Tensor, "batch layers hidden"]]:
+    """Pool the layers of several representations (design §1); one that they share is pooled once.
 
     Args:
         hidden_states: as `transformers` gives them: embedding output first, then one entry `[batch, tokens, hidden]`
             per layer.
         mask: true at real tokens.
-        layers: 1-based layer numbers.
-        pooling: `"mean"` over real tokens, or `"cls"` for the token that stands for the sequence.
-        cls_position: where that token stands.
+        representations: which layers, pooled how.
+        cls_position: where the token of `"cls"` stands.
     """
-    if pooling == "mean":
-        return torch.stack([masked_mean(hidden_states[layer], mask) for layer in layers], dim=1)
-    return torch.stack([token_at(hidden_states[layer], mask, cls_position) for layer in layers], dim=1)
+
+    @cache
+    def pooled(layer: int, pooling: Pooling) -> Tensor:
+        return pool_layer(hidden_states[layer], mask, pooling=pooling, cls_position=cls_position)
+
+    def stacked(asked: Representation) -> Tensor:
+        layers = resolve_layers(asked.layers, len(hidden_states) - 1)
+        return torch.stack([pooled(layer, asked.pooling) for layer in layers], dim=1)
+
+    return {asked: stacked(asked) for asked in representations}

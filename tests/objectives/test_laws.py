@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import codir.objectives
 from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget
-from codir.signals import Batch, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal
 
 MAKERS: dict[str, Callable[[], Objective]] = {
     "HardLabel": HardLabel,
@@ -23,17 +23,23 @@ MAKERS: dict[str, Callable[[], Objective]] = {
 }
 
 
+ALL = Representation()
+
+
 def make(name: str) -> Objective:
     torch.manual_seed(0)
     objective = MAKERS[name]()
-    objective.build(teacher_width=3 * 6, student_width=2 * 4)
+    objective.build(
+        teacher=ModelShape(num_layers=3, hidden=6, heads=2, classes=3),
+        student=ModelShape(num_layers=2, hidden=4, heads=2, classes=3),
+    )
     return objective
 
 
 def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSignal, Batch, Negatives]:
     g = torch.Generator().manual_seed(seed)
-    student = StudentSignal(torch.randn(batch, 3, generator=g), torch.randn(batch, 2, 4, generator=g))
-    teacher = TeacherSignal(torch.randn(batch, 3, generator=g), torch.randn(batch, 3, 6, generator=g))
+    student = StudentSignal(torch.randn(batch, 3, generator=g), {ALL: torch.randn(batch, 2, 4, generator=g)})
+    teacher = TeacherSignal(torch.randn(batch, 3, generator=g), {ALL: torch.randn(batch, 3, 6, generator=g)})
     labels = torch.randint(0, 3, (batch,), generator=g)
     negatives = Negatives(
         group=labels,
@@ -58,6 +64,11 @@ def select(objective: Objective, negatives: Negatives) -> Negatives:
     )
 
 
+def rows_of(signal, rows):
+    """A signal of some of its examples."""
+    return type(signal)(signal.logits[rows], {asked: pooled[rows] for asked, pooled in signal.pooled.items()})
+
+
 def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.Tensor:
     return objective(student, teacher, batch, select(objective, negatives))
 
@@ -80,9 +91,9 @@ def test_a_loss_that_is_not_one_finite_number(name):
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_student_that_gets_no_gradient(name):
     student, *rest = signals()
-    student = StudentSignal(student.logits.requires_grad_(), student.pooled_hidden.requires_grad_())
+    student = StudentSignal(student.logits.requires_grad_(), {ALL: student.pooled[ALL].requires_grad_()})
     loss_of(make(name), student, *rest).backward()
-    reached = [t.grad is not None and bool(t.grad.abs().sum() > 0) for t in (student.logits, student.pooled_hidden)]
+    reached = [t.grad is not None and bool(t.grad.abs().sum() > 0) for t in (student.logits, student.pooled[ALL])]
     assert any(reached)
 
 
@@ -91,8 +102,8 @@ def test_a_loss_that_changes_with_the_order_of_the_batch(name):
     student, teacher, batch, negatives = signals()
     order = torch.tensor([3, 1, 5, 0, 2, 4])
     shuffled = (
-        StudentSignal(student.logits[order], student.pooled_hidden[order]),
-        TeacherSignal(teacher.logits[order], teacher.pooled_hidden[order]),
+        rows_of(student, order),
+        rows_of(teacher, order),
         Batch({}, batch.example_index[order], batch.labels[order]),
         replace(negatives, group=negatives.group[order]),
     )
@@ -108,8 +119,8 @@ def test_a_weight_that_means_something_else_at_another_batch_size(name):
     parts = [
         loss_of(
             objective,
-            StudentSignal(student.logits[half], student.pooled_hidden[half]),
-            TeacherSignal(teacher.logits[half], teacher.pooled_hidden[half]),
+            rows_of(student, half),
+            rows_of(teacher, half),
             Batch({}, batch.example_index[half], batch.labels[half]),
             replace(negatives, group=negatives.group[half]),
         )
@@ -121,7 +132,7 @@ def test_a_weight_that_means_something_else_at_another_batch_size(name):
 
 def test_soft_targets_not_minimal_where_student_equals_teacher():
     student, teacher, batch, negatives = signals()
-    agreeing = StudentSignal(teacher.logits, student.pooled_hidden)
+    agreeing = StudentSignal(teacher.logits, student.pooled)
     assert loss_of(make("SoftTarget"), agreeing, teacher, batch, negatives) == pytest.approx(0.0, abs=1e-6)
 
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import datasets
 import pytest
 import torch
 
 from codir.data import prepare
-from codir.signals import Batch
-from codir.teacher import CachedTeacher, CacheKey, LiveTeacher, TeacherView, open_or_build_cache
+from codir.signals import Batch, Representation, TeacherSignal
+from codir.teacher import CachedTeacher, CacheKey, LiveTeacher, TeacherView, open_or_build_cache, table_names
 from families import tiny_classifier
 
-VIEW = TeacherView(layers=(1, 3), pooling="mean")
+TWO_LAYERS = Representation((1, 3))
+VIEW = TeacherView(frozenset({TWO_LAYERS}))
 
 
 def live(model, texts, tokenizer, view=VIEW, max_length=16) -> LiveTeacher:
     return LiveTeacher(model, texts, tokenizer, view, max_length=max_length)
+
+
+def cached_of(running: LiveTeacher, folder, **settings) -> CachedTeacher:
+    return CachedTeacher(open_or_build_cache(running, folder, **settings), table_names(running))
+
+
+def assert_same_signal(first: TeacherSignal, second: TeacherSignal) -> None:
+    assert torch.allclose(first.logits, second.logits, atol=1e-5)
+    assert first.pooled.keys() == second.pooled.keys()
+    for asked, pooled in first.pooled.items():
+        assert torch.allclose(pooled, second.pooled[asked], atol=1e-5)
 
 
 def batch_of(*rows: int) -> Batch:
@@ -26,29 +39,56 @@ def batch_of(*rows: int) -> Batch:
 
 def test_a_cached_teacher_that_says_something_else(teacher, texts, tokenizer, tmp_path):
     running = live(teacher, texts, tokenizer)
-    cached = CachedTeacher(open_or_build_cache(running, tmp_path, batch_size=10))
-    batch = batch_of(5, 60, 0, 33)
-    for name in ("logits", "pooled_hidden"):
-        assert torch.allclose(getattr(running.signal(batch), name), getattr(cached.signal(batch), name), atol=1e-5)
+    cached = cached_of(running, tmp_path, batch_size=10)
+    assert_same_signal(running.signal(batch_of(5, 60, 0, 33)), cached.signal(batch_of(5, 60, 0, 33)))
     negatives = torch.tensor([[1, 2], [3, 50]])
-    assert cached.pooled_hidden(negatives).shape == (2, 2, 2, 32)
-    assert torch.allclose(running.pooled_hidden(negatives), cached.pooled_hidden(negatives), atol=1e-5)
+    assert cached.pooled(negatives, TWO_LAYERS).shape == (2, 2, 2, 32)
+    assert torch.allclose(running.pooled(negatives, TWO_LAYERS), cached.pooled(negatives, TWO_LAYERS), atol=1e-5)
+
+
+def test_two_representations_mixed_up_or_stored_twice(teacher, texts, tokenizer, tmp_path):
+    """Four are asked for, of which two are the same: three tables, and each key finds its own."""
+    asked = [Representation("all"), Representation((1, 2, 3, 4)), Representation("last", "cls"), TWO_LAYERS]
+    running = live(teacher, texts, tokenizer, TeacherView(frozenset(asked)))
+    cached = cached_of(running, tmp_path)
+    signal = cached.signal(batch_of(5, 60, 0, 33))
+    assert_same_signal(running.signal(batch_of(5, 60, 0, 33)), signal)
+    assert [signal.pooled[one].shape[1] for one in asked] == [4, 4, 1, 2]
+    assert torch.equal(signal.pooled[asked[0]][:, [0, 2]], signal.pooled[TWO_LAYERS])
+    tables = ["logits", "pooled-cls-4", "pooled-mean-1-2-3-4", "pooled-mean-1-3"]
+    assert sorted(path.stem for path in cached.folder.glob("*.npy")) == tables
+    assert list(CacheKey.read(cached.folder).pooled) == tables[1:]
+    rows = torch.tensor([[1, 2]])
+    for one in asked:
+        assert torch.allclose(running.pooled(rows, one), cached.pooled(rows, one), atol=1e-5)
+
+
+def test_a_larger_cache_left_unread_or_a_smaller_one_read(teacher, texts, tokenizer, tmp_path):
+    views = [TeacherView(frozenset(asked)) for asked in ((TWO_LAYERS,), (TWO_LAYERS, Representation("last")), ())]
+    small, large, logits_alone = (
+        open_or_build_cache(live(teacher, texts, tokenizer, view), tmp_path) for view in views
+    )
+    assert small != large
+    assert logits_alone in (small, large)
+    shutil.rmtree(small)
+    found = cached_of(live(teacher, texts, tokenizer, views[0]), tmp_path)
+    assert found.folder == large
+    assert list(found.signal(batch_of(3)).pooled) == [TWO_LAYERS]
 
 
 def test_a_teacher_with_dropout_or_gradients(teacher, texts, tokenizer):
     running = live(teacher.train(), texts, tokenizer)
     first, second = running.signal(batch_of(0, 1)), running.signal(batch_of(0, 1))
     assert torch.equal(first.logits, second.logits)
-    assert not first.pooled_hidden.requires_grad
+    assert not first.pooled[TWO_LAYERS].requires_grad
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
 def test_a_half_precision_cache_that_is_far_off(teacher, texts, tokenizer, tmp_path):
     running = live(teacher, texts, tokenizer)
-    folder = open_or_build_cache(running, tmp_path, cache_dtype="float16")
-    signal = CachedTeacher(folder).signal(batch_of(0, 1))
-    assert signal.pooled_hidden.dtype == torch.float32
-    assert torch.allclose(signal.pooled_hidden, running.signal(batch_of(0, 1)).pooled_hidden, atol=2e-3)
+    pooled = cached_of(running, tmp_path, cache_dtype="float16").signal(batch_of(0, 1)).pooled[TWO_LAYERS]
+    assert pooled.dtype == torch.float32
+    assert torch.allclose(pooled, running.signal(batch_of(0, 1)).pooled[TWO_LAYERS], atol=2e-3)
 
 
 def test_a_second_run_that_runs_the_teacher_again(teacher, texts, tokenizer, tmp_path, monkeypatch):
@@ -69,9 +109,9 @@ def changed_teacher(model):
         ("weights", lambda m, d, t: live(changed_teacher(m), d, t)),
         ("texts", lambda m, d, t: live(m, d.select(range(63)), t)),
         ("max_length", lambda m, d, t: live(m, d, t, max_length=15)),
-        ("layers", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 2)))),
-        ("pooling", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 3), pooling="cls"))),
-        ("compute_dtype", lambda m, d, t: live(m, d, t, TeacherView(layers=(1, 3), dtype=torch.bfloat16))),
+        ("pooled", lambda m, d, t: live(m, d, t, TeacherView(frozenset({Representation((1, 2))})))),
+        ("pooled", lambda m, d, t: live(m, d, t, TeacherView(frozenset({Representation((1, 3), "cls")})))),
+        ("compute_dtype", lambda m, d, t: live(m, d, t, TeacherView(frozenset({TWO_LAYERS}), dtype=torch.bfloat16))),
     ],
 )
 def test_a_stale_cache_used_in_silence(teacher, texts, tokenizer, tmp_path, caplog, field, change):
@@ -106,7 +146,7 @@ def test_labels_changing_what_the_teacher_says(teacher, texts, tokenizer):
 def test_a_cache_of_another_version_that_stops_every_run(teacher, texts, tokenizer, tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "key.json").write_text('{"weights": "x", "layers": [1]}')
-    assert len(CachedTeacher(open_or_build_cache(live(teacher, texts, tokenizer), tmp_path))) == 64
+    assert len(cached_of(live(teacher, texts, tokenizer), tmp_path)) == 64
 
 
 def test_a_mask_that_the_fingerprint_overlooks(teacher, texts, tokenizer):
@@ -133,8 +173,7 @@ def test_a_half_written_cache_taken_for_a_whole_one(teacher, texts, tokenizer, t
     with pytest.raises(KeyboardInterrupt):
         open_or_build_cache(DiesInTheMiddle(teacher, texts, tokenizer, VIEW, max_length=16), tmp_path, batch_size=8)
     assert list(tmp_path.iterdir()) == []
-    folder = open_or_build_cache(live(teacher, texts, tokenizer), tmp_path)
-    assert len(CachedTeacher(folder)) == 64
+    assert len(cached_of(live(teacher, texts, tokenizer), tmp_path)) == 64
 
 
 def test_a_teacher_that_reads_with_the_students_tokenizer(texts, tmp_path):
@@ -148,10 +187,8 @@ def test_a_teacher_that_reads_with_the_students_tokenizer(texts, tmp_path):
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>")
     running = live(tiny_classifier("gpt2", num_labels=2), texts, tokenizer)
     assert running.cls_position == "last"
-    cached = CachedTeacher(open_or_build_cache(running, tmp_path))
-    signal, again = running.signal(batch_of(3, 4)), cached.signal(batch_of(3, 4))
-    assert torch.allclose(signal.logits, again.logits, atol=1e-5)
-    assert torch.allclose(signal.pooled_hidden, again.pooled_hidden, atol=1e-5)
+    cached = cached_of(running, tmp_path)
+    assert_same_signal(running.signal(batch_of(3, 4)), cached.signal(batch_of(3, 4)))
 
 
 def test_texts_of_one_cell_moving_to_the_next_without_notice(teacher, tokenizer):

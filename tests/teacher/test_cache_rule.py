@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from codir.signals import Representation
 from codir.teacher import (
     CACHE_DISK_SHARE,
     LiveTeacher,
@@ -54,6 +55,13 @@ def test_all_texts_looked_at_where_the_answer_is_known():
         assert choose_cache(asked, readings=1.0, **ROOM, is_there=looks).is_cached == asked
 
 
+@pytest.mark.parametrize(("asked", "said"), [(True, ", although a cache was asked for"), ("auto", ""), (False, "")])
+def test_a_cache_of_every_token_or_its_refusal_in_silence(asked, said):
+    choice = choose_cache(asked, readings=3.0, **ROOM, tokens=True, is_there=lambda: True)
+    assert not choice.is_cached
+    assert choice.line == f"teacher: live{said} (rule: objectives that compare tokens read no cache)"
+
+
 def test_a_choice_that_does_not_say_its_numbers():
     rule = (
         "(rule: a cache where a live teacher would read the rows more than once and it takes at most 50% of the free "
@@ -75,7 +83,8 @@ def test_a_choice_that_does_not_say_its_numbers():
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_bytes_on_paper_that_are_not_those_on_the_disk(teacher, texts, tokenizer, tmp_path, dtype):
-    live = LiveTeacher(teacher, texts, tokenizer, TeacherView(layers=(1, 3)), max_length=16)
+    pooled = frozenset({Representation((1, 3)), Representation("last", "cls"), Representation((4,), "cls")})
+    live = LiveTeacher(teacher, texts, tokenizer, TeacherView(pooled), max_length=16)
     folder = open_or_build_cache(live, tmp_path, cache_dtype=dtype)
     on_disk = sum(path.stat().st_size for path in folder.glob("*.npy"))
-    assert 0 <= on_disk - estimate_bytes(live, dtype) < 512  # the headers of two files
+    assert 0 <= on_disk - estimate_bytes(live, dtype) < 768  # the headers of three files

@@ -9,9 +9,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import torch
 from test_training import PLAIN_DESCENT, StopAt, codir, flat_weights, make_balanced_texts, make_trainer
+from token_objectives import TokenMse
 from transformers import BertTokenizer
 
+from codir.objectives import WeightedObjectives
 from conftest import SPECIAL, WORDS
 
 folder, job = Path(sys.argv[1]), sys.argv[2]
@@ -55,5 +58,19 @@ def resume() -> dict:
     return {"steps": trainer.state.global_step, "weights": flat_weights(trainer).tolist()}
 
 
-report = {"compare": compare, "queue": queue}.get(job, resume)()
+def tokens() -> dict:
+    """Objectives over tokens alone: pooler and classifier get no gradient."""
+    settings = {**shared, "objectives": WeightedObjectives({"tokens": TokenMse()}, {"tokens": 1.0})}
+    trainer = make_trainer(
+        folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
+    )
+    before = flat_weights(trainer)
+    start = {name: weights.clone() for name, weights in trainer.student.state_dict().items()}
+    trainer.train()
+    moves = flat_weights(trainer) - before
+    unmoved = [name for name, weights in trainer.student.state_dict().items() if torch.equal(weights, start[name])]
+    return {"moves": moves.tolist(), "unmoved": unmoved}
+
+
+report = {"compare": compare, "queue": queue, "tokens": tokens}.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

@@ -7,20 +7,24 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 class Objective(nn.Module, ABC):
     """One loss term: tensors in, scalar out.
 
-    Subclasses set `needs` and implement `forward`; one with weights of its own makes them in `build`, once the widths
+    Subclasses set `needs` and implement `forward`; one with weights of its own makes them in `build`, once the sizes
     of the two models are known. An objective never sees a model, a tokenizer or a configuration.
     """
 
     needs: Needs
 
-    def build(self, *, teacher_width: int, student_width: int) -> None:  # most have no weights to make
-        """Make the weights that depend on the widths of the two concatenated representations."""
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:  # most have no weights to make
+        """Make the weights that depend on the sizes of the two models; there may be no teacher.
+
+        Raises:
+            UserError: the two cannot be matched, and the paper has no map for it.
+        """
 
     @abstractmethod
     def forward(

@@ -17,6 +17,7 @@ from codir.signals import (
     LayerChoice,
     MemoryDtype,
     MemoryKind,
+    ModelShape,
     Needs,
     NegativeNeeds,
     Negatives,
@@ -25,6 +26,7 @@ from codir.signals import (
     Representation,
     StudentSignal,
     TeacherSignal,
+    resolve_layers,
 )
 
 Anchor = Literal["teacher", "student", "both"]
@@ -69,9 +71,9 @@ class Contrastive(Objective):
 
     Example:
         >>> contrast = Contrastive(num_negatives=5, projection_dim=4)
-        >>> contrast.build(teacher_width=6 * 8, student_width=3 * 8)
-        >>> student = StudentSignal(logits=torch.randn(2, 2), pooled_hidden=torch.randn(2, 3, 8))
-        >>> teacher = TeacherSignal(logits=torch.randn(2, 2), pooled_hidden=torch.randn(2, 6, 8))
+        >>> contrast.build(teacher=ModelShape(6, 8, 2, classes=2), student=ModelShape(3, 8, 2, classes=2))
+        >>> student = StudentSignal(torch.randn(2, 2), {contrast.student_representation: torch.randn(2, 3, 8)})
+        >>> teacher = TeacherSignal(torch.randn(2, 2), {contrast.teacher_representation: torch.randn(2, 6, 8)})
         >>> batch = Batch(model_inputs={}, example_index=torch.tensor([7, 9]))
         >>> others = Negatives(group=torch.tensor([0, 0]), teacher_pooled=torch.randn(1, 5, 6, 8))
         >>> contrast(student, teacher, batch, others).shape  # one number, a mean over the batch
@@ -106,9 +108,11 @@ class Contrastive(Objective):
         self.anchor = anchor
         self.contrastive_temperature = contrastive_temperature
         self.projection_dim = projection_dim
+        self.teacher_representation = Representation(teacher_layers, pooling)
+        self.student_representation = Representation(student_layers, pooling)
         self.needs = Needs(
-            teacher_representation=Representation(teacher_layers, pooling),
-            student_representation=Representation(student_layers, pooling),
+            teacher_pooled=frozenset({self.teacher_representation}),
+            student_pooled=frozenset({self.student_representation}),
             negatives=NegativeNeeds(
                 count=num_negatives,
                 strategy=strategy,
@@ -122,22 +126,23 @@ class Contrastive(Objective):
             ),
         )
 
-    def build(self, *, teacher_width: int, student_width: int) -> None:
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Make one projection head per side."""
-        self.teacher_head = ProjectionHead(teacher_width, self.projection_dim)
-        self.student_head = ProjectionHead(student_width, self.projection_dim)
+        assert teacher is not None, "the trainer refuses a contrast without a teacher"
+        self.teacher_head = ProjectionHead(_width(self.teacher_representation, teacher), self.projection_dim)
+        self.student_head = ProjectionHead(_width(self.student_representation, student), self.projection_dim)
 
-    def embed_student(self, pooled_hidden: Float[Tensor, "batch layers hidden"]) -> Float[Tensor, "batch dim"]:
+    def embed_student(self, student: StudentSignal) -> Float[Tensor, "batch dim"]:
         """The student's side of the contrast, as the memory keeps it."""
-        return self.student_head(pooled_hidden)
+        return self.student_head(student.pooled[self.student_representation])
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over all examples of the batch."""
         assert negatives is not None, "the trainer looks up what `needs.negatives` asks for"
-        teacher_vectors = self.teacher_head(teacher.pooled_hidden)
-        student_vectors = self.student_head(student.pooled_hidden)
+        teacher_vectors = self.teacher_head(teacher.pooled[self.teacher_representation])
+        student_vectors = self.embed_student(student)
         losses = []
         if negatives.student_vectors is not None:
             losses.append(self._contrast(teacher_vectors, student_vectors, negatives.student_vectors, negatives.group))
@@ -158,3 +163,7 @@ class Contrastive(Objective):
 
     def _contrast(self, anchors: Tensor, positives: Tensor, negatives: Tensor, group: Tensor) -> Tensor:
         return grouped_info_nce(anchors, positives, negatives, group, temperature=self.contrastive_temperature)
+
+
+def _width(representation: Representation, shape: ModelShape) -> int:
+    return len(resolve_layers(representation.layers, shape.num_layers)) * shape.hidden

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from codir.errors import UserError
 from codir.objectives.base import Objective
 from codir.objectives.contrastive import Contrastive
-from codir.signals import Batch, LossBreakdown, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 class WeightedObjectives(nn.Module):
@@ -57,17 +57,14 @@ class WeightedObjectives(nn.Module):
     @cached_property
     def needs(self) -> Needs:
         """What all objectives together ask for."""
-        merged = Needs()
-        for _, objective in self._all():
-            asked = {name: value for name, value in vars(objective.needs).items() if value}
-            merged = replace(merged, **asked)
-        return merged
+        return reduce(or_, (objective.needs for _, objective in self._all()))
 
-    def build(self, *, teacher_width: int, student_width: int) -> None:
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Make the weights of every objective that has any, once.
 
         Raises:
-            UserError: these objectives are in use by a trainer already, whose heads would be replaced under its feet.
+            UserError: these objectives are in use by a trainer already, whose heads would be replaced under its feet;
+                or one of them cannot match models of these sizes.
         """
         if self._is_built:
             raise UserError(
@@ -78,7 +75,7 @@ class WeightedObjectives(nn.Module):
             )
         self._is_built = True
         for _, objective in self._all():
-            objective.build(teacher_width=teacher_width, student_width=student_width)
+            objective.build(teacher=teacher, student=student)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None = None

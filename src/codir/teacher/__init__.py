@@ -1,7 +1,15 @@
 """A frozen model that only speaks: live, or from the feature cache. Both say the same."""
 
 from codir.teacher.base import NoTeacher, Teacher
-from codir.teacher.cache import CachedTeacher, CacheDtype, CacheKey, estimate_bytes, open_or_build_cache
+from codir.teacher.cache import (
+    CachedTeacher,
+    CacheDtype,
+    CacheKey,
+    estimate_bytes,
+    find_cache,
+    open_or_build_cache,
+    table_names,
+)
 from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher, TeacherView
 from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, CacheWish, cache_bytes, choose_cache, count_readings
@@ -21,8 +29,10 @@ __all__ = [
     "choose_cache",
     "count_readings",
     "estimate_bytes",
+    "find_cache",
     "fingerprint_model",
     "fingerprint_texts",
     "fingerprint_tokenizer",
     "open_or_build_cache",
+    "table_names",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codir.signals import Batch, TeacherSignal, nothing_pooled
+from codir.signals import Batch, Representation, TeacherSignal
 
 
 class Teacher(ABC):
@@ -18,22 +19,21 @@ class Teacher(ABC):
         """What the teacher says of the examples of a batch."""
 
     @abstractmethod
-    def pooled_hidden(
-        self, example_index: Int[Tensor, "groups negatives"]
+    def pooled(
+        self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
-        """The teacher's pooled layers of any training examples, for negatives on the teacher's side."""
+        """A representation of any training examples, for negatives on the teacher's side."""
 
 
 class NoTeacher(Teacher):
     """Says nothing: for training whose objectives ask for no teacher, such as plain fine-tuning."""
 
     def signal(self, batch: Batch) -> TeacherSignal:
-        """Logits of no class and no layer."""
-        nothing = nothing_pooled(len(batch.example_index), batch.example_index.device)
-        return TeacherSignal(logits=nothing[:, :, 0], pooled_hidden=nothing)
+        """Logits of no class."""
+        return TeacherSignal(torch.zeros(len(batch.example_index), 0, device=batch.example_index.device))
 
-    def pooled_hidden(
-        self, example_index: Int[Tensor, "groups negatives"]
+    def pooled(
+        self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Never asked."""
         raise NotImplementedError("no objective without a teacher has negatives")

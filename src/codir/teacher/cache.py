@@ -12,7 +12,8 @@ import logging
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from codir.errors import UserError
 from codir.machine import free_memory
-from codir.signals import Batch, TeacherSignal
+from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
 from codir.teacher.base import Teacher
 from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher
@@ -33,22 +34,45 @@ from codir.teacher.rule import cache_bytes
 logger = logging.getLogger(__name__)
 
 CacheDtype = Literal["float32", "float16"]
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 """Raised whenever codir computes features in another way, so that caches of before are left alone."""
 MEMORY_SHARE = 0.25
 """A cache is held whole where it is wanted when it takes no more than this share of the memory that is free there."""
 
 
+LOGITS = "logits"
+
+
+def table_name(representation: Representation, num_layers: int) -> str:
+    """Name of a representation's table: two that pool the same layers in the same way share it.
+
+    Example:
+        >>> table_name(Representation("all", "mean"), 3), table_name(Representation((1, 2, 3), "mean"), 3)
+        ('pooled-mean-1-2-3', 'pooled-mean-1-2-3')
+    """
+    layers = resolve_layers(representation.layers, num_layers)
+    return "-".join(["pooled", representation.pooling, *map(str, layers)])
+
+
+def table_names(teacher: LiveTeacher) -> dict[Representation, str]:
+    """The table of each representation that this teacher is asked for."""
+    num_layers = teacher.model.config.num_hidden_layers
+    return {representation: table_name(representation, num_layers) for representation in teacher.view.pooled}
+
+
 @dataclass(frozen=True)
 class CacheKey:
-    """Everything that decides what a cache holds. Two keys that differ anywhere are two caches."""
+    """Everything that decides what a cache holds. Two keys that differ anywhere are two caches.
+
+    Attributes:
+        pooled: the tables of representations.
+    """
 
     weights: str
     tokenizer: str
     texts: str
     max_length: int
-    layers: tuple[int, ...]
-    pooling: str
+    pooled: tuple[str, ...]
     compute_dtype: str
     cache_dtype: CacheDtype
     version: int = CACHE_VERSION
@@ -62,6 +86,10 @@ class CacheKey:
         """In which fields another key differs from this one."""
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
+    def serves(self, wanted: CacheKey) -> bool:
+        """Whether a cache of this key holds all that is wanted of another, and perhaps further tables."""
+        return set(wanted.pooled) <= set(self.pooled) and replace(self, pooled=wanted.pooled) == wanted
+
     @classmethod
     def of(cls, teacher: LiveTeacher, cache_dtype: CacheDtype) -> CacheKey:
         """The key of what this teacher would say."""
@@ -70,8 +98,7 @@ class CacheKey:
             tokenizer=fingerprint_tokenizer(teacher.tokenizer),
             texts=fingerprint_texts(teacher.dataset),
             max_length=teacher.max_length,
-            layers=teacher.view.layers,
-            pooling=teacher.view.pooling,
+            pooled=tuple(sorted(set(table_names(teacher).values()))),
             compute_dtype=str(teacher.view.dtype).removeprefix("torch."),
             cache_dtype=cache_dtype,
         )
@@ -82,7 +109,7 @@ class CacheKey:
         stored = json.loads((folder / "key.json").read_text())
         if set(stored) != {field.name for field in fields(cls)}:
             return None
-        return cls(**{**stored, "layers": tuple(stored["layers"])})
+        return cls(**{**stored, "pooled": tuple(stored["pooled"])})
 
 
 class CachedTeacher(Teacher):
@@ -90,34 +117,35 @@ class CachedTeacher(Teacher):
 
     Args:
         folder: a finished cache.
+        tables: which of its tables holds each representation that will be asked for, from `table_names`.
         device: where signals are wanted. The features themselves are held there when they take at most `MEMORY_SHARE`
             of its free memory, so that looking up waits neither for the disk nor for the host; otherwise they stay
             memory-mapped.
     """
 
-    def __init__(self, folder: Path, device: torch.device | None = None) -> None:
-        self.folder, self.device = folder, device or torch.device("cpu")
-        self._logits = _open(folder / "logits.npy")
-        self._pooled = _open(folder / "pooled_hidden.npy")
-        if self._logits.nbytes + self._pooled.nbytes <= MEMORY_SHARE * free_memory(self.device):
-            self._logits = self._logits.to(self.device, copy=True)
-            self._pooled = self._pooled.to(self.device, copy=True)
+    def __init__(self, folder: Path, tables: Mapping[Representation, str], device: torch.device | None = None) -> None:
+        self.folder, self.device, self._names = folder, device or torch.device("cpu"), dict(tables)
+        self._tables = {name: _open(folder / f"{name}.npy") for name in {LOGITS, *tables.values()}}
+        if sum(table.nbytes for table in self._tables.values()) <= MEMORY_SHARE * free_memory(self.device):
+            self._tables = {name: table.to(self.device, copy=True) for name, table in self._tables.items()}
 
     def __len__(self) -> int:
-        return len(self._logits)
+        return len(self._tables[LOGITS])
 
     def signal(self, batch: Batch) -> TeacherSignal:
         """Look up the examples of a batch."""
         index = batch.example_index
-        return TeacherSignal(self._take(self._logits, index), self._take(self._pooled, index))
+        found = {name: self._take(name, index) for name in self._tables}
+        return TeacherSignal(found[LOGITS], {asked: found[name] for asked, name in self._names.items()})
 
-    def pooled_hidden(
-        self, example_index: Int[Tensor, "groups negatives"]
+    def pooled(
+        self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
-        """Look up the pooled layers of any training examples."""
-        return self._take(self._pooled, example_index)
+        """Look up a representation of any training examples."""
+        return self._take(self._names[representation], example_index)
 
-    def _take(self, table: Tensor, index: Tensor) -> Tensor:
+    def _take(self, name: str, index: Tensor) -> Tensor:
+        table = self._tables[name]
         rows = table.index_select(0, index.flatten().to(table.device))
         return rows.view(*index.shape, *table.shape[1:]).to(self.device, torch.float32, non_blocking=True)
 
@@ -137,10 +165,10 @@ def open_or_build_cache(
         UserError: the disk has no room for it.
     """
     key = CacheKey.of(teacher, cache_dtype)
-    folder = cache_dir / key.name
-    if folder.exists():
-        logger.info("teacher cache: reusing %s", folder)
-        return folder
+    folder, found = cache_dir / key.name, find_cache(key, cache_dir)
+    if found is not None:
+        logger.info("teacher cache: reusing %s", found)
+        return found
     cache_dir.mkdir(parents=True, exist_ok=True)
     size = estimate_bytes(teacher, cache_dtype)
     logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
@@ -154,18 +182,29 @@ def open_or_build_cache(
     return folder
 
 
+def find_cache(key: CacheKey, cache_dir: Path) -> Path | None:
+    """A finished cache that serves this key: its own, or one that holds further representations."""
+    serving = [folder for folder, other in _caches_in(cache_dir) if other.serves(key)]
+    return min(serving, key=lambda folder: (folder.name != key.name, folder.name), default=None)
+
+
 def estimate_bytes(teacher: LiveTeacher, cache_dtype: CacheDtype) -> int:
     """Bytes of this teacher's cache on disk."""
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
-    layers, hidden, classes = len(teacher.view.layers), int(config.hidden_size), int(config.num_labels)
+    tables = {name: asked for asked, name in table_names(teacher).items()}
+    layers = sum(len(resolve_layers(asked.layers, config.num_hidden_layers)) for asked in tables.values())
+    hidden, classes = int(config.hidden_size), int(config.num_labels)
     return cache_bytes(len(teacher.dataset), classes=classes, layers=layers, hidden=hidden, itemsize=itemsize)
 
 
 def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> None:
     tables: dict[str, Any] = {}
+    names = table_names(teacher)
     for rows, signal in teacher.iter_signals(batch_size):
-        for name, dtype in (("logits", "float32"), ("pooled_hidden", key.cache_dtype)):
-            values = _cast(getattr(signal, name).cpu().numpy(), dtype)
+        said = {names[asked]: features for asked, features in signal.pooled.items()} | {LOGITS: signal.logits}
+        for name, features in said.items():
+            dtype = "float32" if name == LOGITS else key.cache_dtype
+            values = _cast(features.cpu().numpy(), dtype)
             if name not in tables:
                 shape = (len(teacher.dataset), *values.shape[1:])
                 tables[name] = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
@@ -205,12 +244,18 @@ def _open(path: Path) -> Tensor:
 
 def _why(cache_dir: Path, key: CacheKey) -> str:
     """In words, why no cache fits: the fields in which the nearest one differs."""
-    found = (CacheKey.read(path.parent) for path in cache_dir.glob("[!.]*/key.json"))
-    keys = [other for other in found if other is not None]
+    keys = [other for _, other in _caches_in(cache_dir)]
     if not keys:
         return "no cache yet"
     differences = min((key.differences(other) for other in keys), key=len)
     return "changed since the nearest cache: " + ", ".join(differences)
+
+
+def _caches_in(cache_dir: Path) -> list[tuple[Path, CacheKey]]:
+    """The finished caches of this version, and their keys."""
+    folders = [path.parent for path in cache_dir.glob("[!.]*/key.json")]
+    keys = [(folder, CacheKey.read(folder)) for folder in folders]
+    return [(folder, key) for folder, key in keys if key is not None]
 
 
 def _check_disk(cache_dir: Path, needed: int) -> None:

@@ -1,11 +1,12 @@
 """The teacher as a running model: eval mode, no gradient, its own tokenizer, asked by example index.
 
-Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student.
+Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student. Where tokens are
+compared it reads the batch itself, whose tokens must then be its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,17 +20,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.device import autocast
-from codir.signals import Batch, Pooling, TeacherSignal, nothing_pooled, pool_layers, token_mask
+from codir.forward import run_model
+from codir.signals import Batch, Representation, TeacherSignal
 from codir.teacher.base import Teacher
 
 
 @dataclass(frozen=True)
 class TeacherView:
-    """What is computed of the teacher: pooled layers (1-based; none for logits alone), pooling, dtype of products."""
+    """What is computed of the teacher beside its logits, and the dtype of products."""
 
-    layers: tuple[int, ...] = ()
-    pooling: Pooling = "mean"
+    pooled: frozenset[Representation] = frozenset()
+    hidden_states: bool = False
+    attention: bool = False
     dtype: torch.dtype = torch.float32
+
+    @property
+    def tokens(self) -> bool:
+        """Whether anything is computed of single tokens."""
+        return self.hidden_states or self.attention
 
 
 class LiveTeacher(Teacher):
@@ -62,14 +70,17 @@ class LiveTeacher(Teacher):
         return prepare(self.dataset, self.tokenizer, max_length=self.max_length)
 
     def signal(self, batch: Batch) -> TeacherSignal:
-        """Run the model on this batch's rows."""
-        return self._compute(batch.example_index)
+        """Run the model on this batch's rows; where tokens count, on the very ones that the student reads."""
+        if self.view.tokens:
+            return self._run(batch.model_inputs, self.view)
+        return self._run(self._collate(batch.example_index.tolist()), self.view)
 
-    def pooled_hidden(
-        self, example_index: Int[Tensor, "groups negatives"]
+    def pooled(
+        self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Run the model on the rows of the negatives: exact, and as dear as it sounds; the cache is for this."""
-        pooled = self._compute(example_index.flatten()).pooled_hidden
+        alone = TeacherView(frozenset({representation}), dtype=self.view.dtype)
+        pooled = self._run(self._collate(example_index.flatten().tolist()), alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
@@ -77,30 +88,25 @@ class LiveTeacher(Teacher):
         batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
         with tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row") as progress:
             for rows, inputs in batches:
-                yield rows, self._run(inputs)
+                yield rows, self._run(inputs, self.view)
                 progress.update(len(rows))
-
-    def _compute(self, example_index: Int[Tensor, " batch"]) -> TeacherSignal:
-        return self._run(self._collate(example_index.tolist()))
 
     @cached_property
     def _collate(self) -> RowCollator:
         return RowCollator(self.encoded, self.tokenizer)
 
     @torch.no_grad()
-    def _run(self, inputs: dict[str, Tensor]) -> TeacherSignal:
+    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        with autocast(device, self.view.dtype):
-            output = self.model(**inputs, output_hidden_states=bool(self.view.layers))
-        if not self.view.layers:
-            return TeacherSignal(output.logits.float(), nothing_pooled(len(output.logits), device))
-        with torch.autocast(device.type, enabled=False):
-            pooled = pool_layers(
-                output.hidden_states,
-                token_mask(inputs),
-                layers=self.view.layers,
-                pooling=self.view.pooling,
-                cls_position=self.cls_position,
+        with autocast(device, view.dtype):
+            return TeacherSignal(
+                *run_model(
+                    self.model,
+                    inputs,
+                    pooled=view.pooled,
+                    hidden_states=view.hidden_states,
+                    attention=view.attention,
+                    cls_position=self.cls_position,
+                )
             )
-        return TeacherSignal(output.logits.float(), pooled)

@@ -25,6 +25,8 @@ class CacheChoice:
 def cache_bytes(rows: int, *, classes: int, layers: int, hidden: int, itemsize: int = 4) -> int:
     """Bytes of a cache: rows * (classes * 4 + layers * hidden * itemsize); logits are always float32.
 
+    Layers are counted once for each representation that keeps them.
+
     Example:
         >>> cache_bytes(67_349, classes=2, layers=12, hidden=768)
         2483292328
@@ -51,6 +53,7 @@ def choose_cache(
     size: int,
     readings: float,
     free_disk: int,
+    tokens: bool = False,
     is_there: Callable[[], bool] = lambda: False,
 ) -> CacheChoice:
     """Choose between a teacher that reads the training set once, into a cache, and one that runs at every step.
@@ -60,13 +63,15 @@ def choose_cache(
     at most half of the free disk (`CACHE_DISK_SHARE`). A cache that an earlier run has left is used in any case.
     Otherwise the teacher runs live, which gives the same losses.
 
-    Asked for, a cache is a cache, and is refused where the disk has no room for it, when it is built.
+    Asked for, a cache is a cache, and is refused where the disk has no room for it, when it is built. Only where
+    objectives compare tokens is there never one: it would keep every token of every layer.
 
     Args:
         wanted: `auto`, or what was asked for.
         size: bytes of the cache.
         readings: of a row by a live teacher, from `count_readings`.
         free_disk: bytes free where the cache would be.
+        tokens: whether objectives compare tokens.
         is_there: whether an earlier run left it. Asked only where the answer counts: it takes a look at all texts.
 
     Example:
@@ -76,6 +81,9 @@ def choose_cache(
         False
     """
     needed = readable_bytes(size)
+    if tokens:
+        asked = ", although a cache was asked for" if wanted is True else ""
+        return CacheChoice(False, f"teacher: live{asked} (rule: objectives that compare tokens read no cache)")
     if wanted != "auto":
         return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
     share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {readable_bytes(free_disk)}"

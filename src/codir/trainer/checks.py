@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from codir.attention import check_attention
 from codir.errors import UserError
 from codir.objectives import WeightedObjectives
 from codir.teacher import fingerprint_tokenizer
@@ -32,10 +33,19 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
                 otherwise="it would have had no effect, or the heads would not have trained",
                 do="leave it out; objectives say what the loss is, `lr_scheduler_type` names a schedule",
             )
+    recomputes = args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant")
+    if recomputes and objectives.needs.attention:
+        raise UserError(
+            "activation_checkpointing_kwargs",
+            expected="`use_reentrant: False`, for objectives that compare attention",
+            got="True",
+            otherwise="no gradient would have come from the student's attention",
+            do="leave `use_reentrant` out",
+        )
 
 
 def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: WeightedObjectives) -> None:
-    """Refuse a pair that cannot be distilled: no teacher where one is asked, or other outputs than the student's."""
+    """Refuse a pair that cannot be distilled: no teacher where one is asked, other outputs, attention out of reach."""
     if teacher is None:
         if objectives.needs.teacher:
             raise UserError(
@@ -49,13 +59,30 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
             got=str(student.config.num_labels),
             do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
         )
+    if objectives.needs.attention:
+        check_attention(teacher)
+        check_attention(student)
 
 
 def check_tokens(
-    dataset: datasets.Dataset, of_teacher: PreTrainedTokenizerBase, of_student: PreTrainedTokenizerBase
+    dataset: datasets.Dataset,
+    of_teacher: PreTrainedTokenizerBase,
+    of_student: PreTrainedTokenizerBase,
+    objectives: WeightedObjectives,
 ) -> None:
-    """Refuse token ids that one of the two would misread."""
-    if "input_ids" in dataset.column_names and fingerprint_tokenizer(of_teacher) != fingerprint_tokenizer(of_student):
+    """Refuse token ids that one of the two would misread, and tokens that cannot be compared one by one."""
+    if fingerprint_tokenizer(of_teacher) == fingerprint_tokenizer(of_student):
+        return
+    if objectives.needs.tokens:
+        raise UserError(
+            "objectives",
+            expected="one tokenizer for teacher and student, since these objectives compare them token by token",
+            got="two that read differently",
+            otherwise="the student would have learnt from the teacher's view of other words",
+            do="take a student that reads with the teacher's tokenizer, or objectives that compare one vector per "
+            "example, for which any two tokenizers will do: presets `codir`, `kd`, `pooled-mse`",
+        )
+    if "input_ids" in dataset.column_names:
         raise UserError(
             "train_dataset",
             expected="texts, since teacher and student read with different tokenizers",

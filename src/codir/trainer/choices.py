@@ -18,7 +18,16 @@ from transformers import TrainingArguments
 from codir.machine import free_disk, free_memory
 from codir.memory import Memory, MemoryBank, MemoryPlace, NegativeQueue, choose_memory
 from codir.signals import MemoryKind, Needs, NegativeNeeds
-from codir.teacher import CacheDtype, CacheKey, CacheWish, LiveTeacher, choose_cache, count_readings, estimate_bytes
+from codir.teacher import (
+    CacheDtype,
+    CacheKey,
+    CacheWish,
+    LiveTeacher,
+    choose_cache,
+    count_readings,
+    estimate_bytes,
+    find_cache,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +74,8 @@ def keeps_cache(
             size=estimate_bytes(live, dtype),
             readings=_readings(args, needs, len(live.dataset)),
             free_disk=free_disk(cache_dir),
-            is_there=lambda: (cache_dir / CacheKey.of(live, dtype).name).exists(),
+            tokens=needs.tokens,
+            is_there=lambda: find_cache(CacheKey.of(live, dtype), cache_dir) is not None,
         )
         logger.info(choice.line)
         return choice.is_cached

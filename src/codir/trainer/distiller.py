@@ -5,6 +5,7 @@ Knows the student and the objectives; of the teacher it sees only a signal.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from codir.forward import run_model
 from codir.objectives import WeightedObjectives, hard_label_loss
 from codir.signals import (
     Batch,
@@ -20,10 +22,6 @@ from codir.signals import (
     StudentSignal,
     TeacherSignal,
     TokenPosition,
-    nothing_pooled,
-    pool_layers,
-    resolve_layers,
-    token_mask,
 )
 
 
@@ -79,21 +77,19 @@ class Distiller(nn.Module):
             breakdown = self.objectives(signal, teacher, batch, negatives)
         return breakdown, self.vectors_to_remember(signal)
 
-    def student_signal(self, model_inputs: Any) -> StudentSignal:
-        """Run the student and pool the layers that the objectives ask for, and no more."""
-        representation = self.objectives.needs.student_representation
-        output = self.student(**model_inputs, output_hidden_states=representation is not None)
-        if representation is None:
-            return StudentSignal(output.logits.float(), nothing_pooled(len(output.logits), output.logits.device))
-        with torch.autocast(output.logits.device.type, enabled=False):
-            pooled = pool_layers(
-                output.hidden_states,
-                token_mask(model_inputs),
-                layers=resolve_layers(representation.layers, len(output.hidden_states) - 1),
-                pooling=representation.pooling,
+    def student_signal(self, model_inputs: Mapping[str, Tensor]) -> StudentSignal:
+        """Run the student for what the objectives ask of it, and no more."""
+        needs = self.objectives.needs
+        return StudentSignal(
+            *run_model(
+                self.student,
+                model_inputs,
+                pooled=needs.student_pooled,
+                hidden_states=needs.hidden_states,
+                attention=needs.attention,
                 cls_position=self.cls_position,
             )
-        return StudentSignal(output.logits.float(), pooled)
+        )
 
     @torch.no_grad()
     def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
@@ -101,5 +97,5 @@ class Distiller(nn.Module):
         contrast, negatives = self.objectives.contrast, self.objectives.needs.negatives
         if contrast is None or negatives is None or not negatives.from_student:
             return None
-        with torch.autocast(signal.pooled_hidden.device.type, enabled=False):
-            return contrast.embed_student(signal.pooled_hidden)
+        with torch.autocast(signal.logits.device.type, enabled=False):
+            return contrast.embed_student(signal)

@@ -42,7 +42,7 @@ from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank, NegativeQueue
 from codir.objectives import WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, Negatives, Representation, resolve_layers
+from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Negatives
 from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
@@ -54,6 +54,7 @@ from codir.teacher import (
     TeacherView,
     fingerprint_texts,
     open_or_build_cache,
+    table_names,
 )
 from codir.trainer.checkpoints import (
     is_complete,
@@ -143,10 +144,7 @@ class DistillationTrainer(Trainer):
         set_seed(args.seed)  # heads are made before Trainer sets it
         self.max_length, self.head_learning_rate = max_length, head_learning_rate
         needs = objectives.needs
-        objectives.build(
-            teacher_width=_width(teacher, needs.teacher_representation),
-            student_width=_width(student, needs.student_representation),
-        )
+        objectives.build(teacher=None if teacher is None else _shape_of(teacher), student=_shape_of(student))
         encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
         sampler = _build_sampler(encoded, objectives, args)
         self._plain_collator = DistillationCollator(processing_class)
@@ -171,7 +169,7 @@ class DistillationTrainer(Trainer):
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
-            check_tokens(train_dataset, tokenizer, processing_class)
+            check_tokens(train_dataset, tokenizer, processing_class, objectives)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = self._cached_or_live(live, teacher_cache, teacher_cache_dir, cache_dtype)
             if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
@@ -230,8 +228,10 @@ class DistillationTrainer(Trainer):
             return None
         assert batch.negative_index is not None
         assert batch.negative_group is not None
-        teacher_pooled = self.teacher.pooled_hidden(batch.negative_index) if needs.from_teacher else None
-        negatives = Negatives(batch.negative_group, teacher_pooled=teacher_pooled)
+        negatives, contrast = Negatives(batch.negative_group), self.distiller.objectives.contrast
+        if contrast is not None and needs.from_teacher:
+            pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
+            negatives = replace(negatives, teacher_pooled=pooled)
         if isinstance(self.memory, MemoryBank):
             return replace(negatives, student_vectors=self.memory.lookup(batch.negative_index))
         if isinstance(self.memory, NegativeQueue):
@@ -261,11 +261,8 @@ class DistillationTrainer(Trainer):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        representation = self.distiller.objectives.needs.teacher_representation
-        view = TeacherView(dtype=_compute_dtype(self.args))
-        if representation is not None:
-            layers = resolve_layers(representation.layers, model.config.num_hidden_layers)
-            view = replace(view, layers=layers, pooling=representation.pooling)
+        needs, dtype = self.distiller.objectives.needs, _compute_dtype(self.args)
+        view = TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, dtype)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
 
     def _cached_or_live(
@@ -278,7 +275,7 @@ class DistillationTrainer(Trainer):
         with self.args.main_process_first(desc="teacher cache"):
             folder = open_or_build_cache(live, folder, cache_dtype=dtype)
         live.model.to("cpu")
-        return CachedTeacher(folder, self.args.device)
+        return CachedTeacher(folder, table_names(live), self.args.device)
 
     def _empty_memory(self, kind: MemoryKind | None = None) -> Memory | None:
         needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
@@ -488,11 +485,14 @@ class _EpochSetter(TrainerCallback):
         self.sampler.set_epoch(int(state.epoch or 0))
 
 
-def _width(model: PreTrainedModel | None, representation: Representation | None) -> int:
-    """Width of the concatenated representation; 0 where none is asked for."""
-    if model is None or representation is None:
-        return 0
-    return len(resolve_layers(representation.layers, model.config.num_hidden_layers)) * int(model.config.hidden_size)
+def _shape_of(model: PreTrainedModel) -> ModelShape:
+    config = model.config
+    return ModelShape(
+        num_layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        heads=int(getattr(config, "num_attention_heads", 0)),
+        classes=int(config.num_labels),
+    )
 
 
 def _compute_dtype(args: TrainingArguments) -> torch.dtype:

@@ -1,0 +1,49 @@
+"""One forward pass of either model, and of all that it computes what the objectives ask for.
+
+Teacher and student go through the same function, so that both mean the same by a representation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from codir.attention import capture_attention
+from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, token_mask
+
+ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None]
+"""Logits, pooled representations and tokens: the fields of a signal, in their order."""
+
+
+def run_model(
+    model: PreTrainedModel,
+    model_inputs: Mapping[str, Tensor],
+    *,
+    pooled: Iterable[Representation] = (),
+    hidden_states: bool = False,
+    attention: bool = False,
+    cls_position: TokenPosition = "first",
+) -> ModelSays:
+    """Run a model once; everything comes back in fp32, whatever the products ran in.
+
+    Args:
+        model: a classifier or regressor.
+        model_inputs: on the model's device.
+        pooled: representations to pool.
+        hidden_states: whether every token's are wanted.
+        attention: whether queries, keys and values are wanted.
+        cls_position: where the model's tokenizer puts the token that stands for the sequence.
+    """
+    pooled, mask = tuple(pooled), token_mask(model_inputs)
+    with ExitStack() as stack:
+        captured = stack.enter_context(capture_attention(model)) if attention else []
+        output = model(**model_inputs, output_hidden_states=bool(pooled) or hidden_states)
+    with torch.autocast(output.logits.device.type, enabled=False):
+        vectors = pool_representations(output.hidden_states, mask, pooled, cls_position=cls_position) if pooled else {}
+    states = tuple(state.float() for state in output.hidden_states) if hidden_states else ()
+    tokens = TokenSignal(mask, states, tuple(captured)) if hidden_states or attention else None
+    return output.logits.float(), vectors, tokens
