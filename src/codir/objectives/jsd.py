@@ -13,8 +13,8 @@ def jsd(
     """`sp(-T(k0)) + mean_j sp(T(kj))`, mean over anchors, where `sp(x) = ln(1 + e^x)`.
 
     The negative of Hjelm et al. 2019 (arXiv 1808.06670), eq. 4, with the similarity over tau as the discriminator T. It
-    is the cross-entropy of telling partners from strangers, both equally likely, so that, other than InfoNCE and NCE, it
-    hardly changes with the number of negatives. `2 ln 2` where nothing is told apart (all T are 0), and 0 at the best.
+    is the cross-entropy of telling partners from strangers, both equally likely, so that, other than with InfoNCE and
+    NCE, its size is the same for any number of negatives: `2 ln 2` where all T are 0, and 0 at the best.
 
     Args:
         positive_scores: similarities to the right keys, over tau.

@@ -15,10 +15,10 @@ def nce(
 ) -> Float[Tensor, ""]:
     """`-log h(k0) - sum_{j=1..K} log(1 - h(kj))`, mean over anchors, where `h = p / (p + K/N)`.
 
-    `p = exp(a.k / tau) / Z` is the probability of the key under the model, `1/N` that under uniform noise, and `Z = N c`
-    with `c` the mean of `exp(a.k / tau)` over noise: Wu et al. 2018 (arXiv 1805.01978), eq. 4 to 8. CRD, Tian et al. 2020
-    (arXiv 1910.10699), §3, has this loss with h written without Z, which its release estimates all the same. N cancels,
-    and leaves `h = sigmoid(a.k / tau - log c - log K)`.
+    `p = exp(a.k / tau) / Z` is the probability of the key under the model, `1/N` that under uniform noise, and
+    `Z = N c` with `c` the mean of `exp(a.k / tau)` over noise: Wu et al. 2018 (arXiv 1805.01978), eq. 4 to 8. CRD, Tian
+    et al. 2020 (arXiv 1910.10699), §3, has this loss with h written without Z, which its release estimates all the
+    same. N cancels, and leaves `h = sigmoid(a.k / tau - log c - log K)`.
 
     Each key is judged by itself, where InfoNCE compares all keys of an anchor with one another; so `c` matters here.
     Where every `exp(a.k / tau)` is `c`, nothing is told apart, and the loss is `ln(K+1) + K ln(1 + 1/K)`: 5.61 at

@@ -16,8 +16,8 @@ def supcon(
 
     Khosla et al. 2020 (arXiv 2004.11362), eq. 2 (the sum outside the logarithm). `P(i)` are the keys of the anchor's
     class, its own partner among them, and `A(i)` all keys that are compared with: positives and negatives. With one
-    positive each it is InfoNCE. It is 0 only where that is so: keys of one class compete in `A(i)`, and the least that m
-    of them can reach is `ln m`.
+    positive each it is InfoNCE. Only then can it become 0: keys of one class compete in `A(i)`, and the least that m of
+    them can reach is `ln m`.
 
     Differs from the paper in what the keys are: there all other views of the batch, here the other model's view of each
     example, so that the two models meet and an anchor is never compared with its own side.
