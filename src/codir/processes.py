@@ -36,7 +36,7 @@ def gather_with_gradient(rows: Float[Tensor, "batch dim"]) -> Float[Tensor, "gat
         >>> gather_with_gradient(rows) is rows  # alone
         True
     """
-    return _Gather.apply(rows) if is_distributed() else rows  # type: ignore[no-any-return, no-untyped-call]
+    return _Gather.apply(rows) if is_distributed() else rows  # type: ignore[no-untyped-call]
 
 
 class _Gather(torch.autograd.Function):
@@ -45,7 +45,7 @@ class _Gather(torch.autograd.Function):
         return gather(rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.chunk(dist.get_world_size())[dist.get_rank()]

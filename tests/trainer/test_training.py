@@ -173,8 +173,8 @@ def test_a_step_that_differs_from_the_method_written_out(tmp_path, tokenizer):
     student, contrast = trainer.student.eval(), trainer.distiller.objectives.contrast
     teacher = decided_teacher().eval()
     with torch.no_grad():
-        z_student = [contrast.student_head(pool_by_hand(student, tokenizer, text)) for text in train["text"]]
-        z_teacher = [contrast.teacher_head(pool_by_hand(teacher, tokenizer, text)) for text in train["text"]]
+        z_student = [contrast.spaces[0].student_head(pool_by_hand(student, tokenizer, text)) for text in train["text"]]
+        z_teacher = [contrast.embed_teacher(pool_by_hand(teacher, tokenizer, text)) for text in train["text"]]
         logits = [student(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
         answers = [teacher(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
     batch = trainer._train_collator([trainer.train_dataset[i] for i in range(8)])

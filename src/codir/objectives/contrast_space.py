@@ -37,7 +37,7 @@ class ContrastSpace(nn.Module):
         *,
         teacher_head: nn.Module,
         student_head: nn.Module,
-        estimators: Mapping[Side, Estimator],
+        estimators: Mapping[str, Estimator],
         temperature: Temperature,
         num_hardest: int | None = None,
     ) -> None:
