@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codir.errors import UserError
+from codir.errors import UserError, nearest
 from codir.signals import NegativeNeeds
 
 IN_QUEUE = ("queue", "momentum")
+
+
+def check_word(name: str, choices: Sequence[str], given: str) -> None:
+    """Refuse a word that is none of the choices."""
+    if given not in choices:
+        *most, last = [f"`{choice}`" for choice in choices]
+        raise UserError(
+            name, expected=f"{', '.join(most)} or {last}", got=repr(given), do=nearest(given, list(choices))
+        )
 
 
 def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:

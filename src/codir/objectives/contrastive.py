@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -10,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from codir.errors import UserError, nearest
+from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrast_checks import check_combination
+from codir.objectives.contrast_checks import check_combination, check_word
 from codir.objectives.contrast_space import ContrastSpace, Side
 from codir.objectives.estimators import ESTIMATORS, EstimatorName
 from codir.objectives.heads import HEADS, HeadKind
@@ -144,7 +143,7 @@ class Contrastive(Objective):
             ("keys", get_args(KeyKind), keys),
             ("memory", get_args(MemoryKind), memory),
         ):
-            _check_word(name, choices, given)
+            check_word(name, choices, given)
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
         self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
@@ -225,14 +224,6 @@ class Contrastive(Objective):
             for layer, (space, place) in enumerate(zip(self.spaces, self.teacher_places, strict=True))
         ]
         return torch.stack(losses).mean()
-
-
-def _check_word(name: str, choices: Sequence[str], given: str) -> None:
-    if given not in choices:
-        *most, last = [f"`{choice}`" for choice in choices]
-        raise UserError(
-            name, expected=f"{', '.join(most)} or {last}", got=repr(given), do=nearest(given, list(choices))
-        )
 
 
 def _match_layers(num_teacher: int, num_student: int) -> list[int]:
