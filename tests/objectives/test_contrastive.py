@@ -171,6 +171,7 @@ def test_a_learned_temperature_that_does_not_learn_or_leaves_its_bounds():
     assert not list(Temperature(0.07).parameters())
 
 
+@torch.no_grad()
 def test_a_head_that_is_linear_after_all():
     torch.manual_seed(0)
     head, pooled = MLPHead(6, dim=4), torch.randn(3, 2, 3)
@@ -191,13 +192,14 @@ def test_a_head_that_is_linear_after_all():
         ({"estimator": "nce", "anchor": "both", "memory": "momentum"}, "estimator: expected negatives that are drawn"),
         ({"strategy": "mixed", "source": "batch"}, "strategy: expected negatives that are drawn"),
         ({"hard_pool": 4, "anchor": "teacher", "memory": "queue"}, "hard_pool: expected negatives that are drawn"),
-        ({"keys": "banked", "anchor": "teacher"}, "no gradient"),
+        ({"keys": "banked", "anchor": "teacher"}, "learned nothing"),
+        ({"keys": "banked", "anchor": "student"}, "learned nothing"),
         ({"keys": "banked", "anchor": "both", "memory": "queue"}, "a bank as the memory"),
-        ({"keys": "banked", "source": "batch"}, "source: dataset"),
+        ({"keys": "banked", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"memory": "momentum"}, "anchor: teacher"),
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
-        ({"per_layer": True, "keys": "banked"}, "keys from a memory"),
+        ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),
     ],
 )
 def test_a_combination_that_cannot_be_and_trains(options, said):

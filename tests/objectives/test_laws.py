@@ -30,7 +30,11 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-per-layer": lambda: Contrastive(projection_dim=8, per_layer=True),
     "Contrastive-per-layer-batch": lambda: Contrastive(projection_dim=8, per_layer=True, source="batch"),
     "Contrastive-mlp": lambda: Contrastive(projection_dim=8, head="mlp"),
-    "Contrastive-learned-tau": lambda: Contrastive(anchor="both", projection_dim=8, learned_temperature=True),
+    "Contrastive-tau": lambda: Contrastive(anchor="both", projection_dim=8, learned_temperature=True),
+    "Contrastive-tau-batch": lambda: Contrastive(projection_dim=8, learned_temperature=True, source="batch"),
+    "Contrastive-tau-queue": lambda: Contrastive(
+        anchor="teacher", projection_dim=8, learned_temperature=True, memory="queue"
+    ),
     "Contrastive-hard": lambda: Contrastive(anchor="both", projection_dim=8, num_negatives=2, hard_pool=2),
 }
 
@@ -38,6 +42,7 @@ LOOKING_AT_THE_WHOLE_BATCH = {
     "Contrastive-batch",
     "Contrastive-nce-batch",
     "Contrastive-supcon",
+    "Contrastive-tau-batch",
     "Contrastive-per-layer-batch",
     "Contrastive-hard",
 }
@@ -139,7 +144,9 @@ def test_a_loss_that_is_not_one_finite_number(name):
 def test_a_student_that_gets_no_gradient(name):
     student, *rest = signals()
     student = StudentSignal(student.logits.requires_grad_(), {ALL: student.pooled[ALL].requires_grad_()})
-    loss_of(make(name), student, *rest).backward()
+    objective = make(name)
+    loss_of(objective, student, *rest).backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in objective.parameters())
     reached = [t.grad is not None and bool(t.grad.abs().sum() > 0) for t in (student.logits, student.pooled[ALL])]
     assert any(reached)
 

@@ -62,7 +62,7 @@ def make_trainer(
         for key in ("callbacks", "eval_dataset", "compute_metrics", "optimizers", "compute_loss_func")
         if key in overrides
     }
-    student = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
+    student = overrides.pop("student", None) or tiny_classifier("bert", num_labels=2, layers=2, seed=2)
     if not dropout:
         student.apply(lambda module: setattr(module, "p", 0.0) if isinstance(module, torch.nn.Dropout) else None)
         student.config.attention_probs_dropout_prob = 0.0

@@ -47,7 +47,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     if per_layer and (needs.from_student or needs.banked):
         raise UserError(
             "per_layer",
-            expected="fresh keys: `anchor: student` with `keys: fresh`, or `source: batch`",
+            expected="keys that are not remembered: `anchor: student` with `keys: fresh`, or `source: batch`",
             got="keys from a memory",
             otherwise="a memory would have had to keep a vector for each pair of layers",
             do="set `anchor: student`",
@@ -76,12 +76,13 @@ def _check_supcon(needs: NegativeNeeds) -> None:
 
 
 def _check_banked(needs: NegativeNeeds, sides: Sequence[str]) -> None:
-    if "student" not in sides or needs.source == "batch" or needs.memory in IN_QUEUE:
+    if len(sides) < 2 or needs.source == "batch" or needs.memory in IN_QUEUE:
         raise UserError(
             "keys",
-            expected="`banked` with `anchor: student` or `both`, `source: dataset`, and a bank as the memory",
+            expected="`banked` with `anchor: both`, `source: dataset`, and a bank as the memory",
             got=f"anchor {' and '.join(sides)}, source `{needs.source}`, memory `{needs.memory}`",
-            otherwise="no gradient would have reached the student, or positives would have had no slot to be read from",
+            otherwise="the side without anchors would have learned nothing, since a bank's vectors have no gradient, "
+            "or positives would have had no slot to be read from",
             do="set `anchor: both`, or `keys: fresh`",
         )
 

@@ -59,7 +59,8 @@ class Contrastive(Objective):
     - `source="batch"`: instead of rows of the data set, the other rows of the step, of all processes, are the keys
       (SimCLR, Chen et al. 2020, arXiv 2002.05709); with accumulation, those of the micro-batch.
     - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
-      well, so that all are equally stale (CRD, Tian et al. 2020, arXiv 1910.10699; Wu et al. 2018, arXiv 1805.01978).
+      well, so that all are equally stale; each side learns through its own anchors (CRD, Tian et al. 2020, arXiv
+      1910.10699; Wu et al. 2018, arXiv 1805.01978).
     - `memory="momentum"`: a queue that a slow copy of student and head fills (MoCo).
     - `per_layer`: one contrast for each matched pair of layers, each with heads of its own, instead of one for the
       concatenation; student layer `l` of M meets teacher layer `ceil(l N / M)` of N.

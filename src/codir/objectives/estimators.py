@@ -108,4 +108,5 @@ ESTIMATORS: dict[EstimatorName, type[Estimator]] = {"info_nce": InfoNCE, "nce": 
 
 def _scores(anchors: Tensor, positives: Tensor, keys: Keys, temperature: Tau) -> tuple[Tensor, Tensor]:
     """Similarities over tau, to the positive and to the negatives."""
-    return (anchors * positives).sum(dim=1) / temperature, keys.scores(anchors) / temperature
+    scaled = anchors / temperature  # not the scores: with those of `-inf`, a learned tau would get a gradient of NaN
+    return (scaled * positives).sum(dim=1), keys.scores(scaled)
