@@ -93,7 +93,18 @@ def test_a_preset_that_does_not_build(name):
 
 
 def test_a_preset_that_is_not_listed():
-    assert preset_names() == ["codir", "codir-paper", "fine-tune", "kd"]
+    assert preset_names() == [
+        "codir",
+        "codir-paper",
+        "crd",
+        "fine-tune",
+        "in-batch",
+        "instance-bank",
+        "jsd",
+        "kd",
+        "moco",
+        "supcon",
+    ]
 
 
 def test_a_term_that_null_does_not_switch_off():

@@ -108,22 +108,30 @@ class SoftTargetConfig(Room):
 
 
 class ContrastiveConfig(Room):
-    """InfoNCE over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
+    """A contrast over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
     weight: Weight = 0.1
     anchor: Literal["teacher", "student", "both"] = "student"
+    estimator: Literal["info_nce", "nce", "jsd", "supcon"] = "info_nce"
     contrastive_temperature: PositiveFloat = 0.07
+    learned_temperature: bool = False
     num_negatives: PositiveInt = 100
-    strategy: Literal["auto", "other_class", "distant", "any"] = "auto"
+    strategy: Literal["auto", "other_class", "distant", "any", "mixed"] = "auto"
     score_distance: PositiveFloat | None = None
+    hard_pool: PositiveInt = 1
+    source: Literal["dataset", "batch"] = "dataset"
     teacher_layers: Layers = "all"
     student_layers: Layers = "all"
     pooling: Literal["mean", "cls"] = "mean"
+    per_layer: bool = False
+    head: Literal["linear", "mlp"] = "linear"
     projection_dim: PositiveInt = 128
-    memory: Literal["auto", "bank", "queue"] = "auto"
+    keys: Literal["fresh", "banked"] = "fresh"
+    memory: Literal["auto", "bank", "queue", "momentum"] = "auto"
     memory_dtype: Literal["float32", "float16"] = "float32"
     bank_momentum: float = Field(0.5, ge=0, lt=1)
     queue_size: PositiveInt = 65536
+    encoder_momentum: float = Field(0.999, ge=0, le=1)
 
 
 class ObjectivesConfig(Room):
