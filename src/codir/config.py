@@ -33,6 +33,8 @@ Weight = PositiveFloat
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 Layers = Literal["all", "last"] | list[int]
+MatchedLayers = Literal["all", "all-but-last", "last"] | list[int]
+LayerMap = Literal["uniform", "skip", "last"] | list[tuple[int, int]]
 
 
 class Room(BaseModel):
@@ -107,6 +109,70 @@ class SoftTargetConfig(Room):
     kd_temperature: PositiveFloat = 2.0
 
 
+class LogitMSEConfig(Room):
+    """Squared error between logits."""
+
+    weight: Weight = 1.0
+
+
+class LayerWiseConfig(Room):
+    """What all terms have that match layers of the student with layers of the teacher."""
+
+    weight: Weight = 1.0
+    student_layers: MatchedLayers = "all"
+    layer_map: LayerMap = "uniform"
+
+
+class PooledMSEConfig(LayerWiseConfig):
+    """Squared error between pooled layers; every key is an argument of `codir.objectives.PooledMSE`."""
+
+    normalisation: Literal["layer", "l2", "none"] = "layer"
+    pooling: Literal["mean", "cls"] = "mean"
+    target: Literal["matched", "all"] = "matched"
+    width_map: Literal["linear", "none"] = "linear"
+
+
+class ClsCosineConfig(LayerWiseConfig):
+    """`[CLS]` vectors that point the same way."""
+
+    width_map: Literal["linear", "none"] = "none"
+
+
+class TokenCosineConfig(Room):
+    """Token vectors that point the same way."""
+
+    weight: Weight = 1.0
+    student_layers: MatchedLayers = "last"
+    layer_map: LayerMap = "uniform"
+    width_map: Literal["linear", "none"] = "none"
+
+
+class HiddenMSEConfig(LayerWiseConfig):
+    """Squared error between token vectors; every key is an argument of `codir.objectives.HiddenMSE`."""
+
+    normalisation: Literal["none", "layer", "l2"] = "none"
+    embeddings: bool = True
+    width_map: Literal["linear", "none"] = "linear"
+
+
+class AttentionMSEConfig(LayerWiseConfig):
+    """Squared error between attention scores, before their softmax."""
+
+
+class AttentionKLConfig(LayerWiseConfig):
+    """KL between attention probabilities."""
+
+
+class RelationKLConfig(Room):
+    """KL between the relations of queries, keys and values."""
+
+    weight: Weight = 1.0
+    relations: list[Literal["qk", "qq", "kk", "vv"]] = Field(["qq", "kk", "vv"], min_length=1)
+    relation_heads: PositiveInt | None = None
+    student_layers: MatchedLayers = "last"
+    layer_map: LayerMap = "uniform"
+
+
 class ContrastiveConfig(Room):
     """A contrast over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
@@ -140,6 +206,14 @@ class ObjectivesConfig(Room):
     preset: str | None = "codir"
     hard_label: HardLabelConfig | None = None
     soft_target: SoftTargetConfig | None = None
+    logit_mse: LogitMSEConfig | None = None
+    pooled_mse: PooledMSEConfig | None = None
+    cls_cosine: ClsCosineConfig | None = None
+    token_cosine: TokenCosineConfig | None = None
+    hidden_mse: HiddenMSEConfig | None = None
+    attention_mse: AttentionMSEConfig | None = None
+    attention_kl: AttentionKLConfig | None = None
+    relation_kl: RelationKLConfig | None = None
     contrastive: ContrastiveConfig | None = None
     stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
 
@@ -174,7 +248,7 @@ class ObjectivesConfig(Room):
                 "objectives",
                 expected="at least one term",
                 got="all of them switched off",
-                do="leave one of `hard_label`, `soft_target` and `contrastive` on",
+                do="leave one on, such as `hard_label`",
             )
         return self
 

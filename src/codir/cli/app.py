@@ -119,7 +119,7 @@ def distill(
         str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Objectives: `codir` (default), `kd`, ...", show_default=False)
+        str | None, typer.Option(help="Objectives: `codir` (default), or another of `codir presets`.", show_default=False)
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -194,6 +194,29 @@ def evaluate(
     if output is not None:
         output.write_text(json.dumps(metrics, indent=2))
     _show_metrics(metrics, title=config.source)
+
+
+@app.command()
+def presets(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: name, source, summary and objectives.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """List the presets: what each descends, and whose method it is.
+
+    Example: `codir presets --json`
+    """
+    from codir.config import preset_names, read_preset
+
+    found = [{"name": name, **read_preset(name)} for name in preset_names()]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table = Table("preset", "what it descends", "source")
+    for one in found:
+        table.add_row(one["name"], one["summary"], one["source"])
+    console.print(table)
 
 
 def _data_section(flags: Mapping[str, Any]) -> dict[str, Any]:

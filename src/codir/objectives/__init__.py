@@ -1,5 +1,14 @@
 """Tensors in, scalar out: one file per objective. Never sees a model, a tokenizer or a configuration."""
 
+from codir.objectives.attention_kl import AttentionKL, attention_kl_loss
+from codir.objectives.attention_mse import AttentionMSE, attention_mse_loss
+from codir.objectives.cls_cosine import ClsCosine, cls_cosine_loss
+from codir.objectives.hidden_mse import HiddenMSE, hidden_mse_loss
+from codir.objectives.layer_map import match_layers
+from codir.objectives.logit_mse import LogitMSE, logit_mse_loss
+from codir.objectives.pooled_mse import PooledMSE, pooled_mse_loss
+from codir.objectives.relation_kl import RelationKL, relation_kl_loss
+from codir.objectives.token_cosine import TokenCosine, token_cosine_loss
 from codir.objectives.base import Objective
 from codir.objectives.contrast_space import ContrastSpace
 from codir.objectives.contrastive import Anchor, Contrastive
@@ -17,6 +26,23 @@ from codir.objectives.temperature import Temperature
 from codir.objectives.weighted import WeightedObjectives
 
 __all__ = [
+    "AttentionKL",
+    "attention_kl_loss",
+    "AttentionMSE",
+    "attention_mse_loss",
+    "ClsCosine",
+    "cls_cosine_loss",
+    "HiddenMSE",
+    "hidden_mse_loss",
+    "match_layers",
+    "LogitMSE",
+    "logit_mse_loss",
+    "PooledMSE",
+    "pooled_mse_loss",
+    "RelationKL",
+    "relation_kl_loss",
+    "TokenCosine",
+    "token_cosine_loss",
     "Anchor",
     "ContrastSpace",
     "Contrastive",
