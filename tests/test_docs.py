@@ -51,6 +51,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "objectives.stages": config.StageConfig,
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
+    "compare": config.CompareConfig,
+    "compare.presets": config.Contestant,
 }
 
 

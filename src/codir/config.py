@@ -363,6 +363,83 @@ class Recipe(Room):
     resume: bool = False
 
 
+class Contestant(Room):
+    """One entry of a comparison: a preset, and what is different from it."""
+
+    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="in the table; the preset's own by default")
+    preset: str = Field(description="whose objectives these are")
+    objectives: dict[str, Any] = Field({}, description="laid over the preset's, as in a recipe")
+    training: dict[str, Any] = Field({}, description="laid over the comparison's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_alone(cls, given: Any) -> Any:
+        return {"preset": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _makes_objectives(self) -> Contestant:
+        validate(ObjectivesConfig, {**self.objectives, "preset": self.preset})
+        return self
+
+    @property
+    def label(self) -> str:
+        """What stands in the table."""
+        return self.name or self.preset
+
+
+class CompareConfig(Room):
+    """`codir compare`: presets x kinds of student x seeds, on one teacher and data set."""
+
+    teacher: TeacherConfig
+    data: DataConfig
+    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(min_length=1)
+    presets: list[Contestant] = Field(min_length=1, description="names of presets, or sections")
+    seeds: PositiveInt | list[NonNegativeInt] = Field(5, description="how many, or which")
+    reference: str | None = Field(None, description="compared with; `fine-tune` where it takes part, else the first")
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: UserPath
+    overwrite: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_student(cls, given: Any) -> Any:
+        """`student`, as a recipe has it, is one kind of student."""
+        if not isinstance(given, Mapping) or "student" not in given:
+            return given
+        if "students" in given:
+            raise UserError(
+                "students",
+                expected="`student` or `students`",
+                got="both",
+                do="write the one student among the others, under a name",
+            )
+        rest = {key: value for key, value in given.items() if key != "student"}
+        return {"students": {"student": given["student"]}, **rest}
+
+    @model_validator(mode="after")
+    def _names_that_tell_apart(self) -> CompareConfig:
+        labels = [contestant.label for contestant in self.presets]
+        if len(set(labels)) < len(labels) or (self.reference is not None and self.reference not in labels):
+            raise UserError(
+                "presets",
+                expected="different names, with `reference` among them",
+                got=f"{', '.join(labels)}; reference {self.reference or 'not given'}",
+                do="give a second entry of a preset a `name`",
+            )
+        return self
+
+    @property
+    def reference_label(self) -> str:
+        """The contestant that the others are compared with."""
+        labels = [contestant.label for contestant in self.presets]
+        return self.reference or ("fine-tune" if "fine-tune" in labels else labels[0])
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
 def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Lay sections over a preset that has stages: each goes to the stages that have such a term.
 
