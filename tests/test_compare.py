@@ -78,7 +78,7 @@ def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, m
     def recorded(self, model, inputs, *args, **kwargs):
         key = f"{'+'.join(self.distiller.objectives.weights)}"
         if model.training:
-            first = float(sum(weight.double().sum() for weight in self.student.parameters()))
+            first = float(sum(weight.detach().double().sum() for weight in self.student.parameters()))
             starts.setdefault(f"{key} {self.args.seed}", first)
             seen.setdefault(f"{key} {self.args.seed}", []).append(inputs["example_index"].tolist())
         return original(self, model, inputs, *args, **kwargs)

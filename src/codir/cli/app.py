@@ -119,7 +119,8 @@ def distill(
         str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Objectives: `codir` (default), or another of `codir presets`.", show_default=False)
+        str | None,
+        typer.Option(help="Objectives: `codir` (default), or another of `codir presets`.", show_default=False),
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -227,8 +228,8 @@ def compare(
 ) -> None:
     """Compare objectives fairly: the same teacher, start, batches and steps for every preset of a seed.
 
-    Finished runs are kept: started again, an interrupted comparison goes on where it was. A recipe's own `objectives` and
-    `baseline` make way for the presets.
+    Finished runs are kept: started again, an interrupted comparison goes on where it was. A recipe's own
+    `objectives` and `baseline` make way for the presets.
 
     Example: `codir compare recipe.yaml --presets fine-tune,kd,codir --seeds 5 --output-dir comparison`
     """

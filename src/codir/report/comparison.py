@@ -199,7 +199,7 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
-    """Draw each contestant's mean with its interval, best on top, a panel per kind of student; the teacher is a line."""
+    """Draw each contestant's mean with its interval, best on top, a panel per student; the teacher as a line."""
     from matplotlib.figure import Figure
 
     lines, students = lines_of(comparison), comparison.students

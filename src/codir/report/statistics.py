@@ -36,8 +36,8 @@ def estimate_mean(values: Sequence[float], *, level: float = 0.95) -> Estimate:
 def paired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
     """Two-sided p of the paired t-test: would differences like these be seen if there were none?
 
-    Pairs are runs of one seed. `None` for fewer than two pairs. Where all differences are equal, so that the test has no
-    spread to judge by, 1 if they are 0, else 0.
+    Pairs are runs of one seed. `None` for fewer than two pairs. Where all differences are equal, and the test has
+    no spread to judge by, 1 if they are 0, else 0.
 
     Example:
         >>> round(paired_p_value([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]), 4)  # t = 2 / (1 / sqrt(3)) = 3.46
