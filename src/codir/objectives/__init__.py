@@ -11,6 +11,7 @@ from codir.objectives.jsd import jsd
 from codir.objectives.keys import GroupedKeys, SharedKeys, hardest
 from codir.objectives.nce import log_mean_exp, nce
 from codir.objectives.soft_target import SoftTarget, soft_target_loss
+from codir.objectives.staged import Objectives, Stage, StagedObjectives
 from codir.objectives.supcon import supcon
 from codir.objectives.temperature import Temperature
 from codir.objectives.weighted import WeightedObjectives
@@ -24,9 +25,12 @@ __all__ = [
     "HardLabel",
     "MLPHead",
     "Objective",
+    "Objectives",
     "ProjectionHead",
     "SharedKeys",
     "SoftTarget",
+    "Stage",
+    "StagedObjectives",
     "Temperature",
     "WeightedObjectives",
     "grouped_info_nce",

@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import (
     PreTrainedModel,
@@ -41,8 +42,8 @@ from codir.data import (
 from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
-from codir.objectives import WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Negatives
+from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
+from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Needs, Negatives
 from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
@@ -69,6 +70,7 @@ from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.memories import Memories, rows_of_the_step
 from codir.trainer.momentum import CopyFollows, MomentumCopy
+from codir.trainer.stages import StageEnterer, staged_scheduler
 from codir.trainer.terms import TermMeter
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ class DistillationTrainer(Trainer):
             no objective needs one (preset `fine-tune`).
         student: the model to train, from `codir.build_student` or anywhere else.
         args: the usual `TrainingArguments`.
-        objectives: from `codir.preset(...)`, or put together by hand.
+        objectives: from `codir.preset(...)`, or put together by hand; in stages or not.
         train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
         eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
         processing_class: the student's tokenizer.
@@ -116,7 +118,7 @@ class DistillationTrainer(Trainer):
         teacher: PreTrainedModel | None,
         student: PreTrainedModel,
         args: TrainingArguments,
-        objectives: WeightedObjectives,
+        objectives: Objectives,
         train_dataset: datasets.Dataset,
         eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
@@ -145,8 +147,10 @@ class DistillationTrainer(Trainer):
             args._n_gpu = 1
         set_seed(args.seed)  # heads are made before Trainer sets it
         self.max_length, self.head_learning_rate = max_length, head_learning_rate
-        needs = objectives.needs
         objectives.build(teacher=None if teacher is None else _shape_of(teacher), student=_shape_of(student))
+        needs = objectives.needs
+        if isinstance(objectives, StagedObjectives):
+            args.ddp_find_unused_parameters = True  # heads of the other stages
         encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
         sampler = _build_sampler(encoded, objectives, args)
         self._plain_collator = DistillationCollator(processing_class)
@@ -166,6 +170,8 @@ class DistillationTrainer(Trainer):
         self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
         self._terms = TermMeter()
         self._unpushed: list[str] = []
+        if isinstance(objectives, StagedObjectives):
+            self.add_callback(StageEnterer(objectives, self._start_memory))
         self.memories = Memories(self._empty_memory(), self._empty_teacher_bank())
         if needs.negatives is not None and needs.negatives.memory == "momentum":
             self.add_callback(CopyFollows(self.memories))
@@ -194,6 +200,11 @@ class DistillationTrainer(Trainer):
         return self.memories.student
 
     @property
+    def _active(self) -> WeightedObjectives:
+        """The objectives of the stage that training is in; all of them where there are no stages."""
+        return self.distiller.objectives.active
+
+    @property
     def bank(self) -> MemoryBank | None:
         """The memory, where it is a bank."""
         return self.memory if isinstance(self.memory, MemoryBank) else None
@@ -213,11 +224,11 @@ class DistillationTrainer(Trainer):
             outputs = model(labels=batch.labels, **batch.model_inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
-            batch=batch, teacher=self.teacher.signal(batch), negatives=self._look_up_negatives(batch)
+            batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
         )
         self._stop_unless_finite(breakdown)
         self._terms.add(breakdown)
-        if self.memories.copy is not None:
+        if self.memories.copy is not None and "student" in vectors:
             vectors["student"] = self.memories.copy.vectors(batch.model_inputs)
         self.memories.note(batch.example_index, vectors)
         return (breakdown.total, breakdown) if return_outputs else breakdown.total
@@ -230,7 +241,7 @@ class DistillationTrainer(Trainer):
         return loss
 
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
-        needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
+        needs, contrast = self._active.needs.negatives, self._active.contrast
         sampler = self._train_collator.negative_sampler
         if needs is None or contrast is None or sampler is None:
             return None
@@ -259,9 +270,20 @@ class DistillationTrainer(Trainer):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        needs, dtype = self.distiller.objectives.needs, _compute_dtype(self.args)
-        view = TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, dtype)
+        view = self._view(self.distiller.objectives.needs)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
+
+    def _view(self, needs: Needs) -> TeacherView:
+        return TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, _compute_dtype(self.args))
+
+    def _teacher_now(self) -> Teacher:
+        """The teacher, asked for what the active objectives need and no more."""
+        needs = self._active.needs
+        if not needs.teacher:
+            return NoTeacher()
+        if isinstance(self.teacher, LiveTeacher):
+            self.teacher.view = self._view(needs)
+        return self.teacher
 
     def _cached_or_live(
         self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: CacheDtype
@@ -295,18 +317,30 @@ class DistillationTrainer(Trainer):
         """Start from full banks or an empty queue; a resumed run keeps the kind that it began with."""
         needs = self.distiller.objectives.needs.negatives
         if needs is not None and needs.memory == "momentum":
-            self.memories.copy = MomentumCopy(self.distiller, needs.encoder_momentum, dtype=_compute_dtype(self.args))
+            self.memories.copy = self._slow_copy(needs.encoder_momentum)  # what the checkpoint holds is put into it
         if checkpoint is None:
-            self.memories.clear()
-            if self.bank is not None:
-                self._fill_bank()
-            if self.memories.teacher is not None:
-                self._fill_teacher_bank(self.memories.teacher)
+            self._start_memory()
             return
         begun_with = kind_of_memory(Path(checkpoint))
         is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
         if is_other and needs is not None and needs.memory == "auto":
             self.memories.student = self._empty_memory(begun_with)
+
+    def _start_memory(self) -> None:
+        """Begin a stage: each has heads of its own, which make nothing of vectors of another's."""
+        self.memories.clear()
+        needs = self._active.needs.negatives
+        if needs is None:
+            return
+        if needs.memory == "momentum":
+            self.memories.copy = self._slow_copy(needs.encoder_momentum)
+        if self.bank is not None:
+            self._fill_bank()
+        if self.memories.teacher is not None:
+            self._fill_teacher_bank(self.memories.teacher)
+
+    def _slow_copy(self, momentum: float) -> MomentumCopy:
+        return MomentumCopy(self.distiller, momentum, dtype=_compute_dtype(self.args))
 
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
@@ -326,7 +360,7 @@ class DistillationTrainer(Trainer):
     @torch.no_grad()
     def _fill_teacher_bank(self, bank: MemoryBank) -> None:
         """The same for the teacher's vectors, which the cache gives before projection."""
-        contrast = self.distiller.objectives.contrast
+        contrast = self._active.contrast
         assert contrast is not None
         bank.clear()
         share = torch.arange(self.args.process_index, len(self.train_dataset), self.args.world_size)
@@ -349,6 +383,16 @@ class DistillationTrainer(Trainer):
             rate = self.head_learning_rate or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
             optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
         return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        """Trainer's own, or where there are several stages, its shape within each of them."""
+        objectives = self.distiller.objectives
+        if self.lr_scheduler is None and isinstance(objectives, StagedObjectives):
+            self.lr_scheduler: LRScheduler | None = staged_scheduler(
+                optimizer or self.optimizer, objectives, self.args, num_training_steps
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     # ---- Data ----
 
@@ -397,7 +441,10 @@ class DistillationTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add every loss term, unweighted, averaged over the steps and processes since the last line."""
+        objectives = self.distiller.objectives
         if "loss" in logs:
+            if isinstance(objectives, StagedObjectives):
+                logs["stage"] = objectives.position + 1
             for name, mean in self._terms.drain().items():
                 logs[f"loss/{name}"] = self.accelerator.gather(mean).mean().item()
         super().log(logs, *args, **kwargs)
@@ -410,6 +457,8 @@ class DistillationTrainer(Trainer):
         A resumed run ends with the same weights, to the bit, as one that was never interrupted.
         """
         checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
+        if isinstance(self.distiller.objectives, StagedObjectives):
+            self.distiller.objectives.position = 0
         self._prepare_memory(checkpoint)
         with faster_training(self.student, one_process=self.args.world_size <= 1):
             return super().train(resume_from_checkpoint=checkpoint, **kwargs)
@@ -519,7 +568,7 @@ def _compute_dtype(args: TrainingArguments) -> torch.dtype:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
-def _build_sampler(encoded: datasets.Dataset, objectives: WeightedObjectives, args: TrainingArguments) -> Any:
+def _build_sampler(encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Any:
     needs = objectives.needs.negatives
     if needs is None:
         return None
