@@ -72,6 +72,19 @@ def tokens() -> dict:
     return {"moves": moves.tolist(), "unmoved": unmoved}
 
 
+def stages() -> dict:
+    """Two stages, of which the second alone has heads and a bank."""
+    first = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
+    staged = StagedObjectives([Stage(first), Stage(codir("both", num_negatives=30))])
+    settings = {**PLAIN_DESCENT, **shared, "objectives": staged, "ddp_find_unused_parameters": False}
+    trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **settings)
+    before = flat_weights(trainer)
+    trainer.train()
+    moves = (flat_weights(trainer) - before).tolist()
+    entered = [entry["stage"] for entry in trainer.state.log_history if "stage" in entry]
+    return {"moves": moves, "bank": trainer.bank.vectors[:, 0].tolist(), "stages": entered}
+
+
 FAMILY = {
     "crd": {"anchor": "both", "estimator": "nce", "keys": "banked", "num_negatives": 30},
     "batch": {"anchor": "both", "source": "batch", "strategy": "any"},
@@ -100,18 +113,6 @@ def family() -> dict:
     return reports
 
 
-def stages() -> dict:
-    """Two stages, of which the second alone has heads and a bank."""
-    first = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
-    staged = StagedObjectives([Stage(first), Stage(codir("both", num_negatives=30))])
-    settings = {**PLAIN_DESCENT, **shared, "objectives": staged, "ddp_find_unused_parameters": False}
-    trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **settings)
-    before = flat_weights(trainer)
-    trainer.train()
-    moves = (flat_weights(trainer) - before).tolist()
-    entered = [entry["stage"] for entry in trainer.state.log_history if "stage" in entry]
-    return {"moves": moves, "bank": trainer.bank.vectors[:, 0].tolist(), "stages": entered}
-
-
-report = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}.get(job, resume)()
+jobs = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}
+report = jobs.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

@@ -170,9 +170,9 @@ class DistillationTrainer(Trainer):
         self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
         self._terms = TermMeter()
         self._unpushed: list[str] = []
+        self.memories = Memories(self._empty_memory(), self._empty_teacher_bank())
         if isinstance(objectives, StagedObjectives):
             self.add_callback(StageEnterer(objectives, self._start_memory))
-        self.memories = Memories(self._empty_memory(), self._empty_teacher_bank())
         if needs.negatives is not None and needs.negatives.memory == "momentum":
             self.add_callback(CopyFollows(self.memories))
         self.teacher: Teacher = NoTeacher()
@@ -195,14 +195,14 @@ class DistillationTrainer(Trainer):
         return self.distiller.student
 
     @property
-    def memory(self) -> Memory | None:
-        """What is remembered of the student's vectors."""
-        return self.memories.student
-
-    @property
     def _active(self) -> WeightedObjectives:
         """The objectives of the stage that training is in; all of them where there are no stages."""
         return self.distiller.objectives.active
+
+    @property
+    def memory(self) -> Memory | None:
+        """What is remembered of the student's vectors."""
+        return self.memories.student
 
     @property
     def bank(self) -> MemoryBank | None:
@@ -315,12 +315,11 @@ class DistillationTrainer(Trainer):
 
     def _prepare_memory(self, checkpoint: str | None) -> None:
         """Start from full banks or an empty queue; a resumed run keeps the kind that it began with."""
-        needs = self.distiller.objectives.needs.negatives
-        if needs is not None and needs.memory == "momentum":
-            self.memories.copy = self._slow_copy(needs.encoder_momentum)  # what the checkpoint holds is put into it
+        self.memories.copy = self._slow_copy()
         if checkpoint is None:
             self._start_memory()
             return
+        needs = self.distiller.objectives.needs.negatives
         begun_with = kind_of_memory(Path(checkpoint))
         is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
         if is_other and needs is not None and needs.memory == "auto":
@@ -329,18 +328,20 @@ class DistillationTrainer(Trainer):
     def _start_memory(self) -> None:
         """Begin a stage: each has heads of its own, which make nothing of vectors of another's."""
         self.memories.clear()
-        needs = self._active.needs.negatives
-        if needs is None:
+        if self._active.contrast is None:
             return
-        if needs.memory == "momentum":
-            self.memories.copy = self._slow_copy(needs.encoder_momentum)
+        self.memories.copy = self._slow_copy()
         if self.bank is not None:
             self._fill_bank()
         if self.memories.teacher is not None:
             self._fill_teacher_bank(self.memories.teacher)
 
-    def _slow_copy(self, momentum: float) -> MomentumCopy:
-        return MomentumCopy(self.distiller, momentum, dtype=_compute_dtype(self.args))
+    def _slow_copy(self) -> MomentumCopy | None:
+        """A copy of the student as it is now, where the queue of any stage is filled by one."""
+        needs = self.distiller.objectives.needs.negatives
+        if needs is None or needs.memory != "momentum":
+            return None
+        return MomentumCopy(self.distiller, needs.encoder_momentum, dtype=_compute_dtype(self.args))
 
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
