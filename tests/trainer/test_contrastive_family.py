@@ -21,6 +21,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from codir.config import preset_names, read_preset
 from codir.errors import IncompleteArtifactError, UserError
+from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
 from codir.recipe import preset
 from conftest import make_texts
 from families import tiny_classifier
@@ -70,6 +71,24 @@ def test_a_resumed_run_of_the_family_that_ends_elsewhere(tmp_path, tokenizer, na
 
     straight = run(tmp_path / "straight")
     run(tmp_path, [StopAt(5)])
+    torch.manual_seed(999)
+    assert_same(run(tmp_path, resume=True), straight)
+
+
+@pytest.mark.parametrize("stop_at", [5, 10], ids=["before", "within"])
+@pytest.mark.parametrize("name", ["crd", "moco"])
+def test_a_later_stage_that_contrasts_otherwise_when_resumed(tmp_path, tokenizer, name, stop_at):
+    """Labels for 8 steps, the contrast for 8 more: its banks or its copy begin with the second stage."""
+
+    def run(folder, callbacks=(), *, resume=False):
+        labels = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
+        objectives = StagedObjectives([Stage(labels), Stage(preset(name, contrastive=SMALL))])
+        trainer = make_trainer(folder, tokenizer, objectives=objectives, callbacks=list(callbacks), **SAVING)
+        trainer.train(resume_from_checkpoint=resume)
+        return everything(trainer)
+
+    straight = run(tmp_path / "straight")
+    run(tmp_path, [StopAt(stop_at)])
     torch.manual_seed(999)
     assert_same(run(tmp_path, resume=True), straight)
 

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from codir.device import autocast
 from codir.memory.base import take_up
+from codir.objectives import StagedObjectives
 from codir.trainer.distiller import Distiller
 
 
@@ -45,6 +46,9 @@ class MomentumCopy:
     @torch.no_grad()
     def vectors(self, model_inputs: Mapping[str, Tensor]) -> Tensor:
         """The copy's view of a batch, as the queue keeps it."""
+        ours, theirs = self.distiller.objectives, self.leader.objectives
+        if isinstance(ours, StagedObjectives) and isinstance(theirs, StagedObjectives):
+            ours.position = theirs.position
         with autocast(self.distiller.student.device, self.dtype):
             return self.distiller.vectors_to_remember(self.distiller.student_signal(model_inputs))["student"]
 

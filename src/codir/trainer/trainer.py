@@ -228,7 +228,7 @@ class DistillationTrainer(Trainer):
         )
         self._stop_unless_finite(breakdown)
         self._terms.add(breakdown)
-        if self.memories.copy is not None:
+        if self.memories.copy is not None and "student" in vectors:
             vectors["student"] = self.memories.copy.vectors(batch.model_inputs)
         self.memories.note(batch.example_index, vectors)
         return (breakdown.total, breakdown) if return_outputs else breakdown.total
@@ -315,10 +315,10 @@ class DistillationTrainer(Trainer):
 
     def _prepare_memory(self, checkpoint: str | None) -> None:
         """Start from full banks or an empty queue; a resumed run keeps the kind that it began with."""
+        self.memories.copy = self._slow_copy()
         if checkpoint is None:
             self._start_memory()
             return
-        self.memories.copy = self._slow_copy()
         needs = self.distiller.objectives.needs.negatives
         begun_with = kind_of_memory(Path(checkpoint))
         is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
@@ -328,17 +328,17 @@ class DistillationTrainer(Trainer):
     def _start_memory(self) -> None:
         """Begin a stage: each has heads of its own, which make nothing of vectors of another's."""
         self.memories.clear()
-        self.memories.copy = self._slow_copy()
         if self._active.contrast is None:
             return
+        self.memories.copy = self._slow_copy()
         if self.bank is not None:
             self._fill_bank()
         if self.memories.teacher is not None:
             self._fill_teacher_bank(self.memories.teacher)
 
     def _slow_copy(self) -> MomentumCopy | None:
-        """A copy of the active stage's student, where the queue is filled by one."""
-        needs = self._active.needs.negatives
+        """A copy of the student as it is now, where the queue of any stage is filled by one."""
+        needs = self.distiller.objectives.needs.negatives
         if needs is None or needs.memory != "momentum":
             return None
         return MomentumCopy(self.distiller, needs.encoder_momentum, dtype=_compute_dtype(self.args))
