@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+import codir.config
 from codir.config import ObjectivesConfig, Recipe, preset_names, validate
 from codir.errors import UserError
-from codir.recipe import build_objectives, preset
+from codir.objectives import Stage, StagedObjectives
+from codir.recipe import OBJECTIVES, build_objectives, preset
 from codir.settings import deep_merge, parse_settings, parse_yaml
+from codir.signals import ModelShape
 
 SMALLEST = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 3}, "output_dir": "o"}
 
@@ -82,12 +88,44 @@ def test_a_tilde_that_becomes_a_folder():
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_that_does_not_build(name):
     objectives = preset(name)
-    assert set(objectives.weights) == set(objectives.objectives)
-    assert all(weight > 0 for weight in objectives.weights.values())
+    stages = objectives.stages if isinstance(objectives, StagedObjectives) else [Stage(objectives)]
+    for stage in stages:
+        assert set(stage.objectives.weights) == set(stage.objectives.objectives)
+        assert all(weight > 0 for weight in stage.objectives.weights.values())
 
 
 def test_a_preset_that_is_not_listed():
-    assert preset_names() == ["codir", "codir-paper", "fine-tune", "kd"]
+    assert preset_names() == [
+        "codir",
+        "codir-paper",
+        "distilbert",
+        "fine-tune",
+        "internal",
+        "internal-stacked",
+        "kd",
+        "logit-mse",
+        "minilm",
+        "minilm-v1",
+        "mobilebert",
+        "pkd",
+        "pkd-last",
+        "pooled-mse",
+        "tinybert",
+    ]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_section_that_differs_from_what_its_objective_takes(name):
+    section = get_args(ObjectivesConfig.model_fields[name].annotation)[0]()
+    taken = {key: taken.default for key, taken in inspect.signature(OBJECTIVES[name]).parameters.items()}
+    said = {key: tuple(value) if isinstance(value, list) else value for key, value in section.model_dump().items()}
+    assert said.pop("weight") > 0
+    assert said == {key: value for key, value in taken.items() if key not in ("args", "kwargs")}
+
+
+def test_a_layer_map_that_does_not_reach_its_objective():
+    pairs = preset("pkd", pooled_mse={"layer_map": [[1, 2], [2, 4]]}).objectives["pooled_mse"].layer_map
+    assert pairs == ((1, 2), (2, 4))
 
 
 def test_a_term_that_null_does_not_switch_off():
@@ -115,3 +153,102 @@ def test_a_value_out_of_range_that_says_nothing():
 def test_two_kinds_of_student_at_once():
     with pytest.raises(UserError, match=r"exactly one.*layers and checkpoint"):
         validate(Recipe, {**SMALLEST, "student": {"layers": 3, "checkpoint": "x"}})
+
+
+# ---- Stages ----
+
+TWO_STAGES = {
+    "stages": [
+        {"soft_target": {"weight": 2.0}, "epochs": 2, "learning_rate": 5e-5},
+        {"preset": "codir", "hard_label": None, "layers": "stacked"},
+        "fine-tune",
+    ]
+}
+
+
+def test_stages_that_come_out_otherwise():
+    objectives = build_objectives(validate(ObjectivesConfig, TWO_STAGES))
+    assert isinstance(objectives, StagedObjectives)
+    assert [stage.objectives.weights for stage in objectives.stages] == [
+        {"soft_target": 2.0},
+        {"soft_target": 0.5, "contrastive": 0.1},
+        {"hard_label": 1.0},
+    ]
+    assert [stage.share for stage in objectives.stages] == [2.0, 1.0, 1.0]
+    assert [stage.learning_rate for stage in objectives.stages] == [5e-5, None, None]
+    assert objectives.first_steps(40) == (0, 20, 30)
+
+
+@pytest.mark.parametrize(("layers", "expected"), [("one-by-one", [(1,), (2,)]), ("stacked", [(1,), (1, 2)])])
+def test_layers_that_a_recipe_opens_otherwise(layers, expected):
+    stages = [{"preset": "codir", "layers": layers}, {"preset": "codir", "contrastive": {"student_layers": "last"}}]
+    objectives = build_objectives(validate(ObjectivesConfig, {"stages": stages}))
+    objectives.build(teacher=ModelShape(4, 8, 2, classes=2), student=ModelShape(2, 8, 2, classes=2))
+    looked_at = [stage.objectives.contrast.student_representation.layers for stage in objectives.stages]
+    assert looked_at == [*expected, "last"]
+    assert objectives.first_steps(40) == (0, 10, 20)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "said"),
+    [
+        ({"stages": [{"preset": "kd"}], "hard_label": {}}, "terms or stages, got `stages` beside `hard_label`"),
+        ({"stages": [{"preset": "kd"}], "preset": "codir"}, "terms or stages"),
+        ({"stages": [{}]}, "at least one term"),
+        ({"stages": [{"stages": [{"preset": "kd"}]}]}, "stages inside a stage"),
+        ({"stages": [{"preset": "kd", "layers": "one-by-one"}]}, "a term with `student_layers: all`.*`hard_label` and"),
+        ({"stages": [{"preset": "kd", "epochs": 0}]}, r"objectives\.stages\.epochs.*greater than 0"),
+        ({"stages": [{"preset": "kd", "epoch": 1}]}, r"objectives\.stages\.epoch.*did you mean 'epochs'"),
+        ({"stages": [{"soft_target": {"wieght": 1}}]}, r"stages\.soft_target\.wieght.*did you mean 'weight'"),
+        ({"stages": [{"preset": "kdd"}]}, "did you mean 'kd'"),
+        ({"stages": ["kdd"]}, "did you mean 'kd'"),
+        ({"stages": [3]}, "name of a preset"),
+        ({"stages": []}, "at least 1 item"),
+        ({"preset": None}, "at least one term"),
+    ],
+)
+def test_stages_that_become_a_traceback(objectives, said):
+    with pytest.raises(UserError, match=said):
+        validate(Recipe, {**SMALLEST, "objectives": objectives})
+
+
+def test_a_record_of_stages_that_reads_otherwise():
+    recipe = validate(Recipe, {**SMALLEST, "objectives": TWO_STAGES})
+    record = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+    assert validate(Recipe, parse_yaml(record)) == recipe
+
+
+@pytest.fixture
+def staged_preset(monkeypatch):
+    """A preset with stages, one of which names a preset itself."""
+    content = {"objectives": {"stages": [{"contrastive": {"weight": 1.0}, "epochs": 3}, {"preset": "kd"}]}}
+    read = codir.config.read_preset
+    monkeypatch.setattr(codir.config, "read_preset", lambda name: content if name == "staged" else read(name))
+
+
+@pytest.mark.usefixtures("staged_preset")
+def test_a_preset_with_stages_that_cannot_be_named_or_changed():
+    objectives = preset("staged", soft_target={"kd_temperature": 7.0}, contrastive={"num_negatives": 9})
+    first, second = (stage.objectives for stage in objectives.stages)
+    assert objectives.stages[0].share == 3.0
+    assert first.weights == {"contrastive": 1.0}
+    assert first.needs.negatives.count == 9
+    assert second.weights == {"hard_label": 0.5, "soft_target": 0.5}
+    assert second.objectives["soft_target"].kd_temperature == 7.0
+
+
+@pytest.mark.usefixtures("staged_preset")
+def test_a_preset_with_stages_whose_record_reads_otherwise():
+    for objectives in ("staged", {"preset": "staged", "hard_label": None}):
+        recipe = validate(Recipe, {**SMALLEST, "objectives": objectives})
+        assert recipe.objectives.stages[1].terms().keys() - {"hard_label"} == {"soft_target"}
+        assert (recipe.objectives.stages[1].hard_label is None) == (objectives != "staged")
+        assert validate(Recipe, recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.usefixtures("staged_preset")
+def test_a_section_that_no_stage_of_the_preset_has():
+    with pytest.raises(UserError, match=r"objectives\.contrast: expected a term of one of the preset's stages"):
+        preset("staged", contrast={"weight": 1.0})
+    with pytest.raises(UserError, match="preset without stages, got stages inside a stage"):
+        validate(ObjectivesConfig, {"stages": ["staged"]})

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
@@ -36,9 +37,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "data": config.DataConfig,
     "student": config.StudentConfig,
     "objectives": config.ObjectivesConfig,
-    "objectives.hard_label": config.HardLabelConfig,
-    "objectives.soft_target": config.SoftTargetConfig,
-    "objectives.contrastive": config.ContrastiveConfig,
+    **{f"objectives.{name}": get_args(config.ObjectivesConfig.model_fields[name].annotation)[0] for name in OBJECTIVES},
+    "objectives.stages": config.StageConfig,
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
 }
@@ -173,9 +173,13 @@ def table_under(heading: str) -> dict[str, str]:
 
 
 def defaults_of(model: type[BaseModel]) -> dict[str, object]:
-    """As a recipe would spell them."""
+    """As a recipe would spell them; keys that another section has too are told there."""
     shown: dict[str, object] = {}
+    parents = [parent for parent in model.__bases__ if issubclass(parent, config.Room) and parent is not config.Room]
+    inherited = {name for parent in parents for name in parent.model_fields}
     for name, field in model.model_fields.items():
+        if name in inherited:
+            continue
         if field.default is PydanticUndefined:
             shown[name] = "required" if field.is_required() else "section"
         else:
@@ -219,7 +223,9 @@ def test_a_preset_or_objective_without_a_paper(name):
 def test_a_presets_weights_told_otherwise(name):
     row = re.search(rf"^\| `{name}` \| (.*?) \|", (ROOT / "docs" / "papers.md").read_text(), re.MULTILINE)
     told = {term: float(weight) for weight, term in re.findall(r"([\d.]+) `(\w+)`", row[1])}
-    assert told == {term: keys["weight"] for term, keys in config.read_preset(name)["objectives"].items()}
+    objectives = config.validate(config.ObjectivesConfig, {"preset": name})
+    stages = objectives.stages or [objectives]
+    assert told == {term: keys.weight for stage in stages for term, keys in stage.terms().items()}
 
 
 def test_an_axis_legend_that_differs_from_the_codes():

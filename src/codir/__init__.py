@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from codir.registration import register_models
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -65,3 +67,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, *_ROOMS])
+
+
+register_models()

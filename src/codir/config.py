@@ -6,7 +6,7 @@ Configuration stops at the door: `codir.recipe` reads these models, and everythi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -19,7 +19,9 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -31,6 +33,10 @@ Weight = PositiveFloat
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 Layers = Literal["all", "last"] | list[int]
+StudentLayers = Literal["all", "all-but-last", "last"] | list[int]
+LayerMap = Literal["uniform", "skip", "last"] | list[tuple[int, int]]
+WidthMap = Literal["linear", "none"]
+Normalisation = Literal["none", "l2", "layer"]
 
 
 class Room(BaseModel):
@@ -105,6 +111,79 @@ class SoftTargetConfig(Room):
     kd_temperature: PositiveFloat = 2.0
 
 
+class LogitMSEConfig(Room):
+    """Squared error of logits."""
+
+    weight: Weight = 1.0
+
+
+class PooledMSEConfig(Room):
+    """Squared error of pooled layers: PKD's, or after a learned map; keys of `codir.objectives.PooledMSE`."""
+
+    weight: Weight = 1.0
+    normalisation: Normalisation = "layer"
+    pooling: Literal["mean", "cls"] = "mean"
+    target: Literal["matched", "all"] = "matched"
+    student_layers: StudentLayers = "all"
+    layer_map: LayerMap = "uniform"
+    width_map: WidthMap = "linear"
+
+
+class ClsCosineConfig(Room):
+    """Cosine distance of `[CLS]`, layer by layer; keys of `codir.objectives.ClsCosine`."""
+
+    weight: Weight = 1.0
+    student_layers: StudentLayers = "all"
+    layer_map: LayerMap = "uniform"
+    width_map: WidthMap = "none"
+
+
+class TokenCosineConfig(Room):
+    """Cosine distance of every token's last hidden state; keys of `codir.objectives.TokenCosine`."""
+
+    weight: Weight = 1.0
+    student_layers: StudentLayers = "last"
+    layer_map: LayerMap = "uniform"
+    width_map: WidthMap = "none"
+
+
+class HiddenMSEConfig(Room):
+    """Squared error of every token's hidden states; keys of `codir.objectives.HiddenMSE`."""
+
+    weight: Weight = 1.0
+    normalisation: Normalisation = "none"
+    embeddings: bool = True
+    student_layers: StudentLayers = "all"
+    layer_map: LayerMap = "uniform"
+    width_map: WidthMap = "linear"
+
+
+class AttentionMSEConfig(Room):
+    """Squared error of attention scores; keys of `codir.objectives.AttentionMSE`."""
+
+    weight: Weight = 1.0
+    student_layers: StudentLayers = "all"
+    layer_map: LayerMap = "uniform"
+
+
+class AttentionKLConfig(Room):
+    """KL of attention probabilities; keys of `codir.objectives.AttentionKL`."""
+
+    weight: Weight = 1.0
+    student_layers: StudentLayers = "all"
+    layer_map: LayerMap = "uniform"
+
+
+class RelationKLConfig(Room):
+    """KL of MiniLM's relations; keys of `codir.objectives.RelationKL`."""
+
+    weight: Weight = 1.0
+    relations: list[Literal["qk", "qq", "kk", "vv"]] = Field(["qq", "kk", "vv"], min_length=1)
+    relation_heads: PositiveInt | None = None
+    student_layers: StudentLayers = "last"
+    layer_map: LayerMap = "uniform"
+
+
 class ContrastiveConfig(Room):
     """InfoNCE over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
@@ -125,12 +204,21 @@ class ContrastiveConfig(Room):
 
 
 class ObjectivesConfig(Room):
-    """A preset, and what is different from it; `null` leaves a term of the preset out."""
+    """A preset, and what is different from it; `null` leaves a term of the preset out. Or stages."""
 
-    preset: str = "codir"
+    preset: str | None = "codir"
     hard_label: HardLabelConfig | None = None
     soft_target: SoftTargetConfig | None = None
+    logit_mse: LogitMSEConfig | None = None
+    pooled_mse: PooledMSEConfig | None = None
+    cls_cosine: ClsCosineConfig | None = None
+    token_cosine: TokenCosineConfig | None = None
+    hidden_mse: HiddenMSEConfig | None = None
+    attention_mse: AttentionMSEConfig | None = None
+    attention_kl: AttentionKLConfig | None = None
+    relation_kl: RelationKLConfig | None = None
     contrastive: ContrastiveConfig | None = None
+    stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
 
     @model_validator(mode="before")
     @classmethod
@@ -143,23 +231,75 @@ class ObjectivesConfig(Room):
                 got=repr(given),
                 do=nearest(str(given), preset_names()),
             )
-        given = {"preset": "codir", **given}
-        return deep_merge(read_preset(given["preset"])["objectives"], given)
+        named = None if given.get("stages") else cls.model_fields["preset"].default
+        given = {"preset": named, **given}
+        of_preset = read_preset(given["preset"])["objectives"] if given["preset"] is not None else {}
+        return over_stages(of_preset, given) if "stages" in of_preset else deep_merge(of_preset, given)
 
     @model_validator(mode="after")
     def _any_term(self) -> ObjectivesConfig:
-        if not self.terms():
+        if self.stages and self.terms():
+            raise UserError(
+                "objectives",
+                expected="terms or stages",
+                got=f"`stages` beside {' and '.join(f'`{name}`' for name in self.terms())}",
+                otherwise="it would not have been clear in which stage those terms count",
+                do="write the terms, or `preset`, into the stages",
+            )
+        if not self.terms() and not self.stages:
             raise UserError(
                 "objectives",
                 expected="at least one term",
                 got="all of them switched off",
-                do="leave one of `hard_label`, `soft_target` and `contrastive` on",
+                do="leave one of the preset's terms on, or add another",
             )
         return self
 
     def terms(self) -> dict[str, Room]:
         """The terms that are switched on, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if isinstance(getattr(self, name), Room)}
+
+    @model_serializer(mode="wrap")
+    def _without_terms_of_no_stage(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """With stages, a term that stands nowhere is left out: read again, `null` would take it out of the stages."""
+        content: dict[str, Any] = serialize(self)
+        return {key: value for key, value in content.items() if value is not None} if self.stages else content
+
+
+class StageConfig(ObjectivesConfig):
+    """A stage: objectives, from a preset or as they stand, and how they are trained on."""
+
+    preset: str | None = None
+    epochs: PositiveFloat = Field(1.0, description="beside those of the other stages; `training` says how many in all")
+    learning_rate: PositiveFloat | None = Field(None, description="of the student; that of `training`")
+    layers: Literal["all", "one-by-one", "stacked"] = Field("all", description="of the student, that terms look at")
+
+    @model_validator(mode="after")
+    def _no_stages_inside(self) -> StageConfig:
+        if self.stages:
+            raise UserError(
+                "objectives.stages",
+                expected="terms, or a preset without stages",
+                got=f"stages inside a stage ({self.preset or 'written out'})",
+                do="write those stages out beside the others",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_to_open(self) -> StageConfig:
+        if self.layers != "all" and not self.layer_wise():
+            raise UserError(
+                "objectives.stages",
+                expected=f"for `layers: {self.layers}`, a term with `student_layers: all`, which looks at layers",
+                got=" and ".join(f"`{name}`" for name in self.terms()),
+                otherwise="every layer's stage would have been the same",
+                do="leave `layers` out of this stage",
+            )
+        return self
+
+    def layer_wise(self) -> list[str]:
+        """Names of the terms that look at the student's layers, all of them unless told otherwise."""
+        return [name for name, term in self.terms().items() if getattr(term, "student_layers", None) == "all"]
 
 
 class TrainingConfig(BaseModel):
@@ -226,6 +366,35 @@ class Recipe(Room):
     resume: bool = False
 
 
+def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay sections over a preset that has stages: each goes to the stages that have such a term.
+
+    Example:
+        >>> over_stages({"stages": [{"kd": {"weight": 1}}, {"mse": {}}]}, {"preset": "x", "kd": {"weight": 3}})
+        {'preset': 'x', 'stages': [{'kd': {'weight': 3}}, {'mse': {}}]}
+    """
+    own = {key: value for key, value in given.items() if key in ("preset", "stages")}
+    sections = {key: value for key, value in given.items() if key not in own}
+    stages = [_written_out(stage) for stage in own.get("stages") or staged["stages"]]
+    for name in sections:
+        if not any(name in stage for stage in stages):
+            raise UserError(
+                f"objectives.{name}",
+                expected="a term of one of the preset's stages",
+                got=f"'{name}', which none of {given['preset']}'s has",
+                do="write the stages out under `stages`, with this term in one of them",
+            )
+    laid = [deep_merge(stage, {name: over for name, over in sections.items() if name in stage}) for stage in stages]
+    return {**own, "stages": laid}
+
+
+def _written_out(stage: Any) -> Any:
+    """A stage with the terms of its preset, where it names one."""
+    stage = {"preset": stage} if isinstance(stage, str) else stage
+    is_named = isinstance(stage, Mapping) and stage.get("preset") is not None
+    return deep_merge(read_preset(stage["preset"])["objectives"], stage) if is_named else stage
+
+
 def preset_names() -> list[str]:
     """Names of the presets that ship with codir."""
     folder = resources.files("codir") / "presets"
@@ -283,7 +452,13 @@ def validate(model: type[Config], content: Mapping[str, Any]) -> Config:
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Keys of the section that a path leads to."""
     for part in path:
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+        model = next(section for section in _sections_in(model.model_fields[part].annotation))
     return list(model.model_fields)
+
+
+def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that an annotation is made of, such as `list[StageConfig] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections_in(part)

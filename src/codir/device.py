@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import torch
+from torch import nn
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -44,3 +46,24 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if dtype == torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+@contextmanager
+def weights_cast_once(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Hold the weights of linear layers in `dtype` for a while, to the same results under `autocast` to `dtype`.
+
+    Autocast casts the weights of a frozen model anew at every call, a share of a small model's forward pass.
+
+    Args:
+        model: not trained meanwhile; gets its own weights back, to the bit.
+        dtype: of the products.
+    """
+    layers = [module for module in model.modules() if type(module) is nn.Linear and not module.weight.requires_grad]
+    own = [layer.weight for layer in layers]
+    for layer in layers:
+        layer.weight = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
+    try:
+        yield
+    finally:
+        for layer, weight in zip(layers, own, strict=True):
+            layer.weight = weight

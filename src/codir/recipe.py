@@ -23,6 +23,7 @@ from codir.config import (
     FinetuneConfig,
     ObjectivesConfig,
     Recipe,
+    StageConfig,
     StudentConfig,
     TrainingConfig,
     validate,
@@ -32,7 +33,24 @@ from codir.device import default_device, resolve_dtype
 from codir.errors import UserError, nearest
 from codir.export import export_student
 from codir.loading import load_model, load_tokenizer
-from codir.objectives import Contrastive, HardLabel, Objective, SoftTarget, WeightedObjectives
+from codir.objectives import (
+    AttentionKL,
+    AttentionMSE,
+    ClsCosine,
+    Contrastive,
+    HardLabel,
+    HiddenMSE,
+    LogitMSE,
+    Objective,
+    Objectives,
+    PooledMSE,
+    RelationKL,
+    SoftTarget,
+    Stage,
+    StagedObjectives,
+    TokenCosine,
+    WeightedObjectives,
+)
 from codir.preflight import (
     check_labels,
     check_max_length,
@@ -58,6 +76,14 @@ logger = logging.getLogger(__name__)
 OBJECTIVES: dict[str, type[Objective]] = {
     "hard_label": HardLabel,
     "soft_target": SoftTarget,
+    "logit_mse": LogitMSE,
+    "pooled_mse": PooledMSE,
+    "cls_cosine": ClsCosine,
+    "token_cosine": TokenCosine,
+    "hidden_mse": HiddenMSE,
+    "attention_mse": AttentionMSE,
+    "attention_kl": AttentionKL,
+    "relation_kl": RelationKL,
     "contrastive": Contrastive,
 }
 RECORD_NAME = "recipe.yaml"
@@ -149,12 +175,13 @@ def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     return exam.score(exam.answers(reader))
 
 
-def preset(name: str, **overrides: Mapping[str, Any]) -> WeightedObjectives:
+def preset(name: str, **overrides: Mapping[str, Any]) -> Objectives:
     """The objectives of a preset, for `DistillationTrainer`.
 
     Args:
         name: one of `codir.config.preset_names()`.
-        **overrides: sections laid over the preset's, such as `contrastive={"weight": 0.5}`.
+        **overrides: sections laid over the preset's, such as `contrastive={"weight": 0.5}`; over those stages of it
+            that have such a section, where it has stages.
 
     Example:
         >>> preset("codir", contrastive={"weight": 0.5}).weights
@@ -236,14 +263,34 @@ def make_student(config: StudentConfig, teacher: Reader, *, seed: int) -> Reader
     return Reader(model, tokenizer)
 
 
-def build_objectives(config: ObjectivesConfig) -> WeightedObjectives:
-    """Turn configured terms into objectives with weights."""
+def build_objectives(config: ObjectivesConfig) -> Objectives:
+    """Turn configured terms into objectives with weights, stage by stage where there are stages."""
+    if config.stages:
+        return StagedObjectives([build_stage(stage) for stage in config.stages])
+    return build_terms(config)
+
+
+def build_stage(config: StageConfig) -> Stage:
+    """A stage, which becomes several where the student's layers open one by one."""
+
+    def opened_to(layer: int) -> WeightedObjectives:
+        lowest = layer if config.layers == "one-by-one" else 1
+        return build_terms(config, student_layers=tuple(range(lowest, layer + 1)))
+
+    opening = None if config.layers == "all" else opened_to
+    return Stage(build_terms(config), config.epochs, config.learning_rate, opening)
+
+
+def build_terms(config: ObjectivesConfig, student_layers: tuple[int, ...] | None = None) -> WeightedObjectives:
+    """Turn configured terms into objectives with weights; some layers instead of all, for terms that look at layers."""
     objectives: dict[str, Objective] = {}
     weights: dict[str, float] = {}
     for name, term in config.terms().items():
         arguments: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in term.model_dump().items()
         }
+        if student_layers is not None and arguments.get("student_layers") == "all":
+            arguments["student_layers"] = student_layers
         weights[name] = arguments.pop("weight")
         objectives[name] = OBJECTIVES[name](**arguments)
     return WeightedObjectives(objectives, weights)

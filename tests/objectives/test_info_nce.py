@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codir.objectives import grouped_info_nce, info_nce
+from codir.objectives.info_nce import _one_product as one_product
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:
@@ -50,6 +51,7 @@ def test_groups_scored_against_anothers_negatives():
     group = torch.tensor([0, 2, 1, 1, 0, 2])
     expected = info_nce(anchors, positives, negatives[group], temperature=0.1)
     assert torch.allclose(grouped_info_nce(anchors, positives, negatives, group, temperature=0.1), expected)
+    assert torch.allclose(one_product(anchors, positives, negatives, group, 0.1), expected)  # as on an accelerator
 
 
 def test_gradients_that_differ_between_grouped_and_copied_negatives():
@@ -81,8 +83,10 @@ def test_a_perfect_match_not_giving_almost_zero():
 
 
 def test_overflow_at_a_low_temperature_in_fp32():
-    anchors = vectors(4, 8).float()
-    assert torch.isfinite(info_nce(anchors, anchors, vectors(16, 8, seed=1).float(), temperature=1e-3))
+    anchors, keys = vectors(4, 8).float(), vectors(16, 8, seed=1).float()
+    group = torch.zeros(4, dtype=torch.long)
+    assert torch.isfinite(info_nce(anchors, anchors, keys, temperature=1e-3))
+    assert torch.isfinite(grouped_info_nce(anchors, anchors, keys.unsqueeze(0), group, temperature=1e-3))
 
 
 def test_a_weight_that_means_something_else_at_another_batch_size():

@@ -84,6 +84,17 @@ def test_a_teacher_with_dropout_or_gradients(teacher, texts, tokenizer):
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
 
 
+def test_weights_cast_once_changing_what_the_teacher_says(teacher, texts, tokenizer):
+    view = TeacherView(frozenset({TWO_LAYERS}), dtype=torch.bfloat16)
+    running, before = live(teacher, texts, tokenizer, view), {k: v.clone() for k, v in teacher.state_dict().items()}
+    for rows, signal in running.iter_signals(batch_size=10):
+        cast_anew = running.signal(batch_of(*rows.tolist()))
+        assert torch.equal(signal.logits, cast_anew.logits)
+        assert torch.equal(signal.pooled[TWO_LAYERS], cast_anew.pooled[TWO_LAYERS])
+    assert all(torch.equal(teacher.state_dict()[name], weight) for name, weight in before.items())
+    assert {parameter.dtype for parameter in teacher.parameters()} == {torch.float32}
+
+
 def test_a_half_precision_cache_that_is_far_off(teacher, texts, tokenizer, tmp_path):
     running = live(teacher, texts, tokenizer)
     pooled = cached_of(running, tmp_path, cache_dtype="float16").signal(batch_of(0, 1)).pooled[TWO_LAYERS]

@@ -14,7 +14,7 @@ from test_training import PLAIN_DESCENT, StopAt, codir, flat_weights, make_balan
 from token_objectives import TokenMse
 from transformers import BertTokenizer
 
-from codir.objectives import WeightedObjectives
+from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
 from conftest import SPECIAL, WORDS
 
 folder, job = Path(sys.argv[1]), sys.argv[2]
@@ -72,5 +72,18 @@ def tokens() -> dict:
     return {"moves": moves.tolist(), "unmoved": unmoved}
 
 
-report = {"compare": compare, "queue": queue, "tokens": tokens}.get(job, resume)()
+def stages() -> dict:
+    """Two stages, of which the second alone has heads and a bank."""
+    first = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
+    staged = StagedObjectives([Stage(first), Stage(codir("both", num_negatives=30))])
+    settings = {**PLAIN_DESCENT, **shared, "objectives": staged, "ddp_find_unused_parameters": False}
+    trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **settings)
+    before = flat_weights(trainer)
+    trainer.train()
+    moves = (flat_weights(trainer) - before).tolist()
+    entered = [entry["stage"] for entry in trainer.state.log_history if "stage" in entry]
+    return {"moves": moves, "bank": trainer.bank.vectors[:, 0].tolist(), "stages": entered}
+
+
+report = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages}.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

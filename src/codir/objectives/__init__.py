@@ -15,6 +15,7 @@ from codir.objectives.normalisation import Normalisation
 from codir.objectives.pooled_mse import PooledMSE, pooled_mse_loss
 from codir.objectives.relation_kl import Relation, RelationKL, choose_relation_heads, relation_kl_loss
 from codir.objectives.soft_target import SoftTarget, soft_target_loss
+from codir.objectives.staged import Objectives, Stage, StagedObjectives
 from codir.objectives.token_cosine import TokenCosine, token_cosine_loss
 from codir.objectives.weighted import WeightedObjectives
 from codir.objectives.width_map import WidthMap
@@ -31,11 +32,14 @@ __all__ = [
     "LogitMSE",
     "Normalisation",
     "Objective",
+    "Objectives",
     "PooledMSE",
     "ProjectionHead",
     "Relation",
     "RelationKL",
     "SoftTarget",
+    "Stage",
+    "StagedObjectives",
     "StudentLayers",
     "TokenCosine",
     "WeightedObjectives",

@@ -58,5 +58,7 @@ class AttentionMSE(LayerByLayer):
     def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
         """`attention_mse_loss` of the two layers' scores."""
         return attention_mse_loss(
-            attention_scores(student.attention[layer - 1]), attention_scores(teacher.attention[answer - 1]), student.mask
+            attention_scores(student.attention[layer - 1]),
+            attention_scores(teacher.attention[answer - 1]),
+            student.mask,
         )

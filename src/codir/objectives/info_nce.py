@@ -52,8 +52,9 @@ def grouped_info_nce(
 ) -> Float[Tensor, ""]:
     """`info_nce` where the anchors of one group share their negatives.
 
-    Equal to `info_nce(anchors, positives, negatives[group])` without copying K vectors per anchor: every anchor is
-    scored against every group's set in one matrix product, and its own row of scores is kept.
+    Equal to `info_nce(anchors, positives, negatives[group])` without copying K vectors per anchor: on a CPU one matrix
+    product per group; elsewhere, where to learn the groups' sizes would be to wait for the device, one product of every
+    anchor with every group's set, of which each anchor keeps its own row.
 
     Args:
         anchors: L2-normalised, `[batch, dim]`.
@@ -67,6 +68,17 @@ def grouped_info_nce(
         >>> grouped_info_nce(a, a, a.repeat(2, 50, 1).reshape(2, 100, 4), torch.tensor([0, 1]))
         tensor(4.6151)
     """
+    if negatives.device.type != "cpu":
+        return _one_product(anchors, positives, negatives, group, temperature)
+    order, sizes = group.argsort(), group.bincount(minlength=len(negatives)).tolist()
+    scaled = (anchors / temperature).index_select(0, order)
+    right = (scaled * positives.index_select(0, order)).sum(dim=1)
+    parts = zip(torch.split(scaled, sizes), negatives, strict=True)
+    wrong = torch.cat([(part @ keys.T).logsumexp(dim=1) for part, keys in parts])
+    return F.softplus(wrong - right).mean()  # -log(e^r / (e^r + e^w)) = log(1 + e^(w - r))
+
+
+def _one_product(anchors: Tensor, positives: Tensor, negatives: Tensor, group: Tensor, temperature: float) -> Tensor:
     groups, count, _ = negatives.shape
     scores = (anchors @ negatives.flatten(0, 1).T).view(len(anchors) * groups, count)
     own = torch.arange(len(anchors), device=anchors.device) * groups + group

@@ -49,6 +49,11 @@ class WeightedObjectives(nn.Module):
         return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
 
     @property
+    def active(self) -> WeightedObjectives:
+        """What is computed now: these objectives, always; see `StagedObjectives`."""
+        return self
+
+    @property
     def contrast(self) -> Contrastive | None:
         """The contrastive objective, if there is one: it alone keeps a memory."""
         found = [objective for _, objective in self._all() if isinstance(objective, Contrastive)]

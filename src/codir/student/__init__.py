@@ -1,6 +1,18 @@
 """The student: the smaller model, and a plain-words account of how it was made."""
 
+from codir.bilstm_config import BiLSTMConfig
+from codir.student.bilstm import BiLSTMForSequenceClassification, BiLSTMModel
 from codir.student.build import StudentOrigin, build_student, student_origin
 from codir.student.layers import LayerSelection, find_layer_stack, select_layers
 
-__all__ = ["LayerSelection", "StudentOrigin", "build_student", "find_layer_stack", "select_layers", "student_origin"]
+__all__ = [
+    "BiLSTMConfig",
+    "BiLSTMForSequenceClassification",
+    "BiLSTMModel",
+    "LayerSelection",
+    "StudentOrigin",
+    "build_student",
+    "find_layer_stack",
+    "select_layers",
+    "student_origin",
+]

@@ -2,7 +2,8 @@
 
 Whatever the start, the student takes the teacher's labels and dtype, comes back in train mode, shares no storage with
 the teacher, and carries a `StudentOrigin` that says in plain words how it was made. It is an ordinary `transformers`
-model: saved, it loads without codir. Knows nothing of data, tokenizers, losses or training.
+model: saved, it loads without codir (a recurrent one loads once codir is imported). Knows nothing of data, tokenizers,
+losses or training.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
-from codir.errors import UserError, nearest
+from codir.errors import UserError
 from codir.student.layers import LayerSelection, copy_layers, select_layers
+from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,9 @@ def build_student(
         selection: which layers, where `layers` is a number.
         checkpoint: a folder or hub name. Its classification head is kept if it has as many labels as the teacher.
         config: a config, or settings to change in the teacher's (`{"hidden_size": 192, "num_attention_heads": 4}`).
+            With another `model_type` than the teacher's they are settings of that type, with the teacher's vocabulary:
+            `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
+            starts from a copy of the teacher's embeddings, where the type has such a setting.
         seed: for weights that start at random. The global random state is left as it was.
 
     Returns:
@@ -168,11 +173,11 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
 def _start_at_random(
     teacher: PreTrainedModel, config: PreTrainedConfig | Mapping[str, Any]
 ) -> tuple[PreTrainedModel, StudentOrigin]:
-    if isinstance(config, Mapping):
-        _check_settings(teacher.config, config)
     try:
-        whole = _override(teacher.config, config) if isinstance(config, Mapping) else config
+        whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
         student = AutoModelForSequenceClassification.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
+    except UserError:
+        raise
     except (StrictDataclassError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
         raise UserError(
             "student config",
@@ -180,20 +185,17 @@ def _start_at_random(
             got=_one_line(error),
             do="mend that setting; `hidden_size`, for one, must be a multiple of `num_attention_heads`",
         ) from error
+    if not isinstance(config, PreTrainedConfig) and config.get("embedding_size") == "teacher":
+        return student, StudentOrigin("random", notes=(copy_embeddings(teacher, student),))
     return student, StudentOrigin("random")
 
 
-def _check_settings(config: PreTrainedConfig, changes: Mapping[str, Any]) -> None:
-    known = {*config.to_dict(), *config.attribute_map}
-    for name in changes:
-        if name not in known:
-            raise UserError(
-                "student config",
-                expected=f"settings of {type(config).__name__}, the teacher's config",
-                got=f"{name!r}",
-                otherwise="it would be stored and change nothing",
-                do=nearest(name, known),
-            )
+def _config_from(teacher: PreTrainedModel, settings: Mapping[str, Any]) -> PreTrainedConfig:
+    """A whole config out of some settings: of the teacher's own type, or of the one that they name."""
+    if is_other_type(teacher.config, settings):
+        return config_of_type(teacher, settings)
+    check_settings(teacher.config, settings)
+    return _override(teacher.config, settings)
 
 
 def _override(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
@@ -212,7 +214,9 @@ def _override(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTraine
 def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str, int]:
     """What width and heads imply for settings that would otherwise stay at the teacher's size."""
     width = settings[config.attribute_map.get("hidden_size", "hidden_size")]
-    heads = settings[config.attribute_map.get("num_attention_heads", "num_attention_heads")]
+    heads = settings.get(config.attribute_map.get("num_attention_heads", "num_attention_heads"))
+    if heads is None:  # a recurrent model
+        return {}
     return {
         "head_dim": width // heads,
         "d_head": width // heads,

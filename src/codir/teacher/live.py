@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
-from codir.device import autocast
+from codir.device import autocast, weights_cast_once
 from codir.forward import run_model
 from codir.signals import Batch, Representation, TeacherSignal
 from codir.teacher.base import Teacher
@@ -86,7 +86,8 @@ class LiveTeacher(Teacher):
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
         """Run over the whole training set once, longest rows first; yields row numbers and what was said of them."""
         batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
-        with tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row") as progress:
+        progress = tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row")
+        with progress, weights_cast_once(self.model, self.view.dtype):
             for rows, inputs in batches:
                 yield rows, self._run(inputs, self.view)
                 progress.update(len(rows))

@@ -10,11 +10,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from codir.attention import check_attention
 from codir.errors import UserError
-from codir.objectives import WeightedObjectives
+from codir.objectives import Objectives, StagedObjectives
 from codir.teacher import fingerprint_tokenizer
 
 
-def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: WeightedObjectives) -> None:
+def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
     """Refuse what `Trainer` takes and distillation would leave unused in silence."""
     unused = {
         "label_smoothing_factor": args.label_smoothing_factor != 0.0,
@@ -22,7 +22,7 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
         "data_collator": trainer_kwargs.get("data_collator") is not None,
         "model_init": trainer_kwargs.get("model_init") is not None,
         "optimizers (a scheduler)": trainer_kwargs.get("optimizers", (None, None))[1] is not None
-        and objectives.contrast is not None,
+        and (objectives.contrast is not None or isinstance(objectives, StagedObjectives)),
     }
     for name, is_given in unused.items():
         if is_given:
@@ -44,7 +44,7 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
         )
 
 
-def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: WeightedObjectives) -> None:
+def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:
     """Refuse a pair that cannot be distilled: no teacher where one is asked, other outputs, attention out of reach."""
     if teacher is None:
         if objectives.needs.teacher:
@@ -68,7 +68,7 @@ def check_tokens(
     dataset: datasets.Dataset,
     of_teacher: PreTrainedTokenizerBase,
     of_student: PreTrainedTokenizerBase,
-    objectives: WeightedObjectives,
+    objectives: Objectives,
 ) -> None:
     """Refuse token ids that one of the two would misread, and tokens that cannot be compared one by one."""
     if fingerprint_tokenizer(of_teacher) == fingerprint_tokenizer(of_student):

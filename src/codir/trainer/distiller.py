@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.forward import run_model
-from codir.objectives import WeightedObjectives, hard_label_loss
+from codir.objectives import Objectives, hard_label_loss
 from codir.signals import (
     Batch,
     LossBreakdown,
@@ -39,9 +39,7 @@ class Distiller(nn.Module):
 
     accepts_loss_kwargs = False  # the loss is a mean over examples; Trainer then scales it for accumulation
 
-    def __init__(
-        self, student: PreTrainedModel, objectives: WeightedObjectives, cls_position: TokenPosition = "first"
-    ) -> None:
+    def __init__(self, student: PreTrainedModel, objectives: Objectives, cls_position: TokenPosition = "first") -> None:
         super().__init__()
         self.student, self.objectives, self.cls_position = student, objectives, cls_position
 
@@ -78,8 +76,8 @@ class Distiller(nn.Module):
         return breakdown, self.vectors_to_remember(signal)
 
     def student_signal(self, model_inputs: Mapping[str, Tensor]) -> StudentSignal:
-        """Run the student for what the objectives ask of it, and no more."""
-        needs = self.objectives.needs
+        """Run the student for what the active objectives ask of it, and no more."""
+        needs = self.objectives.active.needs
         return StudentSignal(
             *run_model(
                 self.student,
@@ -94,7 +92,7 @@ class Distiller(nn.Module):
     @torch.no_grad()
     def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
         """What the memory keeps of these examples; nothing where there is none."""
-        contrast, negatives = self.objectives.contrast, self.objectives.needs.negatives
+        contrast, negatives = self.objectives.active.contrast, self.objectives.active.needs.negatives
         if contrast is None or negatives is None or not negatives.from_student:
             return None
         with torch.autocast(signal.logits.device.type, enabled=False):

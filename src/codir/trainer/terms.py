@@ -9,20 +9,23 @@ from codir.signals import LossBreakdown
 
 
 class TermMeter:
-    """Adds up terms batch by batch; `drain` gives their means and starts anew."""
+    """Adds up terms batch by batch; `drain` gives their means and starts anew.
+
+    A term's mean is over the batches that had it: from one stage to the next, terms come and go.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
 
     def add(self, breakdown: LossBreakdown) -> None:
         """Note the terms of one batch."""
         for name, term in breakdown.terms.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(term)) + term
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def drain(self) -> dict[str, Tensor]:
         """Means since the last call, still on the device; empty when nothing was added."""
-        means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
-        self._sums, self._count = {}, 0
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
         return means

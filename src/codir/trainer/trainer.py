@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import (
     PreTrainedModel,
@@ -41,8 +42,8 @@ from codir.data import (
 from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank, NegativeQueue
-from codir.objectives import WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Negatives
+from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
+from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Needs, Negatives
 from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
@@ -67,6 +68,7 @@ from codir.trainer.checkpoints import (
 from codir.trainer.checks import check_arguments, check_models, check_tokens
 from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
+from codir.trainer.stages import StageEnterer, staged_scheduler
 from codir.trainer.terms import TermMeter
 
 logger = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class DistillationTrainer(Trainer):
             no objective needs one (preset `fine-tune`).
         student: the model to train, from `codir.build_student` or anywhere else.
         args: the usual `TrainingArguments`.
-        objectives: from `codir.preset(...)`, or put together by hand.
+        objectives: from `codir.preset(...)`, or put together by hand; in stages or not.
         train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
         eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
         processing_class: the student's tokenizer.
@@ -114,7 +116,7 @@ class DistillationTrainer(Trainer):
         teacher: PreTrainedModel | None,
         student: PreTrainedModel,
         args: TrainingArguments,
-        objectives: WeightedObjectives,
+        objectives: Objectives,
         train_dataset: datasets.Dataset,
         eval_dataset: datasets.Dataset | dict[str, datasets.Dataset] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
@@ -143,8 +145,10 @@ class DistillationTrainer(Trainer):
             args._n_gpu = 1
         set_seed(args.seed)  # heads are made before Trainer sets it
         self.max_length, self.head_learning_rate = max_length, head_learning_rate
-        needs = objectives.needs
         objectives.build(teacher=None if teacher is None else _shape_of(teacher), student=_shape_of(student))
+        needs = objectives.needs
+        if isinstance(objectives, StagedObjectives):
+            args.ddp_find_unused_parameters = True  # heads of the other stages
         encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
         sampler = _build_sampler(encoded, objectives, args)
         self._plain_collator = DistillationCollator(processing_class)
@@ -165,6 +169,8 @@ class DistillationTrainer(Trainer):
         self._terms = TermMeter()
         self._unremembered: list[tuple[Tensor, Tensor]] = []
         self._unpushed: list[str] = []
+        if isinstance(objectives, StagedObjectives):
+            self.add_callback(StageEnterer(objectives, self._start_memory))
         self.memory = self._empty_memory()
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
@@ -186,6 +192,11 @@ class DistillationTrainer(Trainer):
         return self.distiller.student
 
     @property
+    def _active(self) -> WeightedObjectives:
+        """The objectives of the stage that training is in; all of them where there are no stages."""
+        return self.distiller.objectives.active
+
+    @property
     def bank(self) -> MemoryBank | None:
         """The memory, where it is a bank."""
         return self.memory if isinstance(self.memory, MemoryBank) else None
@@ -205,7 +216,7 @@ class DistillationTrainer(Trainer):
             outputs = model(labels=batch.labels, **batch.model_inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
-            batch=batch, teacher=self.teacher.signal(batch), negatives=self._look_up_negatives(batch)
+            batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
         )
         self._stop_unless_finite(breakdown)
         self._terms.add(breakdown)
@@ -216,19 +227,19 @@ class DistillationTrainer(Trainer):
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """One micro-batch; the memory learns of it when the optimiser steps, however many micro-batches that takes."""
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        if self.memory is not None and self.accelerator.sync_gradients:
+        if self.memory is not None and self._unremembered and self.accelerator.sync_gradients:
             index, vectors = (torch.cat(parts) for parts in zip(*self._unremembered, strict=True))
             self.memory.update(index, vectors)
             self._unremembered.clear()
         return loss
 
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
-        needs = self.distiller.objectives.needs.negatives
+        needs = self._active.needs.negatives
         if needs is None:
             return None
         assert batch.negative_index is not None
         assert batch.negative_group is not None
-        negatives, contrast = Negatives(batch.negative_group), self.distiller.objectives.contrast
+        negatives, contrast = Negatives(batch.negative_group), self._active.contrast
         if contrast is not None and needs.from_teacher:
             pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
             negatives = replace(negatives, teacher_pooled=pooled)
@@ -261,9 +272,20 @@ class DistillationTrainer(Trainer):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        needs, dtype = self.distiller.objectives.needs, _compute_dtype(self.args)
-        view = TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, dtype)
+        view = self._view(self.distiller.objectives.needs)
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
+
+    def _view(self, needs: Needs) -> TeacherView:
+        return TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, _compute_dtype(self.args))
+
+    def _teacher_now(self) -> Teacher:
+        """The teacher, asked for what the active objectives need and no more."""
+        needs = self._active.needs
+        if not needs.teacher:
+            return NoTeacher()
+        if isinstance(self.teacher, LiveTeacher):
+            self.teacher.view = self._view(needs)
+        return self.teacher
 
     def _cached_or_live(
         self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: CacheDtype
@@ -289,15 +311,19 @@ class DistillationTrainer(Trainer):
         if self.memory is None:
             return
         if checkpoint is None:
-            if self.bank is not None:
-                self._fill_bank()
-            else:
-                self.memory.clear()
+            self._start_memory()
             return
         asked, begun_with = self.distiller.objectives.needs.negatives, kind_of_memory(Path(checkpoint))
         is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
         if is_other and asked is not None and asked.memory == "auto":
             self.memory = self._empty_memory(begun_with)
+
+    def _start_memory(self) -> None:
+        """Begin a stage: each has heads of its own, which make nothing of vectors of another's."""
+        if self.memory is not None:
+            self.memory.clear()
+        if self.bank is not None and self._active.contrast is not None:
+            self._fill_bank()
 
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
@@ -329,6 +355,16 @@ class DistillationTrainer(Trainer):
             rate = self.head_learning_rate or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
             optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
         return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        """Trainer's own, or where there are several stages, its shape within each of them."""
+        objectives = self.distiller.objectives
+        if self.lr_scheduler is None and isinstance(objectives, StagedObjectives):
+            self.lr_scheduler: LRScheduler | None = staged_scheduler(
+                optimizer or self.optimizer, objectives, self.args, num_training_steps
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
 
     # ---- Data ----
 
@@ -377,7 +413,10 @@ class DistillationTrainer(Trainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add every loss term, unweighted, averaged over the steps and processes since the last line."""
+        objectives = self.distiller.objectives
         if "loss" in logs:
+            if isinstance(objectives, StagedObjectives):
+                logs["stage"] = objectives.position + 1
             for name, mean in self._terms.drain().items():
                 logs[f"loss/{name}"] = self.accelerator.gather(mean).mean().item()
         super().log(logs, *args, **kwargs)
@@ -390,6 +429,8 @@ class DistillationTrainer(Trainer):
         A resumed run ends with the same weights, to the bit, as one that was never interrupted.
         """
         checkpoint = self._resolve_checkpoint(resume_from_checkpoint)
+        if isinstance(self.distiller.objectives, StagedObjectives):
+            self.distiller.objectives.position = 0
         self._prepare_memory(checkpoint)
         with faster_training(self.student, one_process=self.args.world_size <= 1):
             return super().train(resume_from_checkpoint=checkpoint, **kwargs)
@@ -499,7 +540,7 @@ def _compute_dtype(args: TrainingArguments) -> torch.dtype:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
-def _build_sampler(encoded: datasets.Dataset, objectives: WeightedObjectives, args: TrainingArguments) -> Any:
+def _build_sampler(encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Any:
     needs = objectives.needs.negatives
     if needs is None:
         return None

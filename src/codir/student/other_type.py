@@ -1,0 +1,73 @@
+"""A student of another model type than the teacher's, from a few settings: a recurrent one, for example.
+
+It reads with the teacher's tokenizer, so its vocabulary is the teacher's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
+
+from codir.errors import UserError, nearest
+
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+
+
+def is_other_type(teacher: PreTrainedConfig, settings: Mapping[str, Any]) -> bool:
+    """Whether settings name a model type that is not the teacher's."""
+    return settings.get("model_type", teacher.model_type) != teacher.model_type
+
+
+def config_of_type(teacher: PreTrainedModel, settings: Mapping[str, Any]) -> PreTrainedConfig:
+    """Build the config of `settings["model_type"]` with the teacher's vocabulary; all else is that type's default.
+
+    Raises:
+        UserError: a type that transformers does not have, or a setting that the type does not have.
+    """
+    name = settings["model_type"]
+    if name not in CONFIG_MAPPING:
+        raise UserError(
+            "student config.model_type",
+            expected="a model type of transformers, or `codir-bilstm`",
+            got=repr(name),
+            do=nearest(str(name), CONFIG_MAPPING),
+        )
+    table = _embedding_table(teacher)
+    own = {key: value for key, value in settings.items() if key != "model_type"}
+    if own.get("embedding_size") == "teacher":
+        own["embedding_size"] = table.shape[1]
+    config_class = CONFIG_MAPPING[name]
+    check_settings(config_class(), own)
+    special = {key: getattr(teacher.config, key, None) for key in SPECIAL_TOKENS}
+    given = {key: value for key, value in special.items() if value is not None}
+    return config_class(**{"vocab_size": table.shape[0], **given, **own})
+
+
+def copy_embeddings(teacher: PreTrainedModel, student: PreTrainedModel) -> str:
+    """Start the student's embeddings from the teacher's, which are of the same shape; says so in words."""
+    with torch.no_grad():
+        student.get_input_embeddings().weight.copy_(_embedding_table(teacher))
+    return "embeddings copied from the teacher"
+
+
+def _embedding_table(teacher: PreTrainedModel) -> Tensor:
+    """The teacher's token embeddings, `[vocabulary, width]`."""
+    return teacher.get_input_embeddings().weight
+
+
+def check_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that configs of this class do not have: they would take it, and nothing would come of it."""
+    known = {*config.to_dict(), *config.attribute_map}
+    for name in settings:
+        if name not in known:
+            raise UserError(
+                "student config",
+                expected=f"settings of {type(config).__name__}",
+                got=f"{name!r}",
+                otherwise="it would be stored and change nothing",
+                do=nearest(name, known),
+            )
