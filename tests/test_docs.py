@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import typer.main
@@ -37,10 +36,23 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "data": config.DataConfig,
     "student": config.StudentConfig,
     "objectives": config.ObjectivesConfig,
-    **{f"objectives.{name}": get_args(config.ObjectivesConfig.model_fields[name].annotation)[0] for name in OBJECTIVES},
+    "objectives.hard_label": config.HardLabelConfig,
+    "objectives.soft_target": config.SoftTargetConfig,
+    "objectives.logit_mse": config.LogitMSEConfig,
+    "layer-wise": config.LayerWiseConfig,
+    "objectives.pooled_mse": config.PooledMSEConfig,
+    "objectives.cls_cosine": config.ClsCosineConfig,
+    "objectives.token_cosine": config.TokenCosineConfig,
+    "objectives.hidden_mse": config.HiddenMSEConfig,
+    "objectives.attention_mse": config.AttentionMSEConfig,
+    "objectives.attention_kl": config.AttentionKLConfig,
+    "objectives.relation_kl": config.RelationKLConfig,
+    "objectives.contrastive": config.ContrastiveConfig,
     "objectives.stages": config.StageConfig,
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
+    "compare": config.CompareConfig,
+    "compare.presets": config.Contestant,
 }
 
 

@@ -45,10 +45,9 @@ def score_kl(
     teacher_scores: Float[Tensor, "batch heads tokens tokens"],
     mask: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, ""]:
-    """`KL(softmax(teacher_i) || softmax(student_i))` over rows `i`.
+    """`KL(softmax(teacher_i) || softmax(student_i))` over rows `i`; mean over heads and real tokens, then examples.
 
-    The mean over heads and the real tokens of an example, then over examples. Padding is left out on both
-    axes: as a token that is attended to, and as one that attends.
+    Padding is left out on both axes: as a token that is attended to, and as one that attends.
 
     Example:
         >>> even, mask = torch.zeros(1, 1, 2, 2), torch.tensor([[True, True]])

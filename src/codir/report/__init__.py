@@ -3,6 +3,14 @@
 Knows models, dev sets and numbers; knows nothing of how a student was trained, nor of recipes.
 """
 
+from codir.report.comparison import (
+    Comparison,
+    Run,
+    comparison_markdown,
+    comparison_rows,
+    read_comparison,
+    write_comparison,
+)
 from codir.report.conditions import gather_conditions
 from codir.report.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
 from codir.report.curves import plot_training_curves
@@ -18,28 +26,38 @@ from codir.report.results import (
     table_rows,
     write_report,
 )
+from codir.report.statistics import estimate_mean, holm, paired_p_value
 
 __all__ = [
     "METRIC_NAMES",
+    "Comparison",
     "Exam",
     "ModelResult",
     "Reader",
+    "Run",
     "RunResult",
     "Throughput",
     "agreement",
     "best_label_permutation",
+    "comparison_markdown",
+    "comparison_rows",
     "compute_metrics",
     "count_parameters",
+    "estimate_mean",
     "folder_bytes",
     "gather_conditions",
+    "holm",
     "markdown_table",
     "measure_throughput",
     "measure_throughputs",
+    "paired_p_value",
     "plot_training_curves",
     "predict_logits",
     "predictions",
+    "read_comparison",
     "result_table",
     "summarise",
     "table_rows",
+    "write_comparison",
     "write_report",
 ]
