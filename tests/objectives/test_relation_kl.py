@@ -9,7 +9,8 @@ import torch
 from plain import attention_of, dot, kl, mask_of, mean, real, softmax
 
 from codir.errors import UserError
-from codir.objectives import RelationKL, attention_kl_loss, choose_relation_heads, relation_kl_loss
+from codir.objectives import RelationKL, attention_kl_loss, relation_kl_loss
+from codir.objectives.relation_kl import choose_relation_heads
 from codir.signals import AttentionInputs, ModelShape
 
 MASK = mask_of(4, 1, 3)
