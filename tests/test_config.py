@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -12,7 +14,7 @@ import codir.config
 from codir.config import ObjectivesConfig, Recipe, preset_names, validate
 from codir.errors import UserError
 from codir.objectives import Stage, StagedObjectives
-from codir.recipe import build_objectives, preset
+from codir.recipe import OBJECTIVES, build_objectives, preset
 from codir.settings import deep_merge, parse_settings, parse_yaml
 from codir.signals import ModelShape
 
@@ -116,6 +118,20 @@ def test_a_preset_that_is_not_listed():
         "supcon",
         "tinybert",
     ]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_section_that_differs_from_what_its_objective_takes(name):
+    section = get_args(ObjectivesConfig.model_fields[name].annotation)[0]()
+    taken = {key: taken.default for key, taken in inspect.signature(OBJECTIVES[name]).parameters.items()}
+    said = {key: tuple(value) if isinstance(value, list) else value for key, value in section.model_dump().items()}
+    assert said.pop("weight") > 0
+    assert said == {key: value for key, value in taken.items() if key not in ("args", "kwargs")}
+
+
+def test_a_layer_map_that_does_not_reach_its_objective():
+    pairs = preset("pkd", pooled_mse={"layer_map": [[1, 2], [2, 4]]}).objectives["pooled_mse"].layer_map
+    assert pairs == ((1, 2), (2, 4))
 
 
 def test_a_term_that_null_does_not_switch_off():

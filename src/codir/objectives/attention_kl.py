@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.layer_by_layer import LayerByLayer
+from codir.objectives.layer_map import LayerMap, StudentLayers
 from codir.objectives.token_scores import attention_scores, check_equal_heads, score_kl
-from codir.signals import AttentionInputs, Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
 
 def attention_kl_loss(
@@ -22,6 +21,7 @@ def attention_kl_loss(
     relative part would give.
 
     Example:
+        >>> import torch
         >>> one = torch.ones(1, 1, 2, 4)
         >>> attention = AttentionInputs(one, one, one, scaling=0.5)
         >>> attention_kl_loss(attention, attention, torch.tensor([[True, True]]))
@@ -30,7 +30,7 @@ def attention_kl_loss(
     return score_kl(attention_scores(student), attention_scores(teacher), mask)
 
 
-class AttentionKL(Objective):
+class AttentionKL(LayerByLayer):
     """The teacher's attention as a target; see `attention_kl_loss`.
 
     Differs from `AttentionMSE`, which compares scores, and from `RelationKL`, which needs no equal number of heads.
@@ -46,27 +46,14 @@ class AttentionKL(Objective):
     needs = Needs(attention=True)
 
     def __init__(self, *, student_layers: StudentLayers = "all", layer_map: LayerMap = "uniform") -> None:
-        super().__init__()
-        self.student_layers, self.layer_map = student_layers, layer_map
+        super().__init__(student_layers=student_layers, layer_map=layer_map)
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Match the layers."""
+        """Match the layers, head by head."""
+        super().build(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         check_equal_heads("attention_kl", teacher=teacher, student=student)
-        self.pairs = match_layers(
-            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
-        )
 
-    def forward(
-        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
-    ) -> Float[Tensor, ""]:
-        """Mean over matched layers and examples."""
-        assert student.tokens is not None, "`needs` asks for it"
-        assert teacher.tokens is not None, "`needs` asks for it"
-        losses = [
-            attention_kl_loss(
-                student.tokens.attention[layer - 1], teacher.tokens.attention[answer - 1], student.tokens.mask
-            )
-            for layer, answer in self.pairs
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
+        """`attention_kl_loss` of the two layers."""
+        return attention_kl_loss(student.attention[layer - 1], teacher.attention[answer - 1], student.mask)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.layer_by_layer import LayerByLayer
+from codir.objectives.layer_map import LayerMap, StudentLayers
 from codir.objectives.token_scores import attention_scores, check_equal_heads
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 
 def attention_mse_loss(
@@ -24,6 +23,7 @@ def attention_mse_loss(
     sides and still divides by their number, so that its term shrinks with the padding.
 
     Example:
+        >>> import torch
         >>> student, teacher = torch.zeros(1, 1, 2, 2), torch.tensor([[[[3.0, 9.0], [9.0, 9.0]]]])
         >>> attention_mse_loss(student, teacher, torch.tensor([[True, False]]))
         tensor(9.)
@@ -33,7 +33,7 @@ def attention_mse_loss(
     return masked_mean(errors.flatten(start_dim=2).transpose(1, 2), are_both_real.flatten(start_dim=1)).mean()
 
 
-class AttentionMSE(Objective):
+class AttentionMSE(LayerByLayer):
     """TinyBERT's attention term; see `attention_mse_loss`. Differs from `AttentionKL`, which compares probabilities.
 
     Args:
@@ -47,29 +47,18 @@ class AttentionMSE(Objective):
     needs = Needs(attention=True)
 
     def __init__(self, *, student_layers: StudentLayers = "all", layer_map: LayerMap = "uniform") -> None:
-        super().__init__()
-        self.student_layers, self.layer_map = student_layers, layer_map
+        super().__init__(student_layers=student_layers, layer_map=layer_map)
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Match the layers."""
+        """Match the layers, head by head."""
+        super().build(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         check_equal_heads("attention_mse", teacher=teacher, student=student)
-        self.pairs = match_layers(
-            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
-        )
 
-    def forward(
-        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
-    ) -> Float[Tensor, ""]:
-        """Mean over matched layers, where the paper sums, and over examples."""
-        assert student.tokens is not None, "`needs` asks for it"
-        assert teacher.tokens is not None, "`needs` asks for it"
-        losses = [
-            attention_mse_loss(
-                attention_scores(student.tokens.attention[layer - 1]),
-                attention_scores(teacher.tokens.attention[answer - 1]),
-                student.tokens.mask,
-            )
-            for layer, answer in self.pairs
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
+        """`attention_mse_loss` of the two layers' scores."""
+        return attention_mse_loss(
+            attention_scores(student.attention[layer - 1]),
+            attention_scores(teacher.attention[answer - 1]),
+            student.mask,
+        )

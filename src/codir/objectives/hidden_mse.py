@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.layer_by_layer import LayerByLayer
+from codir.objectives.layer_map import LayerMap, StudentLayers
 from codir.objectives.normalisation import Normalisation, normalise
 from codir.objectives.width_map import WidthMap, build_width_map
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 
 def hidden_mse_loss(
@@ -33,6 +32,7 @@ def hidden_mse_loss(
         normalisation: `none`, `layer` or `l2`.
 
     Example:
+        >>> import torch
         >>> student, teacher = torch.tensor([[[1.0, 0.0], [7.0, 7.0]]]), torch.tensor([[[3.0, 0.0], [0.0, 0.0]]])
         >>> hidden_mse_loss(student, teacher, torch.tensor([[True, False]]))
         tensor(2.)
@@ -41,7 +41,7 @@ def hidden_mse_loss(
     return masked_mean(errors, mask).mean()
 
 
-class HiddenMSE(Objective):
+class HiddenMSE(LayerByLayer):
     """Each student layer's token vectors match those of the teacher layer which answers to it; see `hidden_mse_loss`.
 
     Args:
@@ -67,32 +67,21 @@ class HiddenMSE(Objective):
         layer_map: LayerMap = "uniform",
         width_map: WidthMap = "linear",
     ) -> None:
-        super().__init__()
-        self.normalisation, self.embeddings = normalisation, embeddings
-        self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
+        super().__init__(student_layers=student_layers, layer_map=layer_map)
+        self.normalisation, self.embeddings, self.width_map = normalisation, embeddings, width_map
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the map between widths."""
+        super().build(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
-        pairs = match_layers(
-            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
-        )
-        self.pairs = ((0, 0), *pairs) if self.embeddings else pairs
+        self.pairs = ((0, 0), *self.pairs) if self.embeddings else self.pairs
         self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
 
-    def forward(
-        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
-    ) -> Float[Tensor, ""]:
-        """Mean over matched layers, where the paper sums, and over examples."""
-        assert student.tokens is not None, "`needs` asks for it"
-        assert teacher.tokens is not None, "`needs` asks for it"
-        losses = [
-            hidden_mse_loss(
-                self.map(student.tokens.hidden_states[layer]),
-                teacher.tokens.hidden_states[answer],
-                student.tokens.mask,
-                normalisation=self.normalisation,
-            )
-            for layer, answer in self.pairs
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
+        """`hidden_mse_loss` of the two layers' hidden states; layer 0 is the embedding output."""
+        return hidden_mse_loss(
+            self.map(student.hidden_states[layer]),
+            teacher.hidden_states[answer],
+            student.mask,
+            normalisation=self.normalisation,
+        )

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from codir.errors import UserError
-from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.layer_by_layer import LayerByLayer
+from codir.objectives.layer_map import LayerMap, StudentLayers
 from codir.objectives.token_scores import score_kl, token_scores
-from codir.signals import AttentionInputs, Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
 Relation = Literal["qk", "qq", "kk", "vv"]
 """Which vectors are multiplied: `qk` is attention itself."""
@@ -29,7 +29,9 @@ def relation_kl_loss(
     relation_heads: int,
     relations: Sequence[Relation] = ("qq", "kk", "vv"),
 ) -> Float[Tensor, ""]:
-    """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`, mean over rows.
+    """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`.
+
+    A mean over heads `a`, real tokens `t` and examples, a sum over relations `r`.
 
     - MiniLM (Wang et al. 2020, arXiv 2002.10957), §3.1 and §3.2: attention and value relation, `("qk", "vv")`.
     - MiniLMv2 (Wang et al. 2021, arXiv 2012.15828), §3.1: `("qq", "kk", "vv")`. The vectors of all heads are joined and
@@ -75,7 +77,7 @@ def split_heads(
     """
     joined = vectors.transpose(1, 2).flatten(start_dim=2)
     _check_divides(relation_heads, joined.shape[-1])
-    return torch.unflatten(joined, 2, (relation_heads, -1)).transpose(1, 2)
+    return joined.reshape(*joined.shape[:2], relation_heads, -1).transpose(1, 2)
 
 
 def choose_relation_heads(*, teacher_heads: int, teacher_width: int, student_width: int) -> int:
@@ -91,7 +93,7 @@ def choose_relation_heads(*, teacher_heads: int, teacher_width: int, student_wid
     return next(fitting)
 
 
-class RelationKL(Objective):
+class RelationKL(LayerByLayer):
     """MiniLM's relations of the last layer; see `relation_kl_loss`.
 
     Args:
@@ -117,12 +119,12 @@ class RelationKL(Objective):
         student_layers: StudentLayers = "last",
         layer_map: LayerMap = "uniform",
     ) -> None:
-        super().__init__()
+        super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.relations, self.relation_heads = tuple(relations), relation_heads
-        self.student_layers, self.layer_map = student_layers, layer_map
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and settle the number of heads."""
+        super().build(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         if not (teacher.heads and student.heads):
             raise UserError(
@@ -131,33 +133,21 @@ class RelationKL(Objective):
                 got=f"{teacher.heads} heads of the teacher and {student.heads} of the student",
                 do="choose an objective over logits or pooled layers",
             )
-        self.relation_heads = self.relation_heads or choose_relation_heads(
+        self.heads = self.relation_heads or choose_relation_heads(
             teacher_heads=teacher.heads, teacher_width=teacher.hidden, student_width=student.hidden
         )
         for width in (teacher.hidden, student.hidden):
-            _check_divides(self.relation_heads, width)
-        self.pairs = match_layers(
-            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
-        )
+            _check_divides(self.heads, width)
 
-    def forward(
-        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
-    ) -> Float[Tensor, ""]:
-        """Mean over matched layers and examples."""
-        assert student.tokens is not None, "`needs` asks for it"
-        assert teacher.tokens is not None, "`needs` asks for it"
-        assert self.relation_heads is not None, "built before"
-        losses = [
-            relation_kl_loss(
-                student.tokens.attention[layer - 1],
-                teacher.tokens.attention[answer - 1],
-                student.tokens.mask,
-                relation_heads=self.relation_heads,
-                relations=self.relations,
-            )
-            for layer, answer in self.pairs
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
+        """`relation_kl_loss` of the two layers."""
+        return relation_kl_loss(
+            student.attention[layer - 1],
+            teacher.attention[answer - 1],
+            student.mask,
+            relation_heads=self.heads,
+            relations=self.relations,
+        )
 
 
 def _check_divides(relation_heads: int, width: int) -> None:

@@ -20,6 +20,8 @@ def soft_target_loss(
 
     Hinton et al. 2015 (arXiv 1503.02531), §2: the factor `T^2` keeps the size of the gradients when T changes. The KL
     differs from their cross-entropy by the teacher's entropy, which has no gradient, and is 0 when the two agree.
+    With T = 1 it has, for the same reason, the gradient of TinyBERT's soft cross-entropy (Jiao et al. 2020, arXiv
+    1909.10351, eq. 10).
 
     Args:
         student_logits: `[batch, classes]`; one column is a score, and T has no meaning then.

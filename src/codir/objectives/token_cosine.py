@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.layer_by_layer import LayerByLayer
+from codir.objectives.layer_map import LayerMap, StudentLayers
 from codir.objectives.width_map import WidthMap, build_width_map
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 
 def token_cosine_loss(
@@ -24,6 +23,7 @@ def token_cosine_loss(
     once, where long examples count for more.
 
     Example:
+        >>> import torch
         >>> student, teacher = torch.tensor([[[1.0, 0.0], [7.0, 7.0]]]), torch.tensor([[[0.0, 5.0], [1.0, 0.0]]])
         >>> token_cosine_loss(student, teacher, torch.tensor([[True, False]]))
         tensor(1.)
@@ -32,7 +32,7 @@ def token_cosine_loss(
     return masked_mean(distances.unsqueeze(-1), mask).mean()
 
 
-class TokenCosine(Objective):
+class TokenCosine(LayerByLayer):
     """DistilBERT's cosine term; see `token_cosine_loss`.
 
     Args:
@@ -53,29 +53,15 @@ class TokenCosine(Objective):
         layer_map: LayerMap = "uniform",
         width_map: WidthMap = "none",
     ) -> None:
-        super().__init__()
-        self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
+        super().__init__(student_layers=student_layers, layer_map=layer_map)
+        self.width_map = width_map
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the map between widths."""
+        super().build(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
-        self.pairs = match_layers(
-            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
-        )
         self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
 
-    def forward(
-        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
-    ) -> Float[Tensor, ""]:
-        """Mean over matched layers and examples."""
-        assert student.tokens is not None, "`needs` asks for it"
-        assert teacher.tokens is not None, "`needs` asks for it"
-        losses = [
-            token_cosine_loss(
-                self.map(student.tokens.hidden_states[layer]),
-                teacher.tokens.hidden_states[answer],
-                student.tokens.mask,
-            )
-            for layer, answer in self.pairs
-        ]
-        return torch.stack(losses).mean()
+    def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
+        """`token_cosine_loss` of the two layers' hidden states."""
+        return token_cosine_loss(self.map(student.hidden_states[layer]), teacher.hidden_states[answer], student.mask)
