@@ -15,6 +15,7 @@ from codir.objectives.contrast_checks import check_combination, check_word
 from codir.objectives.contrast_space import ContrastSpace, Side
 from codir.objectives.estimators import ESTIMATORS, EstimatorName
 from codir.objectives.heads import HEADS, HeadKind
+from codir.objectives.layer_map import match_layers
 from codir.objectives.temperature import Temperature
 from codir.signals import (
     Batch,
@@ -237,7 +238,8 @@ def _match_layers(num_teacher: int, num_student: int) -> list[int]:
             otherwise="one teacher layer would have had to be the partner of several",
             do="name fewer in `student_layers`, or more in `teacher_layers`",
         )
-    return [-(-layer * num_teacher // num_student) - 1 for layer in range(1, num_student + 1)]
+    pairs = match_layers("uniform", teacher_depth=num_teacher, student_depth=num_student)
+    return [answer - 1 for _, answer in pairs]
 
 
 def _of_layer(negatives: Negatives, place: int) -> Negatives:

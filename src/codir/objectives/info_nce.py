@@ -69,7 +69,8 @@ def grouped_info_nce(
         tensor(4.6151)
     """
     if negatives.device.type != "cpu":
-        return _one_product(anchors, positives, negatives, group, temperature)
+        right, wrong_scores = (anchors * positives).sum(dim=1), grouped_scores(anchors, negatives, group)
+        return info_nce_from_scores(right, wrong_scores, temperature=temperature)
     order, sizes = group.argsort(), group.bincount(minlength=len(negatives)).tolist()
     scaled = (anchors / temperature).index_select(0, order)
     right = (scaled * positives.index_select(0, order)).sum(dim=1)
@@ -78,11 +79,23 @@ def grouped_info_nce(
     return F.softplus(wrong - right).mean()  # -log(e^r / (e^r + e^w)) = log(1 + e^(w - r))
 
 
-def _one_product(anchors: Tensor, positives: Tensor, negatives: Tensor, group: Tensor, temperature: float) -> Tensor:
+def grouped_scores(
+    anchors: Float[Tensor, "batch dim"],
+    negatives: Float[Tensor, "groups negatives dim"],
+    group: Int[Tensor, " batch"],
+) -> Float[Tensor, "batch negatives"]:
+    """Similarity of each anchor to its own group's negatives, in one matrix product for all groups.
+
+    Example:
+        >>> negatives = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+        >>> grouped_scores(torch.tensor([[3.0, 4.0], [5.0, 6.0]]), negatives, torch.tensor([1, 0]))
+        tensor([[4.],
+                [5.]])
+    """
     groups, count, _ = negatives.shape
     scores = (anchors @ negatives.flatten(0, 1).T).view(len(anchors) * groups, count)
     own = torch.arange(len(anchors), device=anchors.device) * groups + group
-    return info_nce_from_scores((anchors * positives).sum(dim=1), scores.index_select(0, own), temperature=temperature)
+    return scores.index_select(0, own)
 
 
 def info_nce_from_scores(

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from codir.objectives.info_nce import grouped_scores
+
 
 @dataclass(frozen=True)
 class GroupedKeys:
@@ -25,11 +27,8 @@ class GroupedKeys:
     group: Int[Tensor, " batch"]
 
     def scores(self, anchors: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch negatives"]:
-        """Similarity of each anchor to its own group's negatives, in one matrix product for all groups."""
-        groups, count, _ = self.vectors.shape
-        scores = (anchors @ self.vectors.flatten(0, 1).T).view(len(anchors) * groups, count)
-        own = torch.arange(len(anchors), device=anchors.device) * groups + self.group
-        return scores.index_select(0, own)
+        """Similarity of each anchor to its own group's negatives."""
+        return grouped_scores(anchors, self.vectors, self.group)
 
 
 @dataclass(frozen=True)
