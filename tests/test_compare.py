@@ -14,8 +14,9 @@ import pytest
 import yaml
 from transformers import BertTokenizer
 
+import codir
 import codir.compare as comparing
-from codir.compare import compare
+from codir.compare import compare_presets
 from codir.config import CompareConfig, validate
 from codir.errors import UserError
 from codir.report import comparison_markdown, comparison_rows, read_comparison
@@ -56,7 +57,7 @@ def config_of(material: Path, output_dir: Path, **changes) -> CompareConfig:
 
 def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     folder = tmp_path / "comparison"
-    comparison = compare(config_of(material, folder))
+    comparison = compare_presets(config_of(material, folder))
     runs = json.loads((folder / "results.json").read_text())["runs"]
     assert [(run["preset"], run["seed"]) for run in runs] == [
         ("fine-tune", 0), ("codir", 0), ("fine-tune", 1), ("codir", 1)
@@ -84,7 +85,7 @@ def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, m
         return original(self, model, inputs, *args, **kwargs)
 
     monkeypatch.setattr(DistillationTrainer, "compute_loss", recorded)
-    compare(config_of(material, tmp_path / "comparison"))
+    compare_presets(config_of(material, tmp_path / "comparison"))
     by_seed = {seed: [rows for key, rows in seen.items() if key.endswith(seed)] for seed in ("0", "1")}
     assert all(len(rows) == 2 and rows[0] == rows[1] and len(rows[0]) == 4 for rows in by_seed.values())
     assert by_seed["0"][0] != by_seed["1"][0]
@@ -103,18 +104,18 @@ def test_finished_runs_done_again(material, tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparing, "train", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
-        compare(config_of(material, folder))
+        compare_presets(config_of(material, folder))
     kept = {path: path.read_bytes() for path in folder.rglob("runs/**/*.json")}
     assert len(kept) == 2
     monkeypatch.setattr(comparing, "train", lambda entry, *args: trained.append(str(entry)) or original(entry, *args))
-    compare(config_of(material, folder))
+    compare_presets(config_of(material, folder))
     assert len(trained) == len(set(trained)) == 4
     assert all(path.read_bytes() == content for path, content in kept.items())
     table = (folder / "table.md").read_bytes()
-    compare(config_of(material, folder))
+    compare_presets(config_of(material, folder))
     assert len(trained) == 4
     assert (folder / "table.md").read_bytes() == table
-    compare(config_of(material, folder, training={"max_steps": 5, "per_device_train_batch_size": 8}))
+    compare_presets(config_of(material, folder, training={"max_steps": 5, "per_device_train_batch_size": 8}))
     assert len(trained) == 8  # other settings are other runs
 
 
@@ -139,7 +140,7 @@ def test_a_killed_process_that_loses_its_runs(material, tmp_path):
 def test_a_broken_preset_that_takes_the_others_with_it(material, tmp_path):
     folder = tmp_path / "comparison"
     narrow = {"narrow": {"config": {"hidden_size": 16, "num_hidden_layers": 2}}}
-    comparison = compare(config_of(material, folder, students=narrow, presets=["kd", "pkd"], seeds=1))
+    comparison = compare_presets(config_of(material, folder, students=narrow, presets=["kd", "pkd"], seeds=1))
     assert [run.preset for run in comparison.runs] == ["kd"]
     assert len(comparison.failed) == 1
     assert "pkd" in comparison.failed[0]
@@ -169,4 +170,10 @@ def test_a_folder_with_something_else_in_it_overwritten(material, tmp_path):
     (tmp_path / "comparison").mkdir()
     (tmp_path / "comparison" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="something else"):
-        compare(config_of(material, tmp_path / "comparison"))
+        compare_presets(config_of(material, tmp_path / "comparison"))
+
+
+def test_a_public_name_that_turns_into_a_module():
+    """`codir.compare` is a module once it was imported; the function must not share its name."""
+    assert codir.compare_presets is compare_presets
+    assert all(not isinstance(getattr(codir, name), type(codir)) for name in codir.__all__)

@@ -53,7 +53,7 @@ class Entry:
         return f"{self.student}, {self.contestant.label}, seed {self.seed}"
 
 
-def compare(config: CompareConfig) -> Comparison:
+def compare_presets(config: CompareConfig) -> Comparison:
     """Train every contestant with every seed, and say how they differ.
 
     Leaves in `config.output_dir`: `results.json`, `table.md`, `comparison.png`, `recipe.yaml`, and a file for each

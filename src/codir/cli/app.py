@@ -253,9 +253,9 @@ def compare(
     content = deep_merge(deep_merge(content, _given(flags)), parse_settings(settings or []))
     config = validate(CompareConfig, content)
     _quiet_libraries()
-    from codir.compare import compare as run_comparison
+    from codir.compare import compare_presets
 
-    comparison = run_comparison(config)
+    comparison = compare_presets(config)
     _show_comparison(comparison)
     console.print(f"results.json, table.md and comparison.png: [bold]{config.output_dir}[/bold]")
     if comparison.failed:
