@@ -70,6 +70,10 @@ class DataConfig(Room):
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
     dev_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where there is no dev set")
     max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")
+    heldout_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `heldout`")
+    tune_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `tune`")
+    unlabelled_rows: PositiveInt | None = Field(None, description="further rows to train on, without their labels")
+    evaluate_on: list[str] | None = Field(None, min_length=1, description="which evaluation sets; all of them")
     max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
 
 
