@@ -82,9 +82,13 @@ TITLES = {
 """Of claims that have no `title` in their file; the others go by the file's name."""
 
 WHY_NOT = {
-    "contrast-against-nce": "Part of a step does not grow with K: codir's time at the smallest K is mostly that, and "
-    "NCE has such a part too. What does grow, codir pays for every class of the batch: it looks up a set of "
-    "negatives per class and scores every anchor against all sets, of which it keeps its own.",
+    "step": "With the student's anchor, the keys of K rows per class are read from the cache, all teacher layers of each, "
+    "and projected by today's head, forward and backward; the presets in the table that do not do that (`kd`, "
+    "`codir-paper`) stay near the plain step. Single steps scatter by more than the bound leaves room for, as the "
+    "quartiles show, so that the median moves by a few hundredths from run to run.",
+    "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
+    "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
+    "codir pays for every class of the batch, since it looks up and scores a set of negatives per class.",
     "scaling": "A line does not fit one of the axes so well; the table and the picture say which.",
 }
 """Said under a claim that does not hold, unless its file has a `note` of its own."""

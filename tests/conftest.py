@@ -15,6 +15,7 @@ SHAPES_CHECKED_IN = [
     "codir.forward",
     "codir.objectives",
     "codir.memory",
+    "codir.processes",
     "codir.teacher",
     "codir.trainer.distiller",
 ]

@@ -93,7 +93,29 @@ def test_a_preset_that_does_not_build(name):
 
 
 def test_a_preset_that_is_not_listed():
-    assert preset_names() == ["codir", "codir-paper", "fine-tune", "kd"]
+    assert preset_names() == [
+        "codir",
+        "codir-paper",
+        "crd",
+        "distilbert",
+        "fine-tune",
+        "in-batch",
+        "instance-bank",
+        "internal",
+        "internal-stacked",
+        "jsd",
+        "kd",
+        "logit-mse",
+        "minilm",
+        "minilm-v1",
+        "mobilebert",
+        "moco",
+        "pkd",
+        "pkd-last",
+        "pooled-mse",
+        "supcon",
+        "tinybert",
+    ]
 
 
 def test_a_term_that_null_does_not_switch_off():

@@ -38,10 +38,21 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "objectives": config.ObjectivesConfig,
     "objectives.hard_label": config.HardLabelConfig,
     "objectives.soft_target": config.SoftTargetConfig,
+    "objectives.logit_mse": config.LogitMSEConfig,
+    "layer-wise": config.LayerWiseConfig,
+    "objectives.pooled_mse": config.PooledMSEConfig,
+    "objectives.cls_cosine": config.ClsCosineConfig,
+    "objectives.token_cosine": config.TokenCosineConfig,
+    "objectives.hidden_mse": config.HiddenMSEConfig,
+    "objectives.attention_mse": config.AttentionMSEConfig,
+    "objectives.attention_kl": config.AttentionKLConfig,
+    "objectives.relation_kl": config.RelationKLConfig,
     "objectives.contrastive": config.ContrastiveConfig,
     "objectives.stages": config.StageConfig,
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
+    "compare": config.CompareConfig,
+    "compare.presets": config.Contestant,
 }
 
 

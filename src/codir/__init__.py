@@ -13,7 +13,8 @@ from codir.registration import register_models
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codir.config import FinetuneConfig, Recipe
+    from codir.compare import compare
+    from codir.config import CompareConfig, FinetuneConfig, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.recipe import distill, evaluate, finetune, preset
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CodirError": "codir.errors",
+    "CompareConfig": "codir.config",
     "DistillationTrainer": "codir.trainer",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
@@ -30,6 +32,7 @@ _HOMES = {
     "RunResult": "codir.report",
     "UserError": "codir.errors",
     "build_student": "codir.student",
+    "compare": "codir.compare",
     "distill": "codir.recipe",
     "evaluate": "codir.recipe",
     "finetune": "codir.recipe",
@@ -39,6 +42,7 @@ _HOMES = {
 
 __all__ = [
     "CodirError",
+    "CompareConfig",
     "DistillationTrainer",
     "FinetuneConfig",
     "NonFiniteLossError",
@@ -46,6 +50,7 @@ __all__ = [
     "RunResult",
     "UserError",
     "build_student",
+    "compare",
     "distill",
     "evaluate",
     "finetune",

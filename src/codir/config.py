@@ -33,6 +33,8 @@ Weight = PositiveFloat
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 Layers = Literal["all", "last"] | list[int]
+MatchedLayers = Literal["all", "all-but-last", "last"] | list[int]
+LayerMap = Literal["uniform", "skip", "last"] | list[tuple[int, int]]
 
 
 class Room(BaseModel):
@@ -111,23 +113,95 @@ class SoftTargetConfig(Room):
     kd_temperature: PositiveFloat = 2.0
 
 
+class LogitMSEConfig(Room):
+    """Squared error between logits."""
+
+    weight: Weight = 1.0
+
+
+class LayerWiseConfig(Room):
+    """What all terms have that match layers of the student with layers of the teacher."""
+
+    weight: Weight = 1.0
+    student_layers: MatchedLayers = "all"
+    layer_map: LayerMap = "uniform"
+
+
+class PooledMSEConfig(LayerWiseConfig):
+    """Squared error between pooled layers; every key is an argument of `codir.objectives.PooledMSE`."""
+
+    normalisation: Literal["layer", "l2", "none"] = "layer"
+    pooling: Literal["mean", "cls"] = "mean"
+    target: Literal["matched", "all"] = "matched"
+    width_map: Literal["linear", "none"] = "linear"
+
+
+class ClsCosineConfig(LayerWiseConfig):
+    """`[CLS]` vectors that point the same way."""
+
+    width_map: Literal["linear", "none"] = "none"
+
+
+class TokenCosineConfig(Room):
+    """Token vectors that point the same way."""
+
+    weight: Weight = 1.0
+    student_layers: MatchedLayers = "last"
+    layer_map: LayerMap = "uniform"
+    width_map: Literal["linear", "none"] = "none"
+
+
+class HiddenMSEConfig(LayerWiseConfig):
+    """Squared error between token vectors; every key is an argument of `codir.objectives.HiddenMSE`."""
+
+    normalisation: Literal["none", "layer", "l2"] = "none"
+    embeddings: bool = True
+    width_map: Literal["linear", "none"] = "linear"
+
+
+class AttentionMSEConfig(LayerWiseConfig):
+    """Squared error between attention scores, before their softmax."""
+
+
+class AttentionKLConfig(LayerWiseConfig):
+    """KL between attention probabilities."""
+
+
+class RelationKLConfig(Room):
+    """KL between the relations of queries, keys and values."""
+
+    weight: Weight = 1.0
+    relations: list[Literal["qk", "qq", "kk", "vv"]] = Field(["qq", "kk", "vv"], min_length=1)
+    relation_heads: PositiveInt | None = None
+    student_layers: MatchedLayers = "last"
+    layer_map: LayerMap = "uniform"
+
+
 class ContrastiveConfig(Room):
-    """InfoNCE over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
+    """A contrast over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
     weight: Weight = 0.1
     anchor: Literal["teacher", "student", "both"] = "student"
+    estimator: Literal["info_nce", "nce", "jsd", "supcon"] = "info_nce"
     contrastive_temperature: PositiveFloat = 0.07
+    learned_temperature: bool = False
     num_negatives: PositiveInt = 100
-    strategy: Literal["auto", "other_class", "distant", "any"] = "auto"
+    strategy: Literal["auto", "other_class", "distant", "any", "mixed"] = "auto"
     score_distance: PositiveFloat | None = None
+    hard_pool: PositiveInt = 1
+    source: Literal["dataset", "batch"] = "dataset"
     teacher_layers: Layers = "all"
     student_layers: Layers = "all"
     pooling: Literal["mean", "cls"] = "mean"
+    per_layer: bool = False
+    head: Literal["linear", "mlp"] = "linear"
     projection_dim: PositiveInt = 128
-    memory: Literal["auto", "bank", "queue"] = "auto"
+    keys: Literal["fresh", "banked"] = "fresh"
+    memory: Literal["auto", "bank", "queue", "momentum"] = "auto"
     memory_dtype: Literal["float32", "float16"] = "float32"
     bank_momentum: float = Field(0.5, ge=0, lt=1)
     queue_size: PositiveInt = 65536
+    encoder_momentum: float = Field(0.999, ge=0, le=1)
 
 
 class ObjectivesConfig(Room):
@@ -136,6 +210,14 @@ class ObjectivesConfig(Room):
     preset: str | None = "codir"
     hard_label: HardLabelConfig | None = None
     soft_target: SoftTargetConfig | None = None
+    logit_mse: LogitMSEConfig | None = None
+    pooled_mse: PooledMSEConfig | None = None
+    cls_cosine: ClsCosineConfig | None = None
+    token_cosine: TokenCosineConfig | None = None
+    hidden_mse: HiddenMSEConfig | None = None
+    attention_mse: AttentionMSEConfig | None = None
+    attention_kl: AttentionKLConfig | None = None
+    relation_kl: RelationKLConfig | None = None
     contrastive: ContrastiveConfig | None = None
     stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
 
@@ -170,7 +252,7 @@ class ObjectivesConfig(Room):
                 "objectives",
                 expected="at least one term",
                 got="all of them switched off",
-                do="leave one of `hard_label`, `soft_target` and `contrastive` on",
+                do="leave one on, such as `hard_label`",
             )
         return self
 
@@ -283,6 +365,83 @@ class Recipe(Room):
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
     overwrite: bool = False
     resume: bool = False
+
+
+class Contestant(Room):
+    """One entry of a comparison: a preset, and what is different from it."""
+
+    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="in the table; the preset's own by default")
+    preset: str = Field(description="whose objectives these are")
+    objectives: dict[str, Any] = Field({}, description="laid over the preset's, as in a recipe")
+    training: dict[str, Any] = Field({}, description="laid over the comparison's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_alone(cls, given: Any) -> Any:
+        return {"preset": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _makes_objectives(self) -> Contestant:
+        validate(ObjectivesConfig, {**self.objectives, "preset": self.preset})
+        return self
+
+    @property
+    def label(self) -> str:
+        """What stands in the table."""
+        return self.name or self.preset
+
+
+class CompareConfig(Room):
+    """`codir compare`: presets x kinds of student x seeds, on one teacher and data set."""
+
+    teacher: TeacherConfig
+    data: DataConfig
+    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(min_length=1)
+    presets: list[Contestant] = Field(min_length=1, description="names of presets, or sections")
+    seeds: PositiveInt | list[NonNegativeInt] = Field(5, description="how many, or which")
+    reference: str | None = Field(None, description="compared with; `fine-tune` where it takes part, else the first")
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: UserPath
+    overwrite: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_student(cls, given: Any) -> Any:
+        """`student`, as a recipe has it, is one kind of student."""
+        if not isinstance(given, Mapping) or "student" not in given:
+            return given
+        if "students" in given:
+            raise UserError(
+                "students",
+                expected="`student` or `students`",
+                got="both",
+                do="write the one student among the others, under a name",
+            )
+        rest = {key: value for key, value in given.items() if key != "student"}
+        return {"students": {"student": given["student"]}, **rest}
+
+    @model_validator(mode="after")
+    def _names_that_tell_apart(self) -> CompareConfig:
+        labels = [contestant.label for contestant in self.presets]
+        if len(set(labels)) < len(labels) or (self.reference is not None and self.reference not in labels):
+            raise UserError(
+                "presets",
+                expected="different names, with `reference` among them",
+                got=f"{', '.join(labels)}; reference {self.reference or 'not given'}",
+                do="give a second entry of a preset a `name`",
+            )
+        return self
+
+    @property
+    def reference_label(self) -> str:
+        """The contestant that the others are compared with."""
+        labels = [contestant.label for contestant in self.presets]
+        return self.reference or ("fine-tune" if "fine-tune" in labels else labels[0])
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
 
 def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,13 +34,21 @@ from codir.errors import UserError, nearest
 from codir.export import export_student
 from codir.loading import load_model, load_tokenizer
 from codir.objectives import (
+    AttentionKL,
+    AttentionMSE,
+    ClsCosine,
     Contrastive,
     HardLabel,
+    HiddenMSE,
+    LogitMSE,
     Objective,
     Objectives,
+    PooledMSE,
+    RelationKL,
     SoftTarget,
     Stage,
     StagedObjectives,
+    TokenCosine,
     WeightedObjectives,
 )
 from codir.preflight import (
@@ -68,6 +76,14 @@ logger = logging.getLogger(__name__)
 OBJECTIVES: dict[str, type[Objective]] = {
     "hard_label": HardLabel,
     "soft_target": SoftTarget,
+    "logit_mse": LogitMSE,
+    "pooled_mse": PooledMSE,
+    "cls_cosine": ClsCosine,
+    "token_cosine": TokenCosine,
+    "hidden_mse": HiddenMSE,
+    "attention_mse": AttentionMSE,
+    "attention_kl": AttentionKL,
+    "relation_kl": RelationKL,
     "contrastive": Contrastive,
 }
 RECORD_NAME = "recipe.yaml"

@@ -8,7 +8,7 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     dim        P, width of the projected contrast space  negatives  K, negatives of one group
     heads      attention heads of one model              head_dim   width of one head
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
-    queued     entries that the queue holds
+    queued     entries that the queue holds              gathered   rows of a step in all processes
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from codir.errors import UserError
 
 Pooling = Literal["mean", "cls"]
 TokenPosition = Literal["first", "last"]
-NegativeStrategy = Literal["auto", "other_class", "distant", "any"]
-MemoryKind = Literal["auto", "bank", "queue"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed"]
+NegativeSource = Literal["dataset", "batch"]
+MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 MemoryDtype = Literal["float32", "float16"]
 
 IGNORED_CLASS = -100
@@ -64,17 +65,39 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class NegativeNeeds:
-    """How many negatives an objective wants per anchor, of which kind, and from which memory."""
+    """How many negatives an objective wants per anchor, of which kind, and from which memory.
+
+    Attributes:
+        count: rows to draw for each group; 0 where they are not drawn.
+        strategy: which rows may be negatives.
+        score_distance: for scores, how far is far.
+        source: rows of the whole data set, or the other rows of the step.
+        from_student: student vectors are looked up in a memory.
+        from_teacher: teacher representations are looked up by index.
+        banked: the teacher's vectors have a bank too, and positives are read from the banks as well.
+        needs_classes: positives are examples of one class, so there have to be classes.
+        hard_pool: how many times more rows `count` is than negatives are kept of it.
+        memory: of student vectors.
+        memory_dtype: of stored vectors.
+        bank_momentum: share of the old vector that a slot keeps.
+        queue_size: entries of the queue.
+        encoder_momentum: how slowly the copy follows that fills a queue of kind `momentum`.
+    """
 
     count: int
     strategy: NegativeStrategy = "auto"
     score_distance: float | None = None
+    source: NegativeSource = "dataset"
     from_student: bool = True
     from_teacher: bool = False
+    banked: bool = False
+    needs_classes: bool = False
+    hard_pool: int = 1
     memory: MemoryKind = "auto"
     memory_dtype: MemoryDtype = "float32"
     bank_momentum: float = 0.5
     queue_size: int = 65536
+    encoder_momentum: float = 0.999
 
 
 @dataclass(frozen=True)
@@ -222,21 +245,32 @@ class StudentSignal:
 
 @dataclass(frozen=True)
 class Negatives:
-    """Vectors that an anchor must not be matched with: looked up by index, or all that a queue holds.
+    """What an anchor must not be matched with: looked up by index, all that a queue holds, or the rows of the step.
 
     Attributes:
         group: which set of negatives belongs to each example of the batch.
         student_vectors: normalised student projections from the memory bank.
+        student_positives: the batch's own, where positives too are read from the bank.
         queued_vectors: normalised student projections from the queue, one set for the whole batch.
         queued_allowed: which of them are negatives of each group.
         teacher_pooled: the contrast's own teacher representation, not yet projected, so that a head of today does it.
+        teacher_vectors: normalised teacher projections from a bank of their own.
+        teacher_positives: the batch's own.
+        step_negative: which rows of the step, those of all processes in the order of their ranks, are negatives of
+            each example.
+        step_positive: which of them are the example itself, or of its class.
     """
 
     group: Int[Tensor, " batch"]
     student_vectors: Float[Tensor, "groups negatives dim"] | None = None
+    student_positives: Float[Tensor, "batch dim"] | None = None
     queued_vectors: Float[Tensor, "queued dim"] | None = None
     queued_allowed: Bool[Tensor, "groups queued"] | None = None
     teacher_pooled: Float[Tensor, "groups negatives layers hidden"] | None = None
+    teacher_vectors: Float[Tensor, "groups negatives dim"] | None = None
+    teacher_positives: Float[Tensor, "batch dim"] | None = None
+    step_negative: Bool[Tensor, "batch gathered"] | None = None
+    step_positive: Bool[Tensor, "batch gathered"] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import yaml
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, BertTokenizer
 
 from codir import cli
+from codir.config import preset_names
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -380,3 +381,23 @@ def test_a_command_whose_help_has_no_example(codir, command):
     code, output = codir(command, "--help")
     assert code == 0
     assert f"codir {command} --" in output
+
+
+def test_a_preset_that_the_list_leaves_out(codir):
+    code, printed = codir("presets")
+    assert code == 0
+    assert all(f" {name} " in printed for name in preset_names())
+
+
+def test_a_list_of_presets_that_no_program_can_read():
+    """In a process of its own, which must not have loaded torch for it."""
+    probe = (
+        "import sys; sys.argv = ['codir', 'presets', '--json']\n"
+        "import atexit; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
+        "from codir.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    found = {one["name"]: one for one in json.loads(done.stdout)}
+    assert list(found) == preset_names()
+    assert all(one["source"] and one["summary"] and one["objectives"] for one in found.values())
+    assert done.stderr.split()[-1] == "False"

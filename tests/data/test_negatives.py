@@ -63,6 +63,60 @@ def test_rows_of_a_queue_judged_by_another_rule_than_draws(rows, unlabelled, rad
         assert [bool(is_negative) for is_negative in allowed[group[place]]] == [other in by_hand for other in queued]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(8, 30), unlabelled=st.floats(0, 0.5), radius=st.sampled_from([0.0, 0.4]), seed=st.integers(0, 999)
+)
+def test_rows_of_a_step_judged_by_another_rule_than_draws(rows, unlabelled, radius, seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, rows).astype(float) + (rng.random(rows) * 0.3 if radius else 0.0)
+    labels[:3] = range(3)
+    labels[3:][rng.random(rows - 3) < unlabelled] = np.nan
+    step = rng.integers(0, rows, 8)  # a row may be there twice
+    sampler = NegativeSampler(labels, count=0, batch_size=4, radius=radius, seed=seed)
+    is_negative, is_kin = sampler.relate(step[:4], step)
+    for place, row in enumerate(step[:4]):
+        by_hand = allowed_by_hand(labels, row, {row}, radius)
+        assert [bool(given) for given in is_negative[place]] == [other in by_hand for other in step]
+        kin = [other == row or abs(labels[other] - labels[row]) <= radius for other in step]
+        assert [bool(given) for given in is_kin[place]] == kin
+
+
+def test_a_mixture_without_its_halves_or_with_a_row_twice():
+    labels = np.array([0.0] * 200 + [1.0] * 200)
+    sampler = build_negative_sampler(labels.astype(int), num_examples=400, count=101, batch_size=8, strategy="mixed")
+    batch = np.array([0, 1, 2, 3, 200, 201, 202, 203])
+    drawn = sampler.sample(batch)
+    for kind, own in enumerate(drawn.index):
+        assert len(set(own.tolist())) == 101
+        assert not set(own[51:].tolist()) & set(batch.tolist())
+        assert (labels[own[:51]] != kind).all()
+        assert 10 < (labels[own[51:]] == kind).sum() < 45  # of 50, where 29 are expected
+
+
+def test_a_mixture_of_more_rows_than_there_are():
+    labels = np.array([0] * 50 + [1] * 6)
+    most = build_negative_sampler(labels, num_examples=56, count=12, batch_size=8, strategy="mixed")
+    assert most.sample(np.array([0])).index.shape == (1, 12)
+    with pytest.raises(UserError, match=r"at most 12.*got 13"):
+        build_negative_sampler(labels, num_examples=56, count=13, batch_size=8, strategy="mixed")
+
+
+def test_advice_that_forgets_the_pool_of_hard_negatives():
+    labels = np.array([0] * 90 + [1] * 30)
+    with pytest.raises(UserError, match=r"at most 30.*got 40, `hard_pool` included.*num_negatives=7`"):
+        build_negative_sampler(labels, num_examples=120, count=40, batch_size=2, hard_pool=4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [(None, "no labels"), (np.array([0.5, 1.0]), "scores"), (np.array([IGNORED_CLASS] * 2), "no labels")],
+)
+def test_positives_of_one_class_where_there_are_no_classes(labels, found):
+    with pytest.raises(UserError, match=f"class labels for `supcon`.*got {found}"):
+        build_negative_sampler(labels, num_examples=2, count=0, batch_size=1, needs_classes=True)
+
+
 def test_a_sampler_that_takes_more_room_as_rows_come_in():
     """A million rows: what is kept is 12 bytes for each, and a draw makes nothing that is as large as the data."""
     rows = 1_000_000

@@ -77,5 +77,5 @@ def test_objectives_built_for_other_models_than_the_runs():
 def test_a_head_of_another_width_than_its_representation(layers, width):
     contrast = Contrastive(teacher_layers=layers, student_layers="last")
     contrast.build(teacher=ModelShape(6, 8, heads=2, classes=3), student=ModelShape(3, 4, heads=1, classes=3))
-    assert contrast.teacher_head.linear.in_features == width
-    assert contrast.student_head.linear.in_features == 4
+    assert contrast.spaces[0].teacher_head.linear.in_features == width
+    assert contrast.spaces[0].student_head.linear.in_features == 4

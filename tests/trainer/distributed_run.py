@@ -85,5 +85,34 @@ def stages() -> dict:
     return {"moves": moves, "bank": trainer.bank.vectors[:, 0].tolist(), "stages": entered}
 
 
-report = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages}.get(job, resume)()
+FAMILY = {
+    "crd": {"anchor": "both", "estimator": "nce", "keys": "banked", "num_negatives": 30},
+    "batch": {"anchor": "both", "source": "batch", "strategy": "any"},
+    "supcon": {"anchor": "both", "source": "batch", "estimator": "supcon"},
+    "momentum": {"anchor": "teacher", "memory": "momentum", "queue_size": 20, "encoder_momentum": 0.5},
+    "learned": {"anchor": "student", "per_layer": True, "learned_temperature": True, "num_negatives": 30},
+}
+
+
+def family() -> dict:
+    """Every way of contrasting that processes have something to share for."""
+    reports = {}
+    for name, options in FAMILY.items():
+        settings = {**shared, "objectives": codir(**options)}
+        settings["objectives"].weights["contrastive"] = 1.0
+        trainer = make_trainer(
+            folder / f"{name}-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
+        )
+        before = flat_weights(trainer)
+        trainer.train()
+        remembered = trainer.memories.state_dict()
+        states = [tensor.float().flatten() for _, tensor in sorted(remembered.items()) if tensor.is_floating_point()]
+        states += [buffer.flatten() for buffer in trainer.distiller.objectives.buffers()]
+        moves = (flat_weights(trainer) - before).tolist()
+        reports[name] = {"moves": moves, "state": torch.cat(states).tolist() if states else []}
+    return reports
+
+
+jobs = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}
+report = jobs.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

@@ -106,7 +106,7 @@ def test_negatives_of_a_queue_that_differ_from_the_method_written_out(tmp_path, 
     contrast, expected = trainer.distiller.objectives.contrast, 0.0
     for row in range(8, 16):
         pooled = trainer.teacher.pooled(torch.tensor([[row]]), contrast.teacher_representation)[0]
-        anchor = contrast.teacher_head(pooled)[0].detach()
+        anchor = contrast.embed_teacher(pooled)[0].detach()
         wrong = [other for other in range(8) if train["label"][other] != train["label"][row]]
         assert len(wrong) == 4
         right = torch.exp(anchor @ vectors[row] / 0.07)

@@ -62,7 +62,7 @@ def make_trainer(
         for key in ("callbacks", "eval_dataset", "compute_metrics", "optimizers", "compute_loss_func")
         if key in overrides
     }
-    student = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
+    student = overrides.pop("student", None) or tiny_classifier("bert", num_labels=2, layers=2, seed=2)
     if not dropout:
         student.apply(lambda module: setattr(module, "p", 0.0) if isinstance(module, torch.nn.Dropout) else None)
         student.config.attention_probs_dropout_prob = 0.0
@@ -173,8 +173,8 @@ def test_a_step_that_differs_from_the_method_written_out(tmp_path, tokenizer):
     student, contrast = trainer.student.eval(), trainer.distiller.objectives.contrast
     teacher = decided_teacher().eval()
     with torch.no_grad():
-        z_student = [contrast.student_head(pool_by_hand(student, tokenizer, text)) for text in train["text"]]
-        z_teacher = [contrast.teacher_head(pool_by_hand(teacher, tokenizer, text)) for text in train["text"]]
+        z_student = [contrast.spaces[0].student_head(pool_by_hand(student, tokenizer, text)) for text in train["text"]]
+        z_teacher = [contrast.embed_teacher(pool_by_hand(teacher, tokenizer, text)) for text in train["text"]]
         logits = [student(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
         answers = [teacher(**tokenizer(text, return_tensors="pt")).logits[0] for text in train["text"][:8]]
     batch = trainer._train_collator([trainer.train_dataset[i] for i in range(8)])
@@ -303,7 +303,7 @@ def test_a_bank_that_starts_with_noise_or_empty_slots(tmp_path, tokenizer):
     inputs = {name: torch.tensor([row[name]]) for name in tokenizer.model_input_names}
     distiller = trainer.distiller.eval()
     with torch.no_grad():
-        expected = distiller.vectors_to_remember(distiller.student_signal(inputs))
+        expected = distiller.vectors_to_remember(distiller.student_signal(inputs))["student"]
     assert torch.allclose(trainer.bank.vectors[7:8], expected, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from codir.cli import options
 
 if TYPE_CHECKING:
-    from codir.report import RunResult
+    from codir.report import Comparison, RunResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,7 +119,7 @@ def distill(
         str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Objectives: `codir` (default), `kd`, ...", show_default=False)
+        str | None, typer.Option(help="Objectives: `codir` (default), or another of `codir presets`.", show_default=False)
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -196,6 +196,94 @@ def evaluate(
     _show_metrics(metrics, title=config.source)
 
 
+@app.command()
+def compare(
+    recipe_file: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
+    ] = None,
+    preset_names: Annotated[
+        str | None, typer.Option("--presets", help="Which: `kd,pkd,codir`.", show_default=False)
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many (5).", show_default=False)] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Preset that the others are compared with.", show_default=False)
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a fine-tuned model.")] = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    dev: options.Dev = None,
+    max_length: options.MaxLength = None,
+    student_layers: Annotated[
+        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    precision: options.Precision = None,
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    settings: options.Settings = None,
+    debug: options.Debug = False,
+) -> None:
+    """Compare objectives fairly: the same teacher, start, batches and steps for every preset of a seed.
+
+    Finished runs are kept: started again, an interrupted comparison goes on where it was. A recipe's own `objectives` and
+    `baseline` make way for the presets.
+
+    Example: `codir compare recipe.yaml --presets fine-tune,kd,codir --seeds 5 --output-dir comparison`
+    """
+    from codir.config import CompareConfig, validate
+    from codir.settings import deep_merge, parse_settings, read_yaml
+
+    seed = None  # each run has its own
+    flags = {
+        "teacher": {"model": teacher},
+        "data": _data_section(locals()),
+        "student": {"layers": _layers(student_layers)},
+        "presets": preset_names.split(",") if preset_names else None,
+        "seeds": seeds,
+        "reference": reference,
+        "training": _training_section(locals()),
+        "output_dir": output_dir,
+        "overwrite": overwrite or None,
+    }
+    content = _spell_out_shorthands(read_yaml(recipe_file)) if recipe_file else {}
+    content = {key: value for key, value in content.items() if key not in ("objectives", "baseline", "resume")}
+    content = deep_merge(deep_merge(content, _given(flags)), parse_settings(settings or []))
+    config = validate(CompareConfig, content)
+    _quiet_libraries()
+    from codir.compare import compare as run_comparison
+
+    comparison = run_comparison(config)
+    _show_comparison(comparison)
+    console.print(f"results.json, table.md and comparison.png: [bold]{config.output_dir}[/bold]")
+    if comparison.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def presets(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: name, source, summary and objectives.")] = False,
+    debug: options.Debug = False,
+) -> None:
+    """List the presets: what each descends, and whose method it is.
+
+    Example: `codir presets --json`
+    """
+    from codir.config import preset_names, read_preset
+
+    found = [{"name": name, **read_preset(name)} for name in preset_names()]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table = Table("preset", "what it descends", "source")
+    for one in found:
+        table.add_row(one["name"], one["summary"], one["source"])
+    console.print(table)
+
+
 def _data_section(flags: Mapping[str, Any]) -> dict[str, Any]:
     names = ("data_dir", "dev", "unlabelled", "text_column", "text_pair_column", "label_column", "task", "max_length")
     section = {name: flags.get(name) for name in names}
@@ -245,6 +333,20 @@ def _show(result: RunResult) -> None:
 
     console.print(result_table(result))
     console.print(f"Student, report.md, report.json and training_curves.png: [bold]{result.output_dir}[/bold]")
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    from codir.report import comparison_rows
+
+    rows = comparison_rows(comparison)
+    table = Table(title="Means over seeds with 95% intervals")
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("student", "preset") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+    for failure in comparison.failed:
+        console.print(f"[red]failed[/red] {failure}", markup=True)
 
 
 def _show_metrics(metrics: Mapping[str, float], *, title: str) -> None:

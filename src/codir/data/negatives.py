@@ -7,6 +7,7 @@ batch: a resumed run and any number of loader workers draw the same.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from codir.errors import UserError
 from codir.signals import IGNORED_CLASS, NegativeStrategy
+
+MIXED_FAR_SHARE = 0.5
+"""Of the negatives of strategy `mixed`, those that are not of the anchor's kind."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,11 @@ class NegativeSampler:
     Args:
         labels: one per training row, NaN where a row has none, shape `[examples]`. Kept, with a number of 4 bytes for
             each row that has one (8 above 2 billion rows).
-        count: K, negatives per anchor.
+        count: K, negatives per anchor; 0 where none are to be drawn, and rows are only judged.
         radius: labels no farther apart than this are of one kind.
+        far_share: of the negatives of an anchor with a label, those that are not of its kind; the rest are any rows
+            outside its batch.
+        hard_pool: how many times more rows `count` is than negatives are kept of it; told to people alone.
         batch_size: the largest batch that will ask.
         seed: of the draws.
 
@@ -51,23 +58,27 @@ class NegativeSampler:
     """
 
     def __init__(
-        self, labels: NDArray[np.float64], *, count: int, batch_size: int, radius: float = 0.0, seed: int = 0
+        self,
+        labels: NDArray[np.float64],
+        *,
+        count: int,
+        batch_size: int,
+        radius: float = 0.0,
+        far_share: float = 1.0,
+        hard_pool: int = 1,
+        seed: int = 0,
     ) -> None:
-        self.labels, self.count, self.radius, self.seed = labels, count, radius, seed
+        self.labels, self.count, self.radius, self.far_share, self.seed = labels, count, radius, far_share, seed
         self._order, sorted_labels = _sort_known(labels)
         self._kinds, begins = np.unique(sorted_labels, return_index=True)
         self._bounds = np.append(begins, len(self._order))  # where in `_order` the rows of each kind begin, and its end
-        self._check_pools(batch_size)
+        self._check_pools(batch_size, hard_pool)
 
     def sample(self, example_index: NDArray[np.int64]) -> NegativeIndices:
         """Draw negatives for the examples of one batch, `[batch]`."""
         generator = np.random.default_rng([self.seed, *example_index])
         kinds, group = np.unique(self.labels[example_index], return_inverse=True)
-        sets = [
-            self._draw_any(example_index, generator) if np.isnan(kind) else self._draw_far(kind, generator)
-            for kind in kinds
-        ]
-        return NegativeIndices(index=np.stack(sets), group=group)
+        return NegativeIndices(np.stack([self._draw(kind, example_index, generator) for kind in kinds]), group)
 
     def allows(self, example_index: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of any rows may be negatives of which group of a batch, `[groups, candidates]`: the rule of `sample`.
@@ -87,16 +98,51 @@ class NegativeSampler:
             allowed[-1] = ~np.isin(candidates, example_index)
         return allowed
 
-    def _draw_far(self, label: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    def relate(
+        self, example_index: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which rows of a step are negatives of each of its examples, and which are of its kind, `[batch, candidates]`.
+
+        The rule of `sample`, but that rows of the batch itself serve as negatives. An example is of its own kind; one
+        without a label is alone in that.
+
+        Example:
+            >>> sampler = NegativeSampler(np.array([0.0, 0.0, 1.0, np.nan]), count=0, batch_size=2)
+            >>> is_negative, is_kin = sampler.relate(np.array([0, 3]), np.array([0, 1, 2, 3]))
+            >>> is_negative
+            array([[False, False,  True, False],
+                   [ True,  True,  True, False]])
+            >>> is_kin
+            array([[ True,  True, False, False],
+                   [False, False, False,  True]])
+        """
+        own = example_index[:, None] == candidates
+        kind, labels = self.labels[example_index][:, None], self.labels[candidates]
+        is_far = (labels < kind - self.radius) | (labels > kind + self.radius)
+        is_near = (labels >= kind - self.radius) & (labels <= kind + self.radius)
+        return np.where(np.isnan(kind), ~own, is_far), own | is_near
+
+    def _draw(self, kind: float, example_index: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        """The negatives of one group: rows of another kind, any rows, or some of both and none twice."""
+        if np.isnan(kind):
+            return self._draw_any(example_index, generator, self.count)
+        num_far = math.ceil(self.count * self.far_share)
+        far = self._draw_far(kind, generator, num_far)
+        if num_far == self.count:
+            return far
+        others = self._draw_any(np.concatenate([example_index, far]), generator, self.count - num_far)
+        return np.concatenate([far, others])
+
+    def _draw_far(self, label: float, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
         start, stop = self._segment_of(np.array(label))
-        drawn = generator.choice(len(self._order) - int(stop - start), self.count, replace=False, shuffle=False)
+        drawn = generator.choice(len(self._order) - int(stop - start), count, replace=False, shuffle=False)
         drawn[drawn >= start] += stop - start
         return self._order[drawn].astype(np.int64)
 
-    def _draw_any(self, example_index: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-        wanted = min(len(self.labels), self.count + len(example_index))
+    def _draw_any(self, excluded: NDArray[np.int64], generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+        wanted = min(len(self.labels), count + len(excluded))
         candidates = generator.choice(len(self.labels), wanted, replace=False)
-        return candidates[~np.isin(candidates, example_index)][: self.count]
+        return candidates[~np.isin(candidates, excluded)][:count]
 
     def _segment_of(self, labels: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where, in sorted order, the labels of the same kind begin and end."""
@@ -104,7 +150,7 @@ class NegativeSampler:
         stop = np.searchsorted(self._kinds, labels + self.radius, side="right")
         return self._bounds[start], self._bounds[stop]
 
-    def _check_pools(self, batch_size: int) -> None:
+    def _check_pools(self, batch_size: int, hard_pool: int) -> None:
         kinds = self._kinds
         start, stop = self._segment_of(kinds)
         pools = len(self._order) - (stop - start)
@@ -116,16 +162,17 @@ class NegativeSampler:
                 do="check the label column, lower `score_distance`, or set `strategy: any`",
             )
         num_any = len(self.labels) - min(batch_size, len(self.labels))
-        smallest = int(pools.min()) if len(kinds) else num_any
-        if len(self._order) < len(self.labels):
+        smallest = int(pools.min() / self.far_share) if len(kinds) else num_any
+        if len(self._order) < len(self.labels) or self.far_share < 1.0:
             smallest = min(smallest, num_any)
         if self.count > smallest:
+            most = smallest // hard_pool
             raise UserError(
                 "num_negatives",
                 expected=f"at most {smallest}, the smallest pool of negatives in this data",
-                got=str(self.count),
-                do=f"set `--set objectives.contrastive.num_negatives={smallest}` or lower"
-                if smallest > 0
+                got=f"{self.count}" if hard_pool == 1 else f"{self.count}, `hard_pool` included",
+                do=f"set `--set objectives.contrastive.num_negatives={most}` or lower"
+                if most > 0
                 else "train on more rows, or in smaller batches",
             )
 
@@ -147,6 +194,8 @@ def build_negative_sampler(
     batch_size: int,
     strategy: NegativeStrategy = "auto",
     score_distance: float | None = None,
+    needs_classes: bool = False,
+    hard_pool: int = 1,
     seed: int = 0,
 ) -> NegativeSampler:
     """Choose the sampler that fits the labels.
@@ -156,20 +205,33 @@ def build_negative_sampler(
         num_examples: N, rows of the training set.
         count: K, negatives per anchor.
         batch_size: the largest batch that will ask.
-        strategy: `auto` takes `other_class` for classes, `distant` for scores, `any` without labels.
+        strategy: `auto` takes `other_class` for classes, `distant` for scores, `any` without labels; `mixed` draws half
+            of them as `auto` would, and half from all rows.
         score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
+        needs_classes: refuse anything else, since examples of one class are to be each other's positives.
+        hard_pool: how many times more rows `count` is than negatives are kept of it.
         seed: of the draws.
     """
+    if needs_classes:
+        _check_classes(labels)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy == "any":
-        return NegativeSampler(nothing_known, count=count, batch_size=batch_size, seed=seed)
+        return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed)
     are_scores = np.issubdtype(labels.dtype, np.floating)
     _check_strategy(strategy, are_scores)
     kinds = labels if are_scores else np.where(labels == IGNORED_CLASS, np.nan, labels)
     radius = 0.0
     if are_scores and not np.isnan(kinds).all():
         radius = float(np.nanstd(kinds)) if score_distance is None else score_distance
-    return NegativeSampler(kinds.astype(np.float64), count=count, batch_size=batch_size, radius=radius, seed=seed)
+    return NegativeSampler(
+        kinds.astype(np.float64),
+        count=count,
+        batch_size=batch_size,
+        radius=radius,
+        far_share=MIXED_FAR_SHARE if strategy == "mixed" else 1.0,
+        hard_pool=hard_pool,
+        seed=seed,
+    )
 
 
 def _check_strategy(strategy: NegativeStrategy, are_scores: bool) -> None:
@@ -181,4 +243,15 @@ def _check_strategy(strategy: NegativeStrategy, are_scores: bool) -> None:
             expected=f"one that fits labels that are {found}",
             got=f"{strategy!r}",
             do="use `auto`, which takes `other_class` for classes and `distant` for scores",
+        )
+
+
+def _check_classes(labels: NDArray[np.float64] | NDArray[np.int64] | None) -> None:
+    are_scores = labels is not None and np.issubdtype(labels.dtype, np.floating)
+    if labels is None or are_scores or (labels == IGNORED_CLASS).all():
+        raise UserError(
+            "estimator",
+            expected="class labels for `supcon`, whose positives are examples of one class",
+            got="scores" if are_scores else "no labels",
+            do="take `estimator: info_nce`, which the preset `in-batch` does",
         )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -41,20 +39,6 @@ class Memory(ABC):
             RuntimeError: it is of another size.
             KeyError: it is of another kind.
         """
-
-
-def is_distributed() -> bool:
-    """Whether there are other processes to share with."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def gather(tensor: Tensor) -> Tensor:
-    """The rows of all processes, in the order of their ranks: the same tensor everywhere."""
-    if not is_distributed():
-        return tensor
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, tensor.contiguous())
-    return torch.cat(parts)
 
 
 def take_up(kept: Tensor, saved: Tensor) -> None:

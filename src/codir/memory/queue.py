@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codir.memory.base import Memory, gather, take_up
+from codir.memory.base import Memory, take_up
+from codir.processes import gather
 
 NOBODY = -1
 """The example index of a place that holds no entry yet."""

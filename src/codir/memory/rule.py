@@ -63,7 +63,7 @@ def choose_memory(
     vector says little of today's student, and each of its negatives is a random read of the disk.
 
     Asked for, a `bank` is held in memory where the same rule lets it, else memory-mapped in a file, and refused where
-    the disk has no room for it. Asked for, a `queue` is a queue.
+    the disk has no room for it. Asked for, a `queue` is a queue, and so is `momentum`: who fills it is not said here.
 
     Args:
         wanted: `auto`, or what was asked for.
@@ -95,7 +95,7 @@ def choose_memory(
         bank += f" for {processes} processes"
     queue = f"{queue_size} x {dim} {number}, {readable_bytes(processes * queue_bytes(queue_size, dim, itemsize))}"
     share = f"{BANK_MEMORY_SHARE:.0%} of the free memory, {readable_bytes(free_memory)}"
-    if wanted == "queue":
+    if wanted in ("queue", "momentum"):
         return MemoryChoice("queue", f"negatives: queue of {queue} (asked for)")
     if fits:
         return MemoryChoice("bank", f"negatives: memory bank of {bank} (rule: a bank while it takes at most {share})")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+HeadKind = Literal["linear", "mlp"]
 
 
 class ProjectionHead(nn.Module):
@@ -27,3 +31,32 @@ class ProjectionHead(nn.Module):
     def forward(self, pooled_hidden: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
         """Project pooled layers; any leading axes."""
         return F.normalize(self.linear(pooled_hidden.flatten(start_dim=-2)), dim=-1)
+
+
+class MLPHead(nn.Module):
+    """`z = normalize(W2 relu(W1 [h_1; ...; h_L] + b1) + b2)`: SimCLR's non-linear head (Chen et al. 2020, §4.2).
+
+    Differs from SimCLR (arXiv 2002.05709) in the hidden layer's width, P here and the input's there: the input is many
+    layers wide, and negatives pass through the head too, so that such a head would cost more than a small student.
+
+    Args:
+        width: layers * hidden, of the concatenated representation.
+        dim: P, of the contrast space and of the hidden layer.
+
+    Example:
+        >>> import torch
+        >>> MLPHead(width=3 * 8, dim=4)(torch.randn(2, 3, 8)).norm(dim=-1).allclose(torch.ones(2))
+        True
+    """
+
+    def __init__(self, width: int, dim: int = 128) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, dim), nn.Linear(dim, dim)
+
+    def forward(self, pooled_hidden: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
+        """Project pooled layers; any leading axes."""
+        hidden = F.relu(self.first(pooled_hidden.flatten(start_dim=-2)))
+        return F.normalize(self.second(hidden), dim=-1)
+
+
+HEADS: dict[HeadKind, type[ProjectionHead] | type[MLPHead]] = {"linear": ProjectionHead, "mlp": MLPHead}

@@ -3,6 +3,14 @@
 Knows models, dev sets and numbers; knows nothing of how a student was trained, nor of recipes.
 """
 
+from codir.report.comparison import (
+    Comparison,
+    Run,
+    comparison_markdown,
+    comparison_rows,
+    read_comparison,
+    write_comparison,
+)
 from codir.report.conditions import gather_conditions
 from codir.report.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
 from codir.report.curves import plot_training_curves
@@ -18,9 +26,19 @@ from codir.report.results import (
     table_rows,
     write_report,
 )
+from codir.report.statistics import estimate_mean, holm, paired_p_value
 
 __all__ = [
     "METRIC_NAMES",
+    "Comparison",
+    "Run",
+    "comparison_markdown",
+    "comparison_rows",
+    "estimate_mean",
+    "holm",
+    "paired_p_value",
+    "read_comparison",
+    "write_comparison",
     "Exam",
     "ModelResult",
     "Reader",

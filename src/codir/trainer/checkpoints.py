@@ -16,23 +16,22 @@ from torch import Tensor, nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.errors import IncompleteArtifactError, UserError
-from codir.memory import Memory
 from codir.signals import MemoryKind
+from codir.trainer.memories import Memories
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
 MARKER_NAME = "incomplete"
 
 
-def save_scaffolding(folder: Path, objectives: nn.Module, memory: Memory | None, *, training_set: str) -> None:
-    """Write heads and memory, and which training set they belong to: what training needs and the student does not."""
+def save_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str) -> None:
+    """Write heads and memories, and which training set they belong to: what training needs and the student does not."""
     tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
-    if memory is not None:
-        tensors |= {f"memory.{name}": tensor.contiguous() for name, tensor in memory.state_dict().items()}
+    tensors |= {f"memory.{name}": tensor.contiguous() for name, tensor in memories.state_dict().items()}
     save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set})
 
 
-def load_scaffolding(folder: Path, objectives: nn.Module, memory: Memory | None, *, training_set: str) -> None:
-    """Take up heads and memory of a checkpoint.
+def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str) -> None:
+    """Take up heads and memories of a checkpoint.
 
     Raises:
         UserError: the checkpoint is of a run on other data.
@@ -55,8 +54,7 @@ def load_scaffolding(folder: Path, objectives: nn.Module, memory: Memory | None,
     tensors = load_file(path)
     try:
         objectives.load_state_dict(_with_prefix(tensors, "objectives."))
-        if memory is not None:
-            memory.load_state_dict(_with_prefix(tensors, "memory."))
+        memories.load_state_dict(_with_prefix(tensors, "memory."))
     except (RuntimeError, KeyError) as error:
         raise IncompleteArtifactError(
             f"{path}: heads or memory of another run (other objectives, layers or training set): {error}. "

@@ -64,8 +64,8 @@ class Distiller(nn.Module):
         teacher: TeacherSignal | None = None,
         negatives: Negatives | None = None,
         **model_inputs: Tensor,
-    ) -> SequenceClassifierOutput | tuple[LossBreakdown, Tensor | None]:
-        """Return the loss and the vectors for the memory; without a teacher, the logits and the task's loss."""
+    ) -> SequenceClassifierOutput | tuple[LossBreakdown, dict[str, Tensor]]:
+        """Return the loss and the vectors for the memories; without a teacher, the logits and the task's loss."""
         if batch is None or teacher is None:
             logits = self.student(**model_inputs).logits
             loss = None if labels is None else hard_label_loss(logits.float(), labels)
@@ -73,7 +73,7 @@ class Distiller(nn.Module):
         signal = self.student_signal(batch.model_inputs)
         with torch.autocast(signal.logits.device.type, enabled=False):  # losses in fp32, whatever the products run in
             breakdown = self.objectives(signal, teacher, batch, negatives)
-        return breakdown, self.vectors_to_remember(signal)
+        return breakdown, self.vectors_to_remember(signal, teacher)
 
     def student_signal(self, model_inputs: Mapping[str, Tensor]) -> StudentSignal:
         """Run the student for what the active objectives ask of it, and no more."""
@@ -90,10 +90,15 @@ class Distiller(nn.Module):
         )
 
     @torch.no_grad()
-    def vectors_to_remember(self, signal: StudentSignal) -> Tensor | None:
-        """What the memory keeps of these examples; nothing where there is none."""
+    def vectors_to_remember(self, student: StudentSignal, teacher: TeacherSignal | None = None) -> dict[str, Tensor]:
+        """What the memories keep of these examples, by side; nothing where there are none."""
         contrast, negatives = self.objectives.active.contrast, self.objectives.active.needs.negatives
-        if contrast is None or negatives is None or not negatives.from_student:
-            return None
-        with torch.autocast(signal.logits.device.type, enabled=False):
-            return contrast.embed_student(signal)
+        vectors: dict[str, Tensor] = {}
+        if contrast is None or negatives is None:
+            return vectors
+        with torch.autocast(student.logits.device.type, enabled=False):
+            if negatives.from_student:
+                vectors["student"] = contrast.embed_student(student)
+            if negatives.banked and teacher is not None:
+                vectors["teacher"] = contrast.embed_teacher(teacher.pooled[contrast.teacher_representation])
+        return vectors

@@ -41,7 +41,7 @@ from codir.data import (
 )
 from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
-from codir.memory import Memory, MemoryBank, NegativeQueue
+from codir.memory import Memory, MemoryBank
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Needs, Negatives
 from codir.speed import faster_training
@@ -68,6 +68,8 @@ from codir.trainer.checkpoints import (
 from codir.trainer.checks import check_arguments, check_models, check_tokens
 from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
+from codir.trainer.memories import Memories, rows_of_the_step
+from codir.trainer.momentum import CopyFollows, MomentumCopy
 from codir.trainer.stages import StageEnterer, staged_scheduler
 from codir.trainer.terms import TermMeter
 
@@ -167,11 +169,12 @@ class DistillationTrainer(Trainer):
         self.loss_is_scaled_for_ga = False
         self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
         self._terms = TermMeter()
-        self._unremembered: list[tuple[Tensor, Tensor]] = []
         self._unpushed: list[str] = []
+        self.memories = Memories(self._empty_memory(), self._empty_teacher_bank())
         if isinstance(objectives, StagedObjectives):
             self.add_callback(StageEnterer(objectives, self._start_memory))
-        self.memory = self._empty_memory()
+        if needs.negatives is not None and needs.negatives.memory == "momentum":
+            self.add_callback(CopyFollows(self.memories))
         self.teacher: Teacher = NoTeacher()
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
@@ -197,6 +200,11 @@ class DistillationTrainer(Trainer):
         return self.distiller.objectives.active
 
     @property
+    def memory(self) -> Memory | None:
+        """What is remembered of the student's vectors."""
+        return self.memories.student
+
+    @property
     def bank(self) -> MemoryBank | None:
         """The memory, where it is a bank."""
         return self.memory if isinstance(self.memory, MemoryBank) else None
@@ -220,41 +228,31 @@ class DistillationTrainer(Trainer):
         )
         self._stop_unless_finite(breakdown)
         self._terms.add(breakdown)
-        if vectors is not None:
-            self._unremembered.append((batch.example_index, vectors))
+        if self.memories.copy is not None:
+            vectors["student"] = self.memories.copy.vectors(batch.model_inputs)
+        self.memories.note(batch.example_index, vectors)
         return (breakdown.total, breakdown) if return_outputs else breakdown.total
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
-        """One micro-batch; the memory learns of it when the optimiser steps, however many micro-batches that takes."""
+        """One micro-batch; the memories learn of it when the optimiser steps, however many micro-batches that takes."""
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        if self.memory is not None and self._unremembered and self.accelerator.sync_gradients:
-            index, vectors = (torch.cat(parts) for parts in zip(*self._unremembered, strict=True))
-            self.memory.update(index, vectors)
-            self._unremembered.clear()
+        if self.accelerator.sync_gradients:
+            self.memories.take_up()
         return loss
 
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
-        needs = self._active.needs.negatives
-        if needs is None:
+        needs, contrast = self._active.needs.negatives, self._active.contrast
+        sampler = self._train_collator.negative_sampler
+        if needs is None or contrast is None or sampler is None:
             return None
-        assert batch.negative_index is not None
-        assert batch.negative_group is not None
-        negatives, contrast = Negatives(batch.negative_group), self._active.contrast
-        if contrast is not None and needs.from_teacher:
+        if needs.source == "batch":
+            return rows_of_the_step(batch, sampler)
+        negatives = self.memories.look_up(batch, needs, sampler)
+        if needs.from_teacher:
+            assert batch.negative_index is not None
             pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
             negatives = replace(negatives, teacher_pooled=pooled)
-        if isinstance(self.memory, MemoryBank):
-            return replace(negatives, student_vectors=self.memory.lookup(batch.negative_index))
-        if isinstance(self.memory, NegativeQueue):
-            return replace(negatives, queued_vectors=self.memory.vectors, queued_allowed=self._allowed_of(batch))
         return negatives
-
-    def _allowed_of(self, batch: Batch) -> Tensor:
-        """Which entries of the queue may be negatives of which group: the rule that the sampler draws by."""
-        assert isinstance(self.memory, NegativeQueue)
-        assert self._train_collator.negative_sampler is not None
-        rows, queued = batch.example_index.cpu().numpy(), self.memory.index.cpu().numpy()
-        return torch.from_numpy(self._train_collator.negative_sampler.allows(rows, queued)).to(self.args.device)
 
     def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
         if torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's own filter had one too
@@ -306,24 +304,44 @@ class DistillationTrainer(Trainer):
         num_examples, dim = len(self.train_dataset), contrast.projection_dim
         return build_memory(kind or needs.memory, needs, self.args, num_examples=num_examples, dim=dim)
 
+    def _empty_teacher_bank(self) -> MemoryBank | None:
+        needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
+        if contrast is None or needs is None or not needs.banked:
+            return None
+        num_examples, dim = len(self.train_dataset), contrast.projection_dim
+        bank = build_memory("bank", needs, self.args, num_examples=num_examples, dim=dim)
+        assert isinstance(bank, MemoryBank)
+        return bank
+
     def _prepare_memory(self, checkpoint: str | None) -> None:
-        """Start from a full bank or an empty queue; a resumed run keeps the kind that it began with."""
-        if self.memory is None:
-            return
+        """Start from full banks or an empty queue; a resumed run keeps the kind that it began with."""
         if checkpoint is None:
             self._start_memory()
             return
-        asked, begun_with = self.distiller.objectives.needs.negatives, kind_of_memory(Path(checkpoint))
+        self.memories.copy = self._slow_copy()
+        needs = self.distiller.objectives.needs.negatives
+        begun_with = kind_of_memory(Path(checkpoint))
         is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
-        if is_other and asked is not None and asked.memory == "auto":
-            self.memory = self._empty_memory(begun_with)
+        if is_other and needs is not None and needs.memory == "auto":
+            self.memories.student = self._empty_memory(begun_with)
 
     def _start_memory(self) -> None:
         """Begin a stage: each has heads of its own, which make nothing of vectors of another's."""
-        if self.memory is not None:
-            self.memory.clear()
-        if self.bank is not None and self._active.contrast is not None:
+        self.memories.clear()
+        self.memories.copy = self._slow_copy()
+        if self._active.contrast is None:
+            return
+        if self.bank is not None:
             self._fill_bank()
+        if self.memories.teacher is not None:
+            self._fill_teacher_bank(self.memories.teacher)
+
+    def _slow_copy(self) -> MomentumCopy | None:
+        """A copy of the active stage's student, where the queue is filled by one."""
+        needs = self._active.needs.negatives
+        if needs is None or needs.memory != "momentum":
+            return None
+        return MomentumCopy(self.distiller, needs.encoder_momentum, dtype=_compute_dtype(self.args))
 
     def _fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
@@ -337,9 +355,20 @@ class DistillationTrainer(Trainer):
             on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
             with torch.no_grad(), autocast(device, _compute_dtype(self.args)):
                 vectors = distiller.vectors_to_remember(distiller.student_signal(on_device))
-            assert vectors is not None
-            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
+            self.bank.fill(torch.from_numpy(rows).to(device), vectors["student"])
         self.bank.synchronise()
+
+    @torch.no_grad()
+    def _fill_teacher_bank(self, bank: MemoryBank) -> None:
+        """The same for the teacher's vectors, which the cache gives before projection."""
+        contrast = self._active.contrast
+        assert contrast is not None
+        bank.clear()
+        share = torch.arange(self.args.process_index, len(self.train_dataset), self.args.world_size)
+        for rows in torch.split(share.to(self.args.device), self.args.eval_batch_size):
+            pooled = self.teacher.pooled(rows.unsqueeze(0), contrast.teacher_representation)
+            bank.fill(rows, contrast.embed_teacher(pooled).squeeze(0))
+        bank.synchronise()
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Trainer's own or the user's, with the heads in a group of their own at their own learning rate."""
@@ -475,7 +504,7 @@ class DistillationTrainer(Trainer):
         with marked_incomplete(folder, is_writer=self.args.should_save):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
-                save_scaffolding(folder, self.distiller.objectives, self.memory, training_set=self._training_set)
+                save_scaffolding(folder, self.distiller.objectives, self.memories, training_set=self._training_set)
             self.accelerator.wait_for_everyone()  # each process writes the state of its own random numbers
         self.args.save_total_limit = limit
         while self._unpushed:
@@ -506,7 +535,7 @@ class DistillationTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._load_student(folder)
-        load_scaffolding(folder, self.distiller.objectives, self.memory, training_set=self._training_set)
+        load_scaffolding(folder, self.distiller.objectives, self.memories, training_set=self._training_set)
 
     def _load_best_model(self) -> None:
         self._load_student(Path(self.state.best_model_checkpoint))
@@ -551,5 +580,7 @@ def _build_sampler(encoded: datasets.Dataset, objectives: Objectives, args: Trai
         batch_size=args.train_batch_size,
         strategy=needs.strategy,
         score_distance=needs.score_distance,
+        needs_classes=needs.needs_classes,
+        hard_pool=needs.hard_pool,
         seed=args.seed if args.data_seed is None else args.data_seed,
     )

@@ -1,0 +1,74 @@
+"""Attention scores matched by squared error, before their softmax: TinyBERT's attention transfer."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from codir.objectives.base import Objective
+from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.token_scores import attention_scores, check_equal_heads
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+
+
+def attention_mse_loss(
+    student_scores: Float[Tensor, "batch heads tokens tokens"],
+    teacher_scores: Float[Tensor, "batch heads tokens tokens"],
+    mask: Bool[Tensor, "batch tokens"],
+) -> Float[Tensor, ""]:
+    """`1/h sum_i MSE(A_i^S, A_i^T)` over heads `i`, with `A = q k^T * scaling`; then the mean over examples.
+
+    TinyBERT (Jiao et al. 2020, arXiv 1909.10351), eq. 7: the scores, which were seen to converge faster than the
+    probabilities. The mean is over pairs of real tokens. TinyBERT's release sets the scores of masked keys to 0 on both
+    sides and still divides by their number, so that its term shrinks with the padding.
+
+    Example:
+        >>> student, teacher = torch.zeros(1, 1, 2, 2), torch.tensor([[[[3.0, 9.0], [9.0, 9.0]]]])
+        >>> attention_mse_loss(student, teacher, torch.tensor([[True, False]]))
+        tensor(9.)
+    """
+    errors = (student_scores - teacher_scores).square()
+    are_both_real = mask[:, :, None] & mask[:, None, :]
+    return masked_mean(errors.flatten(start_dim=2).transpose(1, 2), are_both_real.flatten(start_dim=1)).mean()
+
+
+class AttentionMSE(Objective):
+    """TinyBERT's attention term; see `attention_mse_loss`. Differs from `AttentionKL`, which compares probabilities.
+
+    Args:
+        student_layers: which are matched.
+        layer_map: `uniform` as in TinyBERT, `skip`, `last`, or pairs; see `match_layers`.
+
+    Raises:
+        UserError: when built, for different numbers of heads, or layers that cannot be matched.
+    """
+
+    needs = Needs(attention=True)
+
+    def __init__(self, *, student_layers: StudentLayers = "all", layer_map: LayerMap = "uniform") -> None:
+        super().__init__()
+        self.student_layers, self.layer_map = student_layers, layer_map
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Match the layers."""
+        assert teacher is not None, "`needs` asks for one"
+        check_equal_heads("attention_mse", teacher=teacher, student=student)
+        self.pairs = match_layers(
+            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
+        )
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over matched layers, where the paper sums, and over examples."""
+        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        losses = [
+            attention_mse_loss(
+                attention_scores(student.tokens.attention[layer - 1]),
+                attention_scores(teacher.tokens.attention[answer - 1]),
+                student.tokens.mask,
+            )
+            for layer, answer in self.pairs
+        ]
+        return torch.stack(losses).mean()

@@ -1,0 +1,99 @@
+"""Combinations of a contrast's options that cannot be, told before anything begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codir.errors import UserError, nearest
+from codir.signals import NegativeNeeds
+
+IN_QUEUE = ("queue", "momentum")
+
+
+def check_word(name: str, choices: Sequence[str], given: str) -> None:
+    """Refuse a word that is none of the choices."""
+    if given not in choices:
+        *most, last = [f"`{choice}`" for choice in choices]
+        raise UserError(
+            name, expected=f"{', '.join(most)} or {last}", got=repr(given), do=nearest(given, list(choices))
+        )
+
+
+def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:
+    """Refuse what cannot be, and say whether only a bank can be the memory.
+
+    Args:
+        needs: of negatives, as the options make them.
+        sides: whose anchors there are, `student`, `teacher` or both.
+        estimator: by name.
+        per_layer: whether each pair of layers has a contrast of its own.
+
+    Raises:
+        UserError: names the option, and what would have gone wrong.
+    """
+    is_batch = needs.source == "batch"
+    if estimator == "supcon":
+        _check_supcon(needs)
+    if needs.banked:
+        _check_banked(needs, sides)
+    if needs.memory == "momentum" and not needs.from_student:
+        raise UserError(
+            "memory",
+            expected="`momentum` where student vectors are remembered: `anchor: teacher` or `both`, `source: dataset`",
+            got=f"anchor {' and '.join(sides)}, source `{needs.source}`",
+            otherwise="the slow copy would have been kept for nothing",
+            do="set `anchor: teacher`, or leave `memory` out",
+        )
+    if per_layer and (needs.from_student or needs.banked):
+        raise UserError(
+            "per_layer",
+            expected="keys that are not remembered: `anchor: student` with `keys: fresh`, or `source: batch`",
+            got="keys from a memory",
+            otherwise="a memory would have had to keep a vector for each pair of layers",
+            do="set `anchor: student`",
+        )
+    draws = {
+        "estimator": estimator == "nce" and not is_batch,
+        "strategy": needs.strategy == "mixed",
+        "hard_pool": needs.hard_pool > 1,
+    }
+    for name, is_asked in draws.items():
+        if is_asked:
+            _check_drawn(name, needs)
+    return needs.from_student and (needs.banked or any(draws.values()))
+
+
+def _check_supcon(needs: NegativeNeeds) -> None:
+    if needs.source != "batch" or needs.strategy not in ("auto", "other_class"):
+        raise UserError(
+            "estimator",
+            expected="`supcon` with `source: batch` and `strategy: auto`: its positives are the batch's own rows of a "
+            "class",
+            got=f"source `{needs.source}`, strategy `{needs.strategy}`",
+            otherwise="an example of the anchor's class would have been a negative, or none a positive",
+            do="set `source: batch`, or take the preset `supcon`",
+        )
+
+
+def _check_banked(needs: NegativeNeeds, sides: Sequence[str]) -> None:
+    if len(sides) < 2 or needs.source == "batch" or needs.memory in IN_QUEUE:
+        raise UserError(
+            "keys",
+            expected="`banked` with `anchor: both`, `source: dataset`, and a bank as the memory",
+            got=f"anchor {' and '.join(sides)}, source `{needs.source}`, memory `{needs.memory}`",
+            otherwise="the side without anchors would have learned nothing, since a bank's vectors have no gradient, "
+            "or positives would have had no slot to be read from",
+            do="set `anchor: both`, or `keys: fresh`",
+        )
+
+
+def _check_drawn(name: str, needs: NegativeNeeds) -> None:
+    if needs.source == "batch" or (needs.from_student and needs.memory in IN_QUEUE):
+        raise UserError(
+            name,
+            expected="negatives that are drawn from the data set, by index",
+            got=f"source `{needs.source}`, memory `{needs.memory}`",
+            otherwise="all of a queue's entries, or of a batch's rows, would have been compared with all the same, and "
+            "NCE's noise would not have been uniform",
+            do="set `source: dataset` and `memory: bank`",
+        )

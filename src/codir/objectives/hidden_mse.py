@@ -1,0 +1,97 @@
+"""Every token's hidden state matched by squared error, embeddings too: TinyBERT's and MobileBERT's feature transfer."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from codir.objectives.base import Objective
+from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.normalisation import Normalisation, normalise
+from codir.objectives.width_map import WidthMap, build_width_map
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+
+
+def hidden_mse_loss(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    mask: Bool[Tensor, "batch tokens"],
+    *,
+    normalisation: Normalisation = "none",
+) -> Float[Tensor, ""]:
+    """`||n(h_S) - n(h_T)||^2 / hidden`, mean over the real tokens of an example, then over examples.
+
+    With `n = none` and `h_S` mapped by `W`: TinyBERT (Jiao et al. 2020, arXiv 1909.10351), eq. 8, and eq. 9 on the
+    embedding output. With `n = layer` and no map: MobileBERT's feature map transfer (Sun et al. 2020,
+    arXiv 2004.02984, `L_FMT`) as its release trains it, on layer-normalised maps. Both releases count padding.
+
+    Args:
+        student_hidden: one layer's, mapped to the teacher's width.
+        teacher_hidden: of the layer that answers to it.
+        mask: true at real tokens.
+        normalisation: `none`, `layer` or `l2`.
+
+    Example:
+        >>> student, teacher = torch.tensor([[[1.0, 0.0], [7.0, 7.0]]]), torch.tensor([[[3.0, 0.0], [0.0, 0.0]]])
+        >>> hidden_mse_loss(student, teacher, torch.tensor([[True, False]]))
+        tensor(2.)
+    """
+    errors = (normalise(student_hidden, normalisation) - normalise(teacher_hidden, normalisation)).square()
+    return masked_mean(errors, mask).mean()
+
+
+class HiddenMSE(Objective):
+    """Each student layer's token vectors match those of the teacher layer which answers to it; see `hidden_mse_loss`.
+
+    Args:
+        normalisation: `none` as in TinyBERT, `layer` as in MobileBERT.
+        embeddings: match the embedding outputs too, as one layer more.
+        student_layers: which are matched.
+        layer_map: `uniform` as in TinyBERT, `skip`, `last`, or pairs; see `match_layers`.
+        width_map: `linear`, or `none` as in MobileBERT. One map serves all layers and the embeddings, as in TinyBERT's
+            release; its equations give the embeddings one of their own.
+
+    Raises:
+        UserError: when built, for widths that differ without a map, or layers that cannot be matched.
+    """
+
+    needs = Needs(hidden_states=True)
+
+    def __init__(
+        self,
+        *,
+        normalisation: Normalisation = "none",
+        embeddings: bool = True,
+        student_layers: StudentLayers = "all",
+        layer_map: LayerMap = "uniform",
+        width_map: WidthMap = "linear",
+    ) -> None:
+        super().__init__()
+        self.normalisation, self.embeddings = normalisation, embeddings
+        self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Match the layers, and make the map between widths."""
+        assert teacher is not None, "`needs` asks for one"
+        pairs = match_layers(
+            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
+        )
+        self.pairs = ((0, 0), *pairs) if self.embeddings else pairs
+        self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over matched layers, where the paper sums, and over examples."""
+        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        losses = [
+            hidden_mse_loss(
+                self.map(student.tokens.hidden_states[layer]),
+                teacher.tokens.hidden_states[answer],
+                student.tokens.mask,
+                normalisation=self.normalisation,
+            )
+            for layer, answer in self.pairs
+        ]
+        return torch.stack(losses).mean()

@@ -1,0 +1,176 @@
+"""How queries, keys and values of one layer relate to one another, matched by KL: MiniLM, both versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from codir.errors import UserError
+from codir.objectives.base import Objective
+from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.token_scores import score_kl, token_scores
+from codir.signals import AttentionInputs, Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+
+Relation = Literal["qk", "qq", "kk", "vv"]
+"""Which vectors are multiplied: `qk` is attention itself."""
+
+VECTORS = {"q": "query", "k": "key", "v": "value"}
+
+
+def relation_kl_loss(
+    student: AttentionInputs,
+    teacher: AttentionInputs,
+    mask: Bool[Tensor, "batch tokens"],
+    *,
+    relation_heads: int,
+    relations: Sequence[Relation] = ("qq", "kk", "vv"),
+) -> Float[Tensor, ""]:
+    """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`, mean over examples.
+
+    - MiniLM (Wang et al. 2020, arXiv 2002.10957), §3.1 and §3.2: attention and value relation, `("qk", "vv")`.
+    - MiniLMv2 (Wang et al. 2021, arXiv 2012.15828), §3.1: `("qq", "kk", "vv")`. The vectors of all heads are joined and
+      cut again into `relation_heads`, so that models of different width and number of heads can be compared.
+
+    With the models' own number of heads nothing is cut anew, and the first is MiniLM to the letter; with another it is
+    MiniLM extended by its successor's heads.
+
+    Args:
+        student: of the layer that learns; its width may differ from the teacher's.
+        teacher: of the layer that answers to it.
+        mask: true at real tokens; padding is left out on both axes.
+        relation_heads: `A_r`; divides both widths.
+        relations: `r`, each with weight 1.
+
+    Raises:
+        UserError: a number of heads that does not divide both widths.
+
+    Example:
+        >>> attention = AttentionInputs(*torch.randn(3, 1, 2, 5, 8), scaling=1.0)
+        >>> relation_kl_loss(attention, attention, torch.ones(1, 5, dtype=torch.bool), relation_heads=4)
+        tensor(0.)
+    """
+    losses = [
+        score_kl(
+            _relation_scores(student, relation, relation_heads),
+            _relation_scores(teacher, relation, relation_heads),
+            mask,
+        )
+        for relation in relations
+    ]
+    return torch.stack(losses).sum()
+
+
+def split_heads(
+    vectors: Float[Tensor, "batch heads tokens head_dim"], relation_heads: int
+) -> Float[Tensor, "batch relation_heads tokens relation_dim"]:
+    """Join the vectors of all heads, token by token, and cut them into another number of heads.
+
+    Example:
+        >>> split_heads(torch.randn(2, 12, 7, 32), 48).shape
+        torch.Size([2, 48, 7, 8])
+    """
+    joined = vectors.transpose(1, 2).flatten(start_dim=2)
+    _check_divides(relation_heads, joined.shape[-1])
+    return joined.unflatten(2, (relation_heads, -1)).transpose(1, 2)
+
+
+def choose_relation_heads(*, teacher_heads: int, teacher_width: int, student_width: int) -> int:
+    """The teacher's own number of heads, or where it does not divide the student's width, the next lower that fits both.
+
+    Example:
+        >>> choose_relation_heads(teacher_heads=12, teacher_width=384, student_width=192)
+        12
+        >>> choose_relation_heads(teacher_heads=12, teacher_width=384, student_width=128)
+        8
+    """
+    fitting = (n for n in range(teacher_heads, 0, -1) if teacher_width % n == 0 and student_width % n == 0)
+    return next(fitting)
+
+
+class RelationKL(Objective):
+    """MiniLM's relations of the last layer; see `relation_kl_loss`.
+
+    Args:
+        relations: `("qq", "kk", "vv")` is MiniLMv2, `("qk", "vv")` is MiniLM.
+        relation_heads: `A_r`; by default what `choose_relation_heads` finds. The paper takes more than the teacher's
+            heads, 48 for a teacher of width 768.
+        student_layers: which learn; the last in both papers.
+        layer_map: `uniform`, `skip`, `last`, or pairs; see `match_layers`. MiniLMv2 takes an upper middle layer of large
+            teachers, which pairs can say.
+
+    Raises:
+        UserError: when built, for a model without attention, heads that do not divide both widths, or layers that
+            cannot be matched.
+    """
+
+    needs = Needs(attention=True)
+
+    def __init__(
+        self,
+        *,
+        relations: Sequence[Relation] = ("qq", "kk", "vv"),
+        relation_heads: int | None = None,
+        student_layers: StudentLayers = "last",
+        layer_map: LayerMap = "uniform",
+    ) -> None:
+        super().__init__()
+        self.relations, self.relation_heads = tuple(relations), relation_heads
+        self.student_layers, self.layer_map = student_layers, layer_map
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Match the layers, and settle the number of heads."""
+        assert teacher is not None, "`needs` asks for one"
+        if not (teacher.heads and student.heads):
+            raise UserError(
+                "relation_kl",
+                expected="two models with attention",
+                got=f"{teacher.heads} heads of the teacher and {student.heads} of the student",
+                do="choose an objective over logits or pooled layers",
+            )
+        self.relation_heads = self.relation_heads or choose_relation_heads(
+            teacher_heads=teacher.heads, teacher_width=teacher.hidden, student_width=student.hidden
+        )
+        for width in (teacher.hidden, student.hidden):
+            _check_divides(self.relation_heads, width)
+        self.pairs = match_layers(
+            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
+        )
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over matched layers and examples."""
+        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert self.relation_heads is not None, "built before"
+        losses = [
+            relation_kl_loss(
+                student.tokens.attention[layer - 1],
+                teacher.tokens.attention[answer - 1],
+                student.tokens.mask,
+                relation_heads=self.relation_heads,
+                relations=self.relations,
+            )
+            for layer, answer in self.pairs
+        ]
+        return torch.stack(losses).mean()
+
+
+def _check_divides(relation_heads: int, width: int) -> None:
+    if width % relation_heads:
+        raise UserError(
+            "relation_kl.relation_heads",
+            expected=f"a number that divides the width of each model's attention, here {width}",
+            got=str(relation_heads),
+            do="choose a divisor of both models' widths, or leave `relation_heads` out",
+        )
+
+
+def _relation_scores(
+    attention: AttentionInputs, relation: Relation, relation_heads: int
+) -> Float[Tensor, "batch heads tokens tokens"]:
+    left, right = (split_heads(getattr(attention, VECTORS[letter]), relation_heads) for letter in relation)
+    return token_scores(left, right, left.shape[-1] ** -0.5)

@@ -1,0 +1,80 @@
+"""Token vectors of the last layer that point the same way: DistilBERT's third term."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from codir.objectives.base import Objective
+from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.width_map import WidthMap, build_width_map
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal, masked_mean
+
+
+def token_cosine_loss(
+    student_hidden: Float[Tensor, "batch tokens hidden"],
+    teacher_hidden: Float[Tensor, "batch tokens hidden"],
+    mask: Bool[Tensor, "batch tokens"],
+) -> Float[Tensor, ""]:
+    """`1 - cos(h_T, h_S)`, mean over the real tokens of an example, then over examples; between 0 and 2.
+
+    Sanh et al. 2019 (arXiv 1910.01108), §3, `L_cos`. Their release takes the mean over all real tokens of a batch at
+    once, where long examples count for more.
+
+    Example:
+        >>> student, teacher = torch.tensor([[[1.0, 0.0], [7.0, 7.0]]]), torch.tensor([[[0.0, 5.0], [1.0, 0.0]]])
+        >>> token_cosine_loss(student, teacher, torch.tensor([[True, False]]))
+        tensor(1.)
+    """
+    distances = 1 - F.cosine_similarity(student_hidden, teacher_hidden, dim=-1)
+    return masked_mean(distances.unsqueeze(-1), mask).mean()
+
+
+class TokenCosine(Objective):
+    """DistilBERT's cosine term; see `token_cosine_loss`.
+
+    Args:
+        student_layers: which are matched; the last in the paper.
+        layer_map: `uniform`, `skip`, `last`, or pairs; see `match_layers`.
+        width_map: `none` as in the paper, or `linear`, one map for all layers.
+
+    Raises:
+        UserError: when built, for widths that differ without a map, or layers that cannot be matched.
+    """
+
+    needs = Needs(hidden_states=True)
+
+    def __init__(
+        self,
+        *,
+        student_layers: StudentLayers = "last",
+        layer_map: LayerMap = "uniform",
+        width_map: WidthMap = "none",
+    ) -> None:
+        super().__init__()
+        self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Match the layers, and make the map between widths."""
+        assert teacher is not None, "`needs` asks for one"
+        self.pairs = match_layers(
+            self.layer_map, self.student_layers, teacher_depth=teacher.num_layers, student_depth=student.num_layers
+        )
+        self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over matched layers and examples."""
+        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        losses = [
+            token_cosine_loss(
+                self.map(student.tokens.hidden_states[layer]),
+                teacher.tokens.hidden_states[answer],
+                student.tokens.mask,
+            )
+            for layer, answer in self.pairs
+        ]
+        return torch.stack(losses).mean()

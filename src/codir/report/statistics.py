@@ -1,0 +1,66 @@
+"""What seeds say together: a mean with its interval, and whether two methods differ. Knows numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds, and half the width of its 95% interval; `None` where one seed tells no interval."""
+
+    mean: float
+    half_width: float | None
+    count: int
+
+
+def estimate_mean(values: Sequence[float], *, level: float = 0.95) -> Estimate:
+    """Mean and Student's t interval: `mean ± t(level, n - 1) s / sqrt(n)`.
+
+    Example:
+        >>> estimate_mean([1.0, 2.0, 3.0])  # s = 1, t = 4.303
+        Estimate(mean=2.0, half_width=2.484137711719546, count=3)
+    """
+    found = np.asarray(values, np.float64)
+    if len(found) < 2:
+        return Estimate(float(found.mean()), None, len(found))
+    quantile = stats.t.ppf((1 + level) / 2, len(found) - 1)
+    half_width = quantile * found.std(ddof=1) / np.sqrt(len(found))
+    return Estimate(float(found.mean()), float(half_width), len(found))
+
+
+def paired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
+    """Two-sided p of the paired t-test: would differences like these be seen if there were none?
+
+    Pairs are runs of one seed. `None` for fewer than two pairs. Where all differences are equal, so that the test has no
+    spread to judge by, 1 if they are 0, else 0.
+
+    Example:
+        >>> round(paired_p_value([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]), 4)  # t = 2 / (1 / sqrt(3)) = 3.46
+        0.0742
+    """
+    differences = np.asarray(values, np.float64) - np.asarray(reference, np.float64)
+    if len(differences) < 2:
+        return None
+    if np.ptp(differences) == 0:
+        return 1.0 if differences[0] == 0 else 0.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p for the number of comparisons (Holm 1979): the i-th smallest of n times `n - i + 1`, never falling.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = highest
+    return corrected

@@ -1,0 +1,102 @@
+"""All that a contrast remembers, as one: what a step notes, what it looks up, and what a checkpoint keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from codir.data import NegativeSampler
+from codir.memory import Memory, MemoryBank, NegativeQueue
+from codir.processes import gather
+from codir.signals import Batch, NegativeNeeds, Negatives
+from codir.trainer.momentum import MomentumCopy
+
+OF_TEACHER, OF_COPY = "teacher.", "copy."
+
+
+class Memories:
+    """Student vectors in a bank or a queue, teacher vectors in a bank, a slow copy of the student: whichever there is.
+
+    Args:
+        student: what the teacher's anchors are compared with.
+        teacher: a bank for the student's anchors, where their keys are not fresh.
+    """
+
+    def __init__(self, student: Memory | None = None, teacher: MemoryBank | None = None) -> None:
+        self.student, self.teacher = student, teacher
+        self.copy: MomentumCopy | None = None
+        self._noted: list[tuple[Tensor, Mapping[str, Tensor]]] = []
+
+    def note(self, index: Tensor, vectors: Mapping[str, Tensor]) -> None:
+        """Keep a micro-batch's vectors of either side until the optimiser steps."""
+        if vectors:
+            self._noted.append((index, vectors))
+
+    def take_up(self) -> None:
+        """Let the memories learn of what was noted since the last step."""
+        if not self._noted:
+            return
+        index = torch.cat([index for index, _ in self._noted])
+        for side, memory in (("student", self.student), ("teacher", self.teacher)):
+            if memory is not None:
+                memory.update(index, torch.cat([vectors[side] for _, vectors in self._noted]))
+        self._noted.clear()
+
+    def look_up(self, batch: Batch, needs: NegativeNeeds, sampler: NegativeSampler) -> Negatives:
+        """What is remembered of the batch's negatives, and where positives are remembered too, of the batch itself."""
+        assert batch.negative_index is not None
+        assert batch.negative_group is not None
+        drawn, own = batch.negative_index, batch.example_index
+        negatives = Negatives(batch.negative_group)
+        if self.teacher is not None:
+            vectors, positives = self.teacher.lookup(drawn), self.teacher.lookup(own)
+            negatives = replace(negatives, teacher_vectors=vectors, teacher_positives=positives)
+        if isinstance(self.student, NegativeQueue):
+            allowed = sampler.allows(own.cpu().numpy(), self.student.index.cpu().numpy())
+            allowed_there = torch.from_numpy(allowed).to(own.device)
+            return replace(negatives, queued_vectors=self.student.vectors, queued_allowed=allowed_there)
+        if isinstance(self.student, MemoryBank):
+            banked = self.student.lookup(own) if needs.banked else None
+            return replace(negatives, student_vectors=self.student.lookup(drawn), student_positives=banked)
+        return negatives
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._noted.clear()
+        for memory in (self.student, self.teacher):
+            if memory is not None:
+                memory.clear()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        state = {} if self.student is None else dict(self.student.state_dict())
+        for prefix, part in ((OF_TEACHER, self.teacher), (OF_COPY, self.copy)):
+            if part is not None:
+                state |= {prefix + name: tensor for name, tensor in part.state_dict().items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what a checkpoint kept.
+
+        Raises:
+            RuntimeError: it is of another size.
+            KeyError: it is of another kind.
+        """
+        if self.student is not None:
+            self.student.load_state_dict(dict(state))
+        for prefix, part in ((OF_TEACHER, self.teacher), (OF_COPY, self.copy)):
+            if part is not None:
+                named = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+                part.load_state_dict(named)
+
+
+def rows_of_the_step(batch: Batch, sampler: NegativeSampler) -> Negatives:
+    """Which rows of all processes' batches are negatives of each example, and which are of its kind."""
+    assert batch.negative_group is not None
+    everywhere = gather(batch.example_index)
+    judged = sampler.relate(batch.example_index.cpu().numpy(), everywhere.cpu().numpy())
+    is_negative, is_positive = (torch.from_numpy(judgement).to(everywhere.device) for judgement in judged)
+    return Negatives(batch.negative_group, step_negative=is_negative, step_positive=is_positive)

@@ -1,0 +1,241 @@
+"""The contrast as a whole: its parts against slow transcriptions, and combinations that cannot be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_laws import ALL, loss_of, make, select, signals
+from torch import Tensor
+
+from codir.errors import UserError
+from codir.objectives import Contrastive, GroupedKeys, MLPHead, Temperature, hardest, info_nce
+from codir.objectives.contrast_checks import check_word
+from codir.signals import ModelShape, Negatives, StudentSignal, TeacherSignal
+
+TEACHER, STUDENT = ModelShape(3, 6, 2, classes=3), ModelShape(2, 4, 2, classes=3)
+
+
+def built(**options) -> Contrastive:
+    torch.manual_seed(0)
+    contrast = Contrastive(projection_dim=8, **options)
+    contrast.build(teacher=TEACHER, student=STUDENT)
+    return contrast
+
+
+@torch.no_grad()
+def project(head: torch.nn.Module, pooled: Tensor) -> Tensor:
+    return F.normalize(pooled.flatten(start_dim=-2) @ head.linear.weight.T + head.linear.bias, dim=-1)
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+def test_crd_that_differs_from_its_formula():
+    """Both sides as CRD has them: every key of an anchor, the positive too, is read from the other side's bank."""
+    contrast = built(anchor="both", estimator="nce", keys="banked", contrastive_temperature=0.2)
+    student, teacher, batch, negatives = signals()
+    (space,), num_examples = contrast.spaces, 1000
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    sides = [
+        (z_s, negatives.teacher_positives, negatives.teacher_vectors),
+        (z_t, negatives.student_positives, negatives.student_vectors),
+    ]
+    expected = 0.0
+    for anchors, slots, bank in sides:
+        rows = [[math.exp(dot(a, k) / 0.2) for k in bank[g]] for a, g in zip(anchors, negatives.group, strict=True)]
+        z = num_examples * sum(map(sum, rows)) / sum(map(len, rows))
+        for anchor, slot, wrong in zip(anchors, slots, rows, strict=True):
+            noise = len(wrong) / num_examples
+            right = math.exp(dot(anchor, slot) / 0.2) / z
+            expected -= math.log(right / (right + noise)) / len(anchors)
+            expected -= sum(math.log(noise / (p / z + noise)) for p in wrong) / len(anchors)
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["other class", "any"])
+def test_negatives_of_the_batch_that_are_not_its_other_rows(labelled):
+    contrast = built(anchor="both", source="batch", contrastive_temperature=0.2)
+    student, teacher, batch, negatives = signals()
+    own = torch.eye(6, dtype=torch.bool)
+    if not labelled:
+        negatives = replace(negatives, step_negative=~own, step_positive=own)
+    (space,) = contrast.spaces
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    expected = 0.0
+    for anchors, keys in ((z_s, z_t), (z_t, z_s)):
+        for i in range(6):
+            right = math.exp(dot(anchors[i], keys[i]) / 0.2)
+            others = [j for j in range(6) if j != i and not (labelled and batch.labels[j] == batch.labels[i])]
+            wrong = sum(math.exp(dot(anchors[i], keys[j]) / 0.2) for j in others)
+            expected -= math.log(right / (right + wrong)) / 12
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_layers_matched_otherwise_than_in_even_steps():
+    """Student layers 1, 2 with teacher layers 2, 3 of 3: a contrast each, with heads of its own."""
+    contrast = built(per_layer=True)
+    student, teacher, batch, negatives = signals()
+    losses = []
+    for layer, (space, place) in enumerate(zip(contrast.spaces, (1, 2), strict=True)):
+        keys = project(space.teacher_head, negatives.teacher_pooled[:, :, [place]])
+        anchors = project(space.student_head, student.pooled[ALL][:, [layer]])
+        positives = project(space.teacher_head, teacher.pooled[ALL][:, [place]])
+        losses.append(info_nce(anchors, positives, keys[negatives.group]))
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), torch.stack(losses).mean())
+
+
+def test_layers_without_a_partner():
+    with pytest.raises(UserError, match=r"at least as many teacher layers as student layers, 2.*got 1"):
+        built(per_layer=True, teacher_layers="last")
+
+
+def test_hard_negatives_that_are_not_the_nearest():
+    contrast, plain = built(num_negatives=2, hard_pool=2), built(num_negatives=2)
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_t, keys = project(space.teacher_head, teacher.pooled[ALL]), project(space.teacher_head, negatives.teacher_pooled)
+    chosen = []
+    for group in range(3):
+        members = [z_t[i] for i in range(6) if negatives.group[i] == group]
+        mean = torch.stack(members).mean(dim=0) if members else torch.zeros(8)
+        nearest = sorted(range(5), key=lambda k, group=group, mean=mean: -dot(keys[group, k], mean))[:2]
+        chosen.append(negatives.teacher_pooled[group, nearest])
+    by_hand = Negatives(negatives.group, teacher_pooled=torch.stack(chosen))
+    expected = loss_of(plain, student, teacher, batch, by_hand)
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+    assert contrast.needs.negatives.count == 4
+
+
+def test_hard_negatives_whose_head_learns_nothing():
+    keys = F.normalize(torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(0)), dim=-1).requires_grad_()
+    anchors = torch.eye(4)[:2].requires_grad_()
+    kept = hardest(GroupedKeys(keys, torch.tensor([0, 0])), anchors, count=3)
+    kept.vectors.sum().backward()
+    assert (keys.grad.abs().sum(dim=-1) > 0).sum() == 3
+    assert anchors.grad is None
+
+
+def test_a_normaliser_that_forgets_or_freezes():
+    """The first batch's mean of `exp(a.k / tau)`, then a running one, in plain numbers."""
+    contrast = built(estimator="nce", contrastive_temperature=0.2)
+    estimator = contrast.spaces[0].estimators["student"]
+    running = None
+    for seed in range(4):
+        student, teacher, batch, negatives = signals(seed=seed)
+        z_s = project(contrast.spaces[0].student_head, student.pooled[ALL])
+        keys = project(contrast.spaces[0].teacher_head, negatives.teacher_pooled)
+        wrong = [math.exp(dot(a, k) / 0.2) for a, g in zip(z_s, negatives.group, strict=True) for k in keys[g]]
+        now = sum(wrong) / len(wrong)
+        running = now if running is None else 0.99 * running + 0.01 * now
+        loss_of(contrast, student, teacher, batch, negatives)
+        assert math.exp(estimator.log_mean) == pytest.approx(running, rel=1e-5)
+    contrast.eval()
+    loss_of(contrast, *signals(seed=9))
+    assert math.exp(estimator.log_mean) == pytest.approx(running, rel=1e-5)
+
+
+def test_a_normaliser_that_a_checkpoint_loses():
+    contrast, other = built(estimator="nce"), built(estimator="nce")
+    loss_of(contrast, *signals())
+    other.load_state_dict(contrast.state_dict())
+    assert torch.equal(loss_of(other.eval(), *signals(seed=1)), loss_of(contrast.eval(), *signals(seed=1)))
+
+
+def test_a_lonely_example_that_spoils_the_normaliser():
+    contrast = built(source="batch", estimator="nce")
+    student, teacher, batch, negatives = signals()
+    alone = replace(negatives, step_negative=torch.zeros(6, 6, dtype=torch.bool))
+    assert loss_of(contrast, student, teacher, batch, alone).item() == 0.0
+    assert loss_of(contrast, student, teacher, batch, negatives).item() > 0.0
+    before = contrast.spaces[0].estimators["student"].log_mean.clone()
+    loss_of(contrast, student, teacher, batch, alone)
+    assert torch.equal(contrast.spaces[0].estimators["student"].log_mean, before)
+
+
+def test_a_learned_temperature_that_does_not_learn_or_leaves_its_bounds():
+    learned, fixed = built(learned_temperature=True), built()
+    loss = loss_of(learned, *signals())
+    assert torch.allclose(loss, loss_of(fixed, *signals()))
+    loss.backward()
+    log_inverse = learned.spaces[0].temperature.log_inverse
+    assert log_inverse.grad.abs() > 0
+    with torch.no_grad():
+        log_inverse.fill_(20.0)
+    assert learned.spaces[0].temperature().item() == pytest.approx(0.01)
+    assert log_inverse.item() == pytest.approx(math.log(100))
+    assert not list(Temperature(0.07).parameters())
+
+
+@torch.no_grad()
+def test_a_head_that_is_linear_after_all():
+    torch.manual_seed(0)
+    head, pooled = MLPHead(6, dim=4), torch.randn(3, 2, 3)
+    hidden = [
+        max(0.0, dot(row, pooled[0].flatten()) + float(b)) for row, b in zip(*head.first.parameters(), strict=True)
+    ]
+    out = [dot(row, torch.tensor(hidden)) + float(b) for row, b in zip(*head.second.parameters(), strict=True)]
+    length = math.sqrt(sum(value**2 for value in out))
+    assert head(pooled)[0].tolist() == pytest.approx([value / length for value in out], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"estimator": "supcon"}, "source: batch"),
+        ({"estimator": "supcon", "source": "batch", "strategy": "any"}, "strategy `any`"),
+        ({"estimator": "nce", "anchor": "teacher", "memory": "queue"}, "estimator: expected negatives that are drawn"),
+        ({"estimator": "nce", "anchor": "both", "memory": "momentum"}, "estimator: expected negatives that are drawn"),
+        ({"strategy": "mixed", "source": "batch"}, "strategy: expected negatives that are drawn"),
+        ({"hard_pool": 4, "anchor": "teacher", "memory": "queue"}, "hard_pool: expected negatives that are drawn"),
+        ({"keys": "banked", "anchor": "teacher"}, "learned nothing"),
+        ({"keys": "banked", "anchor": "student"}, "learned nothing"),
+        ({"keys": "banked", "anchor": "both", "memory": "queue"}, "a bank as the memory"),
+        ({"keys": "banked", "anchor": "both", "source": "batch"}, "source: dataset"),
+        ({"memory": "momentum"}, "anchor: teacher"),
+        ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
+        ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
+        ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),
+    ],
+)
+def test_a_combination_that_cannot_be_and_trains(options, said):
+    with pytest.raises(UserError, match=said):
+        Contrastive(**options)
+
+
+def test_a_misspelt_word_taken_for_the_last_choice():
+    """Types would have said so, which only tests check."""
+    with pytest.raises(UserError, match=r"anchor: expected `teacher`, `student` or `both`, got 'stduent'.*student"):
+        check_word("anchor", ["teacher", "student", "both"], "stduent")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"estimator": "nce"}, {"strategy": "mixed"}, {"hard_pool": 2}, {"keys": "banked", "anchor": "both"}],
+)
+def test_a_queue_chosen_where_only_a_bank_can_serve(options):
+    assert Contrastive(**{"anchor": "teacher", **options}).needs.negatives.memory == "bank"
+    assert Contrastive(anchor="teacher").needs.negatives.memory == "auto"
+
+
+def test_a_signal_that_is_missing_and_halves_the_loss_in_silence():
+    student, teacher, batch, negatives = signals()
+    both = make("Contrastive-both")
+    lacking = replace(select(both, negatives), teacher_pooled=None)
+    with pytest.raises(AssertionError, match="looks up"):
+        both(student, teacher, batch, lacking)
+
+
+def test_a_gradient_through_banked_positives_alone():
+    """The student's own anchors are what it learns through."""
+    contrast = built(anchor="both", keys="banked")
+    student, teacher, batch, negatives = signals()
+    student = StudentSignal(student.logits, {ALL: student.pooled[ALL].requires_grad_()})
+    teacher = TeacherSignal(teacher.logits, {ALL: teacher.pooled[ALL]})
+    loss_of(contrast, student, teacher, batch, negatives).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in contrast.parameters())
+    assert student.pooled[ALL].grad.abs().sum() > 0
