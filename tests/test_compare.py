@@ -16,9 +16,10 @@ import pytest
 import yaml
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
+import codir
 import codir.compare as comparing
 from codir import cli
-from codir.compare import compare
+from codir.compare import compare_presets
 from codir.config import CompareConfig, preset_names, validate
 from codir.errors import UserError
 from codir.report import comparison_markdown, comparison_rows, read_comparison, summary_rows
@@ -90,7 +91,7 @@ def untimed(table: str) -> str:
 
 def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     folder = tmp_path / "comparison"
-    comparison = compare(config_of(material, folder))
+    comparison = compare_presets(config_of(material, folder))
     content = json.loads((folder / "results.json").read_text())
     assert [(run["preset"], run["seed"]) for run in content["runs"]] == [
         ("fine-tune", 0), ("codir", 0), ("fine-tune", 1), ("codir", 1)
@@ -116,7 +117,7 @@ def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
 def test_an_evaluation_set_that_is_not_told(material, tmp_path):
     data = {"source": str(material / "train.csv"), "dev": str(material / "dev.csv"), "max_length": 16}
     parts = {"heldout_rows": 30, "unlabelled_rows": 16, "evaluate_on": ["heldout", "dev"]}
-    comparison = compare(config_with(material, tmp_path / "comparison", data={**data, **parts}))
+    comparison = compare_presets(config_with(material, tmp_path / "comparison", data={**data, **parts}))
     (run,) = comparison.runs
     assert set(run.metrics) == {"accuracy", "macro_f1", "accuracy_dev", "macro_f1_dev"}
     assert run.agreements == {"heldout": run.agreement, "dev": run.agreements["dev"]}
@@ -132,7 +133,7 @@ def test_an_evaluation_set_that_is_not_told(material, tmp_path):
 
 def test_kinds_of_student_that_are_mixed_up(material, tmp_path):
     students = {"two": {"layers": 2}, "one": {"layers": 1}}
-    comparison = compare(config_with(material, tmp_path / "comparison", students=students, keep_students=True))
+    comparison = compare_presets(config_with(material, tmp_path / "comparison", students=students, keep_students=True))
     assert [(run.student, run.student_layers) for run in comparison.runs] == [("two", 2), ("one", 1)]
     assert list(summary_rows(comparison)[0]) == ["preset", "two", "one"]
     for student, layers in (("two", 2), ("one", 1)):
@@ -164,7 +165,7 @@ def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, m
     small = {"contrastive": {"num_negatives": 10}}
     students = {"random": {"config": {"num_hidden_layers": 2}}}
     config = config_of(material, tmp_path / "comparison", presets=presets, objectives=small, students=students)
-    assert compare(config).failed == []
+    assert compare_presets(config).failed == []
     assert set(batches) == {(preset, seed) for preset in presets for seed in (0, 1)}
     for preset in presets:
         for seed in (0, 1):
@@ -179,7 +180,7 @@ def test_runs_side_by_side_that_give_other_numbers(scored, tmp_path):
     """And a broken one, which is named from another process too."""
     presets = ["fine-tune", "kd", {"preset": "codir", "objectives": {"contrastive": {"num_negatives": 500}}}]
     alone, together = (
-        compare(config_of(scored, tmp_path / f"jobs-{jobs}", jobs=jobs, presets=presets)) for jobs in (1, 2)
+        compare_presets(config_of(scored, tmp_path / f"jobs-{jobs}", jobs=jobs, presets=presets)) for jobs in (1, 2)
     )
     assert len({run.metrics["pearson"] for run in alone.runs}) == 4
     for name in ("metrics", "agreements", "fingerprint", "steps", "seed", "preset"):
@@ -219,15 +220,15 @@ def test_finished_runs_done_again(material, tmp_path, monkeypatch):
 
     monkeypatch.setattr(comparing, "train", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
-        compare(config_of(material, folder))
+        compare_presets(config_of(material, folder))
     kept = {path: path.read_bytes() for path in folder.rglob("runs/**/*.json")}
     assert len(kept) == 2
     monkeypatch.setattr(comparing, "train", lambda entry, *args: trained.append(str(entry)) or original(entry, *args))
-    compare(config_of(material, folder))
+    compare_presets(config_of(material, folder))
     assert len(trained) == len(set(trained)) == 4
     assert all(path.read_bytes() == content for path, content in kept.items())
     table = (folder / "table.md").read_bytes()
-    compare(config_of(material, folder))
+    compare_presets(config_of(material, folder))
     assert len(trained) == 4
     assert (folder / "table.md").read_bytes() == table
 
@@ -245,11 +246,11 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_run_of_other_settings_that_is_kept(material, tmp_path, change):
     folder = tmp_path / "comparison"
-    compare(config_with(material, folder))
+    compare_presets(config_with(material, folder))
     file = folder / "runs" / "two" / "kd" / "0.json"
     before = json.loads(file.read_text())["fingerprint"]
     whole = deep_merge(sections(material, folder, presets=["kd"], seeds=1), CHANGES[change])
-    compare(validate(CompareConfig, whole))
+    compare_presets(validate(CompareConfig, whole))
     assert json.loads(file.read_text())["fingerprint"] != before
 
 
@@ -260,9 +261,9 @@ def test_a_run_that_another_teacher_taught_is_kept(material, tmp_path):
     for _ in range(2):
         whole = sections(material, folder, presets=["kd"], seeds=1)
         config = validate(CompareConfig, deep_merge(whole, {"teacher": {"model": str(moved)}}))
-        fingerprints.append(compare(config).runs[0].fingerprint)
+        fingerprints.append(compare_presets(config).runs[0].fingerprint)
         tiny_classifier("bert", num_labels=2, seed=5).save_pretrained(moved)
-    assert fingerprints[0] == compare(config_with(material, tmp_path / "other")).runs[0].fingerprint
+    assert fingerprints[0] == compare_presets(config_with(material, tmp_path / "other")).runs[0].fingerprint
     assert fingerprints[0] != fingerprints[1]
 
 
@@ -284,7 +285,7 @@ def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
     assert f"4 runs: {len(kept)} are kept, {4 - len(kept)} to do" in done.stderr
     assert f"[{4 - len(kept)}/{4 - len(kept)}]" in done.stderr
     assert not list(folder.glob(".run-*"))
-    straight = compare(config_of(scored, tmp_path / "straight"))
+    straight = compare_presets(config_of(scored, tmp_path / "straight"))
     assert [run.metrics for run in straight.runs] == [run.metrics for run in read_comparison(folder).runs]
     tables = [untimed((place / "table.md").read_text()) for place in (tmp_path / "straight", folder)]
     rows = [[line for line in table.splitlines() if line.startswith("|")] for table in tables]
@@ -297,7 +298,7 @@ def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
 def test_a_broken_preset_that_takes_the_others_with_it(material, tmp_path):
     folder = tmp_path / "comparison"
     narrow = {"narrow": {"config": {"hidden_size": 16, "num_hidden_layers": 2}}}
-    comparison = compare(config_of(material, folder, students=narrow, presets=["pkd", "kd"], seeds=1))
+    comparison = compare_presets(config_of(material, folder, students=narrow, presets=["pkd", "kd"], seeds=1))
     assert [run.preset for run in comparison.runs] == ["kd"]
     assert len(comparison.failed) == 1
     assert comparison.failed[0].startswith("narrow, pkd, seed 0: ")
@@ -347,9 +348,9 @@ def test_a_comparison_that_cannot_work_and_begins(material, tmp_path, changes, s
 )
 def test_finished_runs_thrown_away_for_a_comparison_that_cannot_work(material, tmp_path, changes, said):
     folder = tmp_path / "comparison"
-    compare(config_with(material, folder))
+    compare_presets(config_with(material, folder))
     with pytest.raises(UserError, match=said):
-        compare(config_of(material, folder, overwrite=True, **changes))
+        compare_presets(config_of(material, folder, overwrite=True, **changes))
     assert (folder / "runs" / "two" / "kd" / "0.json").is_file()
 
 
@@ -357,7 +358,7 @@ def test_a_folder_with_something_else_in_it_overwritten(material, tmp_path):
     (tmp_path / "comparison").mkdir()
     (tmp_path / "comparison" / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="something else"):
-        compare(config_of(material, tmp_path / "comparison"))
+        compare_presets(config_of(material, tmp_path / "comparison"))
 
 
 # ---- The command ----
@@ -400,3 +401,9 @@ assert "torch" not in sys.modules
     listed = json.loads(printed)
     assert [one["name"] for one in listed] == preset_names()
     assert all(one["source"] and one["summary"] for one in listed)
+
+
+@pytest.mark.parametrize("name", codir.__all__)
+def test_a_public_name_that_becomes_the_module_it_lives_in(name):
+    assert getattr(codir, name) is getattr(codir, name)
+    assert callable(getattr(codir, name))

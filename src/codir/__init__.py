@@ -13,7 +13,7 @@ from codir.registration import register_models
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codir.compare import compare
+    from codir.compare import compare_presets
     from codir.config import CompareConfig, FinetuneConfig, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
@@ -32,7 +32,7 @@ _HOMES = {
     "RunResult": "codir.report",
     "UserError": "codir.errors",
     "build_student": "codir.student",
-    "compare": "codir.compare",
+    "compare_presets": "codir.compare",
     "distill": "codir.recipe",
     "evaluate": "codir.recipe",
     "finetune": "codir.recipe",
@@ -50,7 +50,7 @@ __all__ = [
     "RunResult",
     "UserError",
     "build_student",
-    "compare",
+    "compare_presets",
     "distill",
     "evaluate",
     "finetune",

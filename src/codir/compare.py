@@ -83,7 +83,7 @@ class Common:
     of_teacher: Mapping[str, np.ndarray]
 
 
-def compare(config: CompareConfig) -> Comparison:
+def compare_presets(config: CompareConfig) -> Comparison:
     """Train every contestant with every kind of student and every seed, and say how they differ.
 
     Leaves in `config.output_dir`: `results.json`, `table.md`, `comparison.png`, `recipe.yaml`, and a file for each

@@ -265,9 +265,9 @@ def compare(
     config = validate(CompareConfig, content)
     _quiet_libraries()
     _quiet_single_runs()
-    from codir.compare import compare as run_comparison
+    from codir.compare import compare_presets
 
-    comparison = run_comparison(config)
+    comparison = compare_presets(config)
     _show_comparison(comparison)
     console.print(f"results.json, table.md and comparison.png: [bold]{config.output_dir}[/bold]")
     if comparison.failed:

@@ -228,7 +228,7 @@ def explain(comparison: Comparison) -> str:
         lines.append(f"Runs had {' or '.join(map(str, threads))} threads, so seconds per step are not comparable.")
     if {"device", "cores", "dtype"} <= conditions.keys():
         at_once = f", {conditions['jobs']} runs side by side" if conditions.get("jobs", 1) > 1 else ""
-        machine = f"{conditions['device']}, {conditions['cores']} cores, {threads[0]} threads per run{at_once}"
+        machine = f"{conditions['device']}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
         lines.append(f"{machine}, {conditions['dtype']}; all conditions are in `results.json`.")
     return "\n\n".join(lines)
 

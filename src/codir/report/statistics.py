@@ -25,8 +25,8 @@ def estimate_mean(values: Sequence[float], *, level: float = 0.95) -> Estimate:
     """Mean and Student's t interval: `mean ± t(level, n - 1) s / sqrt(n)`.
 
     Example:
-        >>> estimate_mean([1.0, 2.0, 3.0])  # s = 1, t = 4.303
-        Estimate(mean=2.0, half_width=2.484137711719546, count=3)
+        >>> round(estimate_mean([1.0, 2.0, 3.0]).half_width, 4)  # t s / sqrt(n) = 4.3027 * 1 / sqrt(3)
+        2.4841
     """
     found = np.asarray(values, np.float64)
     if len(found) < 2:
