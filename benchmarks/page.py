@@ -82,8 +82,8 @@ TITLES = {
 """Of claims that have no `title` in their file; the others go by the file's name."""
 
 WHY_NOT = {
-    "step": "With the student's anchor, the keys of K rows per class are read from the cache, all teacher layers of each, "
-    "and projected by today's head, forward and backward; the presets in the table that do not do that (`kd`, "
+    "step": "With the student's anchor, the keys of K rows per class are read from the cache, all teacher layers of "
+    "each, and projected by today's head, forward and backward; the presets in the table that do not do that (`kd`, "
     "`codir-paper`) stay near the plain step. Single steps scatter by more than the bound leaves room for, as the "
     "quartiles show, so that the median moves by a few hundredths from run to run.",
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "

@@ -321,7 +321,7 @@ def test_more_layers_than_the_teacher_has(codir, teacher, files, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "meant"),
     [
-        ("objectives.contrastive.temprature=0.1", "contrastive_temperature"),
+        ("objectives.contrastive.contrastive_temprature=0.1", "contrastive_temperature"),
         ("training.learning_rat=0.1", "learning_rate"),
         ("studnet.layers=3", "student"),
         ("teacher.cach=false", "cache"),

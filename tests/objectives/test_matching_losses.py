@@ -86,7 +86,7 @@ def test_logits_matched_otherwise_than_by_tang():
 def test_a_patient_loss_that_is_not_pkds():
     """Eq. 7, mean in place of the sum over the vector: `2 (1 - cos) / hidden`."""
     student, teacher = noise(3, 2, 5), noise(3, 2, 5, seed=1)
-    by_hand = mean([2 * (1 - cosine(student[i, l], teacher[i, l])) / 5 for i in range(3) for l in range(2)])
+    by_hand = mean([2 * (1 - cosine(student[i, layer], teacher[i, layer])) / 5 for i in range(3) for layer in range(2)])
     assert pooled_mse_loss(student, teacher, normalisation="l2").item() == pytest.approx(by_hand, rel=1e-5)
     assert cls_cosine_loss(student, teacher).item() == pytest.approx(by_hand * 5 / 2, rel=1e-5)
 
@@ -102,8 +102,8 @@ def test_layer_normalised_vectors_compared_otherwise():
         [
             (a - b) ** 2
             for i in range(3)
-            for l in range(2)
-            for a, b in zip(normal(student[i, l]), normal(teacher[i, l]), strict=True)
+            for layer in range(2)
+            for a, b in zip(normal(student[i, layer]), normal(teacher[i, layer]), strict=True)
         ]
     )
     assert pooled_mse_loss(student, teacher, normalisation="layer").item() == pytest.approx(by_hand, rel=1e-4)

@@ -38,9 +38,7 @@ def narrow_student():
 
 @pytest.mark.parametrize("name", preset_names())
 def test_a_preset_that_does_not_train(tmp_path, tokenizer, name):
-    trainer = make_trainer(
-        tmp_path, tokenizer, objectives=objectives_of(name), teacher=decided_teacher(), max_steps=6
-    )
+    trainer = make_trainer(tmp_path, tokenizer, objectives=objectives_of(name), teacher=decided_teacher(), max_steps=6)
     before = {key: weight.clone() for key, weight in weights_of(trainer).items()}
     trainer.train()
     moved = [key for key, weight in weights_of(trainer).items() if not torch.equal(weight, before[key])]
@@ -65,6 +63,4 @@ def test_a_preset_that_does_not_train_a_narrow_student(tmp_path, tokenizer, name
 @pytest.mark.parametrize("name", WITHOUT_A_MAP)
 def test_a_narrow_student_without_a_map_that_trains_on(tmp_path, tokenizer, name):
     with pytest.raises(UserError, match=WITHOUT_A_MAP[name]):
-        make_trainer(
-            tmp_path, tokenizer, objectives=preset(name), teacher=decided_teacher(), student=narrow_student()
-        )
+        make_trainer(tmp_path, tokenizer, objectives=preset(name), teacher=decided_teacher(), student=narrow_student())

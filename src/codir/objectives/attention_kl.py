@@ -61,7 +61,8 @@ class AttentionKL(Objective):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over matched layers and examples."""
-        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert student.tokens is not None, "`needs` asks for it"
+        assert teacher.tokens is not None, "`needs` asks for it"
         losses = [
             attention_kl_loss(
                 student.tokens.attention[layer - 1], teacher.tokens.attention[answer - 1], student.tokens.mask

@@ -62,7 +62,8 @@ class AttentionMSE(Objective):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over matched layers, where the paper sums, and over examples."""
-        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert student.tokens is not None, "`needs` asks for it"
+        assert teacher.tokens is not None, "`needs` asks for it"
         losses = [
             attention_mse_loss(
                 attention_scores(student.tokens.attention[layer - 1]),

@@ -84,7 +84,8 @@ class HiddenMSE(Objective):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over matched layers, where the paper sums, and over examples."""
-        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert student.tokens is not None, "`needs` asks for it"
+        assert teacher.tokens is not None, "`needs` asks for it"
         losses = [
             hidden_mse_loss(
                 self.map(student.tokens.hidden_states[layer]),

@@ -27,7 +27,7 @@ def match_layers(
     - pairs: as they are written; with `student_layers="all"`, all of them.
 
     Raises:
-        UserError: a map that leads to a layer which one of the models does not have, or one that leaves nothing to match.
+        UserError: a map that leads to a layer which a model does not have, or one that leaves nothing to match.
 
     Example:
         >>> match_layers("skip", "all-but-last", teacher_depth=12, student_depth=6)

@@ -29,7 +29,7 @@ def relation_kl_loss(
     relation_heads: int,
     relations: Sequence[Relation] = ("qq", "kk", "vv"),
 ) -> Float[Tensor, ""]:
-    """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`, mean over examples.
+    """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`, mean over rows.
 
     - MiniLM (Wang et al. 2020, arXiv 2002.10957), §3.1 and §3.2: attention and value relation, `("qk", "vv")`.
     - MiniLMv2 (Wang et al. 2021, arXiv 2012.15828), §3.1: `("qq", "kk", "vv")`. The vectors of all heads are joined and
@@ -75,11 +75,11 @@ def split_heads(
     """
     joined = vectors.transpose(1, 2).flatten(start_dim=2)
     _check_divides(relation_heads, joined.shape[-1])
-    return joined.unflatten(2, (relation_heads, -1)).transpose(1, 2)
+    return torch.unflatten(joined, 2, (relation_heads, -1)).transpose(1, 2)
 
 
 def choose_relation_heads(*, teacher_heads: int, teacher_width: int, student_width: int) -> int:
-    """The teacher's own number of heads, or where it does not divide the student's width, the next lower that fits both.
+    """The teacher's own number of heads, or where that does not divide both widths, the next lower that does.
 
     Example:
         >>> choose_relation_heads(teacher_heads=12, teacher_width=384, student_width=192)
@@ -99,8 +99,8 @@ class RelationKL(Objective):
         relation_heads: `A_r`; by default what `choose_relation_heads` finds. The paper takes more than the teacher's
             heads, 48 for a teacher of width 768.
         student_layers: which learn; the last in both papers.
-        layer_map: `uniform`, `skip`, `last`, or pairs; see `match_layers`. MiniLMv2 takes an upper middle layer of large
-            teachers, which pairs can say.
+        layer_map: `uniform`, `skip`, `last`, or pairs; see `match_layers`. MiniLMv2 takes an upper middle layer of
+            large teachers, which pairs can say.
 
     Raises:
         UserError: when built, for a model without attention, heads that do not divide both widths, or layers that
@@ -144,7 +144,8 @@ class RelationKL(Objective):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over matched layers and examples."""
-        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert student.tokens is not None, "`needs` asks for it"
+        assert teacher.tokens is not None, "`needs` asks for it"
         assert self.relation_heads is not None, "built before"
         losses = [
             relation_kl_loss(

@@ -68,7 +68,8 @@ class TokenCosine(Objective):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over matched layers and examples."""
-        assert student.tokens is not None and teacher.tokens is not None, "`needs` asks for them"
+        assert student.tokens is not None, "`needs` asks for it"
+        assert teacher.tokens is not None, "`needs` asks for it"
         losses = [
             token_cosine_loss(
                 self.map(student.tokens.hidden_states[layer]),

@@ -45,7 +45,7 @@ def score_kl(
     teacher_scores: Float[Tensor, "batch heads tokens tokens"],
     mask: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, ""]:
-    """`KL(softmax(teacher_i) || softmax(student_i))` over rows `i`: mean over heads and real tokens, then over examples.
+    """`KL(softmax(teacher_i) || softmax(student_i))` over rows `i`; mean over heads and real tokens, then examples.
 
     Padding is left out on both axes: as a token that is attended to, and as one that attends.
 
