@@ -355,11 +355,14 @@ def _show(result: RunResult) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
+    from rich.box import SIMPLE_HEAD
+
     from codir.report import comparison_rows
 
     for student in comparison.students:
         rows = comparison_rows(comparison, student, comparison.first)
-        table = Table(title=f"{student}, {comparison.first}: means over seeds with 95% intervals")
+        title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
         for column in rows[0]:
             table.add_column(column, justify="left" if column == "preset" else "right", no_wrap=column == "preset")
         for row in rows:
@@ -382,7 +385,7 @@ def _quiet_single_runs() -> None:
     """Where runs are many, what each of them derives would bury which of them is done."""
     import logging
 
-    for room in ("teacher", "trainer"):
+    for room in ("student", "teacher", "trainer"):
         logging.getLogger(f"codir.{room}").setLevel(logging.WARNING)
 
 
