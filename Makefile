@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo check test lint format types contracts unit doctest docs slow bench bench-peers clean
+.PHONY: help setup demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: setup ## Time every claim but those against other libraries, and write do
 bench-peers: setup .venv-textbrewer/installed .venv-torchdistill/installed ## Time whole trainings against other libraries
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/page.py
+
+tables: setup ## Write the tables of all comparisons from their results
+	$(BIN)/python benchmarks/tables.py
 
 .venv-%/installed: benchmarks/peers/%.txt constraints.txt
 	$(PYTHON) -m venv .venv-$*

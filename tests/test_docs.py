@@ -55,6 +55,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "compare.presets": config.Contestant,
 }
 
+WHOLE: dict[str, type[BaseModel]] = {"finetune": config.FinetuneConfig, "compare": config.CompareConfig}
+"""What a command reads, where it is not a recipe."""
+
 
 def blocks_of(page: Path, *kinds: str) -> list[re.Match[str]]:
     return [block for block in BLOCK.finditer(page.read_text()) if block["kind"] in kinds]
@@ -151,7 +154,7 @@ def test_a_command_line_that_codir_would_refuse(page):
         parsed = command.make_context(words[1], arguments).params
         for setting in parsed.get("settings") or []:
             parse_settings([setting])
-            assert_known(setting.partition("=")[0], config.FinetuneConfig if words[1] == "finetune" else config.Recipe)
+            assert_known(setting.partition("=")[0], WHOLE.get(words[1], config.Recipe))
 
 
 def assert_known(path: str, model: type[BaseModel]) -> None:
@@ -219,6 +222,9 @@ def test_an_example_recipe_with_a_key_that_is_gone():
 def test_a_recipe_in_the_text_with_a_key_that_is_gone(page):
     for block in blocks_of(page, "yaml"):
         content = parse_yaml(block["body"])
+        if "presets" in content:
+            config.validate(config.CompareConfig, content)
+            continue
         whole = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 1}, "output_dir": "o"}
         config.validate(config.Recipe, whole | content)
 

@@ -11,50 +11,80 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 import yaml
+from filelock import FileLock
+from transformers import PrinterCallback
 
 from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
 from codir.data import LoadedData
 from codir.device import resolve_dtype
 from codir.errors import UserError
-from codir.preflight import check_labels, check_max_length, check_teacher_score
-from codir.recipe import RECORD_NAME, build_trainer, load, load_reader, make_student
-from codir.report import Comparison, Exam, Reader, Run, agreement, gather_conditions, write_comparison
-from codir.teacher import fingerprint_model, fingerprint_texts
+from codir.export import export_student
+from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers
+from codir.recipe import (
+    RECORD_NAME,
+    build_trainer,
+    build_training_arguments,
+    check_writable,
+    load,
+    load_reader,
+    make_student,
+)
+from codir.report import Comparison, Exam, Reader, Run, agreement, gather_conditions, read_run, write_comparison
+from codir.teacher import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.workers import Broken, work_in_turn, work_side_by_side
 
 logger = logging.getLogger(__name__)
 
-EVERY_RUN = {"eval_strategy": "no", "save_strategy": "no"}
+EVERY_RUN = {"eval_strategy": "no", "save_strategy": "no", "disable_tqdm": True}
 """A run is trained to its end, asked once, and not kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One run to come: a contestant, a kind of student, a seed, and the recipe that they make."""
 
-    contestant: Contestant
+    preset: str
     student: str
     seed: int
     recipe: Recipe
+    fingerprint: str
+    is_saved: bool = False
+
+    @property
+    def place(self) -> Path:
+        """Where its result is kept, and its student where that was asked; under the folder of the comparison."""
+        return Path(self.student, self.preset, str(self.seed))
 
     @property
     def file(self) -> Path:
-        """Where its result is kept, under the folder of the comparison."""
-        return Path("runs", self.student, self.contestant.label, f"{self.seed}.json")
+        """The result of this run, once it is finished."""
+        return self.recipe.output_dir / "runs" / self.place.with_name(f"{self.seed}.json")
 
     def __str__(self) -> str:
-        return f"{self.student}, {self.contestant.label}, seed {self.seed}"
+        return f"{self.student}, {self.preset}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all runs share: the teacher, the data, and what the teacher answers on each evaluation set."""
+
+    teacher: Reader
+    data: LoadedData
+    of_teacher: Mapping[str, np.ndarray]
 
 
 def compare_presets(config: CompareConfig) -> Comparison:
-    """Train every contestant with every seed, and say how they differ.
+    """Train every contestant with every kind of student and every seed, and say how they differ.
 
     Leaves in `config.output_dir`: `results.json`, `table.md`, `comparison.png`, `recipe.yaml`, and a file for each
     finished run under `runs/`. Started again, it keeps the finished runs whose settings, teacher and data are the same.
@@ -63,56 +93,36 @@ def compare_presets(config: CompareConfig) -> Comparison:
     Raises:
         UserError: input that cannot work, before any training; or no run came to its end.
     """
-    folder = claim_folder(config)
-    teacher = load_reader(config.teacher.model)
-    data = load(config.data, teacher)
-    for note in [*data.notes, *check_labels(teacher.model, data.task)]:
-        logger.warning(note)
-    check_max_length(teacher.model, config.data.max_length)
-    exam = exam_of(config, data)
-    of_teacher = exam.answers(teacher)
-    for note in check_teacher_score(of_teacher[exam.first], exam.labels(exam.first), data.task):
-        logger.warning(note)
+    check_folder(config)
+    common = load_common(config)
+    starts = check_all(config, common)
+    entries = list(entries_of(config, common, starts))
+    claim_folder(config)
 
-    common = fingerprint_of(teacher, data)
-    runs, failed = [], []
-    entries = list(entries_of(config))
-    for number, entry in enumerate(entries, start=1):
-        fingerprint = fingerprint_run(entry, common)
-        run = kept_run(folder / entry.file, fingerprint)
-        if run is None:
-            logger.warning("run %d of %d: %s", number, len(entries), entry)
-            try:
-                run = train(entry, teacher, data, of_teacher[exam.first], fingerprint)
-                keep_run(run, folder / entry.file)
-            except Exception as error:  # whatever one contestant does, the others are not to blame
-                failed.append(f"{entry}: {' '.join(str(error).split()) or type(error).__name__}")
-                logger.warning("failed: %s", failed[-1])
-                continue
-        runs.append(run)
-    if not runs:
-        raise UserError("comparison", expected="a run that comes to its end", got=failed[0], do="mend what it says")
+    finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
+    to_do = [entry for entry in entries if entry not in finished]
+    logger.info("%d runs: %d are kept, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs)
+    failed, begun = {}, time.monotonic()
+    for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
+        if isinstance(outcome, Run):
+            finished[entry] = outcome
+        else:
+            failed[entry] = f"{entry}: {outcome.why}"
+        logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
 
-    comparison = Comparison(
-        runs,
-        reference=config.reference_label,
-        metric=data.task.metrics[0],
-        teacher=exam.score(of_teacher),
-        conditions=gather_conditions(dtype=str(exam.dtype).removeprefix("torch."), seed=config.seed_list[0]),
-        failed=failed,
-    )
-    write_comparison(comparison, folder)
+    in_order = [finished[entry] for entry in entries if entry in finished]
+    comparison = gather(config, common, in_order, [failed[entry] for entry in entries if entry in failed])
+    write_comparison(comparison, config.output_dir)
     return comparison
 
 
-# ---- The steps ----
+# ---- Before any training ----
 
 
-def claim_folder(config: CompareConfig) -> Path:
-    """The folder of the comparison, with its recipe in it; emptied of an earlier comparison where that was asked."""
+def check_folder(config: CompareConfig) -> None:
+    """Refuse a folder that holds something else than a comparison, unless told to overwrite it."""
     folder = config.output_dir
-    if config.overwrite:
-        shutil.rmtree(folder / "runs", ignore_errors=True)
+    check_writable(folder)
     is_other = folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir()
     if is_other and not config.overwrite:
         raise UserError(
@@ -121,86 +131,103 @@ def claim_folder(config: CompareConfig) -> Path:
             got=f"{folder}, which holds something else",
             do="choose another folder, or pass `--overwrite`",
         )
+
+
+def load_common(config: CompareConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
+    """Load what the runs of one process share; the teacher is examined where it was not yet."""
+    teacher = load_reader(config.teacher.model)
+    check_max_length(teacher.model, config.data.max_length)
+    data = load(config.data, teacher)
+    return Common(teacher, data, of_teacher or exam_of(config, data).answers(teacher))
+
+
+def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
+    """Check what can be checked before hours of training; gives a fingerprint of how each kind of student starts."""
+    teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
+    notes = [*data.notes, *check_labels(teacher.model, data.task)]
+    notes += check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task)
+    starts = {}
+    for name, section in config.students.items():
+        student = make_student(section, teacher, seed=config.seed_list[0])
+        check_max_length(student.model, config.data.max_length)
+        notes += [f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer)]
+        starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
+        for contestant in config.presets:
+            recipe = recipe_of(config, contestant, section, seed=config.seed_list[0])
+            build_training_arguments(recipe.training, recipe.output_dir)
+    for note in notes:
+        logger.warning(note)
+    return starts
+
+
+def claim_folder(config: CompareConfig) -> None:
+    """Note the recipe in the folder, once nothing is left to refuse; finished runs go where that was asked."""
+    folder = config.output_dir
+    if config.overwrite:
+        for name in ("runs", "students"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    for left_by_a_killed_run in folder.glob(".run-*"):
+        shutil.rmtree(left_by_a_killed_run)
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     content = config.model_dump(mode="json", exclude={"overwrite"})
     (folder / RECORD_NAME).write_text(yaml.safe_dump(content, sort_keys=False))
-    return folder
 
 
-def entries_of(config: CompareConfig) -> Iterator[Entry]:
+# ---- Which runs there are, and which are kept ----
+
+
+def entries_of(config: CompareConfig, common: Common, starts: Mapping[str, str]) -> Iterator[Entry]:
     """Every run: seed by seed, so that an interrupted comparison has as many whole seeds as it can."""
+    shared = fingerprint_of(common)
     for seed in config.seed_list:
         for name, student in config.students.items():
             for contestant in config.presets:
-                yield Entry(contestant, name, seed, recipe_of(config, contestant, student, seed))
+                recipe = recipe_of(config, contestant, student, seed)
+                fingerprint = fingerprint_run(recipe, {**shared, "start": starts[name]})
+                yield Entry(contestant.label, name, seed, recipe, fingerprint, config.keep_students)
 
 
 def recipe_of(config: CompareConfig, contestant: Contestant, student: StudentConfig, seed: int) -> Recipe:
-    """What `codir distill` would be told for this run."""
-    training = {**config.training.model_dump(), **contestant.training, **EVERY_RUN, "seed": seed}
+    """What `codir distill` would be told for this run.
+
+    All runs read the teacher from its cache, unless it is to run live: what is free on the disk must not decide that,
+    since the two agree to rounding only. Objectives that compare tokens run it live in any case.
+    """
     sections = {
-        "teacher": config.teacher.model_dump(),
+        "teacher": {**config.teacher.model_dump(), "cache": config.teacher.cache is not False},
         "data": config.data.model_dump(),
         "student": student.model_dump(),
-        "objectives": {**contestant.objectives, "preset": contestant.preset},
-        "training": training,
+        "objectives": config.objectives_of(contestant).model_dump(),
+        "training": {**config.training.model_dump(), **contestant.training, **EVERY_RUN, "seed": seed},
         "output_dir": config.output_dir,
     }
     return validate(Recipe, sections)
 
 
-def train(entry: Entry, teacher: Reader, data: LoadedData, of_teacher: np.ndarray, fingerprint: str) -> Run:
-    """Train one contestant and examine it."""
-    recipe = entry.recipe
-    student = make_student(recipe.student, teacher, seed=entry.seed)
-    scratch = recipe.output_dir / "scratch"
-    trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, scratch)
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start
-    exam = exam_of(recipe, data)
-    answers = exam.answers(Reader(trainer.student, student.tokenizer))
-    shutil.rmtree(scratch, ignore_errors=True)
-    return Run(
-        preset=entry.contestant.label,
-        seed=entry.seed,
-        task=recipe.data.source,
-        student=entry.student,
-        student_layers=int(trainer.student.config.num_hidden_layers),
-        metrics=exam.score(answers),
-        agreement=agreement(answers[exam.first], of_teacher),
-        seconds=seconds,
-        seconds_per_step=seconds / max(trainer.state.global_step, 1),
-        fingerprint=fingerprint,
-    )
+def fingerprint_of(common: Common) -> dict[str, str]:
+    """Of what all runs share: the teacher, and every row with its label."""
+    parts = {"train": common.data.train, **common.data.dev}
+    rows = {name: [fingerprint_texts(part), list(part["label"])] for name, part in parts.items() if part is not None}
+    return {"teacher": fingerprint_model(common.teacher.model), "rows": digest(rows)}
 
 
-def exam_of(config: CompareConfig | Recipe, data: LoadedData) -> Exam:
-    """A fresh exam, since an exam remembers whom it asked."""
-    return Exam(data.dev, data.task, config.data.max_length, resolve_dtype(config.training.precision))
-
-
-def fingerprint_of(teacher: Reader, data: LoadedData) -> dict[str, Any]:
-    """Of what all runs share: the teacher's weights, and every row with its label."""
-    parts = {"train": data.train, **data.dev}
-    labels = {name: [str(label) for label in part["label"]] for name, part in parts.items() if "label" in part.features}
-    texts = {name: fingerprint_texts(part) for name, part in parts.items()}
-    return {"teacher": fingerprint_model(teacher.model), "texts": texts, "labels": labels}
-
-
-def fingerprint_run(entry: Entry, common: dict[str, Any]) -> str:
+def fingerprint_run(recipe: Recipe, shared: Mapping[str, str]) -> str:
     """Of everything that decides a run's result; where files lie does not."""
-    own = entry.recipe.model_dump(mode="json", include={"student", "objectives", "training"})
-    content = {**common, **own, "max_length": entry.recipe.data.max_length}
+    own = recipe.model_dump(mode="json", include={"student", "objectives", "training"})
+    teacher = recipe.teacher.model_dump(mode="json", include={"cache", "cache_dtype"})
+    dtype = str(resolve_dtype(recipe.training.precision))
+    return digest({**shared, **own, "teacher_read": teacher, "max_length": recipe.data.max_length, "dtype": dtype})
+
+
+def digest(content: object) -> str:
+    """A short name for any content that JSON can hold."""
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def kept_run(file: Path, fingerprint: str) -> Run | None:
-    """A finished run of the same settings, teacher and data."""
-    if not file.exists():
-        return None
-    run = Run(**json.loads(file.read_text("utf-8")))
-    return run if run.fingerprint == fingerprint else None
+def kept_run(entry: Entry) -> Run | None:
+    """The result of an earlier run of the same settings, teacher and data."""
+    run = read_run(entry.file)
+    return run if run is not None and run.fingerprint == entry.fingerprint else None
 
 
 def keep_run(run: Run, file: Path) -> None:
@@ -209,3 +236,123 @@ def keep_run(run: Run, file: Path) -> None:
     draft = file.with_suffix(".part")
     draft.write_text(json.dumps(asdict(run), indent=2, allow_nan=False) + "\n", "utf-8")
     os.replace(draft, file)
+
+
+# ---- The runs ----
+
+
+def carry_out(entries: Sequence[Entry], config: CompareConfig, common: Common) -> Iterator[tuple[Entry, Run | Broken]]:
+    """Do all runs, and yield each with its result, or with what broke it: the others are not to blame."""
+    if config.jobs == 1 or not entries:
+        return work_in_turn(train_and_keep, entries, common)
+    make_common = partial(load_common_quietly, config, common.of_teacher)
+    return work_side_by_side(train_and_keep, entries, make_common, jobs=config.jobs)
+
+
+def load_common_quietly(config: CompareConfig, of_teacher: Mapping[str, np.ndarray]) -> Common:
+    """What a process of its own begins with; its parent has said what there was to say."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    return load_common(config, of_teacher)
+
+
+def train_and_keep(entry: Entry, common: Common) -> Run:
+    """One run, from start to file."""
+    run = train(entry, common)
+    keep_run(run, entry.file)
+    return run
+
+
+def train(entry: Entry, common: Common) -> Run:
+    """Train one contestant and examine it."""
+    recipe = entry.recipe
+    student = make_student(recipe.student, common.teacher, seed=entry.seed)
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=recipe.output_dir) as scratch:
+        with one_at_a_time(recipe.teacher.cache_dir):
+            trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, Path(scratch))
+        trainer.remove_callback(PrinterCallback)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+    student = Reader(trainer.student, student.tokenizer)
+    if entry.is_saved:
+        export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
+    exam = exam_of(recipe, common.data)
+    answers = exam.answers(student)
+    agreements = {name: agreement(answers[name], common.of_teacher[name]) for name in answers}
+    return Run(
+        preset=entry.preset,
+        seed=entry.seed,
+        task=recipe.data.source,
+        student=entry.student,
+        student_layers=int(student.model.config.num_hidden_layers),
+        metrics=exam.score(answers),
+        agreement=agreements[exam.first],
+        agreements=agreements,
+        seconds=seconds,
+        seconds_per_step=seconds / max(trainer.state.global_step, 1),
+        steps=trainer.state.global_step,
+        threads=torch.get_num_threads(),
+        fingerprint=entry.fingerprint,
+    )
+
+
+def one_at_a_time(cache_dir: Path) -> FileLock:
+    """While one run builds a cache, others wait for it instead of building it too."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    return FileLock(cache_dir / "building.lock")
+
+
+def exam_of(config: CompareConfig | Recipe, data: LoadedData) -> Exam:
+    """A fresh exam, since an exam remembers whom it asked."""
+    return Exam(data.dev, data.task, config.data.max_length, resolve_dtype(config.training.precision))
+
+
+# ---- What is told ----
+
+
+def progress_line(entry: Entry, outcome: Run | Broken, number: int, of: int, seconds: float) -> str:
+    """Which run of how many, what came of it, and how long the rest will take if it goes on like this."""
+    if isinstance(outcome, Run):
+        metric, value = next(iter(outcome.metrics.items()))
+        told = f"{metric} {value:.4f}, {outcome.seconds:.0f} s"
+    else:
+        told = f"failed: {outcome.why}"
+    rest = seconds / number * (of - number)
+    left = f"; about {rest / 60:.0f} min to go" if rest >= 60 else f"; about {rest:.0f} s to go" if rest else ""
+    return f"[{number}/{of}] {entry}: {told}{left}"
+
+
+def gather(config: CompareConfig, common: Common, runs: Sequence[Run], failed: Sequence[str]) -> Comparison:
+    """All that is known in the end.
+
+    Raises:
+        UserError: that is nothing.
+    """
+    if not runs:
+        raise UserError("comparison", expected="a run that comes to its end", got=failed[0], do="mend what it says")
+    exam, data = exam_of(config, common.data), common.data
+    dtype = str(exam.dtype).removeprefix("torch.")
+    conditions = gather_conditions(dtype=dtype, seed=config.seed_list[0])
+    del conditions["seed"]
+    conditions |= {
+        "seeds": config.seed_list,
+        "jobs": config.jobs,
+        "train_rows": len(data.train or ()) - data.num_unlabelled,
+        "unlabelled_rows": data.num_unlabelled,
+        "evaluation_rows": {name: len(rows) for name, rows in data.dev.items()},
+    }
+    metric = data.task.metrics[0]
+    return Comparison(
+        runs,
+        reference=config.reference_label,
+        metric=metric,
+        metric_on={name: exam.key(metric, name) for name in data.dev},
+        teacher=exam.score(common.of_teacher),
+        conditions=conditions,
+        failed=failed,
+    )

@@ -72,6 +72,10 @@ class DataConfig(Room):
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
     dev_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where there is no dev set")
     max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")
+    heldout_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `heldout`")
+    tune_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `tune`")
+    unlabelled_rows: PositiveInt | None = Field(None, description="further rows to train on, without their labels")
+    evaluate_on: list[str] | None = Field(None, min_length=1, description="which evaluation sets; all of them")
     max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
 
 
@@ -363,6 +367,21 @@ class Recipe(Room):
     resume: bool = False
 
 
+SAME_FOR_ALL = frozenset(
+    {
+        "seed",
+        "data_seed",
+        "num_train_epochs",
+        "max_steps",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "train_sampling_strategy",
+        "precision",
+    }
+)
+"""Keys of `training` that one entry of a comparison cannot have for itself."""
+
+
 class Contestant(Room):
     """One entry of a comparison: a preset, and what is different from it."""
 
@@ -377,8 +396,15 @@ class Contestant(Room):
         return {"preset": given} if isinstance(given, str) else given
 
     @model_validator(mode="after")
-    def _makes_objectives(self) -> Contestant:
-        validate(ObjectivesConfig, {**self.objectives, "preset": self.preset})
+    def _sees_what_the_others_see(self) -> Contestant:
+        for key in sorted(SAME_FOR_ALL & self.training.keys()):
+            raise UserError(
+                f"presets.training.{key}",
+                expected="the same batches and steps for every preset",
+                got=f"another `{key}` for {self.label}",
+                otherwise="more data or more steps would have been taken for a better objective",
+                do="set it for all, in `training` of the comparison",
+            )
         return self
 
     @property
@@ -394,9 +420,14 @@ class CompareConfig(Room):
     data: DataConfig
     students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(min_length=1)
     presets: list[Contestant] = Field(min_length=1, description="names of presets, or sections")
-    seeds: PositiveInt | list[NonNegativeInt] = Field(5, description="how many, or which")
+    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+        5, description="how many, or which"
+    )
     reference: str | None = Field(None, description="compared with; `fine-tune` where it takes part, else the first")
+    objectives: dict[str, Any] = Field({}, description="laid over every preset that has such terms")
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    jobs: PositiveInt = Field(1, description="runs side by side, in processes that share the threads")
+    keep_students: bool = Field(False, description="save every student")
     output_dir: UserPath
     overwrite: bool = False
 
@@ -416,6 +447,39 @@ class CompareConfig(Room):
         rest = {key: value for key, value in given.items() if key != "student"}
         return {"students": {"student": given["student"]}, **rest}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_of_a_recipe(cls, given: Any) -> Any:
+        """`objectives` of a recipe name a preset, in whose place there are `presets` here."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("objectives", {}), str | Mapping):
+            return given
+        objectives = given.get("objectives", {})
+        terms = {} if isinstance(objectives, str) else {k: v for k, v in objectives.items() if k != "preset"}
+        return {**given, "objectives": terms}
+
+    @model_validator(mode="after")
+    def _objectives_of_all(self) -> CompareConfig:
+        for contestant in self.presets:
+            self.objectives_of(contestant)
+        known = set(ObjectivesConfig.model_fields) - {"preset", "stages"}
+        for name in sorted(self.objectives.keys() - known):
+            raise UserError(
+                f"objectives.{name}", expected="a term that codir knows", got=f"'{name}'", do=nearest(name, known)
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_that_differ(self) -> CompareConfig:
+        if len(set(self.seed_list)) < len(self.seed_list):
+            raise UserError(
+                "seeds",
+                expected="different numbers",
+                got=f"{self.seeds}",
+                otherwise="one run would have counted twice",
+                do="leave the second one out",
+            )
+        return self
+
     @model_validator(mode="after")
     def _names_that_tell_apart(self) -> CompareConfig:
         labels = [contestant.label for contestant in self.presets]
@@ -427,6 +491,15 @@ class CompareConfig(Room):
                 do="give a second entry of a preset a `name`",
             )
         return self
+
+    def objectives_of(self, contestant: Contestant) -> ObjectivesConfig:
+        """A preset's terms under what is said for all that have such terms, under what is said for it alone."""
+        plain = validate(ObjectivesConfig, {"preset": contestant.preset})
+        parts: Sequence[ObjectivesConfig] = plain.stages or [plain]
+        terms = {name for part in parts for name in part.terms()}
+        for_all = {name: section for name, section in self.objectives.items() if name in terms}
+        own = {**contestant.objectives, "preset": contestant.preset}
+        return validate(ObjectivesConfig, deep_merge(for_all, own))
 
     @property
     def reference_label(self) -> str:

@@ -196,11 +196,7 @@ def preset(name: str, **overrides: Mapping[str, Any]) -> Objectives:
 def check_output_dir(config: Recipe | FinetuneConfig) -> None:
     """Refuse a folder that holds something, unless told to overwrite it, or to resume the very same recipe in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
-    nearest_there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
-        raise UserError(
-            "output_dir", expected="a folder that can be made", got=f"{folder}", do="choose another with `--output-dir`"
-        )
+    check_writable(folder)
     if config.resume and record.exists():
         _refuse_other_recipe(record, _record_of(config))
     elif folder.exists() and any(folder.iterdir()) and not config.overwrite:
@@ -209,6 +205,15 @@ def check_output_dir(config: Recipe | FinetuneConfig) -> None:
             expected="a folder that is empty or not there yet",
             got=f"{folder}, which is not empty",
             do="choose another folder, or pass `--overwrite`, or `--resume` to go on with an interrupted run",
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    nearest_there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
+        raise UserError(
+            "output_dir", expected="a folder that can be made", got=f"{folder}", do="choose another with `--output-dir`"
         )
 
 
@@ -349,7 +354,7 @@ def build_trainer(
         args=build_training_arguments(config.training, output_dir),
         objectives=build_objectives(objectives),
         train_dataset=data.train,
-        eval_dataset=data.dev if len(data.dev) > 1 else next(iter(data.dev.values())),
+        eval_dataset=evaluation_sets(config, data),
         processing_class=student.tokenizer,
         teacher_processing_class=teacher.tokenizer if teacher else None,
         max_length=config.data.max_length,
@@ -357,6 +362,13 @@ def build_trainer(
         head_learning_rate=config.training.head_learning_rate,
         compute_metrics=metrics,
     )
+
+
+def evaluation_sets(config: Recipe | FinetuneConfig, data: LoadedData) -> Any:
+    """What is scored while training: nothing, one set, or several under their names."""
+    if config.training.eval_strategy == "no":
+        return None
+    return data.dev if len(data.dev) > 1 else next(iter(data.dev.values()))
 
 
 def can_resume(config: Recipe | FinetuneConfig, trainer: DistillationTrainer) -> bool:

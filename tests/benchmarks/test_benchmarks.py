@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from codir.errors import UserError
+from codir.report import Comparison, Run
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,6 +32,45 @@ def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks
     assert page.PAGE.read_text() == page.render_page(claims)
     assert page.TABLE.read_text() == page.render_table(claims) + "\n"
     assert len(claims) >= 4
+
+
+def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
+    """What `make tables` would write is what stands there."""
+    tables = benchmarks("tables")
+    comparisons = tables.load_comparisons()
+    for name, comparison in comparisons.items():
+        folder = tables.RESULTS / name
+        assert (folder / "table.md").read_text() == tables.comparison_markdown(comparison), name
+        assert (folder / "comparison.png").is_file()
+        assert (folder / "recipe.yaml").is_file()
+    assert tables.render_readme(tables.README.read_text(), comparisons) == tables.README.read_text()
+
+
+def small_comparison(*, plus: float) -> Comparison:
+    """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
+    scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}
+    runs = [
+        Run(preset, seed, "reviews.csv", "3-layers", 3, {"accuracy": score}, 0.9, {"dev": 0.9}, 8.0, 0.2, 40, 1, "f")
+        for preset, of in scores.items()
+        for seed, score in enumerate(of)
+    ]
+    return Comparison(runs, "fine-tune", "accuracy", {"dev": "accuracy"}, {"accuracy": 0.9}, {})
+
+
+def test_a_readme_that_keeps_an_old_table(benchmarks):
+    tables = benchmarks("tables")
+    comparisons = {"films": small_comparison(plus=0.0), "rte": small_comparison(plus=0.01)}
+    text = "before\n<!-- comparison table: rte -->\nold\n<!-- /comparison table -->\nafter\n"
+    told = tables.render_readme(text, comparisons)
+    assert told.startswith("before\n<!-- comparison table: rte -->\n| preset | 3-layers |\n")
+    assert told.endswith("|\n<!-- /comparison table -->\nafter\n")
+    assert "old" not in told
+    assert "| kd | 84.00 ± 2.48 (+4.00, p 0.020) |" in told  # by hand: s 0.01, t(0.975, 2) 4.303; t of p 6.93
+    assert tables.render_readme(told, comparisons) == told
+    with pytest.raises(UserError, match="did you mean 'films'"):
+        tables.render_readme(text.replace("rte", "film"), comparisons)
+    with pytest.raises(UserError, match="one comparison only"):
+        tables.render_readme(text.replace(": rte", ""), comparisons)
 
 
 def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):

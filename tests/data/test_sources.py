@@ -366,6 +366,71 @@ def test_training_on_no_rows_is_refused(tmp_path: Path) -> None:
         load(tmp_path, ["a", "b"], max_train_rows=0)
 
 
+PARTS = {"max_train_rows": 80, "heldout_rows": 50, "tune_rows": 20, "unlabelled_rows": 30}
+
+
+def texts_by_part(data: LoadedData) -> dict[str, set[str]]:
+    assert data.train is not None
+    labelled = len(data.train) - data.num_unlabelled
+    train = list(data.train["text"])
+    parts = {name: set(rows["text"]) for name, rows in data.dev.items()}
+    return {**parts, "train": set(train[:labelled]), "unlabelled": set(train[labelled:])}
+
+
+@pytest.mark.parametrize("label", [str, float], ids=["classes", "scores"])
+def test_a_row_that_two_parts_of_a_split_share(tmp_path: Path, label: type) -> None:
+    source = write(tmp_path / "train.csv", sentences([label(row % 2 + 0.5 * (label is float)) for row in range(300)]))
+    data = load_data(source, dev_fraction=0.1, **PARTS)
+    parts = texts_by_part(data)
+    sizes = {"dev": 30, "heldout": 50, "tune": 20, "train": 80, "unlabelled": 30}
+    assert {name: len(texts) for name, texts in parts.items()} == sizes
+    assert len(set.union(*parts.values())) == sum(sizes.values())
+    assert data.num_unlabelled == 30
+    no_label = train_labels(data)[80:]
+    assert all(math.isnan(value) if label is float else value == IGNORED_CLASS for value in no_label)
+    for part in ("heldout_rows", "tune_rows"):
+        assert any(note.startswith(f"{part.removesuffix('_rows')}: {PARTS[part]} of") for note in data.notes)
+
+
+@pytest.mark.parametrize("changed", [{"unlabelled_rows": None}, {"max_train_rows": 40}, {"tune_rows": 60}])
+def test_rows_to_judge_by_that_change_with_the_rows_to_train_on(tmp_path: Path, changed: dict[str, Any]) -> None:
+    source = write(tmp_path / "train.csv", sentences(["a", "b"] * 150))
+    parts, others = (texts_by_part(load_data(source, **{**PARTS, **more})) for more in ({}, changed))
+    assert parts["dev"] == others["dev"]
+    assert parts["heldout"] == others["heldout"]
+    if "unlabelled_rows" in changed:
+        assert parts["train"] == others["train"]
+
+
+def test_rows_that_lose_their_labels_are_taken_from_the_others(tmp_path: Path) -> None:
+    data = load(tmp_path, ["a", "b"] * 50, unlabelled_rows=60)
+    parts = texts_by_part(data)
+    assert (len(parts["train"]), len(parts["unlabelled"])) == (40, 60)
+    assert not parts["train"] & parts["unlabelled"]
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"heldout_rows": 100}, "heldout_rows: expected a number from 1 to 99"),
+        ({"heldout_rows": 60, "tune_rows": 40}, "tune_rows: expected a number from 1 to 39"),
+        ({"max_train_rows": 90, "unlabelled_rows": 11}, "unlabelled_rows: expected a number from 1 to 10"),
+        ({"unlabelled_rows": 100}, "unlabelled_rows: expected a number from 1 to"),
+        ({"evaluate_on": ["held-out"], "heldout_rows": 9}, "did you mean 'heldout'"),
+    ],
+)
+def test_a_part_that_there_are_no_rows_for(tmp_path: Path, part: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load(tmp_path, ["a", "b"] * 50, **part)
+
+
+def test_evaluation_sets_that_were_not_asked_for(tmp_path: Path) -> None:
+    data = load(tmp_path, ["a", "b"] * 50, heldout_rows=9, tune_rows=5, evaluate_on=["heldout", "dev"])
+    assert list(data.dev) == ["heldout", "dev"]
+    assert data.train is not None
+    assert len(data.train) == 86
+
+
 def test_rows_of_dev_that_stand_in_train_are_said(tmp_path: Path) -> None:
     notes = load(tmp_path, ["a", "b"]).notes
     assert "the texts of 2 of 2 rows of dev also stand in the training data" in notes

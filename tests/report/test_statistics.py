@@ -32,7 +32,24 @@ def test_a_paired_test_that_forgets_the_pairs():
 
 def test_equal_runs_that_become_nan():
     assert paired_p_value([0.5, 0.6], [0.5, 0.6]) == 1.0
-    assert paired_p_value([1.5, 2.5], [0.5, 1.5]) == 0.0
+
+
+def test_equal_differences_that_pass_for_certainty():
+    """Exactly equal, and equal but for rounding: 0.3 - 0.2 is not 0.2 - 0.1 in floating point."""
+    assert paired_p_value([1.5, 2.5], [0.5, 1.5]) is None
+    assert paired_p_value([0.3, 0.2], [0.2, 0.1]) is None
+    assert estimate_mean([0.3 - 0.2, 0.2 - 0.1]).half_width == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_test_that_is_not_the_paired_one():
+    """Against the t distribution of 4 degrees of freedom, integrated by hand: density 0.375 (1 + t^2 / 4) ** -2.5."""
+    differences = [0.004, 0.001, 0.003, -0.001, 0.002]
+    mean = sum(differences) / 5
+    spread = math.sqrt(sum((value - mean) ** 2 for value in differences) / 4)
+    t = mean / (spread / math.sqrt(5))
+    steps = 20_000
+    inside = sum(0.375 * (1 + (t * (i + 0.5) / steps) ** 2 / 4) ** -2.5 for i in range(steps)) * t / steps
+    assert paired_p_value(differences, [0.0] * 5) == pytest.approx(1 - 2 * inside, abs=1e-6)
 
 
 def test_many_comparisons_taken_for_one():

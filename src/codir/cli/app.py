@@ -146,7 +146,11 @@ def distill(
     flags = {
         "teacher": {"model": teacher, "cache": False if no_cache else None, "cache_dir": cache_dir},
         "data": _data_section(locals()),
-        "student": {"layers": _layers(student_layers), "selection": selection, "checkpoint": student},
+        "student": {
+            "layers": _numbers(student_layers, "--student-layers"),
+            "selection": selection,
+            "checkpoint": student,
+        },
         "objectives": {"preset": preset},
         "training": _training_section(locals()),
         "output_dir": output_dir,
@@ -205,7 +209,9 @@ def compare(
     preset_names: Annotated[
         str | None, typer.Option("--presets", help="Which: `kd,pkd,codir`.", show_default=False)
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many (5).", show_default=False)] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many (`5`, the default), or which (`0,3,7`).", show_default=False)
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Preset that the others are compared with.", show_default=False)
     ] = None,
@@ -221,15 +227,18 @@ def compare(
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     precision: options.Precision = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where teacher features are kept.", show_default=False)] = None,
+    jobs: Annotated[int | None, typer.Option(help="Runs side by side (1).", show_default=False)] = None,
+    keep_students: Annotated[bool, typer.Option("--keep-students", help="Save every student.")] = False,
     output_dir: options.OutputDir = None,
-    overwrite: options.Overwrite = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Do finished runs again.")] = False,
     settings: options.Settings = None,
     debug: options.Debug = False,
 ) -> None:
     """Compare objectives fairly: the same teacher, start, batches and steps for every preset of a seed.
 
-    Finished runs are kept: started again, an interrupted comparison goes on where it was. A recipe's own
-    `objectives` and `baseline` make way for the presets.
+    Finished runs are kept: started again, an interrupted comparison goes on where it was. The exit code is 1 where a
+    run failed; the others are told all the same.
 
     Example: `codir compare recipe.yaml --presets fine-tune,kd,codir --seeds 5 --output-dir comparison`
     """
@@ -237,22 +246,25 @@ def compare(
     from codir.settings import deep_merge, parse_settings, read_yaml
 
     seed = None  # each run has its own
+    content = _spell_out_shorthands(read_yaml(recipe_file)) if recipe_file else {}
+    content = {key: value for key, value in content.items() if key not in ("baseline", "resume")}
     flags = {
-        "teacher": {"model": teacher},
+        "teacher": {"model": teacher, "cache_dir": cache_dir},
         "data": _data_section(locals()),
-        "student": {"layers": _layers(student_layers)},
-        "presets": preset_names.split(",") if preset_names else None,
-        "seeds": seeds,
+        "student": {"layers": _numbers(student_layers, "--student-layers")},
+        "presets": _entries(preset_names, content.get("presets")),
+        "seeds": _numbers(seeds, "--seeds"),
         "reference": reference,
         "training": _training_section(locals()),
+        "jobs": jobs,
+        "keep_students": keep_students or None,
         "output_dir": output_dir,
         "overwrite": overwrite or None,
     }
-    content = _spell_out_shorthands(read_yaml(recipe_file)) if recipe_file else {}
-    content = {key: value for key, value in content.items() if key not in ("objectives", "baseline", "resume")}
     content = deep_merge(deep_merge(content, _given(flags)), parse_settings(settings or []))
     config = validate(CompareConfig, content)
     _quiet_libraries()
+    _quiet_single_runs()
     from codir.compare import compare_presets
 
     comparison = compare_presets(config)
@@ -308,15 +320,21 @@ def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in kept.items() if value is not None and value != {}}
 
 
-def _layers(text: str | None) -> int | list[int] | None:
+def _entries(names: str | None, known: Any) -> list[Any] | None:
+    """`--presets`: names of presets, or of a recipe's own entries."""
+    if names is None:
+        return None
+    own = {entry["name"]: entry for entry in known or () if isinstance(entry, Mapping) and "name" in entry}
+    return [own.get(name.strip(), name.strip()) for name in names.split(",")]
+
+
+def _numbers(text: str | None, flag: str) -> int | list[int] | None:
     if text is None:
         return None
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(
-            f"expected a number or numbers like 1,3,5, got {text!r}", param_hint="--student-layers"
-        ) from None
+        raise typer.BadParameter(f"expected a number or numbers like 1,3,5, got {text!r}", param_hint=flag) from None
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -337,17 +355,21 @@ def _show(result: RunResult) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
+    from rich.box import SIMPLE_HEAD
+
     from codir.report import comparison_rows
 
-    rows = comparison_rows(comparison)
-    table = Table(title="Means over seeds with 95% intervals")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("student", "preset") else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    for student in comparison.students:
+        rows = comparison_rows(comparison, student, comparison.first)
+        title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
+        table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+        for column in rows[0]:
+            table.add_column(column, justify="left" if column == "preset" else "right", no_wrap=column == "preset")
+        for row in rows:
+            table.add_row(*(cell.strip("*") for cell in row.values()))
+        console.print(table)
     for failure in comparison.failed:
-        console.print(f"[red]failed[/red] {failure}", markup=True)
+        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
 
 
 def _show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
@@ -357,6 +379,14 @@ def _show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}")
     console.print(table)
+
+
+def _quiet_single_runs() -> None:
+    """Where runs are many, what each of them derives would bury which of them is done."""
+    import logging
+
+    for room in ("student", "teacher", "trainer"):
+        logging.getLogger(f"codir.{room}").setLevel(logging.WARNING)
 
 
 def _quiet_libraries() -> None:

@@ -8,12 +8,17 @@ from codir.report.comparison import (
     Run,
     comparison_markdown,
     comparison_rows,
+    explain,
     read_comparison,
+    read_run,
+    summary_rows,
+    to_markdown,
     write_comparison,
 )
 from codir.report.conditions import gather_conditions
 from codir.report.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
 from codir.report.curves import plot_training_curves
+from codir.report.dots import plot_comparison
 from codir.report.exam import Exam, Reader
 from codir.report.metrics import METRIC_NAMES, agreement, best_label_permutation, compute_metrics, predictions
 from codir.report.predict import predict_logits
@@ -44,6 +49,7 @@ __all__ = [
     "compute_metrics",
     "count_parameters",
     "estimate_mean",
+    "explain",
     "folder_bytes",
     "gather_conditions",
     "holm",
@@ -51,13 +57,17 @@ __all__ = [
     "measure_throughput",
     "measure_throughputs",
     "paired_p_value",
+    "plot_comparison",
     "plot_training_curves",
     "predict_logits",
     "predictions",
     "read_comparison",
+    "read_run",
     "result_table",
     "summarise",
+    "summary_rows",
     "table_rows",
+    "to_markdown",
     "write_comparison",
     "write_report",
 ]

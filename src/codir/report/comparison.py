@@ -1,6 +1,6 @@
-"""A comparison told: one table and one picture of many runs.
+"""A comparison told: for each kind of student and evaluation set a table, and one picture of all.
 
-Turns numbers into words; knows nothing of how they were measured.
+Turns numbers into words; knows nothing of how they were measured. All that is told comes from `results.json`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from codir.report.curves import COLOURS
 from codir.report.results import CORRELATIONS, NOT_MEASURED
 from codir.report.statistics import Estimate, estimate_mean, holm, paired_p_value
 
@@ -28,10 +27,14 @@ class Run:
         task: the data set.
         student: name of the kind of student.
         student_layers: how deep it is.
-        metrics: on the dev sets.
-        agreement: share of the first dev set's rows that it answers as its teacher does (a correlation for scores).
-        seconds: of training, without evaluation.
+        metrics: on all evaluation sets; those of a second one carry its name.
+        agreement: share of the first evaluation set's rows that it answers as its teacher does (a correlation for
+            scores).
+        agreements: the same of every evaluation set, by name.
+        seconds: of training, without evaluation, and without the teacher's cache.
         seconds_per_step: of one optimiser step.
+        steps: how many of them.
+        threads: that it was trained with.
         fingerprint: of everything that decides the result.
     """
 
@@ -42,8 +45,11 @@ class Run:
     student_layers: int
     metrics: dict[str, float]
     agreement: float
+    agreements: dict[str, float]
     seconds: float
     seconds_per_step: float
+    steps: int
+    threads: int
     fingerprint: str
 
 
@@ -55,14 +61,16 @@ class Comparison:
         runs: those that came to their end.
         reference: the contestant that the others are compared with.
         metric: the metric that is compared.
+        metric_on: what that metric is called on each evaluation set, the first one first.
         teacher: its metrics.
-        conditions: as `gather_conditions` gives them.
+        conditions: as `gather_conditions` gives them, with the rows of each part.
         failed: one line for each run that did not come to its end.
     """
 
     runs: Sequence[Run]
     reference: str
     metric: str
+    metric_on: dict[str, str]
     teacher: dict[str, float]
     conditions: dict[str, Any]
     failed: Sequence[str] = field(default_factory=tuple)
@@ -77,112 +85,193 @@ class Comparison:
         return list(dict.fromkeys(run.student for run in self.runs))
 
     @property
-    def presets(self) -> list[str]:
-        """Contestants, in order."""
-        return list(dict.fromkeys(run.preset for run in self.runs))
+    def sections(self) -> list[tuple[str, str]]:
+        """Kind of student and evaluation set of each table."""
+        return [(student, name) for student in self.students for name in self.metric_on]
+
+    @property
+    def first(self) -> str:
+        """The evaluation set that matters most."""
+        return next(iter(self.metric_on))
 
 
 @dataclass(frozen=True)
 class Line:
-    """One contestant with one kind of student: estimates over seeds, and the test of its difference."""
+    """One contestant with one kind of student on one evaluation set: estimates over seeds, and its difference's test.
 
-    student: str
+    Attributes:
+        preset: name of the contestant.
+        score: the metric.
+        difference: to the reference, over the seeds that both have; `None` for the reference itself.
+        p_value: of the difference; corrected where `lines_of` gave the line.
+        agreement: with the teacher, the mean.
+        retention: mean score over the teacher's; `None` where the teacher's is not above 0.
+        seconds_per_step: the mean.
+        values: the metric of each seed.
+    """
+
     preset: str
     score: Estimate
     difference: Estimate | None
     p_value: float | None
     agreement: float
+    retention: float | None
     seconds_per_step: float
+    values: tuple[float, ...]
 
 
-def lines_of(comparison: Comparison) -> list[Line]:
-    """One line per kind of student and contestant, best first; p corrected for the comparisons of one kind (Holm)."""
-    lines = []
-    for student in comparison.students:
-        reference = comparison.of(student, comparison.reference)
-        found = [_line(comparison, student, preset, reference) for preset in comparison.presets]
-        present = [line for line in found if line is not None]
-        tested = [line for line in present if line.p_value is not None]
-        corrected = holm([line.p_value for line in tested if line.p_value is not None])
-        of = {line.preset: p for line, p in zip(tested, corrected, strict=True)}
-        lines += sorted(
-            (Line(**{**vars(line), "p_value": of.get(line.preset)}) for line in present),
-            key=lambda line: -line.score.mean,
-        )
-    return lines
+# ---- From runs to lines ----
 
 
-def _line(comparison: Comparison, student: str, preset: str, reference: dict[int, Run]) -> Line | None:
-    runs, metric = comparison.of(student, preset), comparison.metric
-    if not runs:
-        return None
+def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
+    """One line per contestant, best first; p corrected for the number of contestants tested (Holm)."""
+    presets = dict.fromkeys(run.preset for run in comparison.runs if run.student == student)
+    lines = [_line(comparison, student, preset, on) for preset in presets]
+    corrected = iter(holm([line.p_value for line in lines if line.p_value is not None]))
+    lines = [line if line.p_value is None else replace(line, p_value=next(corrected)) for line in lines]
+    return sorted(lines, key=lambda line: -line.score.mean)
+
+
+def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
+    runs, reference = comparison.of(student, preset), comparison.of(student, comparison.reference)
+    key, of_teacher = comparison.metric_on[on], comparison.teacher[comparison.metric_on[on]]
     shared = [] if preset == comparison.reference else sorted(runs.keys() & reference.keys())
-    ours, theirs = ([runs_of[seed].metrics[metric] for seed in shared] for runs_of in (runs, reference))
+    ours, theirs = ([runs_of[seed].metrics[key] for seed in shared] for runs_of in (runs, reference))
+    values = tuple(run.metrics[key] for run in runs.values())
+    score = estimate_mean(values)
     return Line(
-        student,
         preset,
-        score=estimate_mean([run.metrics[metric] for run in runs.values()]),
+        score=score,
         difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
         p_value=paired_p_value(ours, theirs),
-        agreement=estimate_mean([run.agreement for run in runs.values()]).mean,
+        agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
+        retention=score.mean / of_teacher if of_teacher > 0 else None,
         seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
+        values=values,
     )
 
 
-def comparison_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """The table in words: column name to cell."""
+# ---- From lines to words ----
+
+
+def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
+    """A table in words, column name to cell: the teacher, and a row per contestant."""
     metric = comparison.metric
-    scale, unit = (1, "") if metric in CORRELATIONS else (100, " %")
-    digits = 3 if metric in CORRELATIONS else 2
-    of_teacher = comparison.teacher[metric]
-
-    def show(estimate: Estimate | None, *, sign: str = "") -> str:
-        if estimate is None:
-            return NOT_MEASURED
-        spread = "" if estimate.half_width is None else f" ± {estimate.half_width * scale:.{digits}f}"
-        return f"{estimate.mean * scale:{sign}.{digits}f}{spread}"
-
-    return [
+    unit = "" if metric in CORRELATIONS else " %"
+    teacher = {"preset": "*teacher*", _in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
+    rows = [
         {
-            "student": line.student,
             "preset": line.preset,
-            "seeds": str(line.score.count),
-            metric.replace("_", " ") + unit: show(line.score),
-            f"against {comparison.reference}": show(line.difference, sign="+"),
-            "p": NOT_MEASURED if line.p_value is None else f"{line.p_value:.3f}",
-            "retention": f"{line.score.mean / of_teacher:.1%}" if of_teacher > 0 else NOT_MEASURED,
+            _in_words(metric) + unit: _show_estimate(metric, line.score),
+            f"against {comparison.reference}": _show_estimate(metric, line.difference, sign="+"),
+            "p": NOT_MEASURED if line.p_value is None else _show_p(line.p_value),
+            "retention": NOT_MEASURED if line.retention is None else f"{line.retention:.1%}",
             "agreement": f"{line.agreement:.3f}",
             "s/step": f"{line.seconds_per_step:.3f}",
+            "seeds": str(line.score.count),
         }
-        for line in lines_of(comparison)
+        for line in lines_of(comparison, student, on)
     ]
+    return [{column: teacher.get(column, NOT_MEASURED) for column in rows[0]}, *rows]
+
+
+def summary_rows(comparison: Comparison) -> list[dict[str, str]]:
+    """The first evaluation set in one table: a row per contestant, a column per kind of student."""
+    metric, on = comparison.metric, comparison.first
+    lines = {
+        student: {line.preset: line for line in lines_of(comparison, student, on)} for student in comparison.students
+    }
+    presets = sorted(
+        dict.fromkeys(run.preset for run in comparison.runs),
+        key=lambda preset: -sum(of[preset].score.mean if preset in of else 0.0 for of in lines.values()),
+    )
+    of_teacher = _show(metric, comparison.teacher[_key(comparison, on)])
+    rows = [{"preset": "*teacher*"} | dict.fromkeys(lines, of_teacher)]
+    for preset in presets:
+        cells = {
+            student: _show_line(metric, of[preset]) if preset in of else NOT_MEASURED for student, of in lines.items()
+        }
+        rows.append({"preset": preset} | cells)
+    return rows
+
+
+def to_markdown(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of words as a Markdown table, the first column to the left."""
+    columns = list(rows[0])
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """The table in Markdown, with what a reader has to know of it."""
-    rows = comparison_rows(comparison)
-    columns = list(rows[0])
-    lines = [columns, ["---", "---", *["---:"] * (len(columns) - 2)], *(list(row.values()) for row in rows)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    notes = [
-        f"Teacher: {comparison.teacher[comparison.metric]:.4f}. Means over seeds with 95% t-intervals; differences and "
-        f"two-sided p of paired t-tests over the seeds that both have, corrected by Holm for the comparisons of one "
-        f"kind of student.",
-        *(f"Did not come to its end: {failure}" for failure in comparison.failed),
+    """All tables in Markdown, with what a reader has to know of them."""
+    parts = ["# " + comparison.runs[0].task, explain(comparison)]
+    for student, on in comparison.sections:
+        rows = comparison.conditions.get("evaluation_rows", {}).get(on)
+        size = f" ({rows:,} rows)" if rows else ""
+        parts += [f"## {student}, {on}{size}", to_markdown(comparison_rows(comparison, student, on))]
+    parts += [f"Did not come to its end: {failure}" for failure in comparison.failed]
+    return "\n\n".join(parts) + "\n"
+
+
+def explain(comparison: Comparison) -> str:
+    """What the numbers of the tables mean."""
+    metric = _in_words(comparison.metric)
+    unit = "" if comparison.metric in CORRELATIONS else ", in percent"
+    lines = [
+        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to `{comparison.reference}`, "
+        "seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
+        "corrected (Holm) for the number of presets tested in the same table. Retention is of the teacher's "
+        f"{metric}; agreement is with the teacher's answers.",
     ]
-    return table + "\n\n" + "\n\n".join(notes) + "\n"
+    conditions, threads = comparison.conditions, sorted({run.threads for run in comparison.runs})
+    if len(threads) > 1:
+        lines.append(f"Runs had {' or '.join(map(str, threads))} threads, so seconds per step are not comparable.")
+    if {"device", "cores", "dtype"} <= conditions.keys():
+        at_once = f", {conditions['jobs']} runs side by side" if conditions.get("jobs", 1) > 1 else ""
+        machine = f"{conditions['device']}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
+        lines.append(f"{machine}, {conditions['dtype']}; all conditions are in `results.json`.")
+    return "\n\n".join(lines)
+
+
+def _key(comparison: Comparison, on: str) -> str:
+    return comparison.metric_on[on]
+
+
+def _show(metric: str, value: float, *, sign: str = "") -> str:
+    return f"{value:{sign}.4f}" if metric in CORRELATIONS else f"{100 * value:{sign}.2f}"
+
+
+def _show_estimate(metric: str, estimate: Estimate | None, *, sign: str = "") -> str:
+    if estimate is None:
+        return NOT_MEASURED
+    spread = "" if estimate.half_width is None else f" ± {_show(metric, estimate.half_width)}"
+    return _show(metric, estimate.mean, sign=sign) + spread
+
+
+def _show_line(metric: str, line: Line) -> str:
+    if line.difference is None:
+        return _show_estimate(metric, line.score)
+    tested = "" if line.p_value is None else f", p {_show_p(line.p_value)}"
+    return f"{_show_estimate(metric, line.score)} ({_show(metric, line.difference.mean, sign='+')}{tested})"
+
+
+def _show_p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _in_words(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+# ---- Files ----
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write `results.json`, `table.md` and `comparison.png`, none of them ever half-written."""
-    content = {
-        "reference": comparison.reference,
-        "metric": comparison.metric,
-        "teacher": comparison.teacher,
-        "conditions": comparison.conditions,
-        "failed": list(comparison.failed),
-        "runs": [asdict(run) for run in comparison.runs],
-    }
+    from codir.report.dots import plot_comparison
+
+    content = asdict(comparison)
+    content["runs"] = content.pop("runs")  # last, since they are many
     with tempfile.TemporaryDirectory(prefix=".comparison-", dir=folder) as draft:
         numbers, table, picture = (Path(draft) / name for name in ("results.json", "table.md", "comparison.png"))
         numbers.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
@@ -198,26 +287,9 @@ def read_comparison(folder: Path) -> Comparison:
     return Comparison(**{**content, "runs": [Run(**run) for run in content["runs"]]})
 
 
-def plot_comparison(comparison: Comparison, path: Path) -> None:
-    """Draw each contestant's mean with its interval, best on top, a panel per student; the teacher as a line."""
-    from matplotlib.figure import Figure
-
-    lines, students = lines_of(comparison), comparison.students
-    height = 1.2 + 0.32 * len(comparison.presets)
-    figure = Figure(figsize=(max(5.0, 4.2 * len(students)), height), dpi=150, layout="constrained")
-    for axis, student in zip(figure.subplots(1, len(students), squeeze=False).flat, students, strict=True):
-        own = [line for line in lines if line.student == student][::-1]
-        for place, line in enumerate(own):
-            colour = COLOURS[1] if line.preset == comparison.reference else COLOURS[0]
-            axis.errorbar(line.score.mean, place, xerr=line.score.half_width, fmt="o", color=colour, capsize=3)
-        axis.axvline(comparison.teacher[comparison.metric], color="0.5", linestyle="--", linewidth=1, label="teacher")
-        axis.set_yticks(range(len(own)), [line.preset for line in own], fontsize=9)
-        axis.set_ylim(-0.6, len(own) - 0.4)
-        axis.set_title(student, fontsize=10, loc="left")
-        axis.set_xlabel(comparison.metric.replace("_", " "), fontsize=9)
-        axis.tick_params(labelsize=8)
-        axis.grid(axis="x", color="0.9", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=8, frameon=False)
-    figure.savefig(path, format="png")
+def read_run(file: Path) -> Run | None:
+    """Read one run's file; `None` where there is none, or another version wrote it."""
+    if not file.exists():
+        return None
+    content = json.loads(file.read_text("utf-8"))
+    return Run(**content) if set(content) == {known.name for known in fields(Run)} else None

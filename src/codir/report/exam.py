@@ -73,10 +73,13 @@ class Exam:
         """Metrics of every dev set; those of a second one carry its name."""
         scores: dict[str, float] = {}
         for name, logits in answers.items():
-            suffix = "" if name == self.first else f"_{name.removeprefix('dev_')}"
             metrics = compute_metrics(logits, self.labels(name), self.task.metrics)
-            scores |= {f"{metric}{suffix}": value for metric, value in metrics.items()}
+            scores |= {self.key(metric, name): value for metric, value in metrics.items()}
         return scores
+
+    def key(self, metric: str, name: str) -> str:
+        """What a metric on a dev set is called."""
+        return metric if name == self.first else f"{metric}_{name.removeprefix('dev_')}"
 
     def compare(self, readers: Mapping[str, Reader]) -> dict[str, Any]:
         """Examine `teacher`, `student` and perhaps `baseline`: the measured fields of a `RunResult`."""

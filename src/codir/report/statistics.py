@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+ROUNDING = 1e-12
+"""Differences of metrics that differ by less are the same."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -37,8 +40,8 @@ def estimate_mean(values: Sequence[float], *, level: float = 0.95) -> Estimate:
 def paired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
     """Two-sided p of the paired t-test: would differences like these be seen if there were none?
 
-    Pairs are runs of one seed. `None` for fewer than two pairs. Where all differences are equal, and the test has
-    no spread to judge by, 1 if they are 0, else 0.
+    Pairs are runs of one seed. `None` where the test has nothing to judge by: fewer than two pairs, or differences that
+    are all the same, as they are where few rows make few different scores. Differences that are all 0 give 1.
 
     Example:
         >>> round(paired_p_value([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]), 4)  # t = 2 / (1 / sqrt(3)) = 3.46
@@ -47,8 +50,8 @@ def paired_p_value(values: Sequence[float], reference: Sequence[float]) -> float
     differences = np.asarray(values, np.float64) - np.asarray(reference, np.float64)
     if len(differences) < 2:
         return None
-    if np.ptp(differences) == 0:
-        return 1.0 if differences[0] == 0 else 0.0
+    if np.ptp(differences) <= ROUNDING:
+        return 1.0 if abs(differences[0]) <= ROUNDING else None
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 

@@ -13,10 +13,10 @@ from datasets import Dataset, Features, Value
 
 from codir.data.sources.columns import ColumnNames, Columns, choose_columns, describe_choice, match_columns, read_texts
 from codir.data.sources.labels import LabelCode, LabelOptions, TaskChoice, learn_labels, read_labels
-from codir.data.sources.split import hold_out_rows
+from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.data.tasks import LoadedData, Task
-from codir.errors import UserError
+from codir.errors import UserError, nearest
 from codir.signals import IGNORED_CLASS
 
 
@@ -48,10 +48,22 @@ class Parts:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How many rows to hold out where there is no dev part, and how many to train on at most."""
+    """Which of the training rows are for what.
+
+    Attributes:
+        dev_fraction: the part that is held out where there is no dev part.
+        max_train_rows: how many labelled rows to train on; all that are left by default.
+        set_aside: sizes of further evaluation sets by name; `None` for one that is not wanted.
+        unlabelled_rows: how many of the other rows to train on without their labels.
+        evaluate_on: which evaluation sets are kept, and in which order; all by default.
+        seed: of every choice.
+    """
 
     dev_fraction: float = 0.1
     max_train_rows: int | None = None
+    set_aside: Mapping[str, int | None] = field(default_factory=dict)
+    unlabelled_rows: int | None = None
+    evaluate_on: tuple[str, ...] | None = None
     seed: int = 0
 
 
@@ -100,11 +112,12 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
 
     dev = {name: _read_rows(table, chosen, code, class_names) for name, table in parts.dev.items()}
     if parts.train is None:
+        dev = _choose_sets(dev, split.evaluate_on)
         return LoadedData(None, {name: rows.to_dataset(task) for name, rows in dev.items()}, task, tuple(notes))
     train = _read_rows(parts.train, chosen, code, class_names)
     unlabelled = [_read_unlabelled(table, chosen, task) for table in parts.unlabelled]
-    train, dev, split_notes = _split(train, dev, task, split)
-    return _join(train, dev, unlabelled, task, notes + split_notes)
+    train, dev, stripped, split_notes = _split(train, dev, task, split)
+    return _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
 
 
 def _learn(parts: Parts, chosen: Columns, options: LabelOptions, class_names: tuple[str, ...] | None) -> LabelCode:
@@ -125,23 +138,69 @@ def _read_rows(table: Table, chosen: Columns, code: LabelCode, class_names: tupl
 
 def _read_unlabelled(table: Table, chosen: Columns, task: Task) -> Rows:
     texts = read_texts(table, match_columns(table, chosen, labelled=False))
-    no_label = float("nan") if task.is_regression else IGNORED_CLASS
-    return Rows(table.name, texts, [no_label] * len(table))
+    return Rows(table.name, texts, [_no_label(task)] * len(table))
+
+
+def _no_label(task: Task) -> float:
+    return float("nan") if task.is_regression else IGNORED_CLASS
 
 
 def _split(
     train: Rows, dev: dict[str, Rows], task: Task, split: SplitOptions
-) -> tuple[Rows, dict[str, Rows], list[str]]:
-    """Hold out a dev part where there is none, keep as many rows as were asked for, and say so."""
+) -> tuple[Rows, dict[str, Rows], list[Rows], list[str]]:
+    """Deal the training rows out, and say so: evaluation sets first, so that they stay when the other parts change.
+
+    Returns:
+        Rows to train on; evaluation sets; rows to train on without their labels; notes.
+    """
     notes = []
     if not dev:
         train, dev, note = _hold_out_dev(train, task, split)
         notes.append(note)
-    if split.max_train_rows is not None and split.max_train_rows < len(train):
-        train, note = _limit(train, task, split.max_train_rows, split.seed)
-        notes.append(note)
+    for name, count in split.set_aside.items():
+        if count is not None:
+            train, dev[name], note = _set_aside(train, task, name, count, split.seed)
+            notes.append(note)
+    train, rest, limit_notes = _limit(train, task, split)
+    stripped, strip_notes = _strip_labels(rest, task, split)
     _require_two_classes(train, task)
-    return train, dev, notes + _describe_repeats(train, dev)
+    dev = _choose_sets(dev, split.evaluate_on)
+    return train, dev, stripped, notes + limit_notes + strip_notes + _describe_repeats(train, dev)
+
+
+def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
+    _require_rows(f"{name}_rows", count, len(train) - 1)
+    stay, aside = hold_out_rows(_groups(train, task), count, seed=seed)
+    note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
+    return train.take(stay), train.take(aside, name), note
+
+
+def _choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+    for name in wanted or ():
+        if name not in dev:
+            raise UserError("evaluate_on", expected="names of evaluation sets", got=repr(name), do=nearest(name, dev))
+    return dev if wanted is None else {name: dev[name] for name in wanted}
+
+
+def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Rows], list[str]]:
+    """Some of the rows that are left, their labels taken away."""
+    count = split.unlabelled_rows
+    if count is None:
+        return [], []
+    _require_rows("unlabelled_rows", count, len(rest))
+    chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
+    note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
+    return [replace(chosen, labels=[_no_label(task)] * count)], [note]
+
+
+def _require_rows(key: str, count: int, available: int) -> None:
+    if not 0 < count <= available:
+        raise UserError(
+            key,
+            expected=f"a number from 1 to {max(available, 0)}, the rows that other parts leave",
+            got=str(count),
+            do="ask for fewer rows, of this part or of the others",
+        )
 
 
 def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task: Task, notes: list[str]) -> LoadedData:
@@ -180,14 +239,17 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
     return train.take(stay), {"dev": train.take(held_out, "dev")}, note
 
 
-def _limit(train: Rows, task: Task, max_train_rows: int, seed: int) -> tuple[Rows, str]:
-    if max_train_rows < 1:
-        raise UserError(
-            "max_train_rows", expected="at least 1", got=str(max_train_rows), do="leave it out for all rows"
-        )
-    kept, _ = hold_out_rows(_groups(train, task), len(train) - max_train_rows, seed=seed)
-    note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, chosen with seed {seed}"
-    return train.take(kept), note
+def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, list[str]]:
+    """Rows to train on with their labels, and those that are left."""
+    asked, reserved = split.max_train_rows, split.unlabelled_rows or 0
+    if asked is not None and asked < 1:
+        raise UserError("max_train_rows", expected="at least 1", got=str(asked), do="leave it out for all rows")
+    spare = max(0, len(train) - asked) if asked is not None else min(reserved, len(train) - 1)
+    if spare == 0:
+        return train, train.take([]), []
+    kept, rest = hold_out_rows(_groups(train, task), spare, seed=split.seed)
+    note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, chosen with seed {split.seed}"
+    return train.take(kept), train.take(rest), [note]
 
 
 def _groups(rows: Rows, task: Task) -> list[float]:

@@ -41,6 +41,10 @@ def load_data(
     model_names: Sequence[str] | None = None,
     dev_fraction: float = 0.1,
     max_train_rows: int | None = None,
+    heldout_rows: int | None = None,
+    tune_rows: int | None = None,
+    unlabelled_rows: int | None = None,
+    evaluate_on: Sequence[str] | None = None,
     seed: int = 0,
     evaluation_only: bool = False,
 ) -> LoadedData:
@@ -61,6 +65,10 @@ def load_data(
         model_names: what that model calls its classes, if it has names for them.
         dev_fraction: the part of the training rows that is held out where there is no dev part.
         max_train_rows: train on a random part of this many labelled rows.
+        heldout_rows: set this many training rows aside, as the evaluation set `heldout`.
+        tune_rows: set this many others aside, as the evaluation set `tune`.
+        unlabelled_rows: train on this many others without their labels.
+        evaluate_on: names of the evaluation sets that are wanted, the one that matters first; all of them by default.
         seed: for every random choice made here.
         evaluation_only: read the dev part alone, or the single file given; no unlabelled rows.
 
@@ -92,7 +100,14 @@ def load_data(
             model_names=tuple(model_names) if model_names is not None else None,
             may_lack_classes=evaluation_only,
         ),
-        split=SplitOptions(dev_fraction, max_train_rows, seed),
+        split=SplitOptions(
+            dev_fraction=dev_fraction,
+            max_train_rows=max_train_rows,
+            set_aside={"heldout": heldout_rows, "tune": tune_rows} if not evaluation_only else {},
+            unlabelled_rows=unlabelled_rows,
+            evaluate_on=tuple(evaluate_on) if evaluate_on is not None else None,
+            seed=seed,
+        ),
     )
 
 

@@ -38,3 +38,14 @@ def hold_out_rows(groups: Sequence[float], count: int, *, seed: int) -> tuple[li
     for group, share in enumerate(shares):
         is_held_out[generator.permutation(np.flatnonzero(group_of_row == group))[:share]] = True
     return np.flatnonzero(~is_held_out).tolist(), np.flatnonzero(is_held_out).tolist()
+
+
+def draw_rows(available: int, count: int, *, seed: int) -> list[int]:
+    """Draw `count` of the rows `0 .. available - 1`, in ascending order; the same seed draws the same rows.
+
+    Example:
+        >>> len(draw_rows(10, 4, seed=0)), draw_rows(3, 3, seed=0)
+        (4, [0, 1, 2])
+    """
+    drawn = np.random.default_rng(seed).permutation(available)[:count]
+    return sorted(int(row) for row in drawn)

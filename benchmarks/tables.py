@@ -1,0 +1,68 @@
+"""Write the tables of all comparisons from their `results.json`: `table.md` beside each, and the README's.
+
+The README says where: a line `<!-- comparison table: <folder> -->`, or `<!-- comparison table -->` while there is one
+comparison only, and `<!-- /comparison table -->` after it. Run twice, it changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from codir.errors import UserError, nearest
+from codir.report import Comparison, comparison_markdown, read_comparison, summary_rows, to_markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+PLACE = re.compile(
+    r"(?P<begin><!-- comparison table(?:: (?P<name>[\w./-]+))? -->\n).*?(?P<end><!-- /comparison table -->)", re.DOTALL
+)
+
+
+def load_comparisons(folder: Path = RESULTS) -> dict[str, Comparison]:
+    """All comparisons, by the path of their folder; other results are left alone."""
+    files = [
+        file for file in sorted(folder.rglob("results.json")) if "metric_on" in json.loads(file.read_text("utf-8"))
+    ]
+    return {file.parent.relative_to(folder).as_posix(): read_comparison(file.parent) for file in files}
+
+
+def render_readme(text: str, comparisons: dict[str, Comparison]) -> str:
+    """A text with the table of a comparison wherever one belongs.
+
+    Raises:
+        UserError: a comparison that is not there, or no name where there are several.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        table = to_markdown(summary_rows(_find(place["name"], comparisons)))
+        return f"{place['begin']}{table}\n{place['end']}"
+
+    return PLACE.sub(fill, text)
+
+
+def _find(name: str | None, comparisons: dict[str, Comparison]) -> Comparison:
+    if name is None and len(comparisons) == 1:
+        return next(iter(comparisons.values()))
+    if name not in comparisons:
+        raise UserError(
+            "comparison table",
+            expected="the name of a comparison's folder, or one comparison only",
+            got=repr(name),
+            do=nearest(name or "", comparisons),
+        )
+    return comparisons[name]
+
+
+def main() -> None:
+    """Write every table."""
+    comparisons = load_comparisons()
+    for name, comparison in comparisons.items():
+        (RESULTS / name / "table.md").write_text(comparison_markdown(comparison), "utf-8")
+    README.write_text(render_readme(README.read_text("utf-8"), comparisons), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
