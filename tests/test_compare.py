@@ -10,9 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
@@ -49,6 +51,15 @@ def material(tmp_path_factory) -> Path:
 def scored(tmp_path_factory) -> Path:
     """The same with scores, whose correlations tell apart what accuracy on few rows would not."""
     return make_material(tmp_path_factory.mktemp("scored"), kind="scores")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, as each of two runs side by side has it here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_material(folder: Path, *, kind: str) -> Path:
@@ -176,6 +187,7 @@ def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, m
     assert starts["fine-tune", 0] != starts["fine-tune", 1]
 
 
+@pytest.mark.usefixtures("one_thread")  # side by side they share out the threads, and sums round by their number
 def test_runs_side_by_side_that_give_other_numbers(scored, tmp_path):
     """And a broken one, which is named from another process too."""
     presets = ["fine-tune", "kd", {"preset": "codir", "objectives": {"contrastive": {"num_negatives": 500}}}]
