@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_training import arguments, decided_teacher, terms_of, weights_of
+from transformers import AutoModelForSequenceClassification
 
 import codir
-from codir.config import ObjectivesConfig, preset_names
+from codir.config import FinetuneConfig, ObjectivesConfig, Recipe, preset_names
+from codir.data import find_minilm
 from codir.errors import UserError
 from codir.recipe import build_objectives
 from codir.student import build_student
@@ -89,6 +91,39 @@ def test_a_preset_that_does_not_train_what_it_fits(tmp_path, tokenizer, preset, 
     assert not {name for name in still if name.startswith("objectives.")}  # every map learns
     assert len(still) < len(before) / 2
     assert any("classifier" in name for name in before.keys() - still)
+
+
+@pytest.fixture(scope="module")
+def rte_teacher(tmp_path_factory, glue_dir) -> Path:
+    """MiniLM after a few steps on RTE."""
+    folder = tmp_path_factory.mktemp("rte") / "teacher"
+    settings = {"data": real_pairs(glue_dir), "training": {"max_steps": 60, "use_cpu": True}}
+    codir.finetune(FinetuneConfig(model=str(find_minilm()), output_dir=folder, **settings))
+    return folder
+
+
+def real_pairs(glue_dir: Path) -> dict[str, object]:
+    return {"source": "glue:RTE", "data_dir": glue_dir, "max_length": 64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_preset_that_does_not_train_on_real_pairs(tmp_path, rte_teacher, glue_dir, preset):
+    recipe = Recipe(
+        teacher={"model": str(rte_teacher), "cache_dir": rte_teacher.parent / "cache"},
+        data=real_pairs(glue_dir),
+        student={"layers": 3},
+        objectives={"preset": preset},
+        training={"max_steps": 20, "logging_steps": 1, "use_cpu": True},
+        output_dir=tmp_path / "student",
+    )
+    history = [entry for entry in codir.distill(recipe).log_history if "loss" in entry]
+    assert len(history) == 20
+    assert all(np.isfinite([value for name, value in entry.items() if "loss" in name]).all() for entry in history)
+    student = AutoModelForSequenceClassification.from_pretrained(recipe.output_dir)
+    start = AutoModelForSequenceClassification.from_pretrained(rte_teacher).state_dict()
+    moved = [name for name, weight in student.state_dict().items() if not weight.equal(start[name])]
+    assert len(moved) > len(student.state_dict()) / 2
 
 
 @pytest.mark.parametrize("student", ["narrow", "copied"])

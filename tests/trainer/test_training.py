@@ -578,7 +578,7 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
 def run_processes(folder: Path, job: str, *, processes: int) -> list[dict]:
     """Run `distributed_run.py` with gloo; what each process wrote down."""
     script = Path(__file__).with_name("distributed_run.py")
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=29517"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]  # on a free port
     words = [sys.executable, *(launcher if processes > 1 else []), str(script), str(folder), job]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
