@@ -144,9 +144,10 @@ def test_a_corpus_with_nothing_to_learn_from(tokenizer, tmp_path, content, messa
     assert not list((tmp_path / "cache").glob("[!.]*")), "nothing is left to be taken for a corpus"
 
 
-def test_an_error_in_a_row_that_comes_as_another_librarys(tokenizer, tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "w1 w2"}\n{"text": 2}\n')
-    with pytest.raises(UserError, match=r"row 2: expected a text, got 2"):
+@pytest.mark.usefixtures("small_blocks")
+def test_an_error_in_a_late_row_that_comes_as_another_librarys(tokenizer, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "w1 w2"}\n' * 100 + '{"text": 2}\n')
+    with pytest.raises(UserError, match=r"row 101: expected a text, got 2"):
         prepared(tmp_path / "a.jsonl", tokenizer, tmp_path)
 
 
