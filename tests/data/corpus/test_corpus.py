@@ -181,6 +181,13 @@ def test_a_stale_corpus_used_in_silence(tokenizer, tmp_path, change):
     assert after.cache_files != before.cache_files
 
 
+def test_a_separator_that_the_fingerprint_overlooks(tokenizer, tmp_path):
+    other = BertTokenizer(vocab=tokenizer.get_vocab())
+    other.sep_token = "w89"
+    before, after = (prepared(texts_of_words(30), which, tmp_path) for which in (tokenizer, other))
+    assert after.cache_files != before.cache_files
+
+
 def test_a_convention_that_finds_the_corpus_of_another(tokenizer, tmp_path):
     (tmp_path / "a.txt").write_text("w1 w2\nw3 w4\n\nw5 w6")
     counts = [
