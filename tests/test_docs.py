@@ -34,6 +34,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "recipe": config.Recipe,
     "teacher": config.TeacherConfig,
     "data": config.DataConfig,
+    "corpus": config.CorpusConfig,
     "student": config.StudentConfig,
     "objectives": config.ObjectivesConfig,
     "objectives.hard_label": config.HardLabelConfig,

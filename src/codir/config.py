@@ -79,6 +79,24 @@ class DataConfig(Room):
     max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
 
 
+class CorpusConfig(Room):
+    """What is pre-trained on; all keys but the last are arguments of `codir.data.load_corpus`."""
+
+    source: PathOrName = Field(
+        description="a text, CSV, TSV, JSONL or Parquet file, a folder of them, a hub name, or `demo:imdb`"
+    )
+    documents: Literal["file", "line", "blank-line"] = Field("line", description="what a document is in a text file")
+    text_column: str | None = Field(None, description="of any other file; found where it has a usual name")
+    packing: Literal["packed", "apart"] = Field("packed", description="short documents share a sequence, or do not")
+    max_length: PositiveInt = Field(128, description="tokens per sequence at the most; longer documents give several")
+    max_documents: PositiveInt | None = Field(None, description="read no more than these, from the first on")
+    num_proc: PositiveInt = Field(1, description="processes that tokenise")
+    cache_dir: UserPath = Field(
+        Path("~/.cache/codir/corpus"), validate_default=True, description="one folder per prepared corpus"
+    )
+    heldout_fraction: float = Field(0.05, gt=0, lt=1, description="share of the documents that evaluation is on")
+
+
 class StudentConfig(Room):
     """Who learns: some of the teacher's layers, any other checkpoint, or a configuration with random weights."""
 
