@@ -1,0 +1,55 @@
+"""Run a comparison of `benchmarks/comparisons/`: make its teacher where there is none, then `codir compare`.
+
+Hours of work; started again, it goes on where it was. GLUE's folders are looked for in `./glue` (a link will do), and what
+is not kept in `benchmarks/results/` goes to `./runs`.
+
+Run: python benchmarks/comparison.py sst2; it writes benchmarks/results/sst2/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import codir
+from codir.config import CompareConfig, FinetuneConfig, validate
+from codir.data import find_minilm
+from codir.settings import parse_yaml
+
+HERE = Path(__file__).parent
+TEACHER_EPOCHS = 3
+
+
+def load_comparison(name: str) -> CompareConfig:
+    """The recipe of a comparison, whose results go where results are kept."""
+    recipe = parse_yaml((HERE / "comparisons" / f"{name}.yaml").read_text("utf-8"))
+    return validate(CompareConfig, {**recipe, "output_dir": Path("benchmarks", "results", name)})
+
+
+def make_teacher(config: CompareConfig) -> None:
+    """MiniLM fine-tuned on the very rows that its students are trained on."""
+    folder = Path(config.teacher.model)
+    if (folder / "config.json").exists():
+        return
+    training = {"num_train_epochs": TEACHER_EPOCHS}
+    data = {**config.data.model_dump(), "unlabelled_rows": None}
+    content = {"model": str(find_minilm()), "data": data, "training": training, "output_dir": folder}
+    codir.finetune(validate(FinetuneConfig, content))
+
+
+def main() -> None:
+    """Teacher, then students."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(path.stem for path in (HERE / "comparisons").glob("*.yaml")))
+    os.chdir(HERE.parent)  # paths in a recipe are the project's
+    config = load_comparison(parser.parse_args().name)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    make_teacher(config)
+    for problem in codir.compare_presets(config).failed:
+        print(problem)
+
+
+if __name__ == "__main__":
+    main()
