@@ -1,7 +1,7 @@
 """Run a comparison of `benchmarks/comparisons/`: make its teacher where there is none, then `codir compare`.
 
-Hours of work; started again, it goes on where it was. GLUE's folders are looked for in `./glue` (a link will do), and what
-is not kept in `benchmarks/results/` goes to `./runs`.
+Hours of work; started again, it goes on where it was. GLUE's folders are looked for in `./glue` (a link will do), and
+what is not kept in `benchmarks/results/` goes to `./runs`.
 
 Run: python benchmarks/comparison.py sst2; it writes benchmarks/results/sst2/.
 """

@@ -89,8 +89,8 @@ WHY_NOT = {
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
     "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
     "codir pays for every class of the batch, since it looks up and scores a set of negatives per class.",
-    "teacher-cache": "Beside the inference that both do, building the cache hashes the weights and the texts that it is "
-    "keyed by, pools every layer of every batch, and writes the table to the disk before it calls it whole.",
+    "teacher-cache": "Beside the inference that both do, building the cache hashes the weights and the texts that it "
+    "is keyed by, pools every layer of every batch, and writes the table to the disk before it calls it whole.",
     "scaling": "A line does not fit one of the axes so well; the table and the picture say which.",
 }
 """Said under a claim that does not hold, unless its file has a `note` of its own."""
