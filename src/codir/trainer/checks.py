@@ -10,7 +10,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from codir.attention import check_attention
 from codir.errors import UserError
+from codir.language import vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
+from codir.signals import ModelShape
 from codir.teacher import fingerprint_tokenizer
 
 
@@ -52,16 +54,29 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
                 "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
             )
         return
-    if teacher.config.num_labels != student.config.num_labels:
+    of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
+    if of_teacher != of_student:
         raise UserError(
             "student",
-            expected=f"{teacher.config.num_labels} outputs, as the teacher has",
-            got=str(student.config.num_labels),
+            expected=f"{of_teacher} outputs, as the teacher has",
+            got=str(of_student),
             do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
         )
     if objectives.needs.attention:
         check_attention(teacher)
         check_attention(student)
+
+
+def shape_of(model: PreTrainedModel) -> ModelShape:
+    """The sizes of a model; a language model has a vocabulary in place of classes."""
+    config, vocabulary = model.config, vocabulary_of(model)
+    return ModelShape(
+        num_layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        heads=int(getattr(config, "num_attention_heads", 0)),
+        classes=0 if vocabulary else int(config.num_labels),
+        vocabulary=vocabulary,
+    )
 
 
 def check_tokens(
