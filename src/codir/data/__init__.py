@@ -1,6 +1,7 @@
 """Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
 
 from codir.data.collate import DistillationCollator
+from codir.data.corpus import CausalCollator, MaskingCollator, load_corpus, split_documents
 from codir.data.encode import (
     RowCollator,
     cls_token_position,
@@ -13,14 +14,17 @@ from codir.data.encode import (
 )
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler
-from codir.data.sources import DEMO_SOURCE, find_minilm, from_datasets, load_data, load_movie_reviews
+from codir.data.sources import DEMO_CORPUS, DEMO_SOURCE, find_minilm, from_datasets, load_data, load_movie_reviews
 from codir.data.tasks import LoadedData, Task
 
 __all__ = [
+    "DEMO_CORPUS",
     "DEMO_SOURCE",
+    "CausalCollator",
     "DistillationCollator",
     "EpochLengthGroupedSampler",
     "LoadedData",
+    "MaskingCollator",
     "NegativeIndices",
     "NegativeSampler",
     "RowCollator",
@@ -33,8 +37,10 @@ __all__ = [
     "fit_labels",
     "from_datasets",
     "length_sorted_batches",
+    "load_corpus",
     "load_data",
     "load_movie_reviews",
     "model_columns",
     "prepare",
+    "split_documents",
 ]

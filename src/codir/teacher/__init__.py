@@ -1,5 +1,6 @@
 """A frozen model that only speaks: live, or from the feature cache. Both say the same."""
 
+from codir.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import (
     CachedTeacher,
@@ -10,7 +11,6 @@ from codir.teacher.cache import (
     open_or_build_cache,
     table_names,
 )
-from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher, TeacherView
 from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, CacheWish, cache_bytes, choose_cache, count_readings
 

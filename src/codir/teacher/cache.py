@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -24,10 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codir.errors import UserError
+from codir.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.folders import written_whole
 from codir.machine import free_memory
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
 from codir.teacher.base import Teacher
-from codir.teacher.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
 
@@ -173,12 +172,8 @@ def open_or_build_cache(
     size = estimate_bytes(teacher, cache_dtype)
     logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
     _check_disk(cache_dir, size)
-    staging = Path(tempfile.mkdtemp(prefix=".building-", dir=cache_dir))
-    try:
+    with written_whole(folder) as staging:
         _write(teacher, staging, key, batch_size)
-        _rename_into_place(staging, folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return folder
 
 
@@ -226,14 +221,6 @@ def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
         otherwise="every run that used this cache would have stopped at a loss that is not finite",
         do="set `teacher.cache_dtype: float32`, or `--precision fp32`, or mend the teacher",
     )
-
-
-def _rename_into_place(staging: Path, folder: Path) -> None:
-    try:
-        os.rename(staging, folder)
-    except OSError:
-        if not folder.exists():  # otherwise another process finished the same cache first, and it is as good
-            raise
 
 
 def _open(path: Path) -> Tensor:

@@ -5,7 +5,15 @@ together in one place (`assemble`). Knows nothing of tokenizers or models.
 """
 
 from codir.data.sources.columns import ColumnNames
-from codir.data.sources.demo import DEMO_SOURCE, find_minilm, load_movie_reviews
+from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.load import from_datasets, load_data
 
-__all__ = ["DEMO_SOURCE", "ColumnNames", "find_minilm", "from_datasets", "load_data", "load_movie_reviews"]
+__all__ = [
+    "DEMO_CORPUS",
+    "DEMO_SOURCE",
+    "ColumnNames",
+    "find_minilm",
+    "from_datasets",
+    "load_data",
+    "load_movie_reviews",
+]

@@ -52,6 +52,15 @@ def choose_columns(table: Table, named: ColumnNames) -> Columns:
     return Columns(text, pair, label)
 
 
+def choose_text_column(table: Table, named: str | None) -> str:
+    """Take the named column, or the one that has a usual name for a text.
+
+    Raises:
+        UserError: the named column is not there, or not exactly one column has a usual name.
+    """
+    return _column(table, named, TEXT_NAMES, "--text-column", taken=())
+
+
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
     """Find the columns of a first table in another one: under the same name, or plainly `text`, `text_pair`, `label`.
 
@@ -127,10 +136,15 @@ def _strings(table: Table, column: str, flag: str) -> list[str]:
     values = table.values(column)
     for row, value in enumerate(values, start=1):
         if not isinstance(value, str):
-            raise UserError(
-                f"{table.name}, column '{column}', row {row}",
-                expected="a text",
-                got="no value" if value is None else f"{value!r} ({type(value).__name__})",
-                do=f"mend or remove the row, or name the column that holds the text with `{flag}`",
-            )
+            raise not_a_text(value, f"{table.name}, column '{column}', row {row}", flag)
     return values
+
+
+def not_a_text(value: object, where: str, flag: str = "--text-column") -> UserError:
+    """What to raise where a text should stand and something else does."""
+    return UserError(
+        where,
+        expected="a text",
+        got="no value" if value is None else f"{value!r} ({type(value).__name__})",
+        do=f"mend or remove the row, or name the column that holds the text with `{flag}`",
+    )

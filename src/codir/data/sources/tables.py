@@ -93,7 +93,7 @@ def read_table(path: str | Path) -> Table:
     try:
         return not_empty(READERS[path.suffix.lower()](path))
     except UnicodeDecodeError as error:
-        raise _broken(path, "text in UTF-8", f"a byte that is not: {error.reason}", "save the file in UTF-8") from error
+        raise not_utf8(path, error) from error
 
 
 def require_file(path: Path) -> None:
@@ -130,7 +130,7 @@ def read_delimited(
         header: names of the columns, for a file whose first line is a row already.
         skip_broken: leave out rows with a wrong number of cells and note how many, instead of refusing the file.
     """
-    rows = _read_cells(path, delimiter)
+    rows = read_cells(path, delimiter)
     names = list(header) if header else next(rows, (0, []))[1]
     _require_distinct(path, names)
     kept, num_skipped = [], 0
@@ -140,9 +140,7 @@ def read_delimited(
         elif skip_broken:
             num_skipped += 1
         else:
-            raise _broken(
-                path, f"{len(names)} cells in every row", f"{len(cells)} at line {line}", "mend or remove that line"
-            )
+            raise wrong_number_of_cells(path, line, expected=len(names), got=len(cells))
     columns = zip(*kept, strict=True) if kept else [()] * len(names)
     notes = (f"{path.name}: skipped {num_skipped} rows with a wrong number of cells",) if num_skipped else ()
     return Table(path.name, {name: type_cells(cells) for name, cells in zip(names, columns, strict=True)}, notes=notes)
@@ -167,14 +165,20 @@ def type_cells(cells: Sequence[str]) -> list[Any]:
 
 
 def read_hub(name: str, config: str | None = None, *, absent: str, do: str) -> dict[str, Table]:
-    """Read all splits of a data set on the Hugging Face hub, or of its copy in the local cache.
+    """Read all splits of a data set on the hub as tables; errors are those of `fetch_hub`."""
+    splits = fetch_hub(name, config, absent=absent, do=do)
+    return {split: Table.from_dataset(dataset, f"{name}, split '{split}'") for split, dataset in splits.items()}
+
+
+def fetch_hub(name: str, config: str | None = None, *, absent: str, do: str) -> Mapping[str, Dataset]:
+    """Fetch all splits of a data set on the Hugging Face hub, or of its copy in the local cache.
 
     Raises:
         UserError: no such data set, or the hub could not be reached. The message says what was `absent` on this
             machine, and what to `do`.
     """
     try:
-        splits = load_dataset(name, config)
+        return load_dataset(name, config)
     except (OSError, ValueError, RuntimeError) as error:
         unreachable = isinstance(error, ConnectionError)
         reason = "the hub could not be reached" if unreachable else str(error).splitlines()[0]
@@ -184,10 +188,9 @@ def read_hub(name: str, config: str | None = None, *, absent: str, do: str) -> d
             got=f"{absent}, and {reason}",
             do=do,
         ) from error
-    return {split: Table.from_dataset(dataset, f"{name}, split '{split}'") for split, dataset in splits.items()}
 
 
-def _read_cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def read_cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank; a byte-order mark is dropped."""
     dialect = TabSeparated if delimiter == "\t" else CommaSeparated
     with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -195,7 +198,7 @@ def _read_cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         try:
             yield from ((reader.line_num, cells) for cells in reader if cells)
         except csv.Error as error:
-            raise _broken(
+            raise broken(
                 path,
                 "cells that begin and end as the format says",
                 f"{error} at line {reader.line_num}",
@@ -208,19 +211,20 @@ def _read_json_lines(path: Path) -> Table:
     with path.open(encoding="utf-8-sig") as stream:
         for line, text in enumerate(stream, start=1):
             if text.strip():
-                records.append(_parse_record(path, line, text))
+                records.append(parse_record(path, line, text))
     names = dict.fromkeys(name for record in records for name in record)
     return Table(path.name, {name: [record.get(name) for record in records] for name in names})
 
 
-def _parse_record(path: Path, line: int, text: str) -> dict[str, Any]:
+def parse_record(path: Path, line: int, text: str) -> dict[str, Any]:
+    """Read one line of a file of JSON lines."""
     try:
         record = json.loads(text)
     except json.JSONDecodeError:
         record = None
     if isinstance(record, dict):
         return record
-    raise _broken(
+    raise broken(
         path, "one JSON object on each line", f"{text.strip()[:40]!r} at line {line}", "write the data as JSON lines"
     )
 
@@ -229,16 +233,27 @@ def _read_parquet(path: Path) -> Table:
     try:
         return Table.from_dataset(Dataset(pq.read_table(path)), path.name)
     except pa.ArrowInvalid as error:
-        raise _broken(path, "a Parquet file", str(error), "write the file again") from error
+        raise broken(path, "a Parquet file", str(error), "write the file again") from error
 
 
 def _require_distinct(path: Path, names: Sequence[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise _broken(path, "columns with different names", f"'{repeated[0]}' twice", "rename one of them")
+        raise broken(path, "columns with different names", f"'{repeated[0]}' twice", "rename one of them")
 
 
-def _broken(path: Path, expected: str, got: str, do: str) -> UserError:
+def wrong_number_of_cells(path: Path, line: int, *, expected: int, got: int) -> UserError:
+    """What to raise where a row has more or fewer cells than the header."""
+    return broken(path, f"{expected} cells in every row", f"{got} at line {line}", "mend or remove that line")
+
+
+def not_utf8(path: Path, error: UnicodeDecodeError) -> UserError:
+    """What to raise where a file is in another encoding."""
+    return broken(path, "text in UTF-8", f"a byte that is not: {error.reason}", "save the file in UTF-8")
+
+
+def broken(path: Path, expected: str, got: str, do: str) -> UserError:
+    """What to raise where a file is not in its format."""
     return UserError(f"file '{path}'", expected=expected, got=got, do=do)
 
 

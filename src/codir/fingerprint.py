@@ -1,10 +1,11 @@
-"""Fingerprints of all that decides what a teacher says: change any of it, and the cache is another one."""
+"""Fingerprints of all that decides what a cache holds: change any of it, and the cache is another one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import datasets
 import torch
@@ -61,3 +62,14 @@ def fingerprint_texts(dataset: datasets.Dataset) -> str:
     columns = [name for name in sorted(dataset.column_names) if name not in UNREAD_COLUMNS]
     texts = dataset.select_columns(columns).with_format(None)
     return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))
+
+
+def fingerprint_files(files: Sequence[Path]) -> str:
+    """Of what stands in files, in this order, and of the endings that say how to read it; names do not count."""
+
+    def chunks() -> Iterable[bytes]:
+        for file in files:
+            with file.open("rb") as content:
+                yield f"{file.suffix.lower()} {hashlib.file_digest(content, 'blake2b').hexdigest()}".encode()
+
+    return _digest(chunks())
