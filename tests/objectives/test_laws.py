@@ -89,7 +89,8 @@ LOOKING_AT_THE_WHOLE_BATCH = {
 
 
 OVER_TOKENS = ("TokenCosine", "HiddenMSE", "HiddenMSE-mobilebert", "AttentionMSE", "AttentionKL", "RelationKL")
-ZERO_IN_AGREEMENT = (*OVER_TOKENS, "SoftTarget", "TokenKL", "LogitMSE", "PooledMSE", "PooledMSE-pkd", "ClsCosine", "RelationKL-v1")
+OVER_ANSWERS = ("SoftTarget", "TokenKL", "LogitMSE")
+ZERO_IN_AGREEMENT = (*OVER_TOKENS, *OVER_ANSWERS, "PooledMSE", "PooledMSE-pkd", "ClsCosine", "RelationKL-v1")
 """Nothing is left to learn for a student that says what its teacher says. The supervised term and contrasts go on."""
 
 ALL, CLS = Representation(), Representation("all", "cls")

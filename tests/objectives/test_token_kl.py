@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from plain import kl, mean, randn, softmax
 
 from codir.errors import UserError
 from codir.objectives import TokenKL, token_kl_loss
 from codir.signals import ModelShape
-from plain import kl, mean, randn, softmax
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
+from plain import mean, randn, softmax
 
 from codir.errors import UserError
 from codir.objectives import HardLabel, SoftTarget, TokenLabel, token_label_loss
 from codir.signals import IGNORED_CLASS, Batch, ModelShape, StudentSignal, TeacherSignal
-from plain import mean, randn, softmax
 
 CLASSIFIER = ModelShape(2, 8, 2, classes=3)
 LANGUAGE_MODEL = ModelShape(2, 8, 2, classes=0, vocabulary=7)

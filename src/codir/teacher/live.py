@@ -102,9 +102,7 @@ class LiveTeacher(Teacher):
         return RowCollator(self.encoded, self.tokenizer)
 
     @torch.no_grad()
-    def _run(
-        self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None
-    ) -> TeacherSignal:
+    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
         with autocast(device, view.dtype):

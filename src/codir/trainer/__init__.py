@@ -2,6 +2,7 @@
 
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
 from codir.trainer.distiller import Distiller
+from codir.trainer.pretraining import PretrainingTrainer
 from codir.trainer.trainer import DEFAULT_CACHE_DIR, HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "HEAD_LEARNING_RATE_FACTOR",
     "DistillationTrainer",
     "Distiller",
+    "PretrainingTrainer",
     "is_complete",
     "last_complete_checkpoint",
 ]

@@ -154,7 +154,7 @@ class DistillationTrainer(Trainer):
         if isinstance(objectives, StagedObjectives):
             args.ddp_find_unused_parameters = True  # heads of the other stages
         encoded = self._prepare_train(train_dataset, processing_class, student)
-        sampler = _build_sampler(self._kinds_of(train_dataset, encoded), len(encoded), objectives, args)
+        sampler = _build_sampler(self._kinds_of(encoded), len(encoded), objectives, args)
         self._plain_collator = self._collator(processing_class)
         self._train_collator = self._collator(processing_class, sampler)
         super().__init__(
@@ -411,8 +411,8 @@ class DistillationTrainer(Trainer):
     ) -> Any:
         return fit_labels(prepare(dataset, tokenizer, max_length=self.max_length), student.config.num_labels)
 
-    def _kinds_of(self, dataset: datasets.Dataset, encoded: datasets.Dataset) -> NDArray[Any] | None:
-        """Class or score of each row, by which its negatives are chosen."""
+    def _kinds_of(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
+        """Class or score of each row, by its `example_index`; negatives are of another kind."""
         return column_of(encoded, "labels") if "labels" in encoded.column_names else None
 
     def _collator(self, tokenizer: PreTrainedTokenizerBase, sampler: NegativeSampler | None = None) -> Any:
@@ -567,7 +567,7 @@ class DistillationTrainer(Trainer):
 
 
 class EpochSetter(TrainerCallback):
-    """Tells a sampler (or whatever goes by epochs) which one it is, also where a resumed run has wrapped it too deep."""
+    """Tells whatever goes by epochs which one it is, also where a resumed run has wrapped it too deep for others."""
 
     def __init__(self, follower: Any) -> None:
         self.follower = follower
@@ -589,7 +589,7 @@ def _build_sampler(
         return None
     return build_negative_sampler(
         kinds,
-        num_examples=num_examples,
+        num_examples=num_examples if kinds is None else len(kinds),
         count=needs.count,
         batch_size=args.train_batch_size,
         strategy=needs.strategy,
