@@ -80,6 +80,24 @@ class DataConfig(Room):
     max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
 
 
+class CorpusConfig(Room):
+    """What is pre-trained on; all keys but the last are arguments of `codir.data.load_corpus`."""
+
+    source: PathOrName = Field(
+        description="a text, CSV, TSV, JSONL or Parquet file, a folder of them, a hub name, or `demo:imdb`"
+    )
+    documents: Literal["file", "line", "blank-line"] = Field("line", description="what a document is in a text file")
+    text_column: str | None = Field(None, description="of any other file; found where it has a usual name")
+    packing: Literal["packed", "apart"] = Field("packed", description="short documents share a sequence, or do not")
+    max_length: PositiveInt = Field(128, description="tokens per sequence at the most; longer documents give several")
+    max_documents: PositiveInt | None = Field(None, description="read no more than these, from the first on")
+    num_proc: PositiveInt = Field(1, description="processes that tokenise")
+    cache_dir: UserPath = Field(
+        Path("~/.cache/codir/corpus"), validate_default=True, description="one folder per prepared corpus"
+    )
+    heldout_fraction: float = Field(0.05, gt=0, lt=1, description="share of the documents that evaluation is on")
+
+
 class StudentConfig(Room):
     """Who learns: some of the teacher's layers, any other checkpoint, or a configuration with random weights."""
 
@@ -369,35 +387,28 @@ class FinetuneConfig(Room):
     resume: bool = False
 
 
-class CorpusConfig(Room):
-    """What a language model is pre-trained on, and which of its tokens are to be predicted."""
+class MaskingConfig(Room):
+    """Which tokens are to be predicted, where they are masked; a causal model predicts all of them."""
 
-    source: PathOrName = Field(
-        description="text files, or CSV/JSONL/Parquet files with a text column: one, a folder of them, or a hub name"
-    )
-    documents: Literal["file", "line", "blank-line"] = Field("line", description="what a document is in a text file")
-    text_column: str | None = Field(None, description="found by its name where it has a usual one")
-    packing: Literal["packed", "apart"] = Field("packed", description="whether short documents share a sequence")
-    max_length: PositiveInt = Field(128, description="tokens per sequence")
-    max_documents: PositiveInt | None = Field(None, description="read no more of them")
-    heldout_fraction: float = Field(0.02, gt=0, lt=1, description="share of the documents kept to evaluate on")
-    mask_probability: float = Field(0.15, gt=0, lt=1, description="share of tokens to predict, where they are masked")
+    probability: float = Field(0.15, gt=0, lt=1, description="share of the tokens")
     whole_words: bool = Field(False, description="mask all tokens of a word together")
-    num_proc: PositiveInt = Field(1, description="processes that prepare the corpus")
-    cache_dir: UserPath = Field(
-        Path("~/.cache/codir/corpus"), validate_default=True, description="where prepared corpora are kept"
-    )
 
 
 class PretrainingConfig(TrainingConfig):
     """How pre-training runs: as `training`, by steps."""
 
-    max_steps: PositiveInt = Field(10_000, description="optimiser steps")
+    max_steps: int = Field(10_000, description="optimiser steps; -1 where `num_train_epochs` is given instead")
     train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "random"
     eval_strategy: Literal["no", "steps", "epoch"] = "steps"
     eval_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
     save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
     save_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_where_they_are_asked(cls, given: Any) -> Any:
+        is_by_epochs = isinstance(given, Mapping) and "num_train_epochs" in given and "max_steps" not in given
+        return {**given, "max_steps": -1} if is_by_epochs else given
 
 
 class PretrainRecipe(Room):
@@ -405,6 +416,7 @@ class PretrainRecipe(Room):
 
     teacher: PathOrName | None = Field(None, description="folder or hub name of a model with a language-model head")
     corpus: CorpusConfig
+    masking: MaskingConfig = Field(default_factory=MaskingConfig)
     student: StudentConfig = Field(default_factory=StudentConfig)
     objectives: ObjectivesConfig
     training: PretrainingConfig = Field(default_factory=PretrainingConfig)

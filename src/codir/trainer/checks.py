@@ -79,12 +79,13 @@ def shape_of(model: PreTrainedModel) -> ModelShape:
     )
 
 
-def check_language_models(teacher: PreTrainedModel | None, student: PreTrainedModel, corpus: datasets.Dataset) -> None:
-    """Refuse models that predict no tokens, or not the same kind of them, and a corpus with nothing to predict.
+def check_pretraining(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:
+    """Refuse models that predict no tokens, or not the same kind of them, and negatives that are out of reach.
 
     Raises:
         UserError: as it says.
     """
+    check_pretraining_negatives(objectives)
     models = {"teacher": teacher, "student": student}
     for role, model in models.items():
         if model is not None:
@@ -97,6 +98,14 @@ def check_language_models(teacher: PreTrainedModel | None, student: PreTrainedMo
             got=f"one that predicts {kinds[is_masked(student.config)]}",
             do="cut the student from the teacher, or take another of its kind",
         )
+
+
+def check_sequences(corpus: datasets.Dataset) -> None:
+    """Refuse a corpus with nothing to predict.
+
+    Raises:
+        UserError: as it says.
+    """
     missing = {"input_ids", "document_id", "example_index"} - set(corpus.column_names)
     if missing or not len(corpus):
         raise UserError(

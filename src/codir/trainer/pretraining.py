@@ -18,7 +18,7 @@ from codir.data import CausalCollator, MaskingCollator, NegativeSampler, column_
 from codir.language import is_masked
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
-from codir.trainer.checks import check_language_models, check_pretraining_negatives
+from codir.trainer.checks import check_pretraining, check_sequences
 from codir.trainer.trainer import DistillationTrainer, EpochSetter
 
 
@@ -61,8 +61,8 @@ class PretrainingTrainer(DistillationTrainer):
         head_learning_rate: float | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        check_language_models(teacher, student, train_dataset)
-        check_pretraining_negatives(objectives)
+        check_pretraining(teacher, student, objectives)
+        check_sequences(train_dataset)
         self.is_masked = is_masked(student.config)
         self.mask_probability, self.whole_words, self.mask_seed = mask_probability, whole_words, args.seed
         args.label_names = ["token_labels"]
