@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
-from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MASKED_LM_MAPPING,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError
 
@@ -33,6 +26,8 @@ def is_masked(config: PreTrainedConfig) -> bool:
         >>> is_masked(RobertaConfig()), is_masked(GPT2Config())
         (True, False)
     """
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING  # not before: codir's own models are entered into such tables
+
     return type(config) in MODEL_FOR_MASKED_LM_MAPPING
 
 
@@ -42,6 +37,8 @@ def language_class(config: PreTrainedConfig) -> Any:
     Raises:
         UserError: the type has none, or has an encoder and a decoder.
     """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM
+
     if not config.is_encoder_decoder and is_masked(config):
         return AutoModelForMaskedLM
     if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:

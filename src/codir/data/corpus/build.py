@@ -83,10 +83,7 @@ def build_corpus(
     Raises:
         UserError: no documents, or none of two tokens.
     """
-    blocks = write_rows(cut_blocks(texts), BLOCKS, scratch, "blocks")
-    documents = blocks[-1]["first_id"] + len(blocks[-1]["texts"]) if len(blocks) else 0
-    if documents == 0:
-        raise UserError(name, expected="documents", got="none: it is empty", do="check the path and the text column")
+    blocks = write_rows(cut_blocks(texts), BLOCKS, scratch / "blocks", name=name, rows_at_once=1)
     pieces = blocks.map(
         cut_block,
         batched=True,
@@ -100,6 +97,8 @@ def build_corpus(
         new_fingerprint="pieces",  # spares hashing the tokenizer; the folder is new, so nothing is found in it
         desc="tokenise",
     )
+    last = blocks[-1]
+    documents = last["first_id"] + len(last["texts"])
     begun = pc.sum(pieces.data.column("begun")).as_py() or 0
     if begun == 0:
         raise UserError(

@@ -222,6 +222,8 @@ def _choose_column(file: Path, named: str | None) -> str | None:
         names = _column_names(file)
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
+    if not names:
+        raise broken(file, "rows under the names of their columns", "an empty file", "leave it out")
     return choose_text_column(Table(f"file '{file}'", dict.fromkeys(names, ())), named)
 
 
@@ -262,7 +264,9 @@ def _keep(stream: IterableDataset, text_column: str | None, max_documents: int |
     column = choose_text_column(Table("the stream", dict.fromkeys(names, ())), text_column)
     wanted = stream if max_documents is None else stream.take(max_documents)
     texts = _as_texts((row[column] for row in wanted), f"the stream, column '{column}'")
-    return write_rows(({"text": text} for text in texts), Features({"text": Value("string")}), scratch, "stream")
+    rows = ({"text": text} for text in texts)
+    features = Features({"text": Value("string")})
+    return write_rows(rows, features, scratch / "stream", name="the stream", rows_at_once=ROWS_AT_ONCE)
 
 
 def _fetch(name: str) -> Dataset:
@@ -279,15 +283,24 @@ def _fetch(name: str) -> Dataset:
     return splits["train"]
 
 
-def write_rows(rows: Iterator[dict[str, Any]], features: Features, scratch: Path, name: str) -> Dataset:
-    """Write rows to the disk as they come, and see them as a data set that is memory-mapped."""
+def write_rows(
+    rows: Iterator[dict[str, Any]], features: Features, folder: Path, *, name: str, rows_at_once: int
+) -> Dataset:
+    """Write rows to the disk as they come, a few at once, and see them as a data set that is memory-mapped.
+
+    Raises:
+        UserError: there are none; or an error of the rows' own.
+    """
+    first = next(rows, None)
+    if first is None:
+        raise UserError(name, expected="documents", got="none: it is empty", do="check the path and the text column")
     try:
         return Dataset.from_generator(
-            lambda: rows,
+            lambda: chain([first], rows),
             features=features,
-            cache_dir=str(scratch / name),
-            fingerprint=name,  # spares hashing the generator; the folder is new, so nothing is found in it
-            writer_batch_size=ROWS_AT_ONCE,
+            cache_dir=str(folder),
+            fingerprint=folder.name,  # spares hashing the generator; the folder is new, so nothing is found in it
+            writer_batch_size=rows_at_once,
         )
     except DatasetGenerationError as error:
         if isinstance(error.__cause__, UserError):

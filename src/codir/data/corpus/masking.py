@@ -59,6 +59,7 @@ class MaskingCollator(DistillationCollator):
         _check(tokenizer, mask_probability)
         self.mask_probability, self.seed = mask_probability, seed
         self.whole_words, self._vocabulary = whole_words, Vocabulary.of(tokenizer)
+        self._ordinary = (~self._vocabulary.is_special).nonzero().squeeze(1)
         # workers that outlive an epoch see it change
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -74,8 +75,7 @@ class MaskingCollator(DistillationCollator):
         starts = self._vocabulary.word_starts(input_ids) if self.whole_words else torch.ones_like(mask)
         maskable = mask & ~self._vocabulary.is_special[input_ids]
         chosen = choose_tokens(choice, maskable, starts, self.mask_probability)
-        ordinary = self._vocabulary.ordinary
-        others = ordinary[(replacement * len(ordinary)).long()]
+        others = self._ordinary[(replacement * len(self._ordinary)).long()]
         batch["input_ids"] = replace_tokens(input_ids, chosen, fate, others, self.tokenizer.mask_token_id)
         batch["token_labels"] = torch.where(chosen, input_ids, IGNORED_CLASS)
         return batch

@@ -71,8 +71,10 @@ class Row:
 
 def special_tokens_around(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The special tokens that a tokenizer puts before a text and after it."""
-    whole = tokenizer("a").input_ids
-    text = tokenizer("a", add_special_tokens=False).input_ids
+    ordinary = sorted(set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids))
+    known = tokenizer.decode(ordinary[: len(ordinary) // 2 + 1][-10:])  # a text that has tokens, in any alphabet
+    whole = tokenizer(known).input_ids
+    text = tokenizer(known, add_special_tokens=False).input_ids
     start = next(i for i in range(len(whole)) if whole[i : i + len(text)] == text)
     return tuple(whole[:start]), tuple(whole[start + len(text) :])
 

@@ -45,11 +45,6 @@ class Vocabulary:
         ends[[number for token, number in ids.items() if token.endswith(LINE_BREAKS)]] = True
         return cls(is_special, begins, ends)
 
-    @property
-    def ordinary(self) -> Int[Tensor, " ordinary"]:
-        """The tokens that are not special."""
-        return (~self.is_special).nonzero().squeeze(1)
-
     def word_starts(self, input_ids: Int[Tensor, "batch tokens"]) -> Bool[Tensor, "batch tokens"]:
         """Where words begin in a batch; every special token is a word of its own."""
         starts = self.begins_word[input_ids]
