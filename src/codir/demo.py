@@ -21,8 +21,8 @@ from codir.student import build_student
 logger = logging.getLogger(__name__)
 
 QUICK_ROWS = 1000
-QUICK_DOCUMENTS, QUICK_STEPS = 1000, 40
-ADAPTING_STEPS, PRETRAINING_STEPS = 600, 600
+QUICK_DOCUMENTS, QUICK_STEPS = 500, 20
+ADAPTING_STEPS, PRETRAINING_STEPS = 250, 400
 
 
 def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
@@ -91,10 +91,11 @@ def run_pretraining_demo(
     """
     _check_folder(output_dir, overwrite)
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
-    corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None}
+    corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None, "heldout_fraction": 0.02}
 
     def run(folder: Path, steps: int, **sections: object) -> PretrainingResult:
-        training = {"seed": seed, "max_steps": QUICK_STEPS if quick else steps, "learning_rate": 3e-4}
+        training = {"max_steps": QUICK_STEPS if quick else steps, "eval_strategy": "no"}
+        training |= {"seed": seed, "learning_rate": 3e-4}
         common = {"corpus": corpus, "training": training, "output_dir": folder, "overwrite": True}
         return pretrain(PretrainRecipe.model_validate({**common, **sections}))
 

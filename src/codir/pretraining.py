@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -46,7 +47,7 @@ from codir.trainer import PretrainingTrainer, check_pretraining, shape_of
 logger = logging.getLogger(__name__)
 
 EXAM_ROWS = 2000
-"""Held-out sequences that are examined at the end, at the most: pairs of them are compared."""
+"""Held-out sequences that evaluation reads, at the most: enough to judge by, however large the corpus is."""
 
 
 def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
@@ -69,7 +70,7 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
     check_before_reading(recipe, teacher, student)
 
     corpus = load(recipe.corpus, student.tokenizer)
-    train, heldout = split_documents(corpus, fraction=recipe.corpus.heldout_fraction, seed=recipe.training.seed)
+    train, heldout = split(corpus, recipe)
     origin = student_origin(student.model)
     notes = [f"The corpus: {corpus.info.description}.", *(origin.notes if origin else ())]
 
@@ -143,6 +144,13 @@ def load(corpus: CorpusConfig, tokenizer: PreTrainedTokenizerBase) -> datasets.D
     return load_corpus(tokenizer=tokenizer, **corpus.model_dump(exclude={"heldout_fraction"}))
 
 
+def split(corpus: datasets.Dataset, recipe: PretrainRecipe) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """What is trained on, and of the documents held out as many sequences as an exam needs."""
+    train, heldout = split_documents(corpus, fraction=recipe.corpus.heldout_fraction, seed=recipe.training.seed)
+    chosen = np.random.default_rng(recipe.training.seed).permutation(len(heldout))[:EXAM_ROWS]
+    return train, heldout.select(np.sort(chosen))
+
+
 def build_trainer(
     recipe: PretrainRecipe,
     teacher: Reader | None,
@@ -171,8 +179,8 @@ def exam_batches(
     """Held-out sequences in batches, beside each the same ones in another view, where there is one."""
     collate, *others = exam_views(recipe, student)
     size = recipe.training.per_device_eval_batch_size
-    for start in range(0, min(len(heldout), EXAM_ROWS), size):
-        rows = heldout.select(range(start, min(len(heldout), EXAM_ROWS, start + size))).to_list()
+    for start in range(0, len(heldout), size):
+        rows = heldout.select(range(start, min(len(heldout), start + size))).to_list()
         again = Batch.from_collated(others[0](rows)) if others else None
         yield Batch.from_collated(collate(rows)), again
 
