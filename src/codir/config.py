@@ -418,7 +418,7 @@ class PretrainRecipe(Room):
     corpus: CorpusConfig
     masking: MaskingConfig = Field(default_factory=MaskingConfig)
     student: StudentConfig = Field(default_factory=StudentConfig)
-    objectives: ObjectivesConfig
+    objectives: ObjectivesConfig = Field(default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"))
     training: PretrainingConfig = Field(default_factory=PretrainingConfig)
     output_dir: UserPath
     overwrite: bool = False

@@ -21,8 +21,8 @@ from codir.student import build_student
 logger = logging.getLogger(__name__)
 
 QUICK_ROWS = 1000
-QUICK_DOCUMENTS, QUICK_STEPS = 500, 20
-ADAPTING_STEPS, PRETRAINING_STEPS = 250, 400
+QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
+ADAPTING_STEPS, PRETRAINING_STEPS = 150, 250
 
 
 def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
@@ -91,7 +91,7 @@ def run_pretraining_demo(
     """
     _check_folder(output_dir, overwrite)
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
-    corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None, "heldout_fraction": 0.02}
+    corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None, "heldout_fraction": 0.01}
 
     def run(folder: Path, steps: int, **sections: object) -> PretrainingResult:
         training = {"max_steps": QUICK_STEPS if quick else steps, "eval_strategy": "no"}

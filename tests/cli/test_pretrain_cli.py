@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from test_cli import bad, codir, files, pretrained, run  # noqa: F401
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertTokenizer
@@ -103,6 +104,10 @@ def test_a_loss_in_the_report_that_no_other_program_finds(codir, teacher, text, 
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     assert told["loss"] == pytest.approx(model(**inputs, labels=batch["token_labels"]).loss.item(), rel=1e-4)
     assert told["perplexity"] == pytest.approx(np.exp(told["loss"]))
+    pretrained = AutoModelForMaskedLM.from_pretrained(tmp_path / "student")
+    p, q = (torch.softmax(one(**inputs).logits[batch["token_labels"] != -100], dim=-1) for one in (model, pretrained))
+    of_student = json.loads((tmp_path / "student" / "report.json").read_text())["scores"]["student"]
+    assert of_student["kl"] == pytest.approx((p * (p / q).log()).sum(dim=-1).mean().item(), rel=1e-3)
 
 
 def test_an_interrupted_pretraining_that_cannot_go_on(codir, teacher, text, tmp_path):

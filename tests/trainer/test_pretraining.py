@@ -15,9 +15,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 import codir
-from codir.config import preset_names
+from codir.config import ObjectivesConfig, preset_names, validate
 from codir.data import build_negative_sampler, load_corpus, split_documents
 from codir.errors import UserError
+from codir.recipe import build_objectives
 from codir.signals import IGNORED_CLASS
 from codir.student import build_student
 from codir.trainer import PretrainingTrainer
@@ -236,6 +237,30 @@ def test_a_student_without_its_head_or_with_one_of_its_own(tmp_path, tokenizer, 
 
 def test_whole_words_that_change_nothing(tmp_path, tokenizer, corpus):
     assert make_trainer(tmp_path, tokenizer, corpus, whole_words=True)._train_collator.whole_words
+
+
+def test_a_checkpoint_that_goes_on_over_another_corpus(tmp_path, tokenizer, corpus):
+    settings = {"preset": "mlm", "save_strategy": "steps", "save_steps": 4, "max_steps": 8}
+    make_trainer(tmp_path, tokenizer, corpus.select(range(64)), **settings).train()
+    other = make_trainer(tmp_path, tokenizer, corpus.select(range(1, 65)), **settings)
+    with pytest.raises(UserError, match="training set"):
+        other.train(resume_from_checkpoint=True)
+
+
+def test_stages_of_pretraining(tmp_path, tokenizer, corpus):
+    """A contrast that comes second begins with an empty queue."""
+    stages = [{"preset": "tinybert-pre"}, {"preset": "codir-pre", "contrastive": SMALL}]
+    teacher = tiny_language_model("bert", seed=1)
+    objectives = build_objectives(validate(ObjectivesConfig, {"stages": stages}))
+    args = arguments(tmp_path, max_steps=8)
+    trainer = PretrainingTrainer(
+        teacher, build_student(teacher, layers=2), args, objectives, corpus, processing_class=tokenizer
+    )
+    trainer.train()
+    history = terms_of(trainer)
+    assert set(history[0]) == {"loss/hidden_mse", "loss/attention_mse"}
+    assert set(history[-1]) == {"loss/token_label", "loss/token_kl", "loss/contrastive"}
+    assert len(trainer.memory) == SMALL["queue_size"]
 
 
 # ---- Refused before anything begins ----

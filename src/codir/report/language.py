@@ -169,6 +169,14 @@ def _page(result: PretrainingResult) -> str:
         "2020) are of the last layer's mean vectors; of all of them, lower is better.",
         "![The loss and each of its terms over training steps](training_curves.png)",
         "\n".join(["## Notes", "", *(f"- {note}" for note in result.notes)]) if result.notes else "",
-        "\n".join(["## Conditions", "", *(f"- **{name}**: {value}" for name, value in result.conditions.items())]),
+        "\n".join(
+            ["## Conditions", "", *(f"- **{name}**: {_in_words(what)}" for name, what in result.conditions.items())]
+        ),
     ]
     return "\n\n".join(part for part in told if part) + "\n"
+
+
+def _in_words(condition: Any) -> str:
+    if isinstance(condition, Mapping):
+        return ", ".join(f"{part} {what}" for part, what in condition.items())
+    return "unknown" if condition is None else str(condition)

@@ -7,6 +7,7 @@ take the place of classes when negatives are chosen.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any
 
 import datasets
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from codir.data import CausalCollator, MaskingCollator, NegativeSampler, column_of
+from codir.fingerprint import fingerprint_sequences
 from codir.language import is_masked
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -90,6 +92,10 @@ class PretrainingTrainer(DistillationTrainer):
         }
         logs.update(perplexities)
         super().log(logs, *args, **kwargs)
+
+    @cached_property
+    def _training_set(self) -> str:
+        return fingerprint_sequences(self.train_dataset)
 
     def _prepare_train(
         self, dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, student: PreTrainedModel
