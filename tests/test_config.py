@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 import codir.config
-from codir.config import ObjectivesConfig, Recipe, preset_names, validate
+from codir.config import CorpusConfig, ObjectivesConfig, Recipe, preset_names, validate
+from codir.data import load_corpus
 from codir.errors import UserError
 from codir.objectives import Stage, StagedObjectives
 from codir.recipe import OBJECTIVES, build_objectives, preset
@@ -259,3 +260,22 @@ def test_a_section_that_no_stage_of_the_preset_has():
         preset("staged", contrast={"weight": 1.0})
     with pytest.raises(UserError, match="preset without stages, got stages inside a stage"):
         validate(ObjectivesConfig, {"stages": ["staged"]})
+
+
+def test_a_key_or_default_of_a_corpus_that_loading_it_does_not_have():
+    taken = {key: taken.default for key, taken in inspect.signature(load_corpus).parameters.items()}
+    keys = CorpusConfig.model_fields
+    assert taken.keys() - {"tokenizer"} == keys.keys() - {"heldout_fraction"}
+    for key in taken.keys() - {"source", "tokenizer", "cache_dir"}:
+        assert keys[key].default == taken[key], key
+    corpus = validate(CorpusConfig, {"source": "~/wiki", "cache_dir": "~/corpora"})
+    assert Path(corpus.source).is_absolute()
+    assert corpus.cache_dir.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("documents", "page"), ("max_length", 0), ("heldout_fraction", 1.0), ("num_proc", 0)]
+)
+def test_a_corpus_that_cannot_be_meant(key, value):
+    with pytest.raises(UserError, match=key):
+        validate(CorpusConfig, {"source": "a.txt", key: value})

@@ -144,9 +144,10 @@ def test_a_corpus_with_nothing_to_learn_from(tokenizer, tmp_path, content, messa
     assert not list((tmp_path / "cache").glob("[!.]*")), "nothing is left to be taken for a corpus"
 
 
-def test_an_error_in_a_row_that_comes_as_another_librarys(tokenizer, tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "w1 w2"}\n{"text": 2}\n')
-    with pytest.raises(UserError, match=r"row 2: expected a text, got 2"):
+@pytest.mark.usefixtures("small_blocks")
+def test_an_error_in_a_late_row_that_comes_as_another_librarys(tokenizer, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "w1 w2"}\n' * 100 + '{"text": 2}\n')
+    with pytest.raises(UserError, match=r"row 101: expected a text, got 2"):
         prepared(tmp_path / "a.jsonl", tokenizer, tmp_path)
 
 
@@ -177,6 +178,13 @@ def test_a_stale_corpus_used_in_silence(tokenizer, tmp_path, change):
     given = {"source": texts_of_words(30), "tokenizer": tokenizer}
     before = prepared(**given, tmp_path=tmp_path)
     after = prepared(**{**given, **change}, tmp_path=tmp_path)
+    assert after.cache_files != before.cache_files
+
+
+def test_a_separator_that_the_fingerprint_overlooks(tokenizer, tmp_path):
+    other = BertTokenizer(vocab=tokenizer.get_vocab())
+    other.sep_token = "w89"
+    before, after = (prepared(texts_of_words(30), which, tmp_path) for which in (tokenizer, other))
     assert after.cache_files != before.cache_files
 
 

@@ -9,7 +9,8 @@ import datasets
 import pytest
 
 from codir.data import DEMO_CORPUS
-from codir.data.corpus.documents import find_files, open_documents, read_documents
+from codir.data.corpus.documents import open_documents
+from codir.data.corpus.files import find_files, read_documents
 from codir.errors import UserError
 
 TEXTS = ['He said "no, NA".', "Of two lines,\nas it were.", "007"]
@@ -222,6 +223,14 @@ def test_a_stream_without_end(tmp_path):
 
     stream = datasets.IterableDataset.from_generator(rows)
     assert read(stream, tmp_path, max_documents=3) == ["again"] * 3
+
+
+@pytest.mark.parametrize("columns", [None, {"text": datasets.Value("string")}])
+def test_a_stream_without_a_row(tmp_path, columns):
+    features = datasets.Features(columns) if columns else None
+    stream = datasets.IterableDataset.from_generator(lambda: iter(()), features=features)
+    with pytest.raises(UserError, match=r"the stream: expected documents, got none"):
+        opened(stream, tmp_path)
 
 
 def test_splits_in_place_of_one_of_them(tmp_path):

@@ -1,6 +1,6 @@
 """Documents are tokenised, cut and packed into a folder, in parallel.
 
-A block of about a million characters is the unit of work: however many processes there are, and however large the
+A block of about 250,000 characters is the unit of work: however many processes there are, and however large the
 corpus, the same blocks give the same sequences, and a process holds one block at a time.
 """
 
@@ -21,7 +21,7 @@ from codir.data.corpus.documents import write_rows
 from codir.data.corpus.sequences import SHORTEST_DOCUMENT, Layout, lay_out
 from codir.errors import UserError
 
-BLOCK_CHARACTERS = 1_000_000
+BLOCK_CHARACTERS = 250_000
 SEQUENCES_NAME, COUNTS_NAME = "sequences.arrow", "counts.json"
 
 BLOCKS = Features({"texts": List(Value("string")), "first_id": Value("int64")})
@@ -121,7 +121,7 @@ def open_corpus(folder: Path) -> Dataset:
 
 
 def cut_blocks(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Documents in blocks of about a million characters, with the number of the first."""
+    """Documents in blocks of about 250,000 characters, with the number of the first."""
     block: list[str] = []
     first_id, size = 0, 0
     for text in texts:

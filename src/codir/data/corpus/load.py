@@ -21,7 +21,8 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from codir.data.corpus.build import build_corpus, open_corpus
-from codir.data.corpus.documents import Convention, Source, open_documents
+from codir.data.corpus.documents import Source, open_documents
+from codir.data.corpus.files import Convention
 from codir.data.corpus.sequences import Layout
 from codir.fingerprint import fingerprint_tokenizer
 from codir.folders import STAGING_PREFIX, written_whole
@@ -39,9 +40,8 @@ class CorpusKey:
 
     texts: str
     tokenizer: str
-    max_length: int
+    layout: Layout
     documents: Convention
-    packing: Packing
     text_column: str | None
     max_documents: int | None
     version: int = CORPUS_VERSION
@@ -105,9 +105,8 @@ def load_corpus(
         key = CorpusKey(
             texts=found.fingerprint,
             tokenizer=fingerprint_tokenizer(tokenizer),
-            max_length=max_length,
+            layout=layout,
             documents=documents,
-            packing=packing,
             text_column=text_column,
             max_documents=max_documents,
         )

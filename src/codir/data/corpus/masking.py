@@ -73,7 +73,7 @@ class MaskingCollator(DistillationCollator):
         input_ids, mask = batch["input_ids"], token_mask(batch)
         choice, fate, replacement = self._noise(batch["example_index"], mask)
         starts = self._vocabulary.word_starts(input_ids) if self.whole_words else torch.ones_like(mask)
-        maskable = mask & ~self._vocabulary.is_special[input_ids]
+        maskable = ~self._vocabulary.is_special[input_ids]  # padding is special too
         chosen = choose_tokens(choice, maskable, starts, self.mask_probability)
         others = self._ordinary[(replacement * len(self._ordinary)).long()]
         batch["input_ids"] = replace_tokens(input_ids, chosen, fate, others, self.tokenizer.mask_token_id)
