@@ -34,7 +34,7 @@ def uniformity(vectors: Float[Tensor, "rows dim"]) -> float:
         vectors: of length 1, two at the least.
 
     Example:
-        >>> uniformity(torch.eye(3))
+        >>> round(uniformity(torch.eye(3)), 4)
         -4.0
     """
     distances = torch.pdist(vectors).square()
