@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
+.PHONY: help setup demo pretrain-demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/installed ## Make .venv with CPU torch, the demo's data and the development tools
 
@@ -16,6 +16,9 @@ setup: .venv/installed ## Make .venv with CPU torch, the demo's data and the dev
 
 demo: setup ## The main job on real data: teacher, student, baseline, report in ./demo
 	$(BIN)/codir demo --output-dir demo --overwrite
+
+pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then fine-tuned, in ./pretrain-demo
+	$(BIN)/codir demo --stage pretrain --output-dir pretrain-demo --overwrite
 
 check: setup lint types contracts ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet -m "not slow and not training"
@@ -66,4 +69,4 @@ tables: setup ## Write the tables of all comparisons from their results
 	@touch $@
 
 clean: ## Remove what make made
-	rm -rf .venv .venv-* site demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-* site demo pretrain-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -12,6 +12,7 @@ from jaxtyping import install_import_hook
 SHAPES_CHECKED_IN = [
     "codir.signals",
     "codir.attention",
+    "codir.language",
     "codir.forward",
     "codir.objectives",
     "codir.memory",

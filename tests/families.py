@@ -29,6 +29,8 @@ from transformers import (
     XLNetConfig,
 )
 
+from codir.language import language_class
+
 VOCAB_SIZE = 100
 HIDDEN_SIZE = 32
 PAD_TOKEN_ID = 0
@@ -97,3 +99,11 @@ def tiny_classifier(family: str, *, num_labels: int = 3, layers: int = 4, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+def tiny_language_model(family: str, *, layers: int = 4, seed: int = 0, **overrides: Any) -> PreTrainedModel:
+    """A random model of one family with its language-model head, in eval mode; the same seed gives the same weights."""
+    config = FAMILIES[family](num_hidden_layers=layers, **overrides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return language_class(config).from_config(config).eval()

@@ -50,7 +50,7 @@ def test_captured_inputs_that_are_not_what_the_model_attends_with(family):
     """Softmax of scores and mask against the `attentions` that the same model writes out with eager attention."""
     model, inputs = with_large_weights(family), padded_batch()
     with torch.no_grad():
-        _, _, tokens = run_model(model, inputs, attention=True)
+        _, _, tokens, _ = run_model(model, inputs, attention=True)
         attentions = with_eager(model)(**inputs, output_attentions=True).attentions
     assert len(tokens.attention) == len(attentions) == 4
     real = tokens.mask
@@ -75,7 +75,7 @@ def test_values_that_are_not_what_is_attended_to(family):
     module = model.get_submodule(output_map.get(family, "model.layers.3.self_attn.o_proj"))
     module.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     with torch.no_grad():
-        _, _, tokens = run_model(model, inputs, attention=True)
+        _, _, tokens, _ = run_model(model, inputs, attention=True)
     allowed = tokens.mask[:, None, None, :]
     if family in CAUSAL:
         allowed = allowed & torch.ones(9, 9, dtype=torch.bool).tril()
@@ -111,7 +111,7 @@ def gradients_of_queries(model: PreTrainedModel) -> dict[str, Tensor]:
     """Gradients of a loss on the last layer's queries, keys and values alone."""
     torch.manual_seed(0)
     model.zero_grad()
-    _, _, tokens = run_model(model, padded_batch(), attention=True)
+    _, _, tokens, _ = run_model(model, padded_batch(), attention=True)
     assert len(tokens.attention) == 4
     last = tokens.attention[-1]
     sum(tensor[tokens.mask[:, None, :].expand(tensor.shape[:3])].square().mean() for tensor in vars_of(last)).backward()
@@ -149,9 +149,9 @@ def test_queries_lost_beside_the_attention_of_faster_training():
 def test_half_precision_that_reaches_the_objectives():
     model, inputs = tiny_classifier("llama"), padded_batch()
     with torch.no_grad():
-        _, _, exact = run_model(model, inputs, hidden_states=True, attention=True)
+        _, _, exact, _ = run_model(model, inputs, hidden_states=True, attention=True)
     with torch.autocast("cpu", torch.bfloat16):
-        _, _, tokens = run_model(model, inputs, hidden_states=True, attention=True)
+        _, _, tokens, _ = run_model(model, inputs, hidden_states=True, attention=True)
     assert {t.dtype for t in (*tokens.hidden_states, *vars_of(tokens.attention[0]))} == {torch.float32}
     assert tokens.attention[3].query.requires_grad
     assert len(tokens.hidden_states) == 5

@@ -48,10 +48,15 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "objectives.attention_mse": config.AttentionMSEConfig,
     "objectives.attention_kl": config.AttentionKLConfig,
     "objectives.relation_kl": config.RelationKLConfig,
+    "objectives.token_label": config.TokenLabelConfig,
+    "objectives.token_kl": config.TokenKLConfig,
     "objectives.contrastive": config.ContrastiveConfig,
     "objectives.stages": config.StageConfig,
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
+    "pretrain": config.PretrainRecipe,
+    "masking": config.MaskingConfig,
+    "training of pretrain": config.PretrainingConfig,
     "compare": config.CompareConfig,
     "compare.presets": config.Contestant,
 }
@@ -191,10 +196,10 @@ def table_under(heading: str) -> dict[str, str]:
 def defaults_of(model: type[BaseModel]) -> dict[str, object]:
     """As a recipe would spell them; keys that another section has too are told there."""
     shown: dict[str, object] = {}
-    parents = [parent for parent in model.__bases__ if issubclass(parent, config.Room) and parent is not config.Room]
-    inherited = {name for parent in parents for name in parent.model_fields}
+    parents = [parent for parent in model.__bases__ if parent not in (BaseModel, config.Room)]
+    inherited = {name: field.default for parent in parents for name, field in parent.model_fields.items()}
     for name, field in model.model_fields.items():
-        if name in inherited:
+        if inherited.get(name, PydanticUndefined) is not PydanticUndefined and inherited[name] == field.default:
             continue
         if field.default is PydanticUndefined:
             shown[name] = "required" if field.is_required() else "section"
@@ -226,6 +231,9 @@ def test_a_recipe_in_the_text_with_a_key_that_is_gone(page):
         if "presets" in content:
             config.validate(config.CompareConfig, content)
             continue
+        if "corpus" in content:
+            config.validate(config.PretrainRecipe, content)
+            continue
         whole = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 1}, "output_dir": "o"}
         config.validate(config.Recipe, whole | content)
 
@@ -249,7 +257,7 @@ def test_a_presets_weights_told_otherwise(name):
 
 def test_an_axis_legend_that_differs_from_the_codes():
     legend = [line.strip() for line in signals.__doc__.splitlines() if line.startswith("    ")]
-    assert len(legend) == 7
+    assert len(legend) == 8
     assert "\n".join(legend) in (ROOT / "docs" / "concepts.md").read_text()
 
 

@@ -14,13 +14,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from codir.compare import compare_presets
-    from codir.config import CompareConfig, FinetuneConfig, Recipe
+    from codir.config import CompareConfig, FinetuneConfig, PretrainRecipe, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
+    from codir.pretraining import pretrain
     from codir.recipe import distill, evaluate, finetune, preset
-    from codir.report import RunResult
+    from codir.report import PretrainingResult, RunResult
     from codir.student import build_student
-    from codir.trainer import DistillationTrainer
+    from codir.trainer import DistillationTrainer, PretrainingTrainer
 
 _HOMES = {
     "CodirError": "codir.errors",
@@ -28,6 +29,9 @@ _HOMES = {
     "DistillationTrainer": "codir.trainer",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
+    "PretrainRecipe": "codir.config",
+    "PretrainingResult": "codir.report",
+    "PretrainingTrainer": "codir.trainer",
     "Recipe": "codir.config",
     "RunResult": "codir.report",
     "UserError": "codir.errors",
@@ -38,6 +42,7 @@ _HOMES = {
     "finetune": "codir.recipe",
     "load_data": "codir.data",
     "preset": "codir.recipe",
+    "pretrain": "codir.pretraining",
 }
 
 __all__ = [
@@ -46,6 +51,9 @@ __all__ = [
     "DistillationTrainer",
     "FinetuneConfig",
     "NonFiniteLossError",
+    "PretrainRecipe",
+    "PretrainingResult",
+    "PretrainingTrainer",
     "Recipe",
     "RunResult",
     "UserError",
@@ -56,6 +64,7 @@ __all__ = [
     "finetune",
     "load_data",
     "preset",
+    "pretrain",
 ]
 
 

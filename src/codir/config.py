@@ -35,6 +35,7 @@ PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 Layers = Literal["all", "last"] | list[int]
 MatchedLayers = Literal["all", "all-but-last", "last"] | list[int]
 LayerMap = Literal["uniform", "skip", "last"] | list[tuple[int, int]]
+PresetCommand = Literal["distill", "pretrain"]
 
 
 class Room(BaseModel):
@@ -195,6 +196,19 @@ class RelationKLConfig(Room):
     layer_map: LayerMap = "uniform"
 
 
+class TokenLabelConfig(Room):
+    """Cross-entropy with the tokens to be predicted: pre-training's hard label."""
+
+    weight: Weight = 1.0
+
+
+class TokenKLConfig(Room):
+    """KL to the teacher's softened distribution over tokens: pre-training's soft target."""
+
+    weight: Weight = 1.0
+    kd_temperature: PositiveFloat = 2.0
+
+
 class ContrastiveConfig(Room):
     """A contrast over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
 
@@ -236,6 +250,8 @@ class ObjectivesConfig(Room):
     attention_mse: AttentionMSEConfig | None = None
     attention_kl: AttentionKLConfig | None = None
     relation_kl: RelationKLConfig | None = None
+    token_label: TokenLabelConfig | None = None
+    token_kl: TokenKLConfig | None = None
     contrastive: ContrastiveConfig | None = None
     stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
 
@@ -371,6 +387,74 @@ class FinetuneConfig(Room):
     resume: bool = False
 
 
+class MaskingConfig(Room):
+    """Which tokens are to be predicted, where they are masked; a causal model predicts all of them."""
+
+    probability: float = Field(0.15, gt=0, lt=1, description="share of the tokens")
+    whole_words: bool = Field(False, description="mask all tokens of a word together")
+
+
+class PretrainingConfig(TrainingConfig):
+    """How pre-training runs: as `training`, by steps."""
+
+    max_steps: int = Field(10_000, description="optimiser steps; -1 where `num_train_epochs` is given instead")
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "random"
+    eval_strategy: Literal["no", "steps", "epoch"] = "steps"
+    eval_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
+    save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
+    save_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_where_they_are_asked(cls, given: Any) -> Any:
+        is_by_epochs = isinstance(given, Mapping) and "num_train_epochs" in given and "max_steps" not in given
+        return {**given, "max_steps": -1} if is_by_epochs else given
+
+
+class PretrainRecipe(Room):
+    """`codir pretrain`: a language model and a corpus become a task-agnostic student."""
+
+    teacher: PathOrName | None = Field(None, description="folder or hub name of a model with a language-model head")
+    corpus: CorpusConfig
+    masking: MaskingConfig = Field(default_factory=MaskingConfig)
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    objectives: ObjectivesConfig = Field(default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"))
+    training: PretrainingConfig = Field(default_factory=PretrainingConfig)
+    output_dir: UserPath
+    overwrite: bool = False
+    resume: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _presets_of_this_command(cls, given: Any) -> Any:
+        """`codir-pre` where no preset is named; and `distilbert`, here, is `distilbert-pre`."""
+        if not isinstance(given, Mapping):
+            return given
+        section = given.get("objectives") or {}
+        section = {"preset": section} if isinstance(section, str) else section
+        if not isinstance(section, Mapping) or section.get("stages"):
+            return given
+        name = section.get("preset", "codir-pre")
+        own = preset_names("pretrain")
+        name = f"{name}-pre" if f"{name}-pre" in own else name
+        if name is not None and name not in own:
+            raise UserError(
+                "preset", expected="a preset of the pre-training stage", got=repr(name), do=nearest(name, own)
+            )
+        return {**given, "objectives": {**section, "preset": name}}
+
+    @model_validator(mode="after")
+    def _something_to_start_from(self) -> PretrainRecipe:
+        if self.teacher is None and self.student.checkpoint is None:
+            raise UserError(
+                "student",
+                expected="`checkpoint`, where there is no teacher to cut the student from",
+                got="`layers`" if self.student.layers is not None else "`config`",
+                do="name a `teacher`, whose objectives may still need none (preset `mlm`), or a `--student`",
+            )
+        return self
+
+
 class Recipe(Room):
     """`codir distill`: a teacher and a data set become a student."""
 
@@ -383,6 +467,10 @@ class Recipe(Room):
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
     overwrite: bool = False
     resume: bool = False
+
+
+AnyRun = Recipe | FinetuneConfig | PretrainRecipe
+"""What leaves a model in a folder that it claims for itself, and can go on where it was interrupted."""
 
 
 SAME_FOR_ALL = frozenset(
@@ -560,14 +648,20 @@ def _written_out(stage: Any) -> Any:
     return deep_merge(read_preset(stage["preset"])["objectives"], stage) if is_named else stage
 
 
-def preset_names() -> list[str]:
-    """Names of the presets that ship with codir."""
+def preset_names(command: PresetCommand | None = None) -> list[str]:
+    """Names of the presets that ship with codir, or of those for one command.
+
+    Example:
+        >>> "mlm" in preset_names("pretrain"), "mlm" in preset_names("distill")
+        (True, False)
+    """
     folder = resources.files("codir") / "presets"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return [name for name in names if command in (None, read_preset(name)["command"])]
 
 
 def read_preset(name: str) -> dict[str, Any]:
-    """A preset's file: `source`, `summary`, `objectives`.
+    """A preset's file: `source`, `summary`, `objectives`, and `command`: `distill`, or `pretrain` where it says so.
 
     Raises:
         UserError: there is no preset of that name.
@@ -576,10 +670,10 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> read_preset("kd")["objectives"]["soft_target"]
         {'weight': 0.5, 'kd_temperature': 2.0}
     """
-    if name not in preset_names():
+    file = resources.files("codir") / "presets" / f"{name}.yaml"
+    if not file.is_file():
         raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
-    text = (resources.files("codir") / "presets" / f"{name}.yaml").read_text()
-    return dict(parse_yaml(text))
+    return {"command": "distill", **parse_yaml(file.read_text())}
 
 
 def validate(model: type[Config], content: Mapping[str, Any]) -> Config:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import datasets
+import pyarrow.compute as pc
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -62,6 +63,18 @@ def fingerprint_texts(dataset: datasets.Dataset) -> str:
     columns = [name for name in sorted(dataset.column_names) if name not in UNREAD_COLUMNS]
     texts = dataset.select_columns(columns).with_format(None)
     return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))
+
+
+def fingerprint_sequences(corpus: datasets.Dataset) -> str:
+    """Of the token ids of a corpus, sequence by sequence, without a Python object for each: there may be billions."""
+
+    def chunks() -> Iterable[bytes]:
+        for table in corpus.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=65_536):
+            sequences = table["input_ids"]
+            yield pc.list_value_length(sequences).to_numpy().tobytes()
+            yield pc.list_flatten(sequences).to_numpy().tobytes()
+
+    return _digest(chunks())
 
 
 def fingerprint_files(files: Sequence[Path]) -> str:

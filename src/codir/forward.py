@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.attention import capture_attention
+from codir.language import predict_only, vocabulary_of
 from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, token_mask
 
-ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None]
-"""Logits, pooled representations and tokens: the fields of a signal, in their order."""
+ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None, Tensor | None]
+"""Logits, pooled representations, tokens and token logits: the fields of a signal, in their order."""
 
 
 def run_model(
@@ -26,24 +28,31 @@ def run_model(
     pooled: Iterable[Representation] = (),
     hidden_states: bool = False,
     attention: bool = False,
+    predicted: Bool[Tensor, "batch tokens"] | None = None,
     cls_position: TokenPosition = "first",
 ) -> ModelSays:
     """Run a model once; everything comes back in fp32, whatever the products ran in.
 
     Args:
-        model: a classifier or regressor.
+        model: a classifier, a regressor or a language model.
         model_inputs: on the model's device.
         pooled: representations to pool.
         hidden_states: whether every token's are wanted.
         attention: whether queries, keys and values are wanted.
+        predicted: positions where a language model's answers are wanted; its head sees no others.
         cls_position: where the model's tokenizer puts the token that stands for the sequence.
     """
-    pooled, mask = tuple(pooled), token_mask(model_inputs)
+    pooled, mask, is_language_model = tuple(pooled), token_mask(model_inputs), vocabulary_of(model) > 0
     with ExitStack() as stack:
         captured = stack.enter_context(capture_attention(model)) if attention else []
+        if is_language_model:
+            stack.enter_context(predict_only(model, torch.zeros_like(mask) if predicted is None else predicted))
         output = model(**model_inputs, output_hidden_states=bool(pooled) or hidden_states)
     with torch.autocast(output.logits.device.type, enabled=False):
         vectors = pool_representations(output.hidden_states, mask, pooled, cls_position=cls_position) if pooled else {}
     states = tuple(state.float() for state in output.hidden_states) if hidden_states else ()
     tokens = TokenSignal(mask, states, tuple(captured)) if hidden_states or attention else None
-    return output.logits.float(), vectors, tokens
+    logits = output.logits.float()
+    if is_language_model:
+        return logits.new_zeros(len(mask), 0), vectors, tokens, logits[0]
+    return logits, vectors, tokens, None

@@ -11,9 +11,16 @@ from typing import Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from codir.errors import UserError
+from codir.language import language_class
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -64,6 +71,40 @@ def load_model(
         )
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:
+    """Load a language model in fp32: masked or causal, as its type is.
+
+    Args:
+        path: a model folder or a name on the hub.
+        needs_head: demand a trained head; otherwise a missing one is new, with the embeddings as its output matrix.
+
+    Raises:
+        UserError: nothing can be loaded from `path`, its type has no language-model head, or it has no trained one.
+    """
+    check_source(path)
+    settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32"}
+    try:
+        auto = language_class(AutoConfig.from_pretrained(path))
+        model, loading = auto.from_pretrained(path, **settings)
+        missing = sorted(loading["missing_keys"])
+        if missing and not needs_head:
+            model, _ = auto.from_pretrained(path, **settings, tie_word_embeddings=True)
+    except UserError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _not_found(path, "model", error) from error
+    if needs_head and missing:
+        architecture = (model.config.architectures or ["no architecture"])[0]
+        raise UserError(
+            f"model {path}",
+            expected="a model with a trained language-model head",
+            got=f"the weights of {architecture}, without {', '.join(missing)}",
+            otherwise="its head would have been random numbers",
+            do="adapt it first: `codir finetune --task mlm --model ... --data ... --output-dir ...`",
+        )
     return model
 
 

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import Task
 from codir.errors import UserError
+from codir.fingerprint import fingerprint_tokenizer
 from codir.report import best_label_permutation, compute_metrics
-from codir.teacher import fingerprint_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,18 @@ def check_max_length(model: PreTrainedModel, max_length: int) -> None:
             expected=f"at most {positions}, the positions that {model.config.model_type} was built with",
             got=str(max_length),
             do=f"set `--max-length {positions}` or lower",
+        )
+
+
+def check_tokens_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that writes numbers beyond the model's embeddings."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise UserError(
+            "tokenizer",
+            expected=f"one of at most {rows} tokens, as many as the model has embeddings",
+            got=f"{len(tokenizer)} tokens",
+            do="save the model's own tokenizer into its folder",
         )
 
 

@@ -19,6 +19,7 @@ import yaml
 from transformers import TrainingArguments
 
 from codir.config import (
+    AnyRun,
     DataConfig,
     FinetuneConfig,
     ObjectivesConfig,
@@ -49,6 +50,8 @@ from codir.objectives import (
     Stage,
     StagedObjectives,
     TokenCosine,
+    TokenKL,
+    TokenLabel,
     WeightedObjectives,
 )
 from codir.preflight import (
@@ -84,6 +87,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "attention_mse": AttentionMSE,
     "attention_kl": AttentionKL,
     "relation_kl": RelationKL,
+    "token_label": TokenLabel,
+    "token_kl": TokenKL,
     "contrastive": Contrastive,
 }
 RECORD_NAME = "recipe.yaml"
@@ -193,7 +198,7 @@ def preset(name: str, **overrides: Mapping[str, Any]) -> Objectives:
 # ---- The steps, one room each ----
 
 
-def check_output_dir(config: Recipe | FinetuneConfig) -> None:
+def check_output_dir(config: AnyRun) -> None:
     """Refuse a folder that holds something, unless told to overwrite it, or to resume the very same recipe in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
     check_writable(folder)
@@ -217,7 +222,7 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def claim_output_dir(config: Recipe | FinetuneConfig) -> None:
+def claim_output_dir(config: AnyRun) -> None:
     """Note the recipe in the folder, once nothing is left to refuse.
 
     An earlier run's model, report and checkpoints go first, so that a run that dies leaves no old student under a new
@@ -371,7 +376,7 @@ def evaluation_sets(config: Recipe | FinetuneConfig, data: LoadedData) -> Any:
     return data.dev if len(data.dev) > 1 else next(iter(data.dev.values()))
 
 
-def can_resume(config: Recipe | FinetuneConfig, trainer: DistillationTrainer) -> bool:
+def can_resume(config: AnyRun, trainer: DistillationTrainer) -> bool:
     """Whether to go on from a checkpoint: asked for, and there is one."""
     return config.resume and trainer.last_checkpoint() is not None
 
@@ -387,7 +392,7 @@ def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader) -> Reader:
     return replace(student, folder=folder)
 
 
-def _record_of(config: Recipe | FinetuneConfig) -> str:
+def _record_of(config: AnyRun) -> str:
     content = config.model_dump(mode="json", exclude={"overwrite", "resume"})
     return str(yaml.safe_dump(content, sort_keys=False))
 

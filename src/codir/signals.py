@@ -9,6 +9,7 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     heads      attention heads of one model              head_dim   width of one head
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
     queued     entries that the queue holds              gathered   rows of a step in all processes
+    predicted  positions of a batch to be predicted      vocabulary tokens that a language model chooses from
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ class ModelShape:
         num_layers: above the embeddings.
         hidden: width.
         heads: attention heads; 0 where the model has no attention.
-        classes: classes, or 1 for a score.
+        classes: classes, or 1 for a score; 0 where the model is no classifier.
+        vocabulary: tokens that its language-model head chooses from; 0 where it has none.
     """
 
     num_layers: int
     hidden: int
     heads: int
     classes: int
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class Needs:
         student_pooled: the same of the student.
         hidden_states: of all tokens, embedding output and every layer, of both models.
         attention: queries, keys and values of every layer, of both models.
+        teacher_token_logits: the teacher's answers at the predicted positions.
+        student_token_logits: the same of the student.
         negatives: other examples to be told from.
     """
 
@@ -118,12 +123,14 @@ class Needs:
     student_pooled: frozenset[Representation] = frozenset()
     hidden_states: bool = False
     attention: bool = False
+    teacher_token_logits: bool = False
+    student_token_logits: bool = False
     negatives: NegativeNeeds | None = None
 
     @property
     def tokens(self) -> bool:
         """Whether anything is asked of single tokens, for which both models must read the same ones."""
-        return self.hidden_states or self.attention
+        return self.hidden_states or self.attention or self.teacher_token_logits
 
     @property
     def teacher(self) -> bool:
@@ -156,6 +163,8 @@ class Needs:
             student_pooled=self.student_pooled | other.student_pooled,
             hidden_states=self.hidden_states or other.hidden_states,
             attention=self.attention or other.attention,
+            teacher_token_logits=self.teacher_token_logits or other.teacher_token_logits,
+            student_token_logits=self.student_token_logits or other.student_token_logits,
             negatives=self.negatives or other.negatives,
         )
 
@@ -170,6 +179,8 @@ class Batch:
         labels: class indices (`IGNORED_CLASS` where a row has none) or scores (NaN where a row has none).
         negative_index: rows of the training set that serve as negatives, one set per group; `None` without contrast.
         negative_group: which of those sets belongs to each example.
+        token_labels: which token is to be predicted at each position, `IGNORED_CLASS` where none is; `None` where the
+            task is another than to predict tokens.
     """
 
     model_inputs: Mapping[str, Tensor]
@@ -177,14 +188,26 @@ class Batch:
     labels: Int[Tensor, " batch"] | Float[Tensor, " batch"] | None = None
     negative_index: Int[Tensor, "groups negatives"] | None = None
     negative_group: Int[Tensor, " batch"] | None = None
+    token_labels: Int[Tensor, "batch tokens"] | None = None
 
-    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group")
+    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group", "token_labels")
 
     @classmethod
     def from_collated(cls, collated: Mapping[str, Any]) -> Batch:
         """Sort a collated dictionary into what the model reads and what codir reads."""
         own = {key: collated[key] for key in cls.OWN_KEYS if key in collated}
         return cls({key: value for key, value in collated.items() if key not in own}, **own)
+
+    @property
+    def predicted(self) -> Bool[Tensor, "batch tokens"] | None:
+        """Where a token is to be predicted."""
+        return None if self.token_labels is None else self.token_labels != IGNORED_CLASS
+
+    @property
+    def predicted_tokens(self) -> Int[Tensor, " predicted"]:
+        """Which tokens are to be predicted, row by row, in the order of `token_logits`."""
+        assert self.token_labels is not None, "the trainer refuses such objectives without a language-model head"
+        return self.token_labels[self.token_labels != IGNORED_CLASS]
 
 
 @dataclass(frozen=True)
@@ -224,14 +247,16 @@ class TeacherSignal:
     """What the teacher says of a batch; a cached and a live teacher say the same.
 
     Attributes:
-        logits: of zero classes where there is no teacher.
+        logits: of zero classes where there is no teacher, or a language model.
         pooled: the representations that were asked for.
         tokens: where anything was asked of them, on the very tokens that the student reads.
+        token_logits: a language model's answers at the predicted positions of all rows, row by row.
     """
 
     logits: Float[Tensor, "batch classes"]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
+    token_logits: Float[Tensor, "predicted vocabulary"] | None = None
 
 
 @dataclass(frozen=True)
@@ -241,6 +266,7 @@ class StudentSignal:
     logits: Float[Tensor, "batch classes"]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
+    token_logits: Float[Tensor, "predicted vocabulary"] | None = None
 
 
 @dataclass(frozen=True)

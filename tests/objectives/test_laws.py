@@ -23,8 +23,11 @@ from codir.objectives import (
     RelationKL,
     SoftTarget,
     TokenCosine,
+    TokenKL,
+    TokenLabel,
 )
 from codir.signals import (
+    IGNORED_CLASS,
     AttentionInputs,
     Batch,
     ModelShape,
@@ -43,6 +46,8 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "PooledMSE-pkd": lambda: PooledMSE(normalisation="l2", pooling="cls", student_layers="all-but-last"),
     "PooledMSE-all": lambda: PooledMSE(target="all"),
     "ClsCosine": lambda: ClsCosine(width_map="linear"),
+    "TokenLabel": TokenLabel,
+    "TokenKL": TokenKL,
     "TokenCosine": lambda: TokenCosine(width_map="linear"),
     "HiddenMSE": HiddenMSE,
     "HiddenMSE-mobilebert": lambda: HiddenMSE(normalisation="layer", embeddings=False),
@@ -84,12 +89,15 @@ LOOKING_AT_THE_WHOLE_BATCH = {
 
 
 OVER_TOKENS = ("TokenCosine", "HiddenMSE", "HiddenMSE-mobilebert", "AttentionMSE", "AttentionKL", "RelationKL")
-ZERO_IN_AGREEMENT = (*OVER_TOKENS, "SoftTarget", "LogitMSE", "PooledMSE", "PooledMSE-pkd", "ClsCosine", "RelationKL-v1")
+OVER_ANSWERS = ("SoftTarget", "TokenKL", "LogitMSE")
+ZERO_IN_AGREEMENT = (*OVER_TOKENS, *OVER_ANSWERS, "PooledMSE", "PooledMSE-pkd", "ClsCosine", "RelationKL-v1")
 """Nothing is left to learn for a student that says what its teacher says. The supervised term and contrasts go on."""
 
 ALL, CLS = Representation(), Representation("all", "cls")
-TEACHER = ModelShape(num_layers=3, hidden=6, heads=2, classes=3)
-STUDENT = ModelShape(num_layers=2, hidden=4, heads=2, classes=3)
+TEACHER = ModelShape(num_layers=3, hidden=6, heads=2, classes=3, vocabulary=7)
+STUDENT = ModelShape(num_layers=2, hidden=4, heads=2, classes=3, vocabulary=7)
+PREDICTED = 2
+"""Tokens that are predicted in each row: equally many, so that rows weigh the same."""
 
 
 def make(name: str, *, student: ModelShape = STUDENT) -> Objective:
@@ -106,7 +114,9 @@ def says(shape: ModelShape, mask: torch.Tensor, g: torch.Generator) -> tuple:
     states = torch.randn(shape.num_layers + 1, batch, tokens, shape.hidden, generator=g)
     vectors = torch.randn(shape.num_layers, 3, batch, shape.heads, tokens, shape.hidden // shape.heads, generator=g)
     attention = tuple(AttentionInputs(*layer, scaling=0.5) for layer in vectors)
-    return torch.randn(batch, shape.classes, generator=g), pooled, TokenSignal(mask, tuple(states), attention)
+    token_logits = torch.randn(batch * PREDICTED, shape.vocabulary, generator=g)
+    logits = torch.randn(batch, shape.classes, generator=g)
+    return logits, pooled, TokenSignal(mask, tuple(states), attention), token_logits
 
 
 def tokens_of(signal: TokenSignal, change: Callable[[torch.Tensor], torch.Tensor]) -> TokenSignal:
@@ -138,7 +148,9 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
         step_negative=labels[:, None] != labels,
         step_positive=labels[:, None] == labels,
     )
-    return student, teacher, Batch({}, torch.arange(batch), labels), negatives
+    token_labels = torch.full((batch, 5), IGNORED_CLASS)
+    token_labels[:, :PREDICTED] = torch.randint(0, STUDENT.vocabulary, (batch, PREDICTED), generator=g)
+    return student, teacher, Batch({}, torch.arange(batch), labels, token_labels=token_labels), negatives
 
 
 def select(objective: Objective, negatives: Negatives) -> Negatives:
@@ -178,13 +190,21 @@ def negatives_of(negatives: Negatives, rows: torch.Tensor) -> Negatives:
 def rows_of(signal, rows):
     """A signal of some of its examples."""
     pooled = {asked: vectors[rows] for asked, vectors in signal.pooled.items()}
-    return type(signal)(signal.logits[rows], pooled, tokens_of(signal.tokens, lambda tensor: tensor[rows]))
+    token_logits = signal.token_logits.unflatten(0, (-1, PREDICTED))[rows].flatten(0, 1)
+    return type(signal)(
+        signal.logits[rows], pooled, tokens_of(signal.tokens, lambda tensor: tensor[rows]), token_logits
+    )
+
+
+def batch_of(batch: Batch, rows: torch.Tensor) -> Batch:
+    """The same for who the examples are."""
+    return Batch({}, batch.example_index[rows], batch.labels[rows], token_labels=batch.token_labels[rows])
 
 
 def leaves_of(signal: StudentSignal) -> list[torch.Tensor]:
     """Everything in a signal that a loss could be differentiated by."""
     attention = [vectors for one in signal.tokens.attention for vectors in (one.query, one.key, one.value)]
-    return [signal.logits, *signal.pooled.values(), *signal.tokens.hidden_states, *attention]
+    return [signal.logits, signal.token_logits, *signal.pooled.values(), *signal.tokens.hidden_states, *attention]
 
 
 def padded(signal):
@@ -205,7 +225,7 @@ def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.T
 def test_an_objective_that_no_law_looks_at():
     public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
-    assert len(found) == 11
+    assert len(found) == 13
     assert found == {name.split("-")[0] for name in MAKERS}
 
 
@@ -236,7 +256,7 @@ def test_a_loss_that_changes_with_the_order_of_the_batch(name):
     shuffled = (
         rows_of(student, order),
         rows_of(teacher, order),
-        Batch({}, batch.example_index[order], batch.labels[order]),
+        batch_of(batch, order),
         negatives_of(negatives, order),
     )
     objective = make(name)
@@ -255,7 +275,7 @@ def test_a_weight_that_means_something_else_at_another_batch_size(name):
             objective,
             rows_of(student, half),
             rows_of(teacher, half),
-            Batch({}, batch.example_index[half], batch.labels[half]),
+            batch_of(batch, half),
             negatives_of(negatives, half),
         )
         for half in (torch.arange(4), torch.arange(4, 8))
@@ -277,7 +297,7 @@ def test_a_loss_that_counts_padding(name):
 @pytest.mark.parametrize("name", ZERO_IN_AGREEMENT)
 def test_a_loss_that_is_left_where_student_equals_teacher(name):
     _, teacher, batch, negatives = signals()
-    twin = StudentSignal(teacher.logits, teacher.pooled, teacher.tokens)
+    twin = StudentSignal(teacher.logits, teacher.pooled, teacher.tokens, teacher.token_logits)
     objective = make(name, student=TEACHER)
     assert loss_of(objective, twin, teacher, batch, negatives).item() == pytest.approx(0.0, abs=1e-6)
     other = StudentSignal(*says(TEACHER, teacher.tokens.mask, torch.Generator().manual_seed(9)))

@@ -26,8 +26,9 @@ from transformers import (
 )
 
 from codir.errors import UserError
+from codir.language import vocabulary_of
 from codir.student import build_student, find_layer_stack, select_layers, student_origin
-from families import FAMILIES, PAD_TOKEN_ID, VOCAB_SIZE, tiny_classifier
+from families import FAMILIES, PAD_TOKEN_ID, VOCAB_SIZE, tiny_classifier, tiny_language_model
 
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
 SHARED = {"albert"}
@@ -432,3 +433,30 @@ def test_teachers_own_class_is_lost():
 
     teacher = MyClassifier(FAMILIES["bert"]())
     assert type(build_student(teacher, layers=1)) is MyClassifier
+
+
+@every_family
+def test_student_of_a_language_model_loses_its_head(family):
+    teacher = tiny_language_model(family)
+    student = build_student(teacher, layers=2)
+    assert type(student) is type(teacher)
+    assert torch.equal(student.get_output_embeddings().weight, teacher.get_output_embeddings().weight)
+    is_tied = [
+        model.get_output_embeddings().weight is model.get_input_embeddings().weight for model in (teacher, student)
+    ]
+    assert is_tied[0] == is_tied[1]
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_checkpoint_or_config_of_a_language_model_becomes_a_classifier(family, tmp_path):
+    teacher = tiny_language_model(family)
+    tiny_language_model(family, layers=1).save_pretrained(tmp_path)
+    for start in ({"checkpoint": tmp_path}, {"config": {"num_hidden_layers": 1}}):
+        student = build_student(teacher, **start)
+        assert vocabulary_of(student) == VOCAB_SIZE
+        assert "random weights" not in str(student_origin(student))
+
+
+def test_recurrent_student_of_a_language_model_gives_a_traceback():
+    with pytest.raises(UserError, match="codir-bilstm"):
+        build_student(tiny_language_model("bert"), config={"model_type": "codir-bilstm", "hidden_size": 32})

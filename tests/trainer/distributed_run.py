@@ -9,11 +9,14 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import test_pretraining
 import torch
+from test_pretraining import MAX_LENGTH, make_documents
 from test_training import PLAIN_DESCENT, StopAt, codir, flat_weights, make_balanced_texts, make_trainer
 from token_objectives import TokenMse
 from transformers import BertTokenizer
 
+from codir.data import load_corpus
 from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
 from conftest import SPECIAL, WORDS
 
@@ -113,6 +116,22 @@ def family() -> dict:
     return reports
 
 
-jobs = {"compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}
+def pretrain() -> dict:
+    """Masked tokens and a queue, over a corpus that both processes find prepared."""
+    corpus = load_corpus(make_documents(), tokenizer, max_length=MAX_LENGTH, cache_dir=folder / "corpora")
+    trainer = test_pretraining.make_trainer(
+        folder / f"pretrain-{world}",
+        tokenizer,
+        corpus,
+        per_device_train_batch_size=4,
+        ddp_backend=shared["ddp_backend"],
+    )
+    trainer.train()
+    state = torch.cat([t.float().flatten() for t in test_pretraining.state_of(trainer).values()])
+    queued = trainer.memory.index.tolist()
+    return {"steps": trainer.state.global_step, "state": state.tolist(), "queued": queued}
+
+
+jobs = {"pretrain": pretrain, "compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}
 report = jobs.get(job, resume)()
 (folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

@@ -68,9 +68,9 @@ def make_trainer(tmp_path, tokenizer, objectives, student: str, *, steps: int = 
 
 
 def test_a_preset_whose_fit_no_table_tells():
-    assert set(preset_names()) - set(requirements()) == {"fine-tune"}
+    assert set(preset_names("distill")) - set(requirements()) == {"fine-tune"}
     over_tokens = {name for name, asked in requirements().items() if "tokenizer" in asked}
-    assert over_tokens == {name for name in preset_names() if codir.preset(name).needs.tokens}
+    assert over_tokens == {name for name in preset_names("distill") if codir.preset(name).needs.tokens}
 
 
 @pytest.mark.parametrize("student", STUDENTS)

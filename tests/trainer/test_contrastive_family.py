@@ -28,7 +28,7 @@ from families import tiny_classifier
 
 pytestmark = pytest.mark.training
 
-FAMILY = [name for name in preset_names() if "contrastive" in read_preset(name)["objectives"]]
+FAMILY = [name for name in preset_names("distill") if "contrastive" in read_preset(name)["objectives"]]
 TOLD_BY_AGE = ("codir-paper", "moco")
 """Here the positive is of this step and the negatives are older, by which they are told from it where the student moves
 fast: the loss is near 0 at first, and grows as the steps become small."""

@@ -16,7 +16,7 @@ from rich.table import Table
 from codir.cli import options
 
 if TYPE_CHECKING:
-    from codir.report import Comparison, RunResult
+    from codir.report import Comparison, PretrainingResult, RunResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +30,7 @@ console = Console()
 
 @app.command()
 def demo(
+    stage: Annotated[str, typer.Option(help="`finetune`, or `pretrain`: the stage before it, on IMDB.")] = "finetune",
     output_dir: Annotated[Path, typer.Option(help="Where teacher, student and report go.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="On a part of the data, in under two minutes.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -40,10 +41,17 @@ def demo(
 
     Example: `codir demo --quick`
     """
+    if stage not in ("finetune", "pretrain"):
+        raise typer.BadParameter(f"expected `finetune` or `pretrain`, got {stage!r}", param_hint="--stage")
     _quiet_libraries()
-    from codir.demo import run_demo
+    from codir.demo import run_demo, run_pretraining_demo
 
-    _show(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
+    if stage == "finetune":
+        _show(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
+        return
+    found = run_pretraining_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite)
+    _show_pretraining(found.pretraining)
+    _show_metrics(found.accuracy, title="fine-tuned: accuracy")
 
 
 @app.command()
@@ -71,8 +79,13 @@ def finetune(
 ) -> None:
     """Make a teacher: fine-tune a pre-trained model on a task.
 
+    `--task mlm` gives it a language-model head instead, on text without labels, so that it can teach `codir pretrain`.
+
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
+    if task == "mlm":
+        _pretrain(_adaptation(locals()), settings)
+        return
     from codir.config import FinetuneConfig, validate
     from codir.settings import deep_merge, parse_settings
 
@@ -165,6 +178,68 @@ def distill(
     from codir import recipe
 
     _show(recipe.distill(config))
+
+
+@app.command()
+def pretrain(
+    recipe_file: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a language model.")] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="Text, CSV, JSONL or Parquet files, a folder, or a hub name.", show_default=False),
+    ] = None,
+    documents: Annotated[
+        str | None, typer.Option(help="In text files: `line` (default), `blank-line` or `file`.", show_default=False)
+    ] = None,
+    text_column: options.TextColumn = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens per sequence (128).", show_default=False)] = None,
+    student_layers: Annotated[
+        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Objectives: `codir-pre` (default), or another of `codir presets`.", show_default=False),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps (10000).", show_default=False)] = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    output_dir: options.OutputDir = None,
+    overwrite: options.Overwrite = False,
+    resume: options.Resume = False,
+    settings: options.Settings = None,
+    debug: options.Debug = False,
+) -> None:
+    """Pre-train a student for any task: distil a language model over a corpus of plain text.
+
+    Example: `codir pretrain --teacher bert-base-uncased --corpus texts/ --student-layers 6 --output-dir student`
+    """
+    from codir.settings import deep_merge, read_yaml
+
+    epochs = None
+    flags = {
+        "teacher": teacher,
+        "corpus": {
+            "source": corpus,
+            "documents": documents,
+            "text_column": text_column,
+            "max_length": max_length,
+        },
+        "student": {"layers": _numbers(student_layers, "--student-layers"), "checkpoint": student},
+        "objectives": {"preset": preset},
+        "training": {**_training_section(locals()), "max_steps": steps},
+        "output_dir": output_dir,
+        "overwrite": overwrite or None,
+        "resume": resume or None,
+    }
+    content = _spell_out_shorthands(read_yaml(recipe_file), of_teacher=None) if recipe_file else {}
+    _pretrain(deep_merge(content, _given(flags)), settings)
 
 
 @app.command()
@@ -291,9 +366,9 @@ def presets(
 
         typer.echo(json.dumps(found, indent=2))
         return
-    table = Table("preset", "what it descends", "source")
+    table = Table("preset", "of codir", "what it descends", "source")
     for one in found:
-        table.add_row(one["name"], one["summary"], one["source"])
+        table.add_row(one["name"], one["command"], one["summary"], one["source"])
     console.print(table)
 
 
@@ -338,9 +413,10 @@ def _numbers(text: str | None, flag: str) -> int | list[int] | None:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
-def _spell_out_shorthands(content: dict[str, Any]) -> dict[str, Any]:
-    """`teacher: folder`, `data: file` and `objectives: codir` stand for their first keys."""
-    first_keys = {"teacher": "model", "data": "source", "objectives": "preset"}
+def _spell_out_shorthands(content: dict[str, Any], *, of_teacher: str | None = "model") -> dict[str, Any]:
+    """`teacher: folder`, `data: file`, `corpus: file` and `objectives: codir` stand for their first keys."""
+    first_keys = {"teacher": of_teacher, "data": "source", "corpus": "source", "objectives": "preset"}
+    first_keys = {section: key for section, key in first_keys.items() if key}
     return {
         section: {first_keys[section]: value} if section in first_keys and isinstance(value, str) else value
         for section, value in content.items()
@@ -351,6 +427,57 @@ def _show(result: RunResult) -> None:
     from codir.report import result_table
 
     console.print(result_table(result))
+    console.print(f"Student, report.md, report.json and training_curves.png: [bold]{result.output_dir}[/bold]")
+
+
+def _adaptation(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """`codir finetune --task mlm`: pre-training without a teacher, of a model that may have no head yet.
+
+    Raises:
+        UserError: flags of labelled data.
+    """
+    from codir.errors import UserError
+
+    for name in ("data_dir", "dev", "text_pair_column", "label_column", "labels"):
+        if flags[name] is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}",
+                expected="nothing, with `--task mlm`, which reads text without labels",
+                got=f"{flags[name]}",
+                do="leave it out",
+            )
+    names = ("text_column", "max_length")
+    section = {
+        "student": {"checkpoint": flags["model"]},
+        "corpus": {"source": flags["data"], **{name: flags[name] for name in names}},
+        "objectives": "mlm",
+        "training": {**_training_section(flags), "num_train_epochs": flags["epochs"] or 3},
+        **{name: flags[name] for name in ("output_dir", "overwrite", "resume")},
+    }
+    return _given(section)
+
+
+def _pretrain(content: dict[str, Any], settings: list[str] | None) -> None:
+    from codir.config import PretrainRecipe, validate
+    from codir.settings import deep_merge, parse_settings
+
+    config = validate(PretrainRecipe, deep_merge(content, parse_settings(settings or [])))
+    _quiet_libraries()
+    from codir.pretraining import pretrain as run
+
+    _show_pretraining(run(config))
+
+
+def _show_pretraining(result: PretrainingResult) -> None:
+    from rich.box import SIMPLE_HEAD
+
+    table = Table(title=result.title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    rows = result.rows()
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
     console.print(f"Student, report.md, report.json and training_curves.png: [bold]{result.output_dir}[/bold]")
 
 

@@ -21,7 +21,10 @@ TextColumn = Annotated[str | None, typer.Option(help="Column of the text.", show
 TextPairColumn = Annotated[str | None, typer.Option(help="Column of the second text.", show_default=False)]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the label or score.", show_default=False)]
 Task = Annotated[
-    str | None, typer.Option(help="`classification` or `regression`; found out by default.", show_default=False)
+    str | None,
+    typer.Option(
+        help="`classification` or `regression` (found out by default); `mlm` in `finetune`.", show_default=False
+    ),
 ]
 Labels = Annotated[
     str | None, typer.Option(help="Label names in the order of the classes: `negative,positive`.", show_default=False)

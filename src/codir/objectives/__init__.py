@@ -23,6 +23,8 @@ from codir.objectives.staged import Objectives, Stage, StagedObjectives
 from codir.objectives.supcon import supcon
 from codir.objectives.temperature import Temperature
 from codir.objectives.token_cosine import TokenCosine, token_cosine_loss
+from codir.objectives.token_kl import TokenKL, token_kl_loss
+from codir.objectives.token_label import TokenLabel, token_label_loss
 from codir.objectives.weighted import WeightedObjectives
 
 __all__ = [
@@ -49,6 +51,8 @@ __all__ = [
     "StagedObjectives",
     "Temperature",
     "TokenCosine",
+    "TokenKL",
+    "TokenLabel",
     "WeightedObjectives",
     "attention_kl_loss",
     "attention_mse_loss",
@@ -69,4 +73,6 @@ __all__ = [
     "soft_target_loss",
     "supcon",
     "token_cosine_loss",
+    "token_kl_loss",
+    "token_label_loss",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrast_checks import check_combination, check_word
+from codir.objectives.contrast_checks import IN_QUEUE, check_combination, check_word
 from codir.objectives.contrast_space import ContrastSpace, Side
 from codir.objectives.estimators import ESTIMATORS, EstimatorName
 from codir.objectives.heads import HEADS, HeadKind
@@ -153,8 +153,9 @@ class Contrastive(Objective):
         self.teacher_representation = Representation(teacher_layers, pooling)
         self.student_representation = Representation(student_layers, pooling)
         is_drawn, is_banked = source == "dataset", keys == "banked"
+        is_queued_alone = memory in IN_QUEUE and self.sides == ("teacher",)
         negatives = NegativeNeeds(
-            count=num_negatives * hard_pool if is_drawn else 0,
+            count=num_negatives * hard_pool if is_drawn and not is_queued_alone else 0,
             strategy=strategy,
             score_distance=score_distance,
             source=source,

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.objectives.hard_label import check_classes
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def logit_mse_loss(
@@ -28,9 +29,17 @@ def logit_mse_loss(
 
 
 class LogitMSE(Objective):
-    """The only term of Tang et al.; see `logit_mse_loss`."""
+    """The only term of Tang et al.; see `logit_mse_loss`.
+
+    Raises:
+        UserError: when built, for a student that is no classifier.
+    """
 
     needs = Needs(teacher_logits=True)
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Look for the classes."""
+        check_classes("logit_mse", student)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

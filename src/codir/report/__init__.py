@@ -20,8 +20,10 @@ from codir.report.cost import Throughput, count_parameters, folder_bytes, measur
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
 from codir.report.exam import Exam, Reader
+from codir.report.language import PretrainingResult, examine_language_models, write_pretraining_report
 from codir.report.metrics import METRIC_NAMES, agreement, best_label_permutation, compute_metrics, predictions
 from codir.report.predict import predict_logits
+from codir.report.representation import alignment, uniformity
 from codir.report.results import (
     ModelResult,
     RunResult,
@@ -38,17 +40,20 @@ __all__ = [
     "Comparison",
     "Exam",
     "ModelResult",
+    "PretrainingResult",
     "Reader",
     "Run",
     "RunResult",
     "Throughput",
     "agreement",
+    "alignment",
     "best_label_permutation",
     "comparison_markdown",
     "comparison_rows",
     "compute_metrics",
     "count_parameters",
     "estimate_mean",
+    "examine_language_models",
     "explain",
     "folder_bytes",
     "gather_conditions",
@@ -68,6 +73,8 @@ __all__ = [
     "summary_rows",
     "table_rows",
     "to_markdown",
+    "uniformity",
     "write_comparison",
+    "write_pretraining_report",
     "write_report",
 ]

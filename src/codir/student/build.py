@@ -1,9 +1,9 @@
 """Make the student: from layers of the teacher, from any other checkpoint, or from a config with random weights.
 
-Whatever the start, the student takes the teacher's labels and dtype, comes back in train mode, shares no storage with
-the teacher, and carries a `StudentOrigin` that says in plain words how it was made. It is an ordinary `transformers`
-model: saved, it loads without codir (a recurrent one loads once codir is imported). Knows nothing of data, tokenizers,
-losses or training.
+Whatever the start, the student takes the teacher's kind of head, labels and dtype, comes back in train mode, shares no
+storage with the teacher, and carries a `StudentOrigin` that says in plain words how it was made. It is an ordinary
+`transformers` model: saved, it loads without codir (a recurrent one loads once codir is imported). Knows nothing of
+data, tokenizers, losses or training.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError
+from codir.language import language_class, vocabulary_of
 from codir.student.layers import LayerSelection, copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 
@@ -75,11 +76,11 @@ def build_student(
     """Build a student for `teacher` in one of three ways; exactly one of `layers`, `checkpoint`, `config` is given.
 
     Args:
-        teacher: the fine-tuned model; it is read and never changed.
+        teacher: the fine-tuned model, or a language model; it is read and never changed.
         layers: how many of the teacher's layers to copy, or which ones (1-based). Embeddings, pooler, classification
             head and everything else outside the layers come along.
         selection: which layers, where `layers` is a number.
-        checkpoint: a folder or hub name. Its classification head is kept if it has as many labels as the teacher.
+        checkpoint: a folder or hub name. Its head is kept if it is of the teacher's kind, with as many labels.
         config: a config, or settings to change in the teacher's (`{"hidden_size": 192, "num_attention_heads": 4}`).
             With another `model_type` than the teacher's they are settings of that type, with the teacher's vocabulary:
             `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
@@ -147,17 +148,19 @@ def _copy_from_teacher(
 def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
     try:
         config = AutoConfig.from_pretrained(checkpoint)
-        student, outcome = AutoModelForSequenceClassification.from_pretrained(
+        student, outcome = _class_for_task_of(teacher, config).from_pretrained(
             checkpoint,
             config=_for_task_of(teacher, config),
             dtype=teacher.dtype,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
+    except UserError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             "student checkpoint",
-            expected="a model folder or hub name that transformers can load as a classifier",
+            expected="a model folder or hub name that transformers can load for the teacher's task",
             got=f"{str(checkpoint)!r} ({_one_line(error)})",
             do="check the path, or the network where the model is on the hub",
         ) from error
@@ -175,13 +178,14 @@ def _start_at_random(
 ) -> tuple[PreTrainedModel, StudentOrigin]:
     try:
         whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
-        student = AutoModelForSequenceClassification.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
+        auto = _class_for_task_of(teacher, whole)
+        student = auto.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
     except UserError:
         raise
     except (StrictDataclassError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
         raise UserError(
             "student config",
-            expected="settings that transformers can build a classifier from",
+            expected="settings that transformers can build a model from",
             got=_one_line(error),
             do="mend that setting; `hidden_size`, for one, must be a multiple of `num_attention_heads`",
         ) from error
@@ -223,6 +227,11 @@ def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str,
         "num_key_value_heads": heads,
         "pooler_hidden_size": width,
     }
+
+
+def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> Any:
+    """The auto class that gives a model of this type the teacher's kind of head."""
+    return language_class(config) if vocabulary_of(teacher) else AutoModelForSequenceClassification
 
 
 def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedConfig:

@@ -1,7 +1,7 @@
 """The teacher as a running model: eval mode, no gradient, its own tokenizer, asked by example index.
 
 Knows one model and the training set as that model's tokenizer wrote it. Knows nothing of the student. Where tokens are
-compared it reads the batch itself, whose tokens must then be its own.
+compared or predicted it reads the batch itself, whose tokens must then be its own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class TeacherView:
     pooled: frozenset[Representation] = frozenset()
     hidden_states: bool = False
     attention: bool = False
+    token_logits: bool = False
     dtype: torch.dtype = torch.float32
 
     @property
@@ -70,9 +71,13 @@ class LiveTeacher(Teacher):
         return prepare(self.dataset, self.tokenizer, max_length=self.max_length)
 
     def signal(self, batch: Batch) -> TeacherSignal:
-        """Run the model on this batch's rows; where tokens count, on the very ones that the student reads."""
-        if self.view.tokens:
-            return self._run(batch.model_inputs, self.view)
+        """Run the model on this batch's rows; where tokens count, on the very ones that the student reads.
+
+        A batch with tokens to predict is read as it is too, since its masks are of this step alone.
+        """
+        if self.view.tokens or batch.token_labels is not None:
+            predicted = batch.predicted if self.view.token_logits else None
+            return self._run(batch.model_inputs, self.view, predicted)
         return self._run(self._collate(batch.example_index.tolist()), self.view)
 
     def pooled(
@@ -97,7 +102,7 @@ class LiveTeacher(Teacher):
         return RowCollator(self.encoded, self.tokenizer)
 
     @torch.no_grad()
-    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView) -> TeacherSignal:
+    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
         with autocast(device, view.dtype):
@@ -108,6 +113,7 @@ class LiveTeacher(Teacher):
                     pooled=view.pooled,
                     hidden_states=view.hidden_states,
                     attention=view.attention,
+                    predicted=predicted,
                     cls_position=self.cls_position,
                 )
             )

@@ -1,7 +1,9 @@
 """The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
 
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
+from codir.trainer.checks import check_pretraining, shape_of
 from codir.trainer.distiller import Distiller
+from codir.trainer.pretraining import PretrainingTrainer
 from codir.trainer.trainer import DEFAULT_CACHE_DIR, HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 
 __all__ = [
@@ -9,6 +11,9 @@ __all__ = [
     "HEAD_LEARNING_RATE_FACTOR",
     "DistillationTrainer",
     "Distiller",
+    "PretrainingTrainer",
+    "check_pretraining",
     "is_complete",
     "last_complete_checkpoint",
+    "shape_of",
 ]

@@ -10,8 +10,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from codir.attention import check_attention
 from codir.errors import UserError
+from codir.fingerprint import fingerprint_tokenizer
+from codir.language import is_masked, reads_ahead, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
-from codir.teacher import fingerprint_tokenizer
+from codir.signals import ModelShape
 
 
 def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
@@ -52,16 +54,109 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
                 "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
             )
         return
-    if teacher.config.num_labels != student.config.num_labels:
+    of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
+    if of_teacher != of_student:
         raise UserError(
             "student",
-            expected=f"{teacher.config.num_labels} outputs, as the teacher has",
-            got=str(student.config.num_labels),
+            expected=f"{of_teacher} outputs, as the teacher has",
+            got=str(of_student),
             do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
         )
     if objectives.needs.attention:
         check_attention(teacher)
         check_attention(student)
+
+
+def shape_of(model: PreTrainedModel) -> ModelShape:
+    """The sizes of a model; a language model has a vocabulary in place of classes."""
+    config, vocabulary = model.config, vocabulary_of(model)
+    return ModelShape(
+        num_layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        heads=int(getattr(config, "num_attention_heads", 0)),
+        classes=0 if vocabulary else int(config.num_labels),
+        vocabulary=vocabulary,
+    )
+
+
+def check_pretraining(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:
+    """Refuse models that predict no tokens, or not the same kind of them, and negatives that are out of reach.
+
+    Raises:
+        UserError: as it says.
+    """
+    check_pretraining_negatives(objectives)
+    models = {"teacher": teacher, "student": student}
+    for role, model in models.items():
+        if model is not None:
+            check_language_model(model, role)
+    if teacher is not None and is_masked(teacher.config) != is_masked(student.config):
+        kinds = {True: "masked tokens", False: "the next token"}
+        raise UserError(
+            "student",
+            expected=f"a model that predicts {kinds[is_masked(teacher.config)]}, as its teacher does",
+            got=f"one that predicts {kinds[is_masked(student.config)]}",
+            do="cut the student from the teacher, or take another of its kind",
+        )
+
+
+def check_sequences(corpus: datasets.Dataset) -> None:
+    """Refuse a corpus with nothing to predict.
+
+    Raises:
+        UserError: as it says.
+    """
+    missing = {"input_ids", "document_id", "example_index"} - set(corpus.column_names)
+    if missing or not len(corpus):
+        raise UserError(
+            "train_dataset",
+            expected="sequences with `input_ids`, `document_id` and `example_index`",
+            got=f"none with {' and '.join(sorted(missing))}" if missing else "no sequence at all",
+            do="make them with `codir.data.load_corpus`",
+        )
+
+
+def check_language_model(model: PreTrainedModel, role: str) -> None:
+    """Refuse a model without a language-model head, and one that would copy the token that it is to predict.
+
+    Raises:
+        UserError: as it says.
+    """
+    name = type(model).__name__
+    if not vocabulary_of(model):
+        raise UserError(
+            role,
+            expected="a model with a language-model head",
+            got=name,
+            do="load it with `AutoModelForMaskedLM` or `AutoModelForCausalLM`",
+        )
+    if not is_masked(model.config) and reads_ahead(model):
+        raise UserError(
+            role,
+            expected="a causal model, or one that transformers has a masked-LM head for",
+            got=f"{name}, whose tokens see those after them",
+            otherwise="it would have learned to copy the next token, not to predict it",
+            do="take another type of model, such as BERT, ModernBERT, GPT-2, Llama or Qwen",
+        )
+
+
+def check_pretraining_negatives(objectives: Objectives) -> None:
+    """Refuse negatives that would have to be read from a cache or a bank: a corpus is masked anew at every step.
+
+    Raises:
+        UserError: as it says.
+    """
+    needs = objectives.needs.negatives
+    if needs is None or needs.source == "batch" or (needs.memory in ("queue", "momentum") and not needs.from_teacher):
+        return
+    raise UserError(
+        "contrastive",
+        expected="`anchor: teacher` with `memory: queue` or `momentum`, or `source: batch`, in pre-training",
+        got=f"{'teacher' if needs.from_teacher else 'student'} vectors of any row, memory `{needs.memory}`",
+        otherwise="every step would have read its negatives anew, or a bank would have had a slot for every sequence, "
+        "visited once in an epoch",
+        do="take the preset `codir-pre`, or those settings",
+    )
 
 
 def check_tokens(

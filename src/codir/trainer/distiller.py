@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.forward import run_model
-from codir.objectives import Objectives, hard_label_loss
+from codir.objectives import Objectives, hard_label_loss, token_label_loss
 from codir.signals import (
     Batch,
     LossBreakdown,
@@ -65,17 +65,24 @@ class Distiller(nn.Module):
         negatives: Negatives | None = None,
         **model_inputs: Tensor,
     ) -> SequenceClassifierOutput | tuple[LossBreakdown, dict[str, Tensor]]:
-        """Return the loss and the vectors for the memories; without a teacher, the logits and the task's loss."""
-        if batch is None or teacher is None:
+        """Return the loss and the vectors for the memories; without a teacher, the logits and the task's loss.
+
+        A language model is asked with a batch even then: its logits are those of the predicted positions.
+        """
+        if batch is None:
             logits = self.student(**model_inputs).logits
             loss = None if labels is None else hard_label_loss(logits.float(), labels)
             return SequenceClassifierOutput(loss=loss, logits=logits)
-        signal = self.student_signal(batch.model_inputs)
+        if teacher is None:
+            *_, token_logits = run_model(self.student, batch.model_inputs, predicted=batch.predicted)
+            assert token_logits is not None, "a batch without a teacher is for a language model"
+            return SequenceClassifierOutput(token_label_loss(token_logits, batch.predicted_tokens), token_logits)
+        signal = self.student_signal(batch.model_inputs, batch.predicted)
         with torch.autocast(signal.logits.device.type, enabled=False):  # losses in fp32, whatever the products run in
             breakdown = self.objectives(signal, teacher, batch, negatives)
         return breakdown, self.vectors_to_remember(signal, teacher)
 
-    def student_signal(self, model_inputs: Mapping[str, Tensor]) -> StudentSignal:
+    def student_signal(self, model_inputs: Mapping[str, Tensor], predicted: Tensor | None = None) -> StudentSignal:
         """Run the student for what the active objectives ask of it, and no more."""
         needs = self.objectives.active.needs
         return StudentSignal(
@@ -85,6 +92,7 @@ class Distiller(nn.Module):
                 pooled=needs.student_pooled,
                 hidden_states=needs.hidden_states,
                 attention=needs.attention,
+                predicted=predicted if needs.student_token_logits else None,
                 cls_position=self.cls_position,
             )
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import datasets
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
@@ -31,6 +32,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from codir.data import (
     DistillationCollator,
     EpochLengthGroupedSampler,
+    NegativeSampler,
     build_negative_sampler,
     cls_token_position,
     column_of,
@@ -43,7 +45,7 @@ from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, ModelShape, Needs, Negatives
+from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives
 from codir.speed import faster_training
 from codir.teacher import (
     CachedTeacher,
@@ -65,7 +67,7 @@ from codir.trainer.checkpoints import (
     marked_incomplete,
     save_scaffolding,
 )
-from codir.trainer.checks import check_arguments, check_models, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_tokens, shape_of
 from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.memories import Memories, rows_of_the_step
@@ -147,14 +149,14 @@ class DistillationTrainer(Trainer):
             args._n_gpu = 1
         set_seed(args.seed)  # heads are made before Trainer sets it
         self.max_length, self.head_learning_rate = max_length, head_learning_rate
-        objectives.build(teacher=None if teacher is None else _shape_of(teacher), student=_shape_of(student))
+        objectives.build(teacher=None if teacher is None else shape_of(teacher), student=shape_of(student))
         needs = objectives.needs
         if isinstance(objectives, StagedObjectives):
             args.ddp_find_unused_parameters = True  # heads of the other stages
-        encoded = fit_labels(prepare(train_dataset, processing_class, max_length=max_length), student.config.num_labels)
-        sampler = _build_sampler(encoded, objectives, args)
-        self._plain_collator = DistillationCollator(processing_class)
-        self._train_collator = DistillationCollator(processing_class, sampler)
+        encoded = self._prepare_train(train_dataset, processing_class, student)
+        sampler = _build_sampler(self._kinds_of(encoded), len(encoded), objectives, args)
+        self._plain_collator = self._collator(processing_class)
+        self._train_collator = self._collator(processing_class, sampler)
         super().__init__(
             model=Distiller(student, objectives, cls_token_position(processing_class)),
             args=args,
@@ -221,7 +223,8 @@ class DistillationTrainer(Trainer):
         """Distil in training, the task's own loss in evaluation."""
         batch = Batch.from_collated(inputs)
         if not model.training:
-            outputs = model(labels=batch.labels, **batch.model_inputs)
+            is_asked_for_tokens = batch.token_labels is not None
+            outputs = model(batch=batch) if is_asked_for_tokens else model(labels=batch.labels, **batch.model_inputs)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
             batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
@@ -274,7 +277,13 @@ class DistillationTrainer(Trainer):
         return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=self.max_length)
 
     def _view(self, needs: Needs) -> TeacherView:
-        return TeacherView(needs.teacher_pooled, needs.hidden_states, needs.attention, _compute_dtype(self.args))
+        return TeacherView(
+            needs.teacher_pooled,
+            needs.hidden_states,
+            needs.attention,
+            needs.teacher_token_logits,
+            _compute_dtype(self.args),
+        )
 
     def _teacher_now(self) -> Teacher:
         """The teacher, asked for what the active objectives need and no more."""
@@ -397,6 +406,18 @@ class DistillationTrainer(Trainer):
 
     # ---- Data ----
 
+    def _prepare_train(
+        self, dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, student: PreTrainedModel
+    ) -> Any:
+        return fit_labels(prepare(dataset, tokenizer, max_length=self.max_length), student.config.num_labels)
+
+    def _kinds_of(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
+        """Class or score of each row, by its `example_index`; negatives are of another kind."""
+        return column_of(encoded, "labels") if "labels" in encoded.column_names else None
+
+    def _collator(self, tokenizer: PreTrainedTokenizerBase, sampler: NegativeSampler | None = None) -> Any:
+        return DistillationCollator(tokenizer, sampler)
+
     def _prepare_eval(self, dataset: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
         if isinstance(dataset, Mapping):
             return {name: self._prepare_eval(part, tokenizer) for name, part in dataset.items()}
@@ -427,7 +448,7 @@ class DistillationTrainer(Trainer):
         step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = EpochLengthGroupedSampler(step_rows, lengths, seed=seed)
-        self.add_callback(_EpochSetter(sampler))
+        self.add_callback(EpochSetter(sampler))
         return sampler
 
     def _get_eval_sampler(self, eval_dataset: datasets.Dataset) -> Sampler[int] | None:
@@ -545,37 +566,30 @@ class DistillationTrainer(Trainer):
         self.student.load_state_dict(saved.state_dict())
 
 
-class _EpochSetter(TrainerCallback):
-    """Tells the sampler which epoch it is, also where a resumed run has wrapped it too deep for others to reach."""
+class EpochSetter(TrainerCallback):
+    """Tells whatever goes by epochs which one it is, also where a resumed run has wrapped it too deep for others."""
 
-    def __init__(self, sampler: EpochLengthGroupedSampler) -> None:
-        self.sampler = sampler
+    def __init__(self, follower: Any) -> None:
+        self.follower = follower
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        self.sampler.set_epoch(int(state.epoch or 0))
-
-
-def _shape_of(model: PreTrainedModel) -> ModelShape:
-    config = model.config
-    return ModelShape(
-        num_layers=int(config.num_hidden_layers),
-        hidden=int(config.hidden_size),
-        heads=int(getattr(config, "num_attention_heads", 0)),
-        classes=int(config.num_labels),
-    )
+        """Before the first batch of the epoch is made."""
+        self.follower.set_epoch(int(state.epoch or 0))
 
 
 def _compute_dtype(args: TrainingArguments) -> torch.dtype:
     return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
 
 
-def _build_sampler(encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Any:
+def _build_sampler(
+    kinds: NDArray[Any] | None, num_examples: int, objectives: Objectives, args: TrainingArguments
+) -> NegativeSampler | None:
     needs = objectives.needs.negatives
     if needs is None:
         return None
     return build_negative_sampler(
-        column_of(encoded, "labels") if "labels" in encoded.column_names else None,
-        num_examples=len(encoded),
+        kinds,
+        num_examples=num_examples if kinds is None else len(kinds),
         count=needs.count,
         batch_size=args.train_batch_size,
         strategy=needs.strategy,
