@@ -91,6 +91,21 @@ def draw_bars(content: Content) -> Any:
     return figure
 
 
+def draw_pretraining(content: Content) -> Any:
+    """Loss on held-out text over steps, a line per student."""
+    rows = [
+        {"student": name, "step": entry["step"], "loss": entry["eval_loss"]}
+        for name, log in content["log_history"].items()
+        for entry in log
+        if "eval_loss" in entry
+    ]
+    figure, axis = _figure(1, width=6.4)
+    _lines(axis, rows, group="student", x="step", y="loss")
+    _label(axis, "masked-LM loss on held-out reviews", "step", "loss")
+    axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
 def _figure(columns: int, *, rows: int = 1, width: float | None = None) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
@@ -127,5 +142,6 @@ PICTURES: dict[str, Callable[[Content], Any]] = {
     "contrast-flat-in-n": draw_flat,
     "scaling": draw_scaling,
     "end-to-end": draw_bars,
+    "pretraining": draw_pretraining,
 }
 """Which claims have a picture, by the beginning of their names."""
