@@ -12,7 +12,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from codir.config import CorpusConfig, PretrainRecipe
@@ -40,6 +39,7 @@ from codir.report import (
     gather_conditions,
     write_pretraining_report,
 )
+from codir.seeding import seeded
 from codir.signals import Batch
 from codir.student import student_origin
 from codir.trainer import PretrainingTrainer, check_pretraining, shape_of
@@ -112,8 +112,7 @@ def make_language_student(recipe: PretrainRecipe, teacher: Reader | None) -> Rea
     """
     if teacher is None:
         path = str(recipe.student.checkpoint)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.training.seed)
+        with seeded(recipe.training.seed):
             return Reader(load_language_model(path, needs_head=False).train(), load_tokenizer(path))
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     if fingerprint_tokenizer(student.tokenizer) != fingerprint_tokenizer(teacher.tokenizer):

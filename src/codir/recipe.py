@@ -70,6 +70,7 @@ from codir.report import (
     gather_conditions,
     write_report,
 )
+from codir.seeding import seeded
 from codir.settings import deep_merge, parse_yaml
 from codir.student import build_student, student_origin
 from codir.trainer import DistillationTrainer
@@ -156,7 +157,8 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     check_output_dir(config)
     data = load(config.data)
     tokenizer = load_tokenizer(config.model)
-    reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
+    with seeded(config.training.seed):  # the new head
+        reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
     check_max_length(reader.model, config.data.max_length)
     for note in data.notes:
         logger.warning(note)

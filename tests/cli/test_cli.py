@@ -115,6 +115,18 @@ def test_a_teacher_that_learned_nothing(codir, teacher, files, tmp_path):
     assert json.loads((tmp_path / "metrics.json").read_text())["accuracy"] > 0.9
 
 
+def test_two_teachers_of_one_seed_that_differ(codir, pretrained, files, tmp_path):
+    """The new head is drawn before the trainer sets a seed."""
+    models = []
+    for name, seed in (("first", 0), ("second", 0), ("other", 1)):
+        words = ["finetune", "--model", pretrained, "--data", files["csv"], "--output-dir", tmp_path / name, *FAST]
+        code, output = codir(*words, "--seed", seed, "--set", "training.max_steps=2", "--precision", "fp32")
+        assert code == 0, output
+        models.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert models[0] == models[1]
+    assert models[0] != models[2]
+
+
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
 def test_a_format_that_cannot_be_distilled_from(codir, teacher, files, tmp_path, kind):
     code, output = codir(*distill_words(teacher, files[kind], tmp_path / "out", "--student-layers", "2"))

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
@@ -24,6 +22,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.errors import UserError
 from codir.language import language_class, vocabulary_of
+from codir.seeding import seeded
 from codir.student.layers import LayerSelection, copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 
@@ -101,7 +100,7 @@ def build_student(
         weights copied from the teacher's layers 1, 3, 5
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
-    with _seeded(seed):
+    with seeded(seed):
         if layers is not None:
             student, origin = _copy_from_teacher(teacher, layers, selection)
         elif checkpoint is not None:
@@ -123,14 +122,6 @@ def _check_one_start(**starts: object) -> None:
             got=" and ".join(f"`{name}`" for name in given) or "none",
             do="say one way to start: layers of the teacher, another checkpoint, or a config with random weights",
         )
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU generator, where new weights are drawn, and give the caller's random state back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
 
 
 def _copy_from_teacher(
