@@ -228,7 +228,7 @@ class ContrastiveConfig(Room):
     per_layer: bool = False
     head: Literal["linear", "mlp"] = "linear"
     projection_dim: PositiveInt = 128
-    keys: Literal["fresh", "banked"] = "fresh"
+    keys: Literal["fresh", "banked", "queued"] = "fresh"
     memory: Literal["auto", "bank", "queue", "momentum"] = "auto"
     memory_dtype: Literal["float32", "float16"] = "float32"
     bank_momentum: float = Field(0.5, ge=0, lt=1)

@@ -114,12 +114,14 @@ def test_two_runs_of_one_seed_that_differ(tmp_path, tokenizer, corpus):
 
 
 @pytest.mark.parametrize("stop", [5, 17])
-@pytest.mark.parametrize("memory", ["queue", "momentum"])
-def test_a_killed_run_that_goes_on_elsewhere(tmp_path, tokenizer, corpus, stop, memory):
-    """Weights, queue, and the masks of the rest of the run; `stop` in the first epoch and in a later one."""
+@pytest.mark.parametrize(
+    "contrast", [{}, {"memory": "momentum"}, {"anchor": "student"}, {"anchor": "both", "memory": "momentum"}]
+)
+def test_a_killed_run_that_goes_on_elsewhere(tmp_path, tokenizer, corpus, stop, contrast):
+    """Weights, queues, and the masks of the rest of the run; `stop` in the first epoch and in a later one."""
     few = corpus.select(range(96))  # 12 steps an epoch
     settings = {"max_steps": 24, "save_strategy": "steps", "save_steps": stop}
-    settings["objectives"] = {"contrastive": {**SMALL, "memory": memory}}
+    settings["objectives"] = {"contrastive": {**SMALL, **contrast}}
     straight = make_trainer(tmp_path / "straight", tokenizer, few, **settings)
     straight.train()
     make_trainer(tmp_path / "killed", tokenizer, few, callbacks=[StopAt(stop)], **settings).train()
@@ -197,6 +199,37 @@ def test_a_contrast_that_is_told_documents_otherwise_than_the_corpus_has_them(tm
     trainer.memories.look_up = watched
     trainer.train()
     assert max(checked) == SMALL["queue_size"]
+
+
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_a_student_that_learns_nothing_from_a_queue_of_its_teacher(tmp_path, tokenizer, corpus, anchor):
+    """The contrast alone, so that nothing else moves the student; negatives are of other documents here too."""
+    contrast = {**SMALL, "anchor": anchor, "weight": 1.0}
+    alone = {"token_label": None, "token_kl": None, "contrastive": contrast}
+    teacher = tiny_language_model("bert", seed=1)
+    with torch.no_grad():
+        teacher.get_input_embeddings().weight.mul_(10)  # one whose view differs from sequence to sequence
+    settings = {"objectives": alone, "max_steps": 80, "learning_rate": 1e-3, "teacher": teacher}
+    trainer = make_trainer(tmp_path, tokenizer, corpus, **settings)
+    document_of = dict(zip(corpus["example_index"], corpus["document_id"], strict=True))
+    look_up = trainer.memories.look_up
+
+    def watched(batch, needs, sampler):
+        negatives, queued = look_up(batch, needs, sampler), trainer.memories.teacher.index.tolist()
+        assert torch.equal(negatives.queued_teacher_vectors, trainer.memories.teacher.vectors)
+        for place, anchored in enumerate(batch.example_index.tolist()):
+            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
+            assert allowed == [document_of[row] != document_of[anchored] for row in queued]
+        return negatives
+
+    trainer.memories.look_up = watched
+    before = trainer.student.get_input_embeddings().weight.clone()
+    trainer.train()
+    losses = [terms["loss/contrastive"] for terms in terms_of(trainer)]
+    assert losses[0] == 0.0  # nothing is queued yet
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[4:14])
+    assert (trainer.student.get_input_embeddings().weight - before).norm() > 1e-2
+    assert len(trainer.memories.teacher) == SMALL["queue_size"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
@@ -292,7 +325,14 @@ def test_texts_in_place_of_sequences(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "contrast", [{"anchor": "student"}, {"anchor": "both"}, {"memory": "bank"}, {"memory": "auto"}]
+    "contrast",
+    [
+        {"anchor": "student", "keys": "fresh"},
+        {"anchor": "both", "keys": "fresh"},
+        {"keys": "fresh", "memory": "bank"},
+        {"keys": "fresh", "memory": "auto"},
+        {"memory": "bank"},
+    ],
 )
 def test_negatives_that_only_a_cache_could_give(tmp_path, tokenizer, corpus, contrast):
     with pytest.raises(UserError, match="`memory: queue`"):
@@ -312,5 +352,7 @@ def test_two_processes_that_pretrain_apart(tmp_path):
     first, second = run_processes(tmp_path, "pretrain", processes=2)
     assert first == second
     assert first["steps"] == 12
-    assert len(first["queued"]) == SMALL["queue_size"]
+    of_student, of_teacher = first["queued"]
+    assert of_student == of_teacher
+    assert len(of_student) == SMALL["queue_size"]
     assert np.isfinite(first["state"]).all()

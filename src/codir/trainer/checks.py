@@ -151,7 +151,8 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
         return
     raise UserError(
         "contrastive",
-        expected="`anchor: teacher` with `memory: queue` or `momentum`, or `source: batch`, in pre-training",
+        expected="`memory: queue` or `momentum`, for the student's anchor with `keys: queued`, or `source: batch`, in "
+        "pre-training",
         got=f"{'teacher' if needs.from_teacher else 'student'} vectors of any row, memory `{needs.memory}`",
         otherwise="every step would have read its negatives anew, or a bank would have had a slot for every sequence, "
         "visited once in an epoch",
