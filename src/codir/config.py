@@ -218,7 +218,7 @@ class ContrastiveConfig(Room):
     contrastive_temperature: PositiveFloat = 0.07
     learned_temperature: bool = False
     num_negatives: PositiveInt = 100
-    strategy: Literal["auto", "other_class", "distant", "any", "mixed"] = "auto"
+    strategy: Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"] = "auto"
     score_distance: PositiveFloat | None = None
     hard_pool: PositiveInt = 1
     source: Literal["dataset", "batch"] = "dataset"

@@ -27,7 +27,7 @@ from codir.errors import UserError
 
 Pooling = Literal["mean", "cls"]
 TokenPosition = Literal["first", "last"]
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 MemoryDtype = Literal["float32", "float16"]

@@ -182,6 +182,9 @@ def test_a_length_beyond_the_models_positions(codir, teacher, text, tmp_path):
     assert "at most 64" in said
 
 
+NEIGHBOURS = ["--set", "objectives.contrastive.strategy=neighbours"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -190,6 +193,8 @@ def test_a_length_beyond_the_models_positions(codir, teacher, text, tmp_path):
         (["--set", "corpus.max_lenght=3"], "max_length"),
         (["--set", "training.max_step=3"], "max_steps"),
         (["--set", "masking.probability=1.5"], "masking.probability"),
+        ([*NEIGHBOURS, "--set", "training.train_sampling_strategy=sequential"], "`random` with `strategy: neighbours`"),
+        ([*NEIGHBOURS, "--set", "objectives.contrastive.queue_size=4"], "at least the rows of a step, 8"),
     ],
 )
 def test_a_setting_that_is_none(codir, teacher, text, tmp_path, words, said):

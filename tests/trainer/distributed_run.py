@@ -118,14 +118,14 @@ def family() -> dict:
 
 
 def pretrain() -> dict:
-    """Masked tokens and a queue of each side, over a corpus that both processes find prepared."""
+    """Masked tokens, a queue of each side and neighbours in them, over a corpus that both processes find prepared."""
     corpus = load_corpus(make_documents(), tokenizer, max_length=MAX_LENGTH, cache_dir=folder / "corpora")
     trainer = test_pretraining.make_trainer(
         folder / f"pretrain-{world}",
         tokenizer,
         corpus,
         per_device_train_batch_size=4,
-        objectives={"contrastive": {**test_pretraining.SMALL, "anchor": "both"}},
+        objectives={"contrastive": {**test_pretraining.SMALL, "anchor": "both", "strategy": "neighbours"}},
         ddp_backend=shared["ddp_backend"],
     )
     trainer.train()

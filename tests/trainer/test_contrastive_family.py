@@ -95,7 +95,7 @@ def test_a_later_stage_that_contrasts_otherwise_when_resumed(tmp_path, tokenizer
 
 @pytest.mark.parametrize("anchor", ["student", "both"])
 def test_a_queue_of_the_teacher_that_holds_other_vectors(tmp_path, tokenizer, anchor):
-    """After three steps with a head that stands still: the projections of the last rows, in both queues the same rows."""
+    """After three steps of a head that stands still: projections of the last rows, in both queues the same rows."""
     objectives, train = codir(anchor, keys="queued", queue_size=20), make_texts(64)
     model = decided_teacher()
     settings = {**PLAIN_DESCENT, "learning_rate": 1e-12, "max_steps": 3, "teacher_cache_dir": None}

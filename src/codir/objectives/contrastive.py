@@ -62,9 +62,9 @@ class Contrastive(Objective):
     - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
       well, so that all are equally stale; each side learns through its own anchors (CRD, Tian et al. 2020, arXiv
       1910.10699; Wu et al. 2018, arXiv 1805.01978).
-    - `keys="queued"`: the student's anchors too meet a queue, of the teacher's vectors of the last steps, so that no row
-      is looked up by index: what pre-training needs, where texts are masked anew. The teacher does not move, and its
-      vectors age with its head alone.
+    - `keys="queued"`: the student's anchors too meet a queue, of the teacher's vectors of the last steps, so that no
+      row is looked up by index: what pre-training needs, where texts are masked anew. The teacher does not move, and
+      its vectors age with its head alone.
     - `memory="momentum"`: a queue that a slow copy of student and head fills (MoCo).
     - `per_layer`: one contrast for each matched pair of layers, each with heads of its own, instead of one for the
       concatenation; student layer `l` of M meets teacher layer `ceil(l N / M)` of N.
@@ -80,7 +80,7 @@ class Contrastive(Objective):
         learned_temperature: train tau, from there.
         num_negatives: K, drawn from the bank and from the teacher's side.
         strategy: which examples may be negatives; `auto` fits it to the labels, `mixed` draws half of them by `auto`
-            and half from all examples.
+            and half from all examples, `neighbours` takes all and has sequences of one document read close together.
         score_distance: for scores, how far is far; one standard deviation of the training scores by default.
         hard_pool: above 1, draw that many times K, and keep the K that are most similar to the group's mean in the
             teacher's projections.
