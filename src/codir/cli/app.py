@@ -106,10 +106,8 @@ def finetune(
 
 @app.command()
 def distill(
-    recipe_file: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
-    ] = None,
-    teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a fine-tuned model.")] = None,
+    recipe_file: options.RecipeFile = None,
+    teacher: options.Teacher = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     dev: options.Dev = None,
@@ -122,15 +120,11 @@ def distill(
     task: options.Task = None,
     labels: options.Labels = None,
     max_length: options.MaxLength = None,
-    student_layers: Annotated[
-        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
-    ] = None,
+    student_layers: options.StudentLayers = None,
     selection: Annotated[
         str | None, typer.Option(help="`lower`, `upper` or `every-other` (default).", show_default=False)
     ] = None,
-    student: Annotated[
-        str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
-    ] = None,
+    student: options.Student = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Objectives: `codir` (default), or another of `codir presets`.", show_default=False),
@@ -141,7 +135,7 @@ def distill(
     seed: options.Seed = None,
     precision: options.Precision = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run the teacher at every step.")] = False,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where teacher features are kept.", show_default=False)] = None,
+    cache_dir: options.CacheDir = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="Also train the student without a teacher.")] = False,
     output_dir: options.OutputDir = None,
     overwrite: options.Overwrite = False,
@@ -182,9 +176,7 @@ def distill(
 
 @app.command()
 def pretrain(
-    recipe_file: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
-    ] = None,
+    recipe_file: options.RecipeFile = None,
     teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a language model.")] = None,
     corpus: Annotated[
         str | None,
@@ -195,12 +187,8 @@ def pretrain(
     ] = None,
     text_column: options.TextColumn = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens per sequence (128).", show_default=False)] = None,
-    student_layers: Annotated[
-        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
-    ] = None,
-    student: Annotated[
-        str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
-    ] = None,
+    student_layers: options.StudentLayers = None,
+    student: options.Student = None,
     preset: Annotated[
         str | None,
         typer.Option(help="Objectives: `codir-pre` (default), or another of `codir presets`.", show_default=False),
@@ -278,9 +266,7 @@ def evaluate(
 
 @app.command()
 def compare(
-    recipe_file: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
-    ] = None,
+    recipe_file: options.RecipeFile = None,
     preset_names: Annotated[
         str | None, typer.Option("--presets", help="Which: `kd,pkd,codir`.", show_default=False)
     ] = None,
@@ -290,19 +276,17 @@ def compare(
     reference: Annotated[
         str | None, typer.Option(help="Preset that the others are compared with.", show_default=False)
     ] = None,
-    teacher: Annotated[str | None, typer.Option(help="Folder or hub name of a fine-tuned model.")] = None,
+    teacher: options.Teacher = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     dev: options.Dev = None,
     max_length: options.MaxLength = None,
-    student_layers: Annotated[
-        str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
-    ] = None,
+    student_layers: options.StudentLayers = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     precision: options.Precision = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where teacher features are kept.", show_default=False)] = None,
+    cache_dir: options.CacheDir = None,
     jobs: Annotated[int | None, typer.Option(help="Runs side by side (1).", show_default=False)] = None,
     keep_students: Annotated[bool, typer.Option("--keep-students", help="Save every student.")] = False,
     output_dir: options.OutputDir = None,

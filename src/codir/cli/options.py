@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+RecipeFile = Annotated[
+    Path | None, typer.Argument(metavar="[RECIPE]", help="A YAML recipe; flags override it.", show_default=False)
+]
+Teacher = Annotated[str | None, typer.Option(help="Folder or hub name of a fine-tuned model.")]
 Data = Annotated[
     str | None,
     typer.Option(
@@ -30,6 +34,12 @@ Labels = Annotated[
     str | None, typer.Option(help="Label names in the order of the classes: `negative,positive`.", show_default=False)
 ]
 MaxLength = Annotated[int | None, typer.Option(help="Tokens per example at the most (128).", show_default=False)]
+StudentLayers = Annotated[
+    str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
+]
+Student = Annotated[
+    str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
+]
 Epochs = Annotated[float | None, typer.Option(help="Passes over the training set (3).", show_default=False)]
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step and device (32).", show_default=False)]
 LearningRate = Annotated[float | None, typer.Option(help="Of the model that trains (1e-4).", show_default=False)]
@@ -37,6 +47,7 @@ Seed = Annotated[int | None, typer.Option(help="Of data order, dropout, heads an
 Precision = Annotated[
     str | None, typer.Option(help="`auto` (bf16 where the processor has it), `bf16` or `fp32`.", show_default=False)
 ]
+CacheDir = Annotated[Path | None, typer.Option(help="Where teacher features are kept.", show_default=False)]
 OutputDir = Annotated[Path | None, typer.Option(help="Where the model and the report go.", show_default=False)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the output folder.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in the output folder.")]
