@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -22,6 +23,7 @@ SHAPES_CHECKED_IN = [
 ]
 install_import_hook(SHAPES_CHECKED_IN, "beartype.beartype")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -35,6 +37,20 @@ datasets.disable_progress_bars()
 
 WORDS = [f"w{i}" for i in range(90)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+@pytest.fixture(autouse=True)
+def log_levels_as_they_were() -> Iterator[None]:
+    """A command that is run within a test quiets codir's loggers for its process, which here is all tests'."""
+    before = {name: logger.level for name, logger in codir_loggers().items()}
+    yield
+    for name, logger in codir_loggers().items():
+        logger.setLevel(before.get(name, logging.NOTSET))
+
+
+def codir_loggers() -> dict[str, logging.Logger]:
+    """Those that exist by now."""
+    return {name: logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("codir")}
 
 
 @pytest.fixture(scope="session")
