@@ -5,8 +5,6 @@ Knows a finished student; knows nothing of how it was trained.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from safetensors import safe_open
@@ -14,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.errors import IncompleteArtifactError
+from codir.folders import files_added_whole
 
 
 def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -23,14 +22,10 @@ def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         IncompleteArtifactError: the weights on disk are not exactly the student's: something of the training came
             along, or something is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=folder) as staging_name:
-        staging = Path(staging_name)
+    with files_added_whole(folder, last="config.json") as staging:
         student.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
         check_bare(staging, student)
-        for path in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
-            os.replace(path, folder / path.name)
 
 
 def check_bare(folder: Path, student: PreTrainedModel) -> None:

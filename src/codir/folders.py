@@ -1,4 +1,4 @@
-"""Folders that are whole or not there. Knows nothing of what they hold."""
+"""Folders and files that are whole or not there. Knows nothing of what they hold."""
 
 from __future__ import annotations
 
@@ -33,6 +33,31 @@ def written_whole(folder: Path) -> Iterator[Path]:
         _rename_into_place(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def files_added_whole(folder: Path, *, last: str | None = None) -> Iterator[Path]:
+    """Give a folder to draft files in, which move to `folder` once all are complete; if one fails, none of them does.
+
+    Args:
+        folder: made where it is not there; its other files stay.
+        last: name of the file that moves last, by which others know that all are there.
+
+    Example:
+        >>> place = Path(tempfile.mkdtemp())
+        >>> with files_added_whole(place) as drafts:
+        ...     _ = (drafts / "report.md").write_text("whole")
+        ...     (place / "report.md").exists()
+        False
+        >>> [path.name for path in place.iterdir()]
+        ['report.md']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".drafts-", dir=folder) as name:
+        drafts = Path(name)
+        yield drafts
+        for draft in sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name)):
+            os.replace(draft, folder / draft.name)
 
 
 def _rename_into_place(staging: Path, folder: Path) -> None:

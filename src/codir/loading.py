@@ -5,7 +5,7 @@ Knows transformers; knows nothing of codir's rooms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +59,9 @@ def load_model(
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise _not_found(path, "model", error) from error
-    missing = sorted(loading["missing_keys"])
-    if head is None and missing:
-        architecture = (model.config.architectures or ["no architecture"])[0]
-        raise UserError(
-            f"model {path}",
-            expected="a model with a trained classification (or regression) head",
-            got=f"the weights of {architecture}, without {', '.join(missing)}",
-            otherwise="its head would have been random numbers",
-            do="fine-tune it first: `codir finetune --model ... --data ... --output-dir ...`",
-        )
+    if head is None and loading["missing_keys"]:
+        kind, remedy = "classification (or regression) head", "fine-tune it first: `codir finetune --model ..."
+        raise _without_head(path, model, loading["missing_keys"], kind, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return model
@@ -89,7 +82,7 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     try:
         auto = language_class(AutoConfig.from_pretrained(path))
         model, loading = auto.from_pretrained(path, **settings)
-        missing = sorted(loading["missing_keys"])
+        missing = loading["missing_keys"]
         if missing and not needs_head:
             model, _ = auto.from_pretrained(path, **settings, tie_word_embeddings=True)
     except UserError:
@@ -97,14 +90,8 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     except (OSError, ValueError, SafetensorError) as error:
         raise _not_found(path, "model", error) from error
     if needs_head and missing:
-        architecture = (model.config.architectures or ["no architecture"])[0]
-        raise UserError(
-            f"model {path}",
-            expected="a model with a trained language-model head",
-            got=f"the weights of {architecture}, without {', '.join(missing)}",
-            otherwise="its head would have been random numbers",
-            do="adapt it first: `codir finetune --task mlm --model ... --data ... --output-dir ...`",
-        )
+        remedy = "adapt it first: `codir finetune --task mlm --model ..."
+        raise _without_head(path, model, missing, "language-model head", remedy)
     return model
 
 
@@ -128,6 +115,20 @@ def check_source(path: str | Path) -> None:
         HfApi().model_info(str(path), timeout=10)
     except Exception as error:  # the hub's client raises its own errors and those of whatever speaks HTTP for it
         raise _not_found(path, "model", error) from error
+
+
+def _without_head(
+    path: str | Path, model: PreTrainedModel, missing: Iterable[str], kind: str, remedy: str
+) -> UserError:
+    """A model whose weights lack those of its head; `remedy` is the beginning of the command that trains one."""
+    architecture = (model.config.architectures or ["no architecture"])[0]
+    return UserError(
+        f"model {path}",
+        expected=f"a model with a trained {kind}",
+        got=f"the weights of {architecture}, without {', '.join(sorted(missing))}",
+        otherwise="its head would have been random numbers",
+        do=f"{remedy} --data ... --output-dir ...`",
+    )
 
 
 def _not_found(path: str | Path, what: str, error: Exception) -> UserError:

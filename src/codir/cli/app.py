@@ -32,7 +32,7 @@ console = Console()
 def demo(
     stage: Annotated[str, typer.Option(help="`finetune`, or `pretrain`: the stage before it, on IMDB.")] = "finetune",
     output_dir: Annotated[Path, typer.Option(help="Where teacher, student and report go.")] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="On a part of the data, in under two minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="On a part of the data, for a look.")] = False,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,

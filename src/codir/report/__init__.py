@@ -12,7 +12,6 @@ from codir.report.comparison import (
     read_comparison,
     read_run,
     summary_rows,
-    to_markdown,
     write_comparison,
 )
 from codir.report.conditions import gather_conditions
@@ -31,6 +30,7 @@ from codir.report.results import (
     result_table,
     summarise,
     table_rows,
+    to_markdown,
     write_report,
 )
 from codir.report.statistics import estimate_mean, holm, paired_p_value

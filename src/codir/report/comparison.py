@@ -6,14 +6,13 @@ Turns numbers into words; knows nothing of how they were measured. All that is t
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from codir.report.results import CORRELATIONS, NOT_MEASURED
+from codir.folders import files_added_whole
+from codir.report.results import CORRELATIONS, NOT_MEASURED, in_words, to_markdown
 from codir.report.statistics import Estimate, estimate_mean, holm, paired_p_value
 
 
@@ -158,11 +157,11 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
     """A table in words, column name to cell: the teacher, and a row per contestant."""
     metric = comparison.metric
     unit = "" if metric in CORRELATIONS else " %"
-    teacher = {"preset": "*teacher*", _in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
+    teacher = {"preset": "*teacher*", in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
     rows = [
         {
             "preset": line.preset,
-            _in_words(metric) + unit: _show_estimate(metric, line.score),
+            in_words(metric) + unit: _show_estimate(metric, line.score),
             f"against {comparison.reference}": _show_estimate(metric, line.difference, sign="+"),
             "p": NOT_MEASURED if line.p_value is None else _show_p(line.p_value),
             "retention": NOT_MEASURED if line.retention is None else f"{line.retention:.1%}",
@@ -195,13 +194,6 @@ def summary_rows(comparison: Comparison) -> list[dict[str, str]]:
     return rows
 
 
-def to_markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of words as a Markdown table, the first column to the left."""
-    columns = list(rows[0])
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def comparison_markdown(comparison: Comparison) -> str:
     """All tables in Markdown, with what a reader has to know of them."""
     parts = ["# " + comparison.runs[0].task, explain(comparison)]
@@ -215,7 +207,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def explain(comparison: Comparison) -> str:
     """What the numbers of the tables mean."""
-    metric = _in_words(comparison.metric)
+    metric = in_words(comparison.metric)
     unit = "" if comparison.metric in CORRELATIONS else ", in percent"
     lines = [
         f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to `{comparison.reference}`, "
@@ -259,10 +251,6 @@ def _show_p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _in_words(metric: str) -> str:
-    return metric.replace("_", " ")
-
-
 # ---- Files ----
 
 
@@ -272,13 +260,11 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
     content = asdict(comparison)
     content["runs"] = content.pop("runs")  # last, since they are many
-    with tempfile.TemporaryDirectory(prefix=".comparison-", dir=folder) as draft:
-        numbers, table, picture = (Path(draft) / name for name in ("results.json", "table.md", "comparison.png"))
+    with files_added_whole(folder) as drafts:
+        numbers, table, picture = (drafts / name for name in ("results.json", "table.md", "comparison.png"))
         numbers.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
         table.write_text(comparison_markdown(comparison), "utf-8")
         plot_comparison(comparison, picture)
-        for file in (numbers, table, picture):
-            os.replace(file, folder / file.name)
 
 
 def read_comparison(folder: Path) -> Comparison:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +18,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.device import autocast
+from codir.folders import files_added_whole
 from codir.forward import run_model
 from codir.objectives import token_kl_loss, token_label_loss
-from codir.report.comparison import to_markdown
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.representation import alignment, uniformity
+from codir.report.results import to_markdown
 from codir.signals import Batch, Representation
 
 LAST_LAYER = Representation("last", "mean")
@@ -151,14 +150,11 @@ class PretrainingResult:
 
 def write_pretraining_report(result: PretrainingResult) -> None:
     """Write `report.json`, `report.md` and `training_curves.png`, none of them ever half-written."""
-    folder = result.output_dir
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as draft:
-        numbers, page, curves = (Path(draft) / name for name in ("report.json", "report.md", "training_curves.png"))
+    with files_added_whole(result.output_dir) as drafts:
+        numbers, page, curves = (drafts / name for name in ("report.json", "report.md", "training_curves.png"))
         numbers.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
         page.write_text(_page(result), "utf-8")
         plot_training_curves(result.log_history, curves, title="Pre-training of the student")
-        for file in (numbers, page, curves):
-            os.replace(file, folder / file.name)
 
 
 def _page(result: PretrainingResult) -> str:

@@ -6,13 +6,13 @@ Turns numbers into words; knows nothing of how they were measured. Every table i
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codir.folders import files_added_whole
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.metrics import SCORE_METRICS
 
@@ -124,13 +124,9 @@ def write_report(result: RunResult, folder: Path) -> list[Path]:
     Raises:
         ValueError: a number of the report is NaN or infinite.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as draft:
-        drafts = _write_drafts(result, Path(draft))
-        places = [folder / file.name for file in drafts]
-        for file, place in zip(drafts, places, strict=True):
-            os.replace(file, place)
-    return places
+    with files_added_whole(folder) as drafts:
+        files = _write_drafts(result, drafts)
+    return [folder / file.name for file in files]
 
 
 def result_table(result: RunResult) -> Table:
@@ -151,7 +147,11 @@ def result_table(result: RunResult) -> Table:
 
 def markdown_table(result: RunResult) -> str:
     """Build the same table in Markdown."""
-    rows = table_rows(result)
+    return to_markdown(table_rows(result))
+
+
+def to_markdown(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of words as a Markdown table, the first column to the left."""
     columns = list(rows[0])
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -172,7 +172,7 @@ def summarise(result: RunResult) -> str:
     """Say in one sentence what was kept, and for what."""
     metric = result.primary_metric
     teacher, student = (_show(metric, model.metrics.get(metric)) for model in (result.teacher, result.student))
-    metric = _in_words(metric)
+    metric = in_words(metric)
     if result.retention is None:
         kept = f"The student reaches {metric} {student} where the teacher reaches {teacher}"
     else:
@@ -192,7 +192,7 @@ def _row(
     speed = model.sentences_per_second
     return {
         "model": name,
-        **{_in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
+        **{in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
         "agreement": _show("pearson" if on_scores else "accuracy", agreement),
         "retention": _show("retention", retention),
         "params": _count(model.parameters),
@@ -214,7 +214,8 @@ def _count(number: int) -> str:
     return str(number)
 
 
-def _in_words(metric: str) -> str:
+def in_words(metric: str) -> str:
+    """What a metric is called in a table."""
     return metric.replace("_", " ")
 
 
@@ -235,7 +236,7 @@ def _render_page(result: RunResult, curves: str) -> str:
         result=result,
         summary=summarise(result),
         table=markdown_table(result),
-        metric=_in_words(result.primary_metric),
+        metric=in_words(result.primary_metric),
         on_scores=result.primary_metric in SCORE_METRICS,
         curves=curves,
     )
