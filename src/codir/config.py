@@ -218,7 +218,7 @@ class ContrastiveConfig(Room):
     contrastive_temperature: PositiveFloat = 0.07
     learned_temperature: bool = False
     num_negatives: PositiveInt = 100
-    strategy: Literal["auto", "other_class", "distant", "any", "mixed"] = "auto"
+    strategy: Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"] = "auto"
     score_distance: PositiveFloat | None = None
     hard_pool: PositiveInt = 1
     source: Literal["dataset", "batch"] = "dataset"
@@ -228,7 +228,7 @@ class ContrastiveConfig(Room):
     per_layer: bool = False
     head: Literal["linear", "mlp"] = "linear"
     projection_dim: PositiveInt = 128
-    keys: Literal["fresh", "banked"] = "fresh"
+    keys: Literal["fresh", "banked", "queued"] = "fresh"
     memory: Literal["auto", "bank", "queue", "momentum"] = "auto"
     memory_dtype: Literal["float32", "float16"] = "float32"
     bank_momentum: float = Field(0.5, ge=0, lt=1)
@@ -468,6 +468,11 @@ class Recipe(Room):
     overwrite: bool = False
     resume: bool = False
 
+    @model_validator(mode="after")
+    def _presets_of_this_command(self) -> Recipe:
+        refuse_pretraining(self.objectives)
+        return self
+
 
 AnyRun = Recipe | FinetuneConfig | PretrainRecipe
 """What leaves a model in a folder that it claims for itself, and can go on where it was interrupted."""
@@ -566,7 +571,7 @@ class CompareConfig(Room):
     @model_validator(mode="after")
     def _objectives_of_all(self) -> CompareConfig:
         for contestant in self.presets:
-            self.objectives_of(contestant)
+            refuse_pretraining(self.objectives_of(contestant))
         known = set(ObjectivesConfig.model_fields) - {"preset", "stages"}
         for name in sorted(self.objectives.keys() - known):
             raise UserError(
@@ -617,6 +622,26 @@ class CompareConfig(Room):
     def seed_list(self) -> list[int]:
         """The seeds."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+def refuse_pretraining(objectives: ObjectivesConfig) -> None:
+    """Refuse a preset of the pre-training stage, or a stage that names one, where classes or scores are learned.
+
+    Raises:
+        UserError: names the preset, and the one of this stage where there is one.
+    """
+    of_pretraining = preset_names("pretrain")
+    for part in (objectives, *(objectives.stages or ())):
+        if part.preset in of_pretraining:
+            namesake = part.preset.removesuffix("-pre")
+            here = namesake if namesake in preset_names("distill") else "codir"
+            raise UserError(
+                "preset",
+                expected="one of the fine-tuning stage",
+                got=f"{part.preset!r}, of the pre-training stage",
+                otherwise="there would have been no masked or next tokens to predict",
+                do=f"take `{here}`, or pre-train with it: `codir pretrain --preset {part.preset}`",
+            )
 
 
 def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

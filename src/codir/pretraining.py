@@ -42,7 +42,7 @@ from codir.report import (
 from codir.seeding import seeded
 from codir.signals import Batch
 from codir.student import student_origin
-from codir.trainer import PretrainingTrainer, check_pretraining, shape_of
+from codir.trainer import PretrainingTrainer, check_neighbours, check_pretraining, shape_of
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def check_before_reading(recipe: PretrainRecipe, teacher: Reader | None, student
     objectives = build_objectives(recipe.objectives)
     check_pretraining(teacher.model if teacher else None, student.model, objectives)
     objectives.build(teacher=shape_of(teacher.model) if teacher else None, student=shape_of(student.model))
-    build_training_arguments(recipe.training, recipe.output_dir / "checkpoints")
+    check_neighbours(objectives, build_training_arguments(recipe.training, recipe.output_dir / "checkpoints"))
     exam_views(recipe, student)
     for reader in filter(None, (teacher, student)):
         check_max_length(reader.model, recipe.corpus.max_length)

@@ -27,7 +27,7 @@ from codir.errors import UserError
 
 Pooling = Literal["mean", "cls"]
 TokenPosition = Literal["first", "last"]
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 MemoryDtype = Literal["float32", "float16"]
@@ -78,6 +78,7 @@ class NegativeNeeds:
         from_student: student vectors are looked up in a memory.
         from_teacher: teacher representations are looked up by index.
         banked: the teacher's vectors have a bank too, and positives are read from the banks as well.
+        teacher_queued: the teacher's vectors have a queue, which takes the place of looking them up by index.
         needs_classes: positives are examples of one class, so there have to be classes.
         hard_pool: how many times more rows `count` is than negatives are kept of it.
         memory: of student vectors.
@@ -94,6 +95,7 @@ class NegativeNeeds:
     from_student: bool = True
     from_teacher: bool = False
     banked: bool = False
+    teacher_queued: bool = False
     needs_classes: bool = False
     hard_pool: int = 1
     memory: MemoryKind = "auto"
@@ -278,7 +280,8 @@ class Negatives:
         student_vectors: normalised student projections from the memory bank.
         student_positives: the batch's own, where positives too are read from the bank.
         queued_vectors: normalised student projections from the queue, one set for the whole batch.
-        queued_allowed: which of them are negatives of each group.
+        queued_teacher_vectors: normalised teacher projections of the same examples, from a queue of their own.
+        queued_allowed: which of these examples are negatives of each group.
         teacher_pooled: the contrast's own teacher representation, not yet projected, so that a head of today does it.
         teacher_vectors: normalised teacher projections from a bank of their own.
         teacher_positives: the batch's own.
@@ -291,6 +294,7 @@ class Negatives:
     student_vectors: Float[Tensor, "groups negatives dim"] | None = None
     student_positives: Float[Tensor, "batch dim"] | None = None
     queued_vectors: Float[Tensor, "queued dim"] | None = None
+    queued_teacher_vectors: Float[Tensor, "queued dim"] | None = None
     queued_allowed: Bool[Tensor, "groups queued"] | None = None
     teacher_pooled: Float[Tensor, "groups negatives layers hidden"] | None = None
     teacher_vectors: Float[Tensor, "groups negatives dim"] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,9 @@ def test_a_length_beyond_the_models_positions(codir, teacher, text, tmp_path):
     assert "at most 64" in said
 
 
+NEIGHBOURS = ["--set", "objectives.contrastive.strategy=neighbours"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -189,6 +193,8 @@ def test_a_length_beyond_the_models_positions(codir, teacher, text, tmp_path):
         (["--set", "corpus.max_lenght=3"], "max_length"),
         (["--set", "training.max_step=3"], "max_steps"),
         (["--set", "masking.probability=1.5"], "masking.probability"),
+        ([*NEIGHBOURS, "--set", "training.train_sampling_strategy=sequential"], "`random` with `strategy: neighbours`"),
+        ([*NEIGHBOURS, "--set", "objectives.contrastive.queue_size=4"], "at least the rows of a step, 8"),
     ],
 )
 def test_a_setting_that_is_none(codir, teacher, text, tmp_path, words, said):
@@ -205,9 +211,22 @@ def test_labels_that_a_language_model_would_not_read(codir, pretrained, text, tm
     assert "--label-column" in bad(codir, *words, "--label-column", "stars")
 
 
-def test_a_preset_of_pretraining_in_fine_tuning(codir, teacher, text, files, tmp_path):
-    words = ["distill", "--teacher", teacher, "--data", files["csv"], "--student-layers", "2", "--preset", "codir-pre"]
-    bad(codir, *words, "--output-dir", tmp_path / "out")
+STAGED = "objectives={preset: null, stages: [kd, minilm-pre]}"
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("distill", ["--preset", "codir-pre"], "'codir-pre', of the pre-training stage.*take `codir`, or"),
+        ("distill", ["--preset", "tinybert-pre"], "take `tinybert`, or pre-train with it: `codir pretrain --preset"),
+        ("distill", ["--set", STAGED], "'minilm-pre', of the pre-training stage"),
+        ("compare", ["--presets", "kd,mlm", "--seeds", "1"], "'mlm', of the pre-training stage.*take `codir`, or"),
+    ],
+)
+def test_a_preset_of_pretraining_in_fine_tuning(codir, files, tmp_path, command, words, said):
+    """Told before the teacher is looked for, which is not there."""
+    common = ["--teacher", tmp_path / "nowhere", "--data", files["csv"], "--student-layers", "2"]
+    assert re.search(said, bad(codir, command, *common, *words, "--output-dir", tmp_path / "out"))
 
 
 def test_help_without_an_example(monkeypatch, capsys):

@@ -57,6 +57,28 @@ def test_crd_that_differs_from_its_formula():
     assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected / 2, rel=1e-4)
 
 
+@pytest.mark.parametrize("anchor", ["student", "teacher", "both"])
+def test_queued_keys_of_the_wrong_side(anchor):
+    """Student anchors against the teacher's queue, teacher anchors against the student's; positives of this step."""
+    contrast = built(anchor=anchor, keys="queued", contrastive_temperature=0.2)
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    sides = {
+        "student": (z_s, z_t, negatives.queued_teacher_vectors),
+        "teacher": (z_t, z_s, negatives.queued_vectors),
+    }
+    chosen = sides if anchor == "both" else [anchor]
+    expected = 0.0
+    for anchors, positives, queue in (sides[side] for side in chosen):
+        for i in range(6):
+            allowed = negatives.queued_allowed[negatives.group[i]]
+            right = math.exp(dot(anchors[i], positives[i]) / 0.2)
+            wrong = sum(math.exp(dot(anchors[i], queue[j]) / 0.2) for j in range(9) if allowed[j])
+            expected -= math.log(right / (right + wrong)) / (6 * len(chosen))
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("labelled", [True, False], ids=["other class", "any"])
 def test_negatives_of_the_batch_that_are_not_its_other_rows(labelled):
     contrast = built(anchor="both", source="batch", contrastive_temperature=0.2)
@@ -196,6 +218,11 @@ def test_a_head_that_is_linear_after_all():
         ({"keys": "banked", "anchor": "student"}, "learned nothing"),
         ({"keys": "banked", "anchor": "both", "memory": "queue"}, "a bank as the memory"),
         ({"keys": "banked", "anchor": "both", "source": "batch"}, "source: dataset"),
+        ({"keys": "queued", "memory": "bank"}, "memory: queue"),
+        ({"keys": "queued", "estimator": "nce"}, "estimator: expected negatives that are drawn"),
+        ({"keys": "queued", "hard_pool": 2}, "hard_pool: expected negatives that are drawn"),
+        ({"keys": "queued", "per_layer": True}, "keys from a memory"),
+        ({"keys": "queued", "memory": "momentum"}, "student vectors are remembered"),
         ({"memory": "momentum"}, "anchor: teacher"),
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),

@@ -90,6 +90,7 @@ def stages() -> dict:
 
 FAMILY = {
     "crd": {"anchor": "both", "estimator": "nce", "keys": "banked", "num_negatives": 30},
+    "queued": {"anchor": "both", "keys": "queued", "queue_size": 20},
     "batch": {"anchor": "both", "source": "batch", "strategy": "any"},
     "supcon": {"anchor": "both", "source": "batch", "estimator": "supcon"},
     "momentum": {"anchor": "teacher", "memory": "momentum", "queue_size": 20, "encoder_momentum": 0.5},
@@ -117,18 +118,19 @@ def family() -> dict:
 
 
 def pretrain() -> dict:
-    """Masked tokens and a queue, over a corpus that both processes find prepared."""
+    """Masked tokens, a queue of each side and neighbours in them, over a corpus that both processes find prepared."""
     corpus = load_corpus(make_documents(), tokenizer, max_length=MAX_LENGTH, cache_dir=folder / "corpora")
     trainer = test_pretraining.make_trainer(
         folder / f"pretrain-{world}",
         tokenizer,
         corpus,
         per_device_train_batch_size=4,
+        objectives={"contrastive": {**test_pretraining.SMALL, "anchor": "both", "strategy": "neighbours"}},
         ddp_backend=shared["ddp_backend"],
     )
     trainer.train()
     state = torch.cat([t.float().flatten() for t in test_pretraining.state_of(trainer).values()])
-    queued = trainer.memory.index.tolist()
+    queued = [queue.index.tolist() for queue in (trainer.memories.student, trainer.memories.teacher)]
     return {"steps": trainer.state.global_step, "state": state.tolist(), "queued": queued}
 
 

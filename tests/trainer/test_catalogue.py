@@ -107,7 +107,7 @@ def real_pairs(glue_dir: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", preset_names("distill"))
 def test_a_preset_that_does_not_train_on_real_pairs(tmp_path, rte_teacher, glue_dir, preset):
     recipe = Recipe(
         teacher={"model": str(rte_teacher), "cache_dir": rte_teacher.parent / "cache"},

@@ -93,6 +93,37 @@ def test_a_later_stage_that_contrasts_otherwise_when_resumed(tmp_path, tokenizer
     assert_same(run(tmp_path, resume=True), straight)
 
 
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_a_queue_of_the_teacher_that_holds_other_vectors(tmp_path, tokenizer, anchor):
+    """After three steps of a head that stands still: projections of the last rows, in both queues the same rows."""
+    objectives, train = codir(anchor, keys="queued", queue_size=20), make_texts(64)
+    model = decided_teacher()
+    settings = {**PLAIN_DESCENT, "learning_rate": 1e-12, "max_steps": 3, "teacher_cache_dir": None}
+    trainer = make_trainer(tmp_path, tokenizer, objectives=objectives, train=train, teacher=model, **settings)
+    trainer.train()
+    queue, contrast = trainer.memories.teacher, trainer.distiller.objectives.contrast
+    assert sorted(queue.index.tolist()) == list(range(4, 24))
+    for row, vector in zip(queue.index.tolist(), queue.vectors, strict=True):
+        with torch.no_grad():
+            expected = contrast.embed_teacher(pool_by_hand(model, tokenizer, train["text"][row]))
+        assert torch.allclose(vector, expected, atol=1e-5)
+    assert trainer.memory is None if anchor == "student" else torch.equal(trainer.memory.index, queue.index)
+
+
+def test_queues_of_both_sides_that_a_resumed_run_loses(tmp_path, tokenizer):
+    def run(folder, callbacks=(), *, resume=False):
+        objectives = codir("both", keys="queued", queue_size=20)
+        trainer = make_trainer(folder, tokenizer, objectives=objectives, callbacks=list(callbacks), **SAVING)
+        trainer.train(resume_from_checkpoint=resume)
+        return everything(trainer)
+
+    straight = run(tmp_path / "straight")
+    assert {"memory.index", "memory.teacher.index"} <= straight.keys()
+    run(tmp_path, [StopAt(5)])
+    torch.manual_seed(999)
+    assert_same(run(tmp_path, resume=True), straight)
+
+
 def test_a_slow_copy_that_does_not_follow_or_fills_no_queue(tmp_path, tokenizer):
     """The weights after each step, averaged by hand; and the queue, read off with the copies of those steps."""
     weights, queued = [], []
@@ -212,7 +243,7 @@ def test_processes_that_contrast_otherwise_than_one(tmp_path):
     first, second = run_processes(tmp_path, "family", processes=2)
     (alone,) = run_processes(tmp_path, "family", processes=1)
     assert first == second
-    assert len(alone) == 5
+    assert len(alone) == 6
     for name, report in alone.items():
         moves = [np.array(each["moves"]) for each in (first[name], report)]
         assert np.linalg.norm(moves[0]) > 0.1, name

@@ -19,7 +19,7 @@ from test_training import (
     weights_of,
 )
 
-from codir.errors import IncompleteArtifactError
+from codir.errors import IncompleteArtifactError, UserError
 from codir.memory import MemoryBank, NegativeQueue
 from codir.teacher import CachedTeacher, LiveTeacher
 from conftest import make_texts
@@ -112,6 +112,11 @@ def test_negatives_of_a_queue_that_differ_from_the_method_written_out(tmp_path, 
         right = torch.exp(anchor @ vectors[row] / 0.07)
         expected -= torch.log(right / (right + sum(torch.exp(anchor @ vectors[i] / 0.07) for i in wrong))).item() / 8
     assert second == pytest.approx(expected, rel=1e-3)
+
+
+def test_neighbours_of_rows_that_are_of_no_document(tmp_path, tokenizer):
+    with pytest.raises(UserError, match="`neighbours` is for `codir pretrain`"):
+        make_trainer(tmp_path, tokenizer, objectives=codir("teacher", strategy="neighbours"))
 
 
 def test_a_queue_that_needs_classes(tmp_path, tokenizer):

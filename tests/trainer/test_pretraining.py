@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedT
 
 import codir
 from codir.config import ObjectivesConfig, preset_names, validate
-from codir.data import build_negative_sampler, load_corpus, split_documents
+from codir.data import NeighbourSampler, build_negative_sampler, load_corpus, split_documents
 from codir.errors import UserError
 from codir.recipe import build_objectives
 from codir.signals import IGNORED_CLASS
@@ -114,12 +114,22 @@ def test_two_runs_of_one_seed_that_differ(tmp_path, tokenizer, corpus):
 
 
 @pytest.mark.parametrize("stop", [5, 17])
-@pytest.mark.parametrize("memory", ["queue", "momentum"])
-def test_a_killed_run_that_goes_on_elsewhere(tmp_path, tokenizer, corpus, stop, memory):
-    """Weights, queue, and the masks of the rest of the run; `stop` in the first epoch and in a later one."""
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        {},
+        {"memory": "momentum"},
+        {"anchor": "student"},
+        {"anchor": "both", "memory": "momentum"},
+        {"strategy": "neighbours"},
+        {"strategy": "neighbours", "source": "batch"},
+    ],
+)
+def test_a_killed_run_that_goes_on_elsewhere(tmp_path, tokenizer, corpus, stop, contrast):
+    """Weights, queues, and the masks of the rest of the run; `stop` in the first epoch and in a later one."""
     few = corpus.select(range(96))  # 12 steps an epoch
     settings = {"max_steps": 24, "save_strategy": "steps", "save_steps": stop}
-    settings["objectives"] = {"contrastive": {**SMALL, "memory": memory}}
+    settings["objectives"] = {"contrastive": {**SMALL, **contrast}}
     straight = make_trainer(tmp_path / "straight", tokenizer, few, **settings)
     straight.train()
     make_trainer(tmp_path / "killed", tokenizer, few, callbacks=[StopAt(stop)], **settings).train()
@@ -197,6 +207,92 @@ def test_a_contrast_that_is_told_documents_otherwise_than_the_corpus_has_them(tm
     trainer.memories.look_up = watched
     trainer.train()
     assert max(checked) == SMALL["queue_size"]
+
+
+@given(seed=st.integers(0, 10_000), batch=st.integers(1, 12))
+def test_neighbours_that_are_spared_or_a_row_that_is_its_own_negative(corpus, seed, batch):
+    documents, rng = np.asarray(corpus["document_id"]), np.random.default_rng(seed)
+    settings = {"num_examples": len(documents), "count": 0, "batch_size": batch, "strategy": "neighbours"}
+    sampler = build_negative_sampler(documents, **settings)
+    anchors, queued = rng.choice(len(documents), batch, replace=False), rng.choice(len(documents), 40)
+    allowed = sampler.allows(anchors, queued)[sampler.sample(anchors).group]
+    is_negative, is_kin = sampler.relate(anchors, queued)
+    for place, anchor in enumerate(anchors):
+        assert allowed[place].tolist() == [row not in anchors for row in queued]  # older views of the step's own rows
+        assert is_negative[place].tolist() == [row != anchor for row in queued]
+        assert is_kin[place].tolist() == [row == anchor for row in queued]
+
+
+def met_neighbours(trainer, corpus) -> float:
+    """Of the anchors with neighbours in the corpus, the share that has one among its negatives, in a run."""
+    ids = np.asarray(corpus["document_id"])
+    document_of = dict(zip(corpus["example_index"], ids.tolist(), strict=True))
+    is_of_several = {row: (ids == document).sum() > 1 for row, document in document_of.items()}
+    found, contrast = [], trainer.distiller.objectives.contrast
+    forward = contrast.forward
+
+    def watched(student, teacher, batch, negatives):
+        own = batch.example_index.tolist()
+        is_step = negatives.step_negative is not None
+        keys = own if is_step else trainer.memories.student.index.tolist()
+        allowed = negatives.step_negative if is_step else negatives.queued_allowed[negatives.group]
+        for anchor, is_negative in zip(own, allowed.tolist(), strict=True):
+            rows = [row for row, may in zip(keys, is_negative, strict=True) if may]
+            assert anchor not in rows
+            if is_of_several[anchor]:
+                found.append(document_of[anchor] in {document_of[row] for row in rows})
+        return forward(student, teacher, batch, negatives)
+
+    contrast.forward = watched
+    trainer.train()
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("source", ["dataset", "batch"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_neighbours_that_do_not_meet(tmp_path, tokenizer, source, accumulation):
+    """Sixty documents of one to five sequences, of which chance seldom brings two together."""
+    long = load_corpus(make_documents(60), tokenizer, max_length=MAX_LENGTH, cache_dir=tmp_path / "corpora")
+    share = {}
+    for strategy in ("neighbours", "any", "other_class"):
+        contrast = {**SMALL, "queue_size": 32, "source": source, "strategy": strategy}
+        settings = {"objectives": {"contrastive": contrast}, "max_steps": 12 // accumulation}
+        batches = {"per_device_train_batch_size": 8 // accumulation, "gradient_accumulation_steps": accumulation}
+        trainer = make_trainer(tmp_path / strategy, tokenizer, long, **settings, **batches)
+        share[strategy] = met_neighbours(trainer, long)
+    assert share["other_class"] == 0.0
+    assert share["neighbours"] > share["any"] + 0.2
+
+
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_a_student_that_learns_nothing_from_a_queue_of_its_teacher(tmp_path, tokenizer, corpus, anchor):
+    """The contrast alone, so that nothing else moves the student; negatives are of other documents here too."""
+    contrast = {**SMALL, "anchor": anchor, "weight": 1.0}
+    alone = {"token_label": None, "token_kl": None, "contrastive": contrast}
+    teacher = tiny_language_model("bert", seed=1)
+    with torch.no_grad():
+        teacher.get_input_embeddings().weight.mul_(10)  # one whose view differs from sequence to sequence
+    settings = {"objectives": alone, "max_steps": 80, "learning_rate": 1e-3, "teacher": teacher}
+    trainer = make_trainer(tmp_path, tokenizer, corpus, **settings)
+    document_of = dict(zip(corpus["example_index"], corpus["document_id"], strict=True))
+    look_up = trainer.memories.look_up
+
+    def watched(batch, needs, sampler):
+        negatives, queued = look_up(batch, needs, sampler), trainer.memories.teacher.index.tolist()
+        assert torch.equal(negatives.queued_teacher_vectors, trainer.memories.teacher.vectors)
+        for place, anchored in enumerate(batch.example_index.tolist()):
+            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
+            assert allowed == [document_of[row] != document_of[anchored] for row in queued]
+        return negatives
+
+    trainer.memories.look_up = watched
+    before = trainer.student.get_input_embeddings().weight.clone()
+    trainer.train()
+    losses = [terms["loss/contrastive"] for terms in terms_of(trainer)]
+    assert losses[0] == 0.0  # nothing is queued yet
+    assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[4:14])
+    assert (trainer.student.get_input_embeddings().weight - before).norm() > 1e-2
+    assert len(trainer.memories.teacher) == SMALL["queue_size"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
@@ -292,11 +388,37 @@ def test_texts_in_place_of_sequences(tmp_path, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "contrast", [{"anchor": "student"}, {"anchor": "both"}, {"memory": "bank"}, {"memory": "auto"}]
+    "contrast",
+    [
+        {"anchor": "student", "keys": "fresh"},
+        {"anchor": "both", "keys": "fresh"},
+        {"keys": "fresh", "memory": "bank"},
+        {"keys": "fresh", "memory": "auto"},
+        {"memory": "bank"},
+    ],
 )
 def test_negatives_that_only_a_cache_could_give(tmp_path, tokenizer, corpus, contrast):
     with pytest.raises(UserError, match="`memory: queue`"):
         make_trainer(tmp_path, tokenizer, corpus, objectives={"contrastive": contrast})
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"train_sampling_strategy": "sequential"}, "`random` with `strategy: neighbours`"),
+        ({"gradient_accumulation_steps": 4}, "at least the rows of a step, 32.*got 24"),
+    ],
+)
+def test_neighbours_kept_from_meeting(tmp_path, tokenizer, corpus, settings, said):
+    contrast = {"contrastive": {**SMALL, "strategy": "neighbours"}}
+    with pytest.raises(UserError, match=said):
+        make_trainer(tmp_path, tokenizer, corpus, objectives=contrast, **settings)
+
+
+def test_neighbours_where_every_document_is_one_sequence(tmp_path, tokenizer):
+    short = load_corpus(make_documents(longest=12), tokenizer, max_length=MAX_LENGTH, cache_dir=tmp_path / "corpora")
+    with pytest.raises(UserError, match="a document of at least two sequences"):
+        make_trainer(tmp_path, tokenizer, short, objectives={"contrastive": {**SMALL, "strategy": "neighbours"}})
 
 
 @pytest.mark.parametrize("preset", ["kd", "codir", "logit-mse"])
@@ -308,9 +430,15 @@ def test_a_preset_of_the_other_stage(tmp_path, tokenizer, corpus, preset):
 # ---- Processes ----
 
 
-def test_two_processes_that_pretrain_apart(tmp_path):
+def test_two_processes_that_pretrain_apart(tmp_path, corpus):
+    """Their queues hold the rows that one process would have read in the last three steps, neighbours together."""
     first, second = run_processes(tmp_path, "pretrain", processes=2)
     assert first == second
     assert first["steps"] == 12
-    assert len(first["queued"]) == SMALL["queue_size"]
+    of_student, of_teacher = first["queued"]
+    assert of_student == of_teacher
+    documents = np.asarray(corpus["document_id"])
+    in_order = list(NeighbourSampler(documents, lanes=8, seed=arguments(tmp_path).seed))
+    assert len(in_order) > 12 * 8
+    assert sorted(of_student) == sorted(in_order[9 * 8 : 12 * 8])
     assert np.isfinite(first["state"]).all()

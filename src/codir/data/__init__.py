@@ -13,7 +13,7 @@ from codir.data.encode import (
     prepare,
 )
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
-from codir.data.sampler import EpochLengthGroupedSampler
+from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
 from codir.data.sources import DEMO_CORPUS, DEMO_SOURCE, find_minilm, from_datasets, load_data, load_movie_reviews
 from codir.data.tasks import LoadedData, Task
 
@@ -27,6 +27,7 @@ __all__ = [
     "MaskingCollator",
     "NegativeIndices",
     "NegativeSampler",
+    "NeighbourSampler",
     "RowCollator",
     "Task",
     "build_negative_sampler",

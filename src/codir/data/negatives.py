@@ -206,7 +206,8 @@ def build_negative_sampler(
         count: K, negatives per anchor.
         batch_size: the largest batch that will ask.
         strategy: `auto` takes `other_class` for classes, `distant` for scores, `any` without labels; `mixed` draws half
-            of them as `auto` would, and half from all rows.
+            of them as `auto` would, and half from all rows. `neighbours` judges as `any` does: that rows of one
+            document are near is up to the order in which they are read (`NeighbourSampler`).
         score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
         needs_classes: refuse anything else, since examples of one class are to be each other's positives.
         hard_pool: how many times more rows `count` is than negatives are kept of it.
@@ -215,7 +216,7 @@ def build_negative_sampler(
     if needs_classes:
         _check_classes(labels)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
-    if labels is None or strategy == "any":
+    if labels is None or strategy in ("any", "neighbours"):
         return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed)
     are_scores = np.issubdtype(labels.dtype, np.floating)
     _check_strategy(strategy, are_scores)

@@ -1,7 +1,7 @@
-"""The order in which training reads its rows: shuffled anew each epoch, rows of one length together.
+"""The order in which training reads its rows: shuffled anew each epoch, rows of one length or of one document together.
 
-The arrangement is transformers' own; what is added is that an epoch's order depends on the seed and the epoch alone, so
-that a run resumed in the middle of an epoch reads the rest of the very same order.
+An epoch's order depends on the seed and the epoch alone, so that a run resumed in the middle of an epoch reads the rest
+of the very same order. The arrangement by length is transformers' own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 
@@ -37,3 +39,65 @@ class EpochLengthGroupedSampler(LengthGroupedSampler):
         )  # not a sum: (0, 1) is not (1, 0)
         generator = torch.Generator().manual_seed(seed)
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
+RUN_LENGTH = 4
+"""Sequences of one document that are read together: few enough that a step still holds several documents."""
+
+
+class NeighbourSampler(Sampler[int]):
+    """Has neighbours in a document meet as each other's negatives, whatever the length of documents.
+
+    Documents are cut into runs of a few consecutive rows, and the runs are shuffled into one line. Read as it is, with
+    one lane, it puts the rows of a run into one step, where they are negatives of one another (`source: batch`). With a
+    lane for each row of a step it is cut into as many parts, of which every step reads one row each: a run is then read
+    in successive steps, so that its earlier rows are in the queue when the later ones come, which those of the same
+    step are not. (So are texts laid out for a language model that carries its state from batch to batch.)
+
+    Args:
+        documents: of each row, whose rows stand in the order of the text, shape `[examples]`. Kept in 16 bytes a row.
+        lanes: 1, or the rows of a step, of all its micro-batches and processes.
+        run_length: rows of a run, at the most.
+        seed: of the shuffling.
+
+    Example:
+        >>> documents = np.array([7, 7, 7, 8, 8, 8])
+        >>> list(NeighbourSampler(documents, lanes=1, run_length=3))  # one document after the other
+        [0, 1, 2, 3, 4, 5]
+        >>> list(NeighbourSampler(documents, lanes=2, run_length=3))  # in steps of two rows, one of each document
+        [0, 3, 1, 4, 2, 5]
+    """
+
+    def __init__(
+        self, documents: NDArray[np.int64], *, lanes: int, run_length: int = RUN_LENGTH, seed: int = 0
+    ) -> None:
+        self._rows = np.argsort(documents, kind="stable")
+        self._run = _number_runs(documents[self._rows], run_length)
+        self.lanes, self.seed = lanes, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch from now on; `accelerate` calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        place = np.random.default_rng([self.seed, self.epoch]).permutation(int(self._run[-1]) + 1)
+        line = self._rows[np.argsort(place[self._run], kind="stable")]
+        whole = len(line) - len(line) % self.lanes  # what is left over makes the last step
+        return map(int, np.concatenate([line[:whole].reshape(self.lanes, -1).T.ravel(), line[whole:]]))
+
+
+def _number_runs(documents: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """The number of the run that each row is of, where rows are in the order of their documents.
+
+    Example:
+        >>> _number_runs(np.array([7, 7, 7, 8, 9, 9]), length=2)
+        array([0, 0, 1, 2, 3, 3])
+    """
+    places = np.arange(len(documents))
+    begins = np.append(True, documents[1:] != documents[:-1])
+    in_document = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return np.cumsum(in_document % length == 0) - 1

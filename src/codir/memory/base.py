@@ -1,4 +1,4 @@
-"""What every memory is to the rest of the house: it takes the student's vectors of a step, and a checkpoint keeps it.
+"""What every memory is to the rest of the house: it takes one side's vectors of a step, and a checkpoint keeps it.
 
 Knows indices and vectors, and the other processes; knows nothing of models, labels or losses.
 """
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Memory(ABC):
-    """Student vectors of steps gone by: stored in `dtype`, reckoned in float32, the same in every process."""
+    """Vectors of steps gone by: stored in `dtype`, reckoned in float32, the same in every process."""
 
     @property
     @abstractmethod

@@ -36,6 +36,14 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
         _check_supcon(needs)
     if needs.banked:
         _check_banked(needs, sides)
+    if needs.teacher_queued and needs.memory == "bank":
+        raise UserError(
+            "keys",
+            expected="`queued` with `memory: queue` or `momentum`",
+            got="memory `bank`",
+            otherwise="one side's keys would have been of the last steps, the other's of any",
+            do="leave `memory` out, or set `keys: fresh`",
+        )
     if needs.memory == "momentum" and not needs.from_student:
         raise UserError(
             "memory",
@@ -44,7 +52,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
             otherwise="the slow copy would have been kept for nothing",
             do="set `anchor: teacher`, or leave `memory` out",
         )
-    if per_layer and (needs.from_student or needs.banked):
+    if per_layer and (needs.from_student or needs.banked or needs.teacher_queued):
         raise UserError(
             "per_layer",
             expected="keys that are not remembered: `anchor: student` with `keys: fresh`, or `source: batch`",
@@ -88,12 +96,13 @@ def _check_banked(needs: NegativeNeeds, sides: Sequence[str]) -> None:
 
 
 def _check_drawn(name: str, needs: NegativeNeeds) -> None:
-    if needs.source == "batch" or (needs.from_student and needs.memory in IN_QUEUE):
+    is_queued = needs.teacher_queued or (needs.from_student and needs.memory in IN_QUEUE)
+    if needs.source == "batch" or is_queued:
         raise UserError(
             name,
             expected="negatives that are drawn from the data set, by index",
             got=f"source `{needs.source}`, memory `{needs.memory}`",
             otherwise="all of a queue's entries, or of a batch's rows, would have been compared with all the same, and "
             "NCE's noise would not have been uniform",
-            do="set `source: dataset` and `memory: bank`",
+            do="set `source: dataset`, `memory: bank` and `keys: fresh`",
         )

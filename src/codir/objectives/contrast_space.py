@@ -69,6 +69,8 @@ class ContrastSpace(nn.Module):
         """The student's anchors' positives and keys."""
         if negatives.step_negative is not None:
             return vectors, _of_the_step(vectors, negatives)
+        if negatives.queued_teacher_vectors is not None and negatives.queued_allowed is not None:
+            return vectors, SharedKeys(negatives.queued_teacher_vectors, negatives.queued_allowed[negatives.group])
         if negatives.teacher_vectors is not None and negatives.teacher_positives is not None:
             return negatives.teacher_positives, GroupedKeys(negatives.teacher_vectors, negatives.group)
         assert negatives.teacher_pooled is not None, "the trainer looks up what `needs.negatives` asks for"

@@ -36,7 +36,7 @@ from codir.signals import (
 )
 
 Anchor = Literal["teacher", "student", "both"]
-KeyKind = Literal["fresh", "banked"]
+KeyKind = Literal["fresh", "banked", "queued"]
 
 
 class Contrastive(Objective):
@@ -48,7 +48,7 @@ class Contrastive(Objective):
       the negatives are student projections from the memory: K drawn from the bank, or all that the queue holds of
       other kinds (MoCo, He et al. 2020, arXiv 1911.05722, §3.2).
     - `anchor="student"`: the anchor is `z_S`, the keys are teacher representations projected by today's head, so that
-      nothing is stale. No memory is kept.
+      nothing is stale. No memory is kept, unless `keys` says so.
     - `anchor="both"`: the mean of the two.
 
     The student's anchor is the default: where the student moves fast, as in fine-tuning, its vectors in the bank are
@@ -62,6 +62,9 @@ class Contrastive(Objective):
     - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
       well, so that all are equally stale; each side learns through its own anchors (CRD, Tian et al. 2020, arXiv
       1910.10699; Wu et al. 2018, arXiv 1805.01978).
+    - `keys="queued"`: the student's anchors too meet a queue, of the teacher's vectors of the last steps, so that no
+      row is looked up by index: what pre-training needs, where texts are masked anew. The teacher does not move, and
+      its vectors age with its head alone.
     - `memory="momentum"`: a queue that a slow copy of student and head fills (MoCo).
     - `per_layer`: one contrast for each matched pair of layers, each with heads of its own, instead of one for the
       concatenation; student layer `l` of M meets teacher layer `ceil(l N / M)` of N.
@@ -77,7 +80,7 @@ class Contrastive(Objective):
         learned_temperature: train tau, from there.
         num_negatives: K, drawn from the bank and from the teacher's side.
         strategy: which examples may be negatives; `auto` fits it to the labels, `mixed` draws half of them by `auto`
-            and half from all examples.
+            and half from all examples, `neighbours` takes all and has sequences of one document read close together.
         score_distance: for scores, how far is far; one standard deviation of the training scores by default.
         hard_pool: above 1, draw that many times K, and keep the K that are most similar to the group's mean in the
             teacher's projections.
@@ -88,9 +91,9 @@ class Contrastive(Objective):
         per_layer: see above.
         head: `linear`, or `mlp` with one hidden layer.
         projection_dim: P.
-        keys: `fresh` or `banked`.
+        keys: `fresh`, `banked` or `queued`.
         memory: `bank`, `queue`, `momentum`, or `auto`: what `codir.memory.choose_memory` takes for the size of the
-            data, or the bank where only a bank can serve.
+            data, or the bank where only a bank can serve, or the queue where keys are queued.
         memory_dtype: of stored vectors; `float16` halves the room.
         bank_momentum: share of the old vector that a slot of the bank keeps.
         queue_size: entries of the queue, all of which are compared with.
@@ -152,16 +155,18 @@ class Contrastive(Objective):
         self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
         self.teacher_representation = Representation(teacher_layers, pooling)
         self.student_representation = Representation(student_layers, pooling)
-        is_drawn, is_banked = source == "dataset", keys == "banked"
-        is_queued_alone = memory in IN_QUEUE and self.sides == ("teacher",)
+        is_remembered, is_banked, is_queued = source == "dataset", keys == "banked", keys == "queued"
+        memory = "queue" if is_queued and memory == "auto" else memory
+        is_drawn = is_remembered and not is_queued and not (memory in IN_QUEUE and self.sides == ("teacher",))
         negatives = NegativeNeeds(
-            count=num_negatives * hard_pool if is_drawn and not is_queued_alone else 0,
+            count=num_negatives * hard_pool if is_drawn else 0,
             strategy=strategy,
             score_distance=score_distance,
             source=source,
-            from_student=is_drawn and "teacher" in self.sides,
-            from_teacher=is_drawn and "student" in self.sides and not is_banked,
+            from_student=is_remembered and "teacher" in self.sides,
+            from_teacher=is_remembered and "student" in self.sides and keys == "fresh",
             banked=is_banked,
+            teacher_queued=is_remembered and "student" in self.sides and is_queued,
             needs_classes=estimator == "supcon",
             hard_pool=hard_pool,
             memory=memory,
@@ -203,7 +208,7 @@ class Contrastive(Objective):
         return self._only_space.student_head(student.pooled[self.student_representation])
 
     def embed_teacher(self, pooled: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
-        """The teacher's side, as its bank keeps it."""
+        """The teacher's side, as its bank or queue keeps it."""
         return self._only_space.teacher_head(pooled)
 
     @property

@@ -3,6 +3,7 @@
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
 from codir.trainer.checks import check_pretraining, shape_of
 from codir.trainer.distiller import Distiller
+from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
 from codir.trainer.trainer import DEFAULT_CACHE_DIR, HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 
@@ -12,6 +13,7 @@ __all__ = [
     "DistillationTrainer",
     "Distiller",
     "PretrainingTrainer",
+    "check_neighbours",
     "check_pretraining",
     "is_complete",
     "last_complete_checkpoint",

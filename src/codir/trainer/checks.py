@@ -14,6 +14,7 @@ from codir.fingerprint import fingerprint_tokenizer
 from codir.language import is_masked, reads_ahead, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
 from codir.signals import ModelShape
+from codir.trainer.neighbours import asks_for_neighbours
 
 
 def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
@@ -47,13 +48,21 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
 
 
 def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:
-    """Refuse a pair that cannot be distilled: no teacher where one is asked, other outputs, attention out of reach."""
+    """Refuse a pair that cannot be distilled: no teacher or documents where asked for, other outputs, no attention."""
     if teacher is None:
         if objectives.needs.teacher:
             raise UserError(
                 "teacher", expected="a model, which the objectives ask", got="None", do="pass `teacher=...`"
             )
         return
+    if asks_for_neighbours(objectives) and not vocabulary_of(student):
+        raise UserError(
+            "contrastive.strategy",
+            expected="in fine-tuning, one that goes by labels",
+            got="`neighbours`",
+            otherwise="there would have been no documents whose neighbours to take",
+            do="leave it out, or take `any`; `neighbours` is for `codir pretrain`",
+        )
     of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
     if of_teacher != of_student:
         raise UserError(
@@ -151,7 +160,8 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
         return
     raise UserError(
         "contrastive",
-        expected="`anchor: teacher` with `memory: queue` or `momentum`, or `source: batch`, in pre-training",
+        expected="`memory: queue` or `momentum`, for the student's anchor with `keys: queued`, or `source: batch`, in "
+        "pre-training",
         got=f"{'teacher' if needs.from_teacher else 'student'} vectors of any row, memory `{needs.memory}`",
         otherwise="every step would have read its negatives anew, or a bank would have had a slot for every sequence, "
         "visited once in an epoch",

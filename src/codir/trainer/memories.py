@@ -18,14 +18,14 @@ OF_TEACHER, OF_COPY = "teacher.", "copy."
 
 
 class Memories:
-    """Student vectors in a bank or a queue, teacher vectors in a bank, a slow copy of the student: whichever there is.
+    """Student vectors and teacher vectors in a bank or a queue each, a slow copy of the student: whichever there is.
 
     Args:
         student: what the teacher's anchors are compared with.
-        teacher: a bank for the student's anchors, where their keys are not fresh.
+        teacher: what the student's anchors are compared with, where their keys are not fresh.
     """
 
-    def __init__(self, student: Memory | None = None, teacher: MemoryBank | None = None) -> None:
+    def __init__(self, student: Memory | None = None, teacher: Memory | None = None) -> None:
         self.student, self.teacher = student, teacher
         self.copy: MomentumCopy | None = None
         self._noted: list[tuple[Tensor, Mapping[str, Tensor]]] = []
@@ -51,13 +51,16 @@ class Memories:
         assert batch.negative_group is not None
         drawn, own = batch.negative_index, batch.example_index
         negatives = Negatives(batch.negative_group)
-        if self.teacher is not None:
+        if isinstance(self.teacher, MemoryBank):
             vectors, positives = self.teacher.lookup(drawn), self.teacher.lookup(own)
             negatives = replace(negatives, teacher_vectors=vectors, teacher_positives=positives)
-        if isinstance(self.student, NegativeQueue):
-            allowed = sampler.allows(own.cpu().numpy(), self.student.index.cpu().numpy())
-            allowed_there = torch.from_numpy(allowed).to(own.device)
-            return replace(negatives, queued_vectors=self.student.vectors, queued_allowed=allowed_there)
+        sides = {"queued_vectors": self.student, "queued_teacher_vectors": self.teacher}
+        queues = {name: memory for name, memory in sides.items() if isinstance(memory, NegativeQueue)}
+        if queues:
+            queued = next(iter(queues.values())).index  # two queues hold the same examples
+            allowed = torch.from_numpy(sampler.allows(own.cpu().numpy(), queued.cpu().numpy())).to(own.device)
+            vectors_of = {name: queue.vectors for name, queue in queues.items()}
+            return replace(negatives, queued_allowed=allowed, **vectors_of)
         if isinstance(self.student, MemoryBank):
             banked = self.student.lookup(own) if needs.banked else None
             return replace(negatives, student_vectors=self.student.lookup(drawn), student_positives=banked)

@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from codir.data import CausalCollator, MaskingCollator, NegativeSampler, column_of
@@ -21,6 +22,7 @@ from codir.language import is_masked
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
 from codir.trainer.checks import check_pretraining, check_sequences
+from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler, check_documents, check_neighbours
 from codir.trainer.trainer import DistillationTrainer, EpochSetter
 
 
@@ -29,7 +31,8 @@ class PretrainingTrainer(DistillationTrainer):
 
     The student's kind of model says what is predicted: masked tokens (BERT and its kin) or the next token (GPT-2, Llama
     and Qwen). A teacher reads the same masked text. Negatives of a contrast are sequences of other documents, from a
-    queue or from the batch. Evaluation gives the loss over the predicted tokens, with the same masks each time.
+    queue or from the batch; with `strategy: neighbours` those of the same document too, and rows are read in an order
+    that brings them near. Evaluation gives the loss over the predicted tokens, with the same masks each time.
 
     Args:
         teacher: a model with a language-model head and the student's tokenizer. `None` when no objective needs one.
@@ -45,7 +48,8 @@ class PretrainingTrainer(DistillationTrainer):
         **trainer_kwargs: as in `DistillationTrainer`.
 
     Raises:
-        UserError: a model without a language-model head, an empty corpus, negatives that would need a cache.
+        UserError: a model without a language-model head, an empty corpus, negatives that would need a cache, neighbours
+            where there are none or where they would be out of reach.
     """
 
     def __init__(
@@ -64,7 +68,10 @@ class PretrainingTrainer(DistillationTrainer):
         **trainer_kwargs: Any,
     ) -> None:
         check_pretraining(teacher, student, objectives)
+        check_neighbours(objectives, args)
         check_sequences(train_dataset)
+        if asks_for_neighbours(objectives):
+            check_documents(column_of(train_dataset, "document_id"))
         self.is_masked = is_masked(student.config)
         self.mask_probability, self.whole_words, self.mask_seed = mask_probability, whole_words, args.seed
         args.label_names = ["token_labels"]
@@ -111,6 +118,15 @@ class PretrainingTrainer(DistillationTrainer):
         documents = np.full(int(index.max()) + 1, IGNORED_CLASS)
         documents[index] = column_of(encoded, "document_id")
         return documents
+
+    def _get_train_sampler(self, train_dataset: datasets.Dataset | None = None) -> Sampler[int] | None:
+        """Trainer's own; where neighbours are to be negatives, an order that brings them into reach of one another."""
+        objectives = self.distiller.objectives
+        if not asks_for_neighbours(objectives):
+            return super()._get_train_sampler(train_dataset)
+        sampler = build_neighbour_sampler(column_of(self.train_dataset, "document_id"), objectives, self.args)
+        self.add_callback(EpochSetter(sampler))
+        return sampler
 
     def _collator(self, tokenizer: PreTrainedTokenizerBase, sampler: NegativeSampler | None = None) -> Any:
         if not self.is_masked:

@@ -172,7 +172,7 @@ class DistillationTrainer(Trainer):
         self.args.logging_nan_inf_filter = False  # it hides what `_stop_unless_finite` is there to find
         self._terms = TermMeter()
         self._unpushed: list[str] = []
-        self.memories = Memories(self._empty_memory(), self._empty_teacher_bank())
+        self.memories = Memories(self._empty_memory(), self._empty_teacher_memory())
         if isinstance(objectives, StagedObjectives):
             self.add_callback(StageEnterer(objectives, self._start_memory))
         if needs.negatives is not None and needs.negatives.memory == "momentum":
@@ -313,14 +313,13 @@ class DistillationTrainer(Trainer):
         num_examples, dim = len(self.train_dataset), contrast.projection_dim
         return build_memory(kind or needs.memory, needs, self.args, num_examples=num_examples, dim=dim)
 
-    def _empty_teacher_bank(self) -> MemoryBank | None:
+    def _empty_teacher_memory(self) -> Memory | None:
         needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
-        if contrast is None or needs is None or not needs.banked:
+        if contrast is None or needs is None or not (needs.banked or needs.teacher_queued):
             return None
+        kind: MemoryKind = "bank" if needs.banked else "queue"
         num_examples, dim = len(self.train_dataset), contrast.projection_dim
-        bank = build_memory("bank", needs, self.args, num_examples=num_examples, dim=dim)
-        assert isinstance(bank, MemoryBank)
-        return bank
+        return build_memory(kind, needs, self.args, num_examples=num_examples, dim=dim)
 
     def _prepare_memory(self, checkpoint: str | None) -> None:
         """Start from full banks or an empty queue; a resumed run keeps the kind that it began with."""
@@ -342,7 +341,7 @@ class DistillationTrainer(Trainer):
         self.memories.copy = self._slow_copy()
         if self.bank is not None:
             self._fill_bank()
-        if self.memories.teacher is not None:
+        if isinstance(self.memories.teacher, MemoryBank):
             self._fill_teacher_bank(self.memories.teacher)
 
     def _slow_copy(self) -> MomentumCopy | None:
