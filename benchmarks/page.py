@@ -218,6 +218,8 @@ def _detail(key: str, value: Any) -> str:
     """What else a file keeps, where it can be read: tables, words and numbers; not the raw repeats."""
     name = key.replace("_", " ").capitalize()
     if isinstance(value, Mapping):
+        if not value:
+            return ""
         if all(isinstance(inner, Mapping) for inner in value.values()):
             rows = [{key.replace("_", " "): of} | dict(cells) for of, cells in value.items()]
             return f"{name}:\n\n{markdown_table(rows)}"

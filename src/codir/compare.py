@@ -212,8 +212,8 @@ def fingerprint_of(common: Common) -> dict[str, str]:
 
 
 def fingerprint_run(recipe: Recipe, shared: Mapping[str, str]) -> str:
-    """Of everything that decides a run's result; where files lie does not."""
-    own = recipe.model_dump(mode="json", include={"student", "objectives", "training"})
+    """Of everything that decides a run's result; where files lie does not, nor what is left out, known or not."""
+    own = recipe.model_dump(mode="json", include={"student", "objectives", "training"}, exclude_none=True)
     teacher = recipe.teacher.model_dump(mode="json", include={"cache", "cache_dtype"})
     dtype = str(resolve_dtype(recipe.training.precision))
     return digest({**shared, **own, "teacher_read": teacher, "max_length": recipe.data.max_length, "dtype": dtype})
