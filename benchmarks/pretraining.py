@@ -24,7 +24,7 @@ from codir.config import PretrainRecipe, validate
 from codir.data import DEMO_CORPUS, find_minilm
 from codir.export import export_student
 from codir.pretraining import load_teacher, pretrain
-from codir.report import to_markdown
+from codir.report import PretrainingResult, to_markdown
 from codir.student import build_student
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,24 +57,31 @@ def cut_student(teacher: Path) -> None:
 def write_results(records: dict[str, dict[str, Any]]) -> None:
     """`results.json`, `table.md` and `pretraining.png`: the loss on held-out text while each student learns."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    scores = {name: record["scores"]["student"] for name, record in records.items()}
-    scores = {"teacher": records["codir-pre"]["scores"]["teacher"], **scores}
-    results = {
+    told = records["codir-pre"]
+    result = PretrainingResult(
+        title="Pre-trained on IMDB",
+        scores={
+            "teacher": told["scores"]["teacher"],
+            **{name: of["scores"]["student"] for name, of in records.items()},
+        },
+        parameters={
+            "teacher": told["parameters"]["teacher"],
+            **{name: of["parameters"]["student"] for name, of in records.items()},
+        },
+        conditions=told["conditions"],
+        notes=tuple(told["notes"]),
+        log_history=[],
+        output_dir=RESULTS,
+    )
+    content = {
         "command": "python benchmarks/pretraining.py",
-        "scores": scores,
-        "steps": {name: TEACHER_STEPS if name == "teacher" else STUDENT_STEPS for name in scores},
-        "notes": records["codir-pre"]["notes"],
-        "conditions": records["codir-pre"]["conditions"],
+        **result.to_json(),
+        "steps": {"teacher": TEACHER_STEPS, **dict.fromkeys(records, STUDENT_STEPS)},
         "log_history": {name: record["log_history"] for name, record in records.items()},
     }
-    (RESULTS / "results.json").write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", "utf-8")
-    columns = list(scores["codir-pre"])
-    rows = [
-        {"model": name, **{column: f"{found[column]:.3f}" if column in found else "—" for column in columns}}
-        for name, found in scores.items()
-    ]
-    (RESULTS / "table.md").write_text(to_markdown(rows) + "\n", "utf-8")
-    save_picture("pretraining", results, RESULTS)
+    (RESULTS / "results.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    (RESULTS / "table.md").write_text(to_markdown(result.rows()) + "\n", "utf-8")
+    save_picture("pretraining", content, RESULTS)
 
 
 def main() -> None:

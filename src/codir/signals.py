@@ -104,6 +104,11 @@ class NegativeNeeds:
     queue_size: int = 65536
     encoder_momentum: float = 0.999
 
+    @property
+    def teacher_remembered(self) -> bool:
+        """Whether the teacher's vectors are kept in a memory, of either kind."""
+        return self.banked or self.teacher_queued
+
 
 @dataclass(frozen=True)
 class Needs:

@@ -52,7 +52,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
             otherwise="the slow copy would have been kept for nothing",
             do="set `anchor: teacher`, or leave `memory` out",
         )
-    if per_layer and (needs.from_student or needs.banked or needs.teacher_queued):
+    if per_layer and (needs.from_student or needs.teacher_remembered):
         raise UserError(
             "per_layer",
             expected="keys that are not remembered: `anchor: student` with `keys: fresh`, or `source: batch`",

@@ -107,6 +107,6 @@ class Distiller(nn.Module):
         with torch.autocast(student.logits.device.type, enabled=False):
             if negatives.from_student:
                 vectors["student"] = contrast.embed_student(student)
-            if (negatives.banked or negatives.teacher_queued) and teacher is not None:
+            if negatives.teacher_remembered and teacher is not None:
                 vectors["teacher"] = contrast.embed_teacher(teacher.pooled[contrast.teacher_representation])
         return vectors

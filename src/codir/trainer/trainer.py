@@ -315,7 +315,7 @@ class DistillationTrainer(Trainer):
 
     def _empty_teacher_memory(self) -> Memory | None:
         needs, contrast = self.distiller.objectives.needs.negatives, self.distiller.objectives.contrast
-        if contrast is None or needs is None or not (needs.banked or needs.teacher_queued):
+        if contrast is None or needs is None or not needs.teacher_remembered:
             return None
         kind: MemoryKind = "bank" if needs.banked else "queue"
         num_examples, dim = len(self.train_dataset), contrast.projection_dim
