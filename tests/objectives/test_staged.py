@@ -37,7 +37,11 @@ def in_turn(*shares: float) -> StagedObjectives:
 @given(st.lists(st.floats(0.1, 10.0), min_size=1, max_size=6), st.integers(200, 10_000))
 def test_a_stage_longer_or_shorter_than_its_share(shares, num_steps):
     objectives = in_turn(*shares)
-    firsts = objectives.first_steps(num_steps)
+    try:
+        firsts = objectives.first_steps(num_steps)
+    except UserError:  # only ever where the shortest stage has no whole step to itself
+        assert min(shares) / sum(shares) * num_steps <= 1.0 + 1e-6
+        return
     ends = [*firsts[1:], num_steps]
     assert firsts[0] == 0
     for share, first, end in zip(shares, firsts, ends, strict=True):
