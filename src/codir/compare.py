@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from filelock import FileLock
 from transformers import PrinterCallback
 
 from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
@@ -272,8 +271,7 @@ def train(entry: Entry, common: Common) -> Run:
     recipe = entry.recipe
     student = make_student(recipe.student, common.teacher, seed=entry.seed)
     with tempfile.TemporaryDirectory(prefix=".run-", dir=recipe.output_dir) as scratch:
-        with one_at_a_time(recipe.teacher.cache_dir):
-            trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, Path(scratch))
+        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, Path(scratch))
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
@@ -299,12 +297,6 @@ def train(entry: Entry, common: Common) -> Run:
         threads=torch.get_num_threads(),
         fingerprint=entry.fingerprint,
     )
-
-
-def one_at_a_time(cache_dir: Path) -> FileLock:
-    """While one run builds a cache, others wait for it instead of building it too."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    return FileLock(cache_dir / "building.lock")
 
 
 def exam_of(config: CompareConfig | Recipe, data: LoadedData) -> Exam:

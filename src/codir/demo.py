@@ -11,10 +11,9 @@ from pathlib import Path
 
 from codir.config import FinetuneConfig, PretrainRecipe, Recipe
 from codir.data import DEMO_CORPUS, DEMO_SOURCE, find_minilm
-from codir.errors import UserError
 from codir.export import export_student
 from codir.pretraining import load_teacher, pretrain
-from codir.recipe import distill, finetune
+from codir.recipe import check_empty, distill, finetune
 from codir.report import PretrainingResult, RunResult
 from codir.student import build_student
 
@@ -34,7 +33,8 @@ def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite:
         seed: of everything random.
         overwrite: replace an earlier demo there.
     """
-    _check_folder(output_dir, overwrite)
+    if not overwrite:
+        check_empty(output_dir, "choose another with `--output-dir`, or pass `--overwrite`")
     data = {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64}
     training = {"seed": seed, "num_train_epochs": 2}
     teacher_dir = output_dir / "teacher"
@@ -89,7 +89,8 @@ def run_pretraining_demo(
         seed: of everything random.
         overwrite: replace an earlier demo there.
     """
-    _check_folder(output_dir, overwrite)
+    if not overwrite:
+        check_empty(output_dir, "choose another with `--output-dir`, or pass `--overwrite`")
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
     corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None, "heldout_fraction": 0.01}
 
@@ -121,13 +122,3 @@ def _fine_tune(start: Path, quick: bool, seed: int) -> float:
         "overwrite": True,
     }
     return finetune(FinetuneConfig.model_validate(config))["accuracy"]
-
-
-def _check_folder(output_dir: Path, overwrite: bool) -> None:
-    if output_dir.exists() and any(output_dir.iterdir()) and not overwrite:
-        raise UserError(
-            "output_dir",
-            expected="a folder that is empty or not there yet",
-            got=f"{output_dir}, which is not empty",
-            do="choose another with `--output-dir`, or pass `--overwrite`",
-        )

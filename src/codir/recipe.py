@@ -206,13 +206,15 @@ def check_output_dir(config: AnyRun) -> None:
     check_writable(folder)
     if config.resume and record.exists():
         _refuse_other_recipe(record, _record_of(config))
-    elif folder.exists() and any(folder.iterdir()) and not config.overwrite:
-        raise UserError(
-            "output_dir",
-            expected="a folder that is empty or not there yet",
-            got=f"{folder}, which is not empty",
-            do="choose another folder, or pass `--overwrite`, or `--resume` to go on with an interrupted run",
-        )
+    elif not config.overwrite:
+        check_empty(folder, "choose another folder, pass `--overwrite`, or `--resume` to go on with an interrupted run")
+
+
+def check_empty(folder: Path, do: str) -> None:
+    """Refuse a folder that holds something."""
+    if folder.exists() and any(folder.iterdir()):
+        expected, got = "a folder that is empty or not there yet", f"{folder}, which is not empty"
+        raise UserError("output_dir", expected=expected, got=got, do=do)
 
 
 def check_writable(folder: Path) -> None:

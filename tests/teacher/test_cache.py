@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import datasets
 import pytest
@@ -108,6 +110,21 @@ def test_a_second_run_that_runs_the_teacher_again(teacher, texts, tokenizer, tmp
     assert open_or_build_cache(live(teacher, texts, tokenizer), tmp_path) == folder
 
 
+def test_runs_side_by_side_that_each_build_the_same_cache(teacher, texts, tokenizer, tmp_path, caplog):
+    """They start together: one builds it, and the others wait for it and find it."""
+    caplog.set_level(logging.INFO)
+    start = Barrier(3)
+
+    def run(_: int):
+        running = live(teacher, texts, tokenizer)
+        start.wait()
+        return open_or_build_cache(running, tmp_path, batch_size=4)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set(pool.map(run, range(3)))) == 1
+    assert caplog.text.count("teacher cache: building") == 1
+
+
 def changed_teacher(model):
     with torch.no_grad():
         model.classifier.bias[0] += 1e-6
@@ -183,7 +200,7 @@ def test_a_half_written_cache_taken_for_a_whole_one(teacher, texts, tokenizer, t
 
     with pytest.raises(KeyboardInterrupt):
         open_or_build_cache(DiesInTheMiddle(teacher, texts, tokenizer, VIEW, max_length=16), tmp_path, batch_size=8)
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
     assert len(cached_of(live(teacher, texts, tokenizer), tmp_path)) == 64
 
 

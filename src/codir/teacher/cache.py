@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
@@ -81,13 +82,18 @@ class CacheKey:
         """Name of the cache's folder."""
         return hashlib.blake2b(json.dumps(asdict(self)).encode(), digest_size=10).hexdigest()
 
+    @property
+    def of_any_tables(self) -> CacheKey:
+        """What caches of one teacher and its rows have in common, whichever representations they hold."""
+        return replace(self, pooled=())
+
     def differences(self, other: CacheKey) -> list[str]:
         """In which fields another key differs from this one."""
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
     def serves(self, wanted: CacheKey) -> bool:
         """Whether a cache of this key holds all that is wanted of another, and perhaps further tables."""
-        return set(wanted.pooled) <= set(self.pooled) and replace(self, pooled=wanted.pooled) == wanted
+        return set(wanted.pooled) <= set(self.pooled) and self.of_any_tables == wanted.of_any_tables
 
     @classmethod
     def of(cls, teacher: LiveTeacher, cache_dtype: CacheDtype) -> CacheKey:
@@ -154,6 +160,8 @@ def open_or_build_cache(
 ) -> Path:
     """The folder of this teacher's cache: found, or built by running the teacher once over its rows.
 
+    Several processes may ask side by side: one builds while the others wait, and find it.
+
     Args:
         teacher: what to ask when nothing fitting is found.
         cache_dir: holds one folder per cache.
@@ -164,17 +172,18 @@ def open_or_build_cache(
         UserError: the disk has no room for it.
     """
     key = CacheKey.of(teacher, cache_dtype)
-    folder, found = cache_dir / key.name, find_cache(key, cache_dir)
-    if found is not None:
-        logger.info("teacher cache: reusing %s", found)
-        return found
     cache_dir.mkdir(parents=True, exist_ok=True)
-    size = estimate_bytes(teacher, cache_dtype)
-    logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
-    _check_disk(cache_dir, size)
-    with written_whole(folder) as staging:
-        _write(teacher, staging, key, batch_size)
-    return folder
+    with FileLock(cache_dir / f".{key.of_any_tables.name}.lock"):
+        folder, found = cache_dir / key.name, find_cache(key, cache_dir)
+        if found is not None:
+            logger.info("teacher cache: reusing %s", found)
+            return found
+        size = estimate_bytes(teacher, cache_dtype)
+        logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
+        _check_disk(cache_dir, size)
+        with written_whole(folder) as staging:
+            _write(teacher, staging, key, batch_size)
+        return folder
 
 
 def find_cache(key: CacheKey, cache_dir: Path) -> Path | None:
