@@ -1,7 +1,7 @@
 """Write the tables of all comparisons from their `results.json`: `table.md` beside each, and the README's.
 
-The README says where: a line `<!-- comparison table: <folder> -->`, or `<!-- comparison table -->` while there is one
-comparison only, and `<!-- /comparison table -->` after it. Run twice, it changes nothing.
+The README says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->`
+after it. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 PLACE = re.compile(
-    r"(?P<begin><!-- comparison table(?:: (?P<name>[\w./-]+))? -->\n).*?(?P<end><!-- /comparison table -->)", re.DOTALL
+    r"(?P<begin><!-- comparison table: (?P<names>[\w., /-]+) -->\n).*?(?P<end><!-- /comparison table -->)", re.DOTALL
 )
 
 
@@ -30,29 +30,23 @@ def load_comparisons(folder: Path = RESULTS) -> dict[str, Comparison]:
 
 
 def render_readme(text: str, comparisons: dict[str, Comparison]) -> str:
-    """A text with the table of a comparison wherever one belongs.
+    """A text with the table of one comparison, or of several side by side, wherever one belongs.
 
     Raises:
-        UserError: a comparison that is not there, or no name where there are several.
+        UserError: a comparison that is not there.
     """
 
     def fill(place: re.Match[str]) -> str:
-        table = to_markdown(summary_rows(_find(place["name"], comparisons)))
-        return f"{place['begin']}{table}\n{place['end']}"
+        chosen = {name: _find(name, comparisons) for name in place["names"].split(", ")}
+        return f"{place['begin']}{to_markdown(summary_rows(chosen))}\n{place['end']}"
 
     return PLACE.sub(fill, text)
 
 
-def _find(name: str | None, comparisons: dict[str, Comparison]) -> Comparison:
-    if name is None and len(comparisons) == 1:
-        return next(iter(comparisons.values()))
+def _find(name: str, comparisons: dict[str, Comparison]) -> Comparison:
     if name not in comparisons:
-        raise UserError(
-            "comparison table",
-            expected="the name of a comparison's folder, or one comparison only",
-            got=repr(name),
-            do=nearest(name or "", comparisons),
-        )
+        expected, do = "the name of a comparison's folder", nearest(name, comparisons)
+        raise UserError("comparison table", expected=expected, got=repr(name), do=do)
     return comparisons[name]
 
 

@@ -146,7 +146,7 @@ def test_kinds_of_student_that_are_mixed_up(material, tmp_path):
     students = {"two": {"layers": 2}, "one": {"layers": 1}}
     comparison = compare_presets(config_with(material, tmp_path / "comparison", students=students, keep_students=True))
     assert [(run.student, run.student_layers) for run in comparison.runs] == [("two", 2), ("one", 1)]
-    assert list(summary_rows(comparison)[0]) == ["preset", "two", "one"]
+    assert list(summary_rows({"films": comparison})[0]) == ["preset", "two", "one"]
     for student, layers in (("two", 2), ("one", 1)):
         folder = tmp_path / "comparison" / "students" / student / "kd" / "0"
         assert AutoModelForSequenceClassification.from_pretrained(folder).config.num_hidden_layers == layers

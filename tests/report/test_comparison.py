@@ -105,7 +105,7 @@ def test_a_page_that_leaves_out_what_went_wrong(comparison):
 
 def test_a_kind_of_student_without_some_preset(comparison):
     two = [replace(run, student="2-layers") for run in comparison.runs if run.preset != "codir"]
-    rows = summary_rows(replace(comparison, runs=[*comparison.runs, *two]))
+    rows = summary_rows({"sst2": replace(comparison, runs=[*comparison.runs, *two])})
     assert rows[0] == {"preset": "*teacher*", "3-layers": "90.00", "2-layers": "90.00"}
     cells = {row["preset"]: row for row in rows[1:]}
     assert cells["codir"]["2-layers"] == "—"
@@ -114,6 +114,23 @@ def test_a_kind_of_student_without_some_preset(comparison):
         "3-layers": "83.00 ± 2.48 (+3.00, p 0.070)",
         "2-layers": "83.00 ± 2.48 (+3.00, p 0.035)",  # the only one that is tested there
     }
+
+
+def test_comparisons_side_by_side_that_are_not_told_apart(comparison):
+    """Each has a column, with its metric where they differ; a contestant of one of them alone is left out."""
+    fewer = [run for run in comparison.runs if run.preset != "codir"]
+    scores = replace(
+        comparison,
+        runs=[replace(run, metrics={"pearson": run.metrics["accuracy"]}) for run in fewer],
+        metric="pearson",
+        metric_on={"dev": "pearson"},
+        teacher={"pearson": 0.95},
+    )
+    rows = {row["preset"]: row for row in summary_rows({"sst2": comparison, "sts-b": scores})}
+    assert "codir" not in rows
+    assert rows["*teacher*"] == {"preset": "*teacher*", "sst2, accuracy": "90.00", "sts-b, pearson": "0.9500"}
+    assert rows["kd"]["sts-b, pearson"].startswith("0.8300 ± 0.0248 (+0.0300")
+    assert list(summary_rows({"first": comparison, "second": comparison})[0]) == ["preset", "first", "second"]
 
 
 def axes_of(monkeypatch, comparison, tmp_path):

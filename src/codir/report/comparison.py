@@ -6,7 +6,8 @@ Turns numbers into words; knows nothing of how they were measured. All that is t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -174,24 +175,37 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
     return [{column: teacher.get(column, NOT_MEASURED) for column in rows[0]}, *rows]
 
 
-def summary_rows(comparison: Comparison) -> list[dict[str, str]]:
-    """The first evaluation set in one table: a row per contestant, a column per kind of student."""
-    metric, on = comparison.metric, comparison.first
-    lines = {
-        student: {line.preset: line for line in lines_of(comparison, student, on)} for student in comparison.students
+def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
+    """Comparisons by name in one table, each by its first evaluation set: a row per contestant, a column per student.
+
+    Of several comparisons, only contestants that at least two of them have are told.
+    """
+    columns = {
+        _heading(name, student, comparisons): (
+            comparison,
+            {line.preset: line for line in lines_of(comparison, student, comparison.first)},
+        )
+        for name, comparison in comparisons.items()
+        for student in comparison.students
     }
-    presets = sorted(
-        dict.fromkeys(run.preset for run in comparison.runs),
-        key=lambda preset: -sum(of[preset].score.mean if preset in of else 0.0 for of in lines.values()),
+    taking_part = Counter(
+        preset for comparison in comparisons.values() for preset in dict.fromkeys(run.preset for run in comparison.runs)
     )
-    of_teacher = _show(metric, comparison.teacher[_key(comparison, on)])
-    rows = [{"preset": "*teacher*"} | dict.fromkeys(lines, of_teacher)]
-    for preset in presets:
-        cells = {
-            student: _show_line(metric, of[preset]) if preset in of else NOT_MEASURED for student, of in lines.items()
-        }
-        rows.append({"preset": preset} | cells)
-    return rows
+    told = [preset for preset, count in taking_part.items() if count >= min(2, len(comparisons))]
+    told.sort(key=lambda preset: -sum(of[preset].score.mean for _, of in columns.values() if preset in of))
+    teacher = {heading: _show(one.metric, one.teacher[_key(one, one.first)]) for heading, (one, _) in columns.items()}
+    rows = [
+        {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in told
+    ]
+    return [{"preset": name} | row for name, row in zip(["*teacher*", *told], [teacher, *rows], strict=True)]
+
+
+def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> str:
+    if len(comparisons) == 1:
+        return student
+    heading = name if len(comparisons[name].students) == 1 else f"{name}, {student}"
+    metrics = {comparison.metric for comparison in comparisons.values()}
+    return heading if len(metrics) == 1 else f"{heading}, {in_words(comparisons[name].metric)}"
 
 
 def comparison_markdown(comparison: Comparison) -> str:
@@ -240,7 +254,9 @@ def _show_estimate(metric: str, estimate: Estimate | None, *, sign: str = "") ->
     return _show(metric, estimate.mean, sign=sign) + spread
 
 
-def _show_line(metric: str, line: Line) -> str:
+def _show_line(metric: str, line: Line | None) -> str:
+    if line is None:
+        return NOT_MEASURED
     if line.difference is None:
         return _show_estimate(metric, line.score)
     tested = "" if line.p_value is None else f", p {_show_p(line.p_value)}"
