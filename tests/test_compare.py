@@ -356,6 +356,10 @@ def test_a_comparison_that_cannot_work_and_begins(material, tmp_path, changes, s
     [
         ({"presets": [{"preset": "kd", "training": {"learning_rat": 1}}]}, "learning_rate"),
         ({"students": {"many": {"layers": 9}}}, "9"),
+        (
+            {"presets": ["kd", {"name": "each", "preset": "crd", "objectives": {"contrastive": {"per_layer": True}}}]},
+            "each, per_layer: expected keys that are not remembered",
+        ),
     ],
 )
 def test_finished_runs_thrown_away_for_a_comparison_that_cannot_work(material, tmp_path, changes, said):

@@ -23,7 +23,7 @@ import torch
 import yaml
 from transformers import PrinterCallback
 
-from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
+from codir.config import CompareConfig, Contestant, ObjectivesConfig, Recipe, StudentConfig, validate
 from codir.data import LoadedData
 from codir.device import resolve_dtype
 from codir.errors import UserError
@@ -31,6 +31,7 @@ from codir.export import export_student
 from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers
 from codir.recipe import (
     RECORD_NAME,
+    build_objectives,
     build_trainer,
     build_training_arguments,
     check_writable,
@@ -154,9 +155,18 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
         for contestant in config.presets:
             recipe = recipe_of(config, contestant, section, seed=config.seed_list[0])
             build_training_arguments(recipe.training, recipe.output_dir)
+            check_objectives(contestant, recipe.objectives)
     for note in notes:
         logger.warning(note)
     return starts
+
+
+def check_objectives(contestant: Contestant, objectives: ObjectivesConfig) -> None:
+    """Refuse options of a contestant that cannot be together with any student."""
+    try:
+        build_objectives(objectives)
+    except UserError as error:
+        raise error.of(contestant.label) from error
 
 
 def claim_folder(config: CompareConfig) -> None:

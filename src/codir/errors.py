@@ -30,6 +30,12 @@ class UserError(CodirError, ValueError):
         end = "" if do.endswith("?") else "."
         super().__init__(f"{subject}: expected {expected}, got {got}.{silence} What to do: {do}{end}")
 
+    def of(self, whole: str) -> UserError:
+        """The same error, told of a part of something."""
+        return UserError(
+            f"{whole}, {self.subject}", expected=self.expected, got=self.got, do=self.do, otherwise=self.otherwise
+        )
+
 
 class NonFiniteLossError(CodirError):
     """A loss term became NaN or infinite; training stopped before the step was taken."""
