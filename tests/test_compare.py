@@ -266,6 +266,22 @@ def test_a_run_of_other_settings_that_is_kept(material, tmp_path, change):
     assert json.loads(file.read_text())["fingerprint"] != before
 
 
+def test_a_preset_of_another_name_and_the_same_terms_that_is_another_run(material, tmp_path):
+    """So a preset can be renamed, or written out; in stages too."""
+
+    def fingerprint(name: str, **objectives) -> str:
+        entry = {"name": "one", "preset": name, "objectives": objectives}
+        config = config_of(material, tmp_path, presets=[entry], seeds=1)
+        student = next(iter(config.students.values()))
+        return comparing.fingerprint_run(comparing.recipe_of(config, config.presets[0], student, 0), {})
+
+    assert fingerprint("kd") == fingerprint("fine-tune", hard_label={"weight": 0.5}, soft_target={"weight": 0.5})
+    assert fingerprint("kd") != fingerprint("fine-tune")
+    terms = {"weight": 0.5}
+    stages = [[{"preset": "kd", "epochs": 2}], [{"hard_label": terms, "soft_target": terms, "epochs": 2}]]
+    assert len({fingerprint("tinybert", stages=one) for one in stages}) == 1
+
+
 def test_a_run_that_another_teacher_taught_is_kept(material, tmp_path):
     folder, moved = tmp_path / "comparison", tmp_path / "teacher"
     shutil.copytree(material / "teacher", moved)
