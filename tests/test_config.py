@@ -99,6 +99,7 @@ def test_a_preset_that_is_not_listed():
     assert preset_names("pretrain") == ["codir-pre", "distilbert-pre", "kd-pre", "minilm-pre", "mlm", "tinybert-pre"]
     assert preset_names("distill") == [
         "codir",
+        "codir-banked",
         "codir-paper",
         "crd",
         "distilbert",
