@@ -1,6 +1,6 @@
-"""Write the tables of all comparisons from their `results.json`: `table.md` beside each, and the README's.
+"""Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of the README and docs.
 
-The README says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->`
+A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->`
 after it. Run twice, it changes nothing.
 """
 
@@ -15,7 +15,7 @@ from codir.report import Comparison, comparison_markdown, read_comparison, summa
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PLACE = re.compile(
     r"(?P<begin><!-- comparison table: (?P<names>[\w., /-]+) -->\n).*?(?P<end><!-- /comparison table -->)", re.DOTALL
 )
@@ -29,7 +29,7 @@ def load_comparisons(folder: Path = RESULTS) -> dict[str, Comparison]:
     return {file.parent.relative_to(folder).as_posix(): read_comparison(file.parent) for file in files}
 
 
-def render_readme(text: str, comparisons: dict[str, Comparison]) -> str:
+def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     """A text with the table of one comparison, or of several side by side, wherever one belongs.
 
     Raises:
@@ -55,7 +55,8 @@ def main() -> None:
     comparisons = load_comparisons()
     for name, comparison in comparisons.items():
         (RESULTS / name / "table.md").write_text(comparison_markdown(comparison), "utf-8")
-    README.write_text(render_readme(README.read_text("utf-8"), comparisons), "utf-8")
+    for page in PAGES:
+        page.write_text(render_page(page.read_text("utf-8"), comparisons), "utf-8")
 
 
 if __name__ == "__main__":

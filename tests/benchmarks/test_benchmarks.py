@@ -43,7 +43,8 @@ def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
         assert (folder / "table.md").read_text() == tables.comparison_markdown(comparison), name
         assert (folder / "comparison.png").is_file()
         assert (folder / "recipe.yaml").is_file()
-    assert tables.render_readme(tables.README.read_text(), comparisons) == tables.README.read_text()
+    for page in tables.PAGES:
+        assert tables.render_page(page.read_text(), comparisons) == page.read_text()
 
 
 def small_comparison(*, plus: float) -> Comparison:
@@ -57,19 +58,19 @@ def small_comparison(*, plus: float) -> Comparison:
     return Comparison(runs, "fine-tune", "accuracy", {"dev": "accuracy"}, {"accuracy": 0.9}, {})
 
 
-def test_a_readme_that_keeps_an_old_table(benchmarks):
+def test_a_page_that_keeps_an_old_table(benchmarks):
     tables = benchmarks("tables")
     comparisons = {"films": small_comparison(plus=0.0), "rte": small_comparison(plus=0.01)}
     text = "before\n<!-- comparison table: rte -->\nold\n<!-- /comparison table -->\nafter\n"
-    told = tables.render_readme(text, comparisons)
+    told = tables.render_page(text, comparisons)
     assert told.startswith("before\n<!-- comparison table: rte -->\n| preset | 3-layers |\n")
     assert told.endswith("|\n<!-- /comparison table -->\nafter\n")
     assert "old" not in told
     assert "| kd | 84.00 ± 2.48 (+4.00, p 0.020) |" in told  # by hand: s 0.01, t(0.975, 2) 4.303; t of p 6.93
-    assert tables.render_readme(told, comparisons) == told
+    assert tables.render_page(told, comparisons) == told
     with pytest.raises(UserError, match="did you mean 'films'"):
-        tables.render_readme(text.replace("rte", "film"), comparisons)
-    both = tables.render_readme(text.replace("rte", "films, rte"), comparisons)
+        tables.render_page(text.replace("rte", "film"), comparisons)
+    both = tables.render_page(text.replace("rte", "films, rte"), comparisons)
     assert "| preset | films | rte |\n" in both
     assert "| kd | 83.00 ± 2.48 (+3.00, p 0.035) | 84.00 ± 2.48 (+4.00, p 0.020) |" in both
 
