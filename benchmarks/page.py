@@ -82,9 +82,7 @@ TITLES = {
 """Of claims that have no `title` in their file; the others go by the file's name."""
 
 WHY_NOT = {
-    "step": "With the student's anchor, the keys of K rows per class are read from the cache, all teacher layers of "
-    "each, and projected by today's head, forward and backward; the presets in the table that do not do that (`kd`, "
-    "`codir-paper`) stay near the plain step. Single steps scatter by more than the bound leaves room for, as the "
+    "step": "Two banks are read and written, and each side scores K of the other's vectors. Single steps scatter by more than the bound leaves room for, as the "
     "quartiles show, so that the median moves by a few hundredths from run to run.",
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
     "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
@@ -98,7 +96,7 @@ WHY_NOT = {
 BESIDE = {
     "contrast-against-nce": "The factor at other N is mostly that of drawing: NCE's sampler draws without "
     "replacement by shuffling the whole list of other-class rows for every example, as `np.random.choice` does, so "
-    "its time grows with N. With the student's anchor, the default, each step reads the cached layers of K teacher "
+    "its time grows with N. With the student's anchor and fresh keys (preset `codir-fresh`), each step reads the cached layers of K teacher "
     "rows per class and projects them with today's head: nothing is stale and no bank is kept, but the cost is that "
     "of K rows of all layers. It is meant for hundreds of negatives; for thousands, the teacher's anchor with its "
     "bank is the cheap one.",

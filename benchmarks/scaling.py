@@ -217,7 +217,7 @@ def main() -> None:
         conditions={
             "dtype": str(resolve_dtype("auto")).removeprefix("torch."),
             "teacher": "MiniLM, 6 layers x 384, cached",
-            "objectives": "preset codir: labels, soft targets, contrast with the student's anchor",
+            "objectives": "preset codir-fresh: labels, soft targets, contrast with the student's anchor",
             "base_point": BASE,
             "training_rows": ROWS,
             "steps": STEPS,

@@ -55,7 +55,7 @@ def train_a_little(point: dict[str, int], table: Path, rows: int, steps: int) ->
         teacher,
         codir.build_student(teacher, layers=point["layers"]),
         args,
-        codir.preset("codir", contrastive={"num_negatives": point["K"]}),
+        codir.preset("codir-fresh", contrastive={"num_negatives": point["K"]}),
         random_rows(rows, point["length"], len(tokenizer)),
         processing_class=tokenizer,
         teacher_cache_dir=None,

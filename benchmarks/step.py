@@ -14,15 +14,17 @@ from training import SETTING, Setting, time_steps
 SYSTEMS: dict[str, dict[str, Any]] = {
     "fine-tune, no teacher": {"preset": "fine-tune"},
     "codir, cached teacher": {"preset": "codir"},
+    "codir-fresh, cached teacher": {"preset": "codir-fresh"},
     "codir-paper, cached teacher and bank": {"preset": "codir-paper"},
     "kd, cached teacher": {"preset": "kd"},
     "kd, live teacher": {"preset": "kd", "live": True},
     "codir-paper, live teacher and bank": {"preset": "codir-paper", "live": True},
     "codir, live teacher": {"preset": "codir", "live": True},
+    "codir-fresh, live teacher": {"preset": "codir-fresh", "live": True},
 }
 PLAIN, CODIR = "fine-tune, no teacher", "codir, cached teacher"
 ROUNDS_FOR_THE_RECORD = {name: 4 for name in SYSTEMS if name not in (PLAIN, CODIR)}
-ROUNDS_FOR_THE_RECORD["codir, live teacher"] = 1  # it reads the negatives too, and takes seconds a step
+ROUNDS_FOR_THE_RECORD["codir-fresh, live teacher"] = 1  # it reads the negatives too, and takes seconds a step
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def largest_differences(setting: Setting, steps: int) -> dict[str, float]:
     `of one step`: both are read at every step of one training, by the same weights with the same dropout, so that the
     difference is the cache's own. `of two trainings`: each trains by its own cache; their weights drift apart, too.
     """
-    trainers = {dtype: setting.trainer("codir", steps=steps, dtype="fp32", cache_dtype=dtype) for dtype in DTYPES}
+    trainers = {dtype: setting.trainer("codir-fresh", steps=steps, dtype="fp32", cache_dtype=dtype) for dtype in DTYPES}
     trained, beside = _record(trainers["float32"], beside=trainers["float16"].teacher)
     drifted, _ = _record(trainers["float16"])
     return {
@@ -167,7 +167,7 @@ def main() -> None:
             for name, share in (("float32", 1), ("float16", 2))
         ],
         largest_difference=differences,
-        conditions={**SETTING, "dtype": "fp32", "preset": "codir", "steps": options.steps},
+        conditions={**SETTING, "dtype": "fp32", "preset": "codir-fresh", "steps": options.steps},
     )
 
 

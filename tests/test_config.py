@@ -99,7 +99,7 @@ def test_a_preset_that_is_not_listed():
     assert preset_names("pretrain") == ["codir-pre", "distilbert-pre", "kd-pre", "minilm-pre", "mlm", "tinybert-pre"]
     assert preset_names("distill") == [
         "codir",
-        "codir-banked",
+        "codir-fresh",
         "codir-paper",
         "crd",
         "distilbert",
@@ -180,7 +180,7 @@ def test_stages_that_come_out_otherwise():
     assert isinstance(objectives, StagedObjectives)
     assert [stage.objectives.weights for stage in objectives.stages] == [
         {"soft_target": 2.0},
-        {"soft_target": 0.5, "contrastive": 0.1},
+        {"soft_target": 0.5, "contrastive": 0.3},
         {"hard_label": 1.0},
     ]
     assert [stage.share for stage in objectives.stages] == [2.0, 1.0, 1.0]
