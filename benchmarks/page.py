@@ -82,8 +82,11 @@ TITLES = {
 """Of claims that have no `title` in their file; the others go by the file's name."""
 
 WHY_NOT = {
-    "step": "Two banks are read and written, and each side scores K of the other's vectors. Single steps scatter by more than the bound leaves room for, as the "
-    "quartiles show, so that the median moves by a few hundredths from run to run.",
+    "step": "Two banks are read and written, and each side scores K of the other's vectors. Single steps scatter by "
+    "more than the bound leaves room for, as the quartiles show, so that the median moves by a few hundredths from run "
+    "to run.",
+    "startup-first-step": "Before its first step, preset `codir` fills its bank: the student reads the training set "
+    "once.",
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
     "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
     "codir pays for every class of the batch, since it looks up and scores a set of negatives per class.",
@@ -96,10 +99,10 @@ WHY_NOT = {
 BESIDE = {
     "contrast-against-nce": "The factor at other N is mostly that of drawing: NCE's sampler draws without "
     "replacement by shuffling the whole list of other-class rows for every example, as `np.random.choice` does, so "
-    "its time grows with N. With the student's anchor and fresh keys (preset `codir-fresh`), each step reads the cached layers of K teacher "
-    "rows per class and projects them with today's head: nothing is stale and no bank is kept, but the cost is that "
-    "of K rows of all layers. It is meant for hundreds of negatives; for thousands, the teacher's anchor with its "
-    "bank is the cheap one.",
+    "its time grows with N. With the student's anchor and fresh keys (preset `codir-fresh`), each step reads the "
+    "cached layers of K teacher rows per class and projects them with today's head: nothing is stale and no bank is "
+    "kept, but the cost is that of K rows of all layers. It is meant for hundreds of negatives; for thousands, a bank "
+    "is the cheap one.",
     "contrast-flat-in-n": "The number of operations is the same at every N; bytes grow linearly, by the bytes per "
     "row of the table. Files had just been written, and were read from the page cache.",
     "scaling": "The row over N is of the contrastive term alone, and flat is what is wanted there: the slope of its "

@@ -1,4 +1,4 @@
-"""Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of the README and docs.
+"""Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of README and docs.
 
 A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->`
 after it. Run twice, it changes nothing.

@@ -225,8 +225,12 @@ def fingerprint_run(recipe: Recipe, shared: Mapping[str, str]) -> str:
 
     Where files lie does not, nor a preset's name, which its terms stand for, nor what is left out, known or not.
     """
-    parts, names = {"student", "objectives", "training"}, {"preset": True, "stages": {"__all__": {"preset"}}}
-    own = recipe.model_dump(mode="json", include=parts, exclude={"objectives": names}, exclude_none=True)
+    own = recipe.model_dump(
+        mode="json",
+        include={"student", "objectives", "training"},
+        exclude={"objectives": {"preset": True, "stages": {"__all__": {"preset"}}}},
+        exclude_none=True,
+    )
     teacher = recipe.teacher.model_dump(mode="json", include={"cache", "cache_dtype"})
     dtype = str(resolve_dtype(recipe.training.precision))
     return digest({**shared, **own, "teacher_read": teacher, "max_length": recipe.data.max_length, "dtype": dtype})

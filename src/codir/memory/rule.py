@@ -108,7 +108,8 @@ def choose_memory(
             "memory",
             expected=f"{readable_bytes(needed)} of free disk in the output folder for a memory bank of {bank}",
             got=readable_bytes(free_disk),
-            do="set `objectives.contrastive.memory: queue`, `memory_dtype: float16`, or choose another `--output-dir`",
+            do="set `memory: queue` and `keys: fresh` in `objectives.contrastive`, or `memory_dtype: float16`, or "
+            "choose another `--output-dir`",
         )
     return MemoryChoice(
         "mapped bank",

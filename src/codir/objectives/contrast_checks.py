@@ -58,7 +58,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
             expected="keys that are not remembered: `anchor: student` with `keys: fresh`, or `source: batch`",
             got="keys from a memory",
             otherwise="a memory would have had to keep a vector for each pair of layers",
-            do="set `anchor: student`",
+            do="set `anchor: student` and `keys: fresh`",
         )
     draws = {
         "estimator": estimator == "nce" and not is_batch,
