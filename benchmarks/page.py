@@ -96,6 +96,10 @@ WHY_NOT = {
 }
 """Said under a claim that does not hold, unless its file has a `note` of its own."""
 
+BEFORE_BANKS = (
+    "Measured when preset `codir` was what is `codir-fresh` now, so without the pass over the training set that fills a "
+    "bank before the first step."
+)
 BESIDE = {
     "contrast-against-nce": "The factor at other N is mostly that of drawing: NCE's sampler draws without "
     "replacement by shuffling the whole list of other-class rows for every example, as `np.random.choice` does, so "
@@ -103,6 +107,8 @@ BESIDE = {
     "cached layers of K teacher rows per class and projects them with today's head: nothing is stale and no bank is "
     "kept, but the cost is that of K rows of all layers. It is meant for hundreds of negatives; for thousands, a bank "
     "is the cheap one.",
+    "end-to-end-defaults-3-epochs": BEFORE_BANKS,
+    "end-to-end-defaults-10-epochs": BEFORE_BANKS,
     "contrast-flat-in-n": "The number of operations is the same at every N; bytes grow linearly, by the bytes per "
     "row of the table. Files had just been written, and were read from the page cache.",
     "scaling": "The row over N is of the contrastive term alone, and flat is what is wanted there: the slope of its "
