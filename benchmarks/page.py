@@ -97,8 +97,8 @@ WHY_NOT = {
 """Said under a claim that does not hold, unless its file has a `note` of its own."""
 
 BEFORE_BANKS = (
-    "Measured when preset `codir` was what is `codir-fresh` now, so without the pass over the training set that fills a "
-    "bank before the first step."
+    "Measured when preset `codir` was what is `codir-fresh` now, so without the pass over the training set that fills "
+    "a bank before the first step."
 )
 BESIDE = {
     "contrast-against-nce": "The factor at other N is mostly that of drawing: NCE's sampler draws without "
