@@ -110,6 +110,15 @@ def test_a_second_run_that_runs_the_teacher_again(teacher, texts, tokenizer, tmp
     assert open_or_build_cache(live(teacher, texts, tokenizer), tmp_path) == folder
 
 
+def test_a_finished_cache_that_is_written_to_when_it_is_read(teacher, texts, tokenizer, tmp_path):
+    """It may lie where only others may write."""
+    folder = open_or_build_cache(live(teacher, texts, tokenizer), tmp_path)
+    (lock,) = tmp_path.glob(".*.lock")
+    lock.unlink()
+    assert open_or_build_cache(live(teacher, texts, tokenizer), tmp_path) == folder
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_runs_side_by_side_that_each_build_the_same_cache(teacher, texts, tokenizer, tmp_path, caplog):
     """They start together: one builds it, and the others wait for it and find it."""
     caplog.set_level(logging.INFO)
@@ -200,7 +209,7 @@ def test_a_half_written_cache_taken_for_a_whole_one(teacher, texts, tokenizer, t
 
     with pytest.raises(KeyboardInterrupt):
         open_or_build_cache(DiesInTheMiddle(teacher, texts, tokenizer, VIEW, max_length=16), tmp_path, batch_size=8)
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
     assert len(cached_of(live(teacher, texts, tokenizer), tmp_path)) == 64
 
 

@@ -172,18 +172,15 @@ def open_or_build_cache(
         UserError: the disk has no room for it.
     """
     key = CacheKey.of(teacher, cache_dtype)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_dir / f".{key.of_any_tables.name}.lock"):
-        folder, found = cache_dir / key.name, find_cache(key, cache_dir)
-        if found is not None:
-            logger.info("teacher cache: reusing %s", found)
-            return found
-        size = estimate_bytes(teacher, cache_dtype)
-        logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(cache_dir, key))
-        _check_disk(cache_dir, size)
-        with written_whole(folder) as staging:
-            _write(teacher, staging, key, batch_size)
-        return folder
+    found = find_cache(key, cache_dir)
+    if found is None:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_dir / f".{key.of_any_tables.name}.lock"):
+            found = find_cache(key, cache_dir)  # whoever comes second waited, and finds it
+            if found is None:
+                return _build(teacher, cache_dir / key.name, key, batch_size)
+    logger.info("teacher cache: reusing %s", found)
+    return found
 
 
 def find_cache(key: CacheKey, cache_dir: Path) -> Path | None:
@@ -199,6 +196,15 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: CacheDtype) -> int:
     layers = sum(len(resolve_layers(asked.layers, config.num_hidden_layers)) for asked in tables.values())
     hidden, classes = int(config.hidden_size), int(config.num_labels)
     return cache_bytes(len(teacher.dataset), classes=classes, layers=layers, hidden=hidden, itemsize=itemsize)
+
+
+def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> Path:
+    size = estimate_bytes(teacher, key.cache_dtype)
+    logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(folder.parent, key))
+    _check_disk(folder.parent, size)
+    with written_whole(folder) as staging:
+        _write(teacher, staging, key, batch_size)
+    return folder
 
 
 def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> None:
