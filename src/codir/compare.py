@@ -146,6 +146,8 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
     notes = [*data.notes, *check_labels(teacher.model, data.task)]
     notes += check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task)
+    for contestant in config.presets:
+        check_objectives(contestant, config.objectives_of(contestant))
     starts = {}
     for name, section in config.students.items():
         student = make_student(section, teacher, seed=config.seed_list[0])
@@ -155,7 +157,6 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
         for contestant in config.presets:
             recipe = recipe_of(config, contestant, section, seed=config.seed_list[0])
             build_training_arguments(recipe.training, recipe.output_dir)
-            check_objectives(contestant, recipe.objectives)
     for note in notes:
         logger.warning(note)
     return starts

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 QUICK_ROWS = 1000
 QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
 ADAPTING_STEPS, PRETRAINING_STEPS = 150, 250
+REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
+"""Where the folder of a demo holds something."""
 
 
 def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
@@ -34,7 +36,7 @@ def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite:
         overwrite: replace an earlier demo there.
     """
     if not overwrite:
-        check_empty(output_dir, "choose another with `--output-dir`, or pass `--overwrite`")
+        check_empty(output_dir, REMEDY)
     data = {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64}
     training = {"seed": seed, "num_train_epochs": 2}
     teacher_dir = output_dir / "teacher"
@@ -90,7 +92,7 @@ def run_pretraining_demo(
         overwrite: replace an earlier demo there.
     """
     if not overwrite:
-        check_empty(output_dir, "choose another with `--output-dir`, or pass `--overwrite`")
+        check_empty(output_dir, REMEDY)
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
     corpus = {"source": DEMO_CORPUS, "max_documents": QUICK_DOCUMENTS if quick else None, "heldout_fraction": 0.01}
 
