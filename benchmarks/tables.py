@@ -1,7 +1,7 @@
 """Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of README and docs.
 
-A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->`
-after it. Run twice, it changes nothing.
+A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, or `<!-- comparison table -->` while
+there is one comparison only, and `<!-- /comparison table -->` after it. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PLACE = re.compile(
-    r"(?P<begin><!-- comparison table: (?P<names>[\w., /-]+) -->\n).*?(?P<end><!-- /comparison table -->)", re.DOTALL
+    r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+))? -->\n).*?(?P<end><!-- /comparison table -->)",
+    re.DOTALL,
 )
 
 
@@ -33,21 +34,28 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     """A text with the table of one comparison, or of several side by side, wherever one belongs.
 
     Raises:
-        UserError: a comparison that is not there.
+        UserError: a comparison that is not there, or no name where there are several.
     """
 
     def fill(place: re.Match[str]) -> str:
-        chosen = {name: _find(name, comparisons) for name in place["names"].split(", ")}
+        names = [_known(name, comparisons) for name in (place["names"] or "").split(", ")]
+        chosen = {name: comparisons[name] for name in names}
         return f"{place['begin']}{to_markdown(summary_rows(chosen))}\n{place['end']}"
 
     return PLACE.sub(fill, text)
 
 
-def _find(name: str, comparisons: dict[str, Comparison]) -> Comparison:
+def _known(name: str, comparisons: dict[str, Comparison]) -> str:
+    if not name and len(comparisons) == 1:
+        return next(iter(comparisons))
     if name not in comparisons:
-        expected, do = "the name of a comparison's folder", nearest(name, comparisons)
-        raise UserError("comparison table", expected=expected, got=repr(name), do=do)
-    return comparisons[name]
+        raise UserError(
+            "comparison table",
+            expected="the name of a comparison's folder, or one comparison only",
+            got=repr(name),
+            do=nearest(name, comparisons),
+        )
+    return name
 
 
 def main() -> None:

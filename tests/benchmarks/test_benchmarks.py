@@ -70,6 +70,8 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
     assert tables.render_page(told, comparisons) == told
     with pytest.raises(UserError, match="did you mean 'films'"):
         tables.render_page(text.replace("rte", "film"), comparisons)
+    with pytest.raises(UserError, match="one comparison only"):
+        tables.render_page(text.replace(": rte", ""), comparisons)
     both = tables.render_page(text.replace("rte", "films, rte"), comparisons)
     assert "| preset | films | rte |\n" in both
     assert "| kd | 83.00 ± 2.48 (+3.00, p 0.035) | 84.00 ± 2.48 (+4.00, p 0.020) |" in both
