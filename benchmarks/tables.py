@@ -1,13 +1,16 @@
 """Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of README and docs.
 
 A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, or `<!-- comparison table -->` while
-there is one comparison only, and `<!-- /comparison table -->` after it. Run twice, it changes nothing.
+there is one comparison only, and `<!-- /comparison table -->` after it. Differences and their tests are to the
+comparison's own reference, or to the one that the line names: `<!-- comparison table: <folder>; against kd -->`. Run
+twice, it changes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from codir.errors import UserError, nearest
@@ -17,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PLACE = re.compile(
-    r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+))? -->\n).*?(?P<end><!-- /comparison table -->)",
+    r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)(?:; against (?P<reference>[\w.-]+))?)? -->\n)"
+    r".*?(?P<end><!-- /comparison table -->)",
     re.DOTALL,
 )
 
@@ -34,12 +38,12 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     """A text with the table of one comparison, or of several side by side, wherever one belongs.
 
     Raises:
-        UserError: a comparison that is not there, or no name where there are several.
+        UserError: a comparison or a reference that is not there, or no name where there are several.
     """
 
     def fill(place: re.Match[str]) -> str:
         names = [_known(name, comparisons) for name in (place["names"] or "").split(", ")]
-        chosen = {name: comparisons[name] for name in names}
+        chosen = {name: _against(place["reference"], comparisons[name]) for name in names}
         return f"{place['begin']}{to_markdown(summary_rows(chosen))}\n{place['end']}"
 
     return PLACE.sub(fill, text)
@@ -56,6 +60,21 @@ def _known(name: str, comparisons: dict[str, Comparison]) -> str:
             do=nearest(name, comparisons),
         )
     return name
+
+
+def _against(reference: str | None, comparison: Comparison) -> Comparison:
+    """The same runs, told against another contestant where one is named."""
+    if reference is None:
+        return comparison
+    presets = {run.preset for run in comparison.runs}
+    if reference not in presets:
+        raise UserError(
+            "comparison table",
+            expected="against one of " + ", ".join(sorted(presets)),
+            got=repr(reference),
+            do=nearest(reference, presets),
+        )
+    return replace(comparison, reference=reference)
 
 
 def main() -> None:

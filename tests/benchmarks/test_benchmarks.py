@@ -77,6 +77,18 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
     assert "| kd | 83.00 ± 2.48 (+3.00, p 0.035) | 84.00 ± 2.48 (+4.00, p 0.020) |" in both
 
 
+def test_a_table_told_against_another_contestant_than_the_one_it_names(benchmarks):
+    tables = benchmarks("tables")
+    comparisons = {"rte": small_comparison(plus=0.01)}
+    text = "<!-- comparison table: rte; against kd -->\nold\n<!-- /comparison table -->\n"
+    told = tables.render_page(text, comparisons)
+    assert "| kd | 84.00 ± 2.48 |" in told
+    assert "| fine-tune | 80.00 ± 2.48 (-4.00, p 0.020) |" in told  # the same pairs the other way round
+    assert tables.render_page(told, comparisons) == told
+    with pytest.raises(UserError, match="did you mean 'kd'"):
+        tables.render_page(text.replace("kd", "kds"), comparisons)
+
+
 def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):
     for claim in benchmarks("page").load_claims():
         content = claim.content

@@ -98,7 +98,7 @@ def test_columns_are_not_taken_by_position_and_labels_keep_the_official_order(
 
 
 def test_mnli_does_not_lose_its_second_dev_set(tmp_path: Path) -> None:
-    data = load_data("glue:mnli", data_dir=write_task(tmp_path, "MNLI"))
+    data = load_data("glue:mnli", data_dir=str(write_task(tmp_path, "MNLI")))
     assert {name: len(rows) for name, rows in data.dev.items()} == {"dev_matched": 3, "dev_mismatched": 3}
 
 

@@ -29,7 +29,7 @@ DEV_STEMS = ("dev", "validation")
 def load_data(
     source: str,
     *,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     dev: str | Path | None = None,
     unlabelled: Sequence[str | Path] = (),
     text_column: str | None = None,
@@ -83,7 +83,8 @@ def load_data(
         >>> data.task.label_names, len(data.train), len(data.dev["dev"])
         (('down', 'up'), 18, 2)
     """
-    parts = _read_parts(source, data_dir=data_dir, dev=dev, evaluation_only=evaluation_only)
+    folder = None if data_dir is None else Path(data_dir)
+    parts = _read_parts(source, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path) for path in unlabelled))
     return assemble(
