@@ -2,8 +2,8 @@
 
 A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, or `<!-- comparison table -->` while
 there is one comparison only, and `<!-- /comparison table -->` after it. Differences and their tests are to the
-comparison's own reference, or to the one that the line names: `<!-- comparison table: <folder>; against kd -->`. Run
-twice, it changes nothing.
+comparison's own reference, or to the one that the line names: `<!-- comparison table: <folder>; against kd -->`. With
+`students against <student>` kinds of student are the rows, and presets the columns. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PLACE = re.compile(
-    r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)(?:; against (?P<reference>[\w.-]+))?)? -->\n)"
+    r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)"
+    r"(?:; (?P<students>students )?against (?P<reference>[\w.-]+))?)? -->\n)"
     r".*?(?P<end><!-- /comparison table -->)",
     re.DOTALL,
 )
@@ -43,8 +44,15 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
 
     def fill(place: re.Match[str]) -> str:
         names = [_known(name, comparisons) for name in (place["names"] or "").split(", ")]
-        chosen = {name: _against(place["reference"], comparisons[name]) for name in names}
-        return f"{place['begin']}{to_markdown(summary_rows(chosen))}\n{place['end']}"
+        chosen = {name: comparisons[name] for name in names}
+        if place["students"]:
+            chosen = {name: _students_as_rows(comparison) for name, comparison in chosen.items()}
+        if place["reference"]:
+            chosen = {name: _against(place["reference"], comparison) for name, comparison in chosen.items()}
+        rows = summary_rows(chosen)
+        if place["students"]:
+            rows = [{"student": row.pop("preset"), **row} for row in rows]
+        return f"{place['begin']}{to_markdown(rows)}\n{place['end']}"
 
     return PLACE.sub(fill, text)
 
@@ -62,10 +70,14 @@ def _known(name: str, comparisons: dict[str, Comparison]) -> str:
     return name
 
 
-def _against(reference: str | None, comparison: Comparison) -> Comparison:
-    """The same runs, told against another contestant where one is named."""
-    if reference is None:
-        return comparison
+def _students_as_rows(comparison: Comparison) -> Comparison:
+    """The same runs with student and preset changing places, to test which start is better under one preset."""
+    swapped = [replace(run, preset=run.student, student=run.preset) for run in comparison.runs]
+    return replace(comparison, runs=swapped)
+
+
+def _against(reference: str, comparison: Comparison) -> Comparison:
+    """The same runs, told against another contestant."""
     presets = {run.preset for run in comparison.runs}
     if reference not in presets:
         raise UserError(

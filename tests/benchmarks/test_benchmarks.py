@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,17 @@ def test_a_table_told_against_another_contestant_than_the_one_it_names(benchmark
     assert tables.render_page(told, comparisons) == told
     with pytest.raises(UserError, match="did you mean 'kd'"):
         tables.render_page(text.replace("kd", "kds"), comparisons)
+
+
+def test_a_table_of_starts_that_compares_presets(benchmarks):
+    tables, given = benchmarks("tables"), small_comparison(plus=0.01)
+    starts = {"fine-tune": "cut", "kd": "pre-trained"}  # the same scores, now of two starts under one preset
+    runs = [replace(run, student=starts[run.preset], preset="fine-tune") for run in given.runs]
+    text = "<!-- comparison table: rte; students against cut -->\nold\n<!-- /comparison table -->\n"
+    told = tables.render_page(text, {"rte": replace(given, runs=runs)})
+    assert "| student | fine-tune |" in told
+    assert "| pre-trained | 84.00 ± 2.48 (+4.00, p 0.020) |" in told
+    assert "| cut | 80.00 ± 2.48 |" in told
 
 
 def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):
