@@ -5,6 +5,9 @@ as it was cut, the others are trained by presets `mlm`, `kd-pre` and `codir-pre`
 teacher they came, is measured on held-out reviews; what they are worth on a task is what `benchmarks/comparison.py`
 measures after this, with `pretrained-sst2` and `pretrained-rotten-tomatoes`.
 
+With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
+pretrained-tune` judges by rows that nothing is reported on.
+
 An hour of work; started again, it goes on where it was. Models go to `./runs/pretraining`.
 
 Run: python benchmarks/pretraining.py; it writes benchmarks/results/pretraining/.
@@ -12,6 +15,7 @@ Run: python benchmarks/pretraining.py; it writes benchmarks/results/pretraining/
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -31,16 +35,36 @@ ROOT = Path(__file__).resolve().parents[1]
 MODELS = Path("runs", "pretraining")
 RESULTS = Path("benchmarks", "results", "pretraining")
 STUDENTS = ("mlm", "kd-pre", "codir-pre")
-TEACHER_STEPS, STUDENT_STEPS = 400, 600
+TEACHER_STEPS, STUDENT_STEPS, TUNING_STEPS = 400, 600, 150
 """Steps of 32 sequences of 128 tokens: the students read a third of the corpus once."""
+LEARNING_RATE, LOWER_RATE = 3e-4, 1e-4
 
 
-def run(name: str, steps: int, **sections: Any) -> dict[str, Any]:
+def contrast(**changed: Any) -> dict[str, Any]:
+    """Preset `codir-pre` with something changed in its contrast."""
+    return {"preset": "codir-pre", "contrastive": changed}
+
+
+CANDIDATES: dict[str, tuple[Any, float]] = {
+    "mlm": ("mlm", LEARNING_RATE),
+    "kd-pre": ("kd-pre", LEARNING_RATE),
+    "kd-pre-slow": ("kd-pre", LOWER_RATE),
+    "codir-pre": ("codir-pre", LEARNING_RATE),
+    "codir-pre-slow": ("codir-pre", LOWER_RATE),
+    "weight-1": (contrast(weight=1.0), LEARNING_RATE),
+    "temperature-0.2": (contrast(contrastive_temperature=0.2), LEARNING_RATE),
+    "queue-1024": (contrast(queue_size=1024), LEARNING_RATE),
+    "both": (contrast(anchor="both", weight=0.3), LEARNING_RATE),
+}
+"""What is tuned: objectives and learning rate, by name."""
+
+
+def run(name: str, steps: int, *, learning_rate: float = LEARNING_RATE, **sections: Any) -> dict[str, Any]:
     """Pre-train a model into its folder, or find it done; gives its report, with the log of its training."""
     folder = MODELS / name
     record = folder / "record.json"
     if not record.exists():
-        training = {"max_steps": steps, "learning_rate": 3e-4, "logging_steps": 20}
+        training = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 20}
         common = {"corpus": {"source": DEMO_CORPUS}, "training": training, "output_dir": folder, "resume": True}
         result = pretrain(validate(PretrainRecipe, {**common, **sections}))
         record.write_text(json.dumps({**result.to_json(), "log_history": result.log_history}, indent=2) + "\n", "utf-8")
@@ -85,17 +109,23 @@ def write_results(records: dict[str, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Teacher, then students, then results."""
+    """Teacher, then students, then results; or what is to be chosen from."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--tune", action="store_true", help="train the candidates of `pretrained-tune` and nothing else"
+    )
+    is_tuning = parser.parse_args().tune
     os.chdir(ROOT)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
     teacher = MODELS / "teacher"
     cut_student(teacher)
-    students = {
-        name: run(name, STUDENT_STEPS, teacher=str(teacher), student={"layers": 3}, objectives=name)
-        for name in STUDENTS
-    }
-    write_results(students)
+    common = {"teacher": str(teacher), "student": {"layers": 3}}
+    if is_tuning:
+        for name, (objectives, rate) in CANDIDATES.items():
+            run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)
+        return
+    write_results({name: run(name, STUDENT_STEPS, objectives=name, **common) for name in STUDENTS})
 
 
 if __name__ == "__main__":
