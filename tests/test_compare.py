@@ -125,6 +125,16 @@ def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_teacher_that_reads_its_rows_once_for_each_thing_that_is_asked_of_it(material, tmp_path, jobs):
+    pooling = {"preset": "codir", "objectives": {"contrastive": {"num_negatives": 10}}}
+    presets = ["fine-tune", "kd", "pkd", "tinybert", pooling]  # nothing, logits, `[CLS]`, tokens, means
+    comparison = compare_presets(config_with(material, tmp_path / "comparison", presets=presets, jobs=jobs))
+    assert not comparison.failed
+    (cache,) = (tmp_path / "cache").glob("*/key.json")
+    assert len(json.loads(cache.read_text())["pooled"]) == 2
+
+
 def test_an_evaluation_set_that_is_not_told(material, tmp_path):
     data = {"source": str(material / "train.csv"), "dev": str(material / "dev.csv"), "max_length": 16}
     parts = {"heldout_rows": 30, "unlabelled_rows": 16, "evaluate_on": ["heldout", "dev"]}

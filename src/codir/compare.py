@@ -40,7 +40,14 @@ from codir.recipe import (
     make_student,
 )
 from codir.report import Comparison, Exam, Reader, Run, agreement, gather_conditions, read_run, write_comparison
-from codir.teacher import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.teacher import (
+    LiveTeacher,
+    TeacherView,
+    fingerprint_model,
+    fingerprint_texts,
+    fingerprint_tokenizer,
+    open_or_build_cache,
+)
 from codir.workers import Broken, work_in_turn, work_side_by_side
 
 logger = logging.getLogger(__name__)
@@ -102,6 +109,7 @@ def compare_presets(config: CompareConfig) -> Comparison:
     finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
     to_do = [entry for entry in entries if entry not in finished]
     logger.info("%d runs: %d are kept, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs)
+    build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
     failed, begun = {}, time.monotonic()
     for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
         if isinstance(outcome, Run):
@@ -257,6 +265,31 @@ def keep_run(run: Run, file: Path) -> None:
 
 
 # ---- The runs ----
+
+
+def build_shared_cache(recipes: Mapping[str, Recipe], common: Common) -> None:
+    """Let the teacher read the training rows once, for all that any contestant will ask of it.
+
+    Each run would build its own otherwise, where it asks for more than the caches of those before it hold.
+    """
+    reading = [(recipe, build_objectives(recipe.objectives).needs) for recipe in recipes.values()]
+    reading = [
+        (recipe, needs) for recipe, needs in reading if recipe.teacher.cache and needs.teacher and not needs.tokens
+    ]
+    if not reading or common.data.train is None:
+        return
+    recipe = reading[0][0]
+    live = LiveTeacher(
+        common.teacher.model,
+        common.data.train,
+        common.teacher.tokenizer,
+        TeacherView(
+            pooled=frozenset().union(*(needs.teacher_pooled for _, needs in reading)),
+            dtype=resolve_dtype(recipe.training.precision),
+        ),
+        max_length=recipe.data.max_length,
+    )
+    open_or_build_cache(live, recipe.teacher.cache_dir, cache_dtype=recipe.teacher.cache_dtype)
 
 
 def carry_out(entries: Sequence[Entry], config: CompareConfig, common: Common) -> Iterator[tuple[Entry, Run | Broken]]:
