@@ -120,7 +120,7 @@ def main() -> None:
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
     teacher = MODELS / "teacher"
     cut_student(teacher)
-    common = {"teacher": str(teacher), "student": {"layers": 3}}
+    common: dict[str, Any] = {"teacher": str(teacher), "student": {"layers": 3}}
     if is_tuning:
         for name, (objectives, rate) in CANDIDATES.items():
             run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)
