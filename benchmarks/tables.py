@@ -1,15 +1,16 @@
 """Write the tables of all comparisons from their `results.json`: `table.md` beside each, and those of README and docs.
 
-A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, or `<!-- comparison table -->` while
-there is one comparison only, and `<!-- /comparison table -->` after it. Differences and their tests are to the
-comparison's own reference, or to the one that the line names: `<!-- comparison table: <folder>; against kd -->`. With
-`students against <student>` kinds of student are the rows, and presets the columns. Run twice, it changes nothing.
+A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->` after
+it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
+`<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
+presets the columns. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,12 +40,12 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     """A text with the table of one comparison, or of several side by side, wherever one belongs.
 
     Raises:
-        UserError: a comparison or a reference that is not there, or no name where there are several.
+        UserError: a comparison or a reference that is not there.
     """
 
     def fill(place: re.Match[str]) -> str:
-        names = [_known(name, comparisons) for name in (place["names"] or "").split(", ")]
-        chosen = {name: comparisons[name] for name in names}
+        names = (place["names"] or "").split(", ")
+        chosen = {name: comparisons[_known(name, comparisons)] for name in names}
         if place["students"]:
             chosen = {name: _students_as_rows(comparison) for name, comparison in chosen.items()}
         if place["reference"]:
@@ -57,15 +58,13 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     return PLACE.sub(fill, text)
 
 
-def _known(name: str, comparisons: dict[str, Comparison]) -> str:
-    if not name and len(comparisons) == 1:
-        return next(iter(comparisons))
-    if name not in comparisons:
+def _known(name: str, names: Collection[str]) -> str:
+    if name not in names:
         raise UserError(
             "comparison table",
-            expected="the name of a comparison's folder, or one comparison only",
+            expected="one of " + ", ".join(sorted(names)),
             got=repr(name),
-            do=nearest(name, comparisons),
+            do=nearest(name, names),
         )
     return name
 
@@ -78,15 +77,7 @@ def _students_as_rows(comparison: Comparison) -> Comparison:
 
 def _against(reference: str, comparison: Comparison) -> Comparison:
     """The same runs, told against another contestant."""
-    presets = {run.preset for run in comparison.runs}
-    if reference not in presets:
-        raise UserError(
-            "comparison table",
-            expected="against one of " + ", ".join(sorted(presets)),
-            got=repr(reference),
-            do=nearest(reference, presets),
-        )
-    return replace(comparison, reference=reference)
+    return replace(comparison, reference=_known(reference, {run.preset for run in comparison.runs}))
 
 
 def main() -> None:

@@ -135,6 +135,21 @@ def test_a_teacher_that_reads_its_rows_once_for_each_thing_that_is_asked_of_it(m
     assert len(json.loads(cache.read_text())["pooled"]) == 2
 
 
+def test_a_cache_that_cannot_be_built_and_runs_that_do_not_need_it(tmp_path):
+    """Features beyond half precision."""
+    material = make_material(tmp_path, kind="classes")
+    teacher = AutoModelForSequenceClassification.from_pretrained(material / "teacher")
+    teacher.bert.encoder.layer[0].output.LayerNorm.weight.data.mul_(1e6)
+    teacher.save_pretrained(material / "teacher")
+    wanted = {"model": str(material / "teacher"), "cache_dir": str(tmp_path / "cache"), "cache_dtype": "float16"}
+    presets = ["fine-tune", {"preset": "codir", "objectives": {"contrastive": {"num_negatives": 10}}}]
+    comparison = compare_presets(config_with(material, tmp_path / "comparison", teacher=wanted, presets=presets))
+    assert [run.preset for run in comparison.runs] == ["fine-tune"]
+    (failed,) = comparison.failed
+    assert "codir" in failed
+    assert "float16" in failed
+
+
 def test_an_evaluation_set_that_is_not_told(material, tmp_path):
     data = {"source": str(material / "train.csv"), "dev": str(material / "dev.csv"), "max_length": 16}
     parts = {"heldout_rows": 30, "unlabelled_rows": 16, "evaluate_on": ["heldout", "dev"]}

@@ -270,7 +270,8 @@ def keep_run(run: Run, file: Path) -> None:
 def build_shared_cache(recipes: Mapping[str, Recipe], common: Common) -> None:
     """Let the teacher read the training rows once, for all that any contestant will ask of it.
 
-    Each run would build its own otherwise, where it asks for more than the caches of those before it hold.
+    Each run would build its own otherwise, where it asks for more than the caches of those before it hold. A cache that
+    cannot be built is no reason to stop: the runs that need one say so, each for itself, and the others go on.
     """
     reading = [(recipe, build_objectives(recipe.objectives).needs) for recipe in recipes.values()]
     reading = [
@@ -289,7 +290,10 @@ def build_shared_cache(recipes: Mapping[str, Recipe], common: Common) -> None:
         ),
         max_length=recipe.data.max_length,
     )
-    open_or_build_cache(live, recipe.teacher.cache_dir, cache_dtype=recipe.teacher.cache_dtype)
+    try:
+        open_or_build_cache(live, recipe.teacher.cache_dir, cache_dtype=recipe.teacher.cache_dtype)
+    except UserError as error:
+        logger.warning("no teacher cache for all runs together: %s", error)
 
 
 def carry_out(entries: Sequence[Entry], config: CompareConfig, common: Common) -> Iterator[tuple[Entry, Run | Broken]]:

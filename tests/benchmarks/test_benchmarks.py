@@ -71,7 +71,7 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
     assert tables.render_page(told, comparisons) == told
     with pytest.raises(UserError, match="did you mean 'films'"):
         tables.render_page(text.replace("rte", "film"), comparisons)
-    with pytest.raises(UserError, match="one comparison only"):
+    with pytest.raises(UserError, match="one of films, rte"):
         tables.render_page(text.replace(": rte", ""), comparisons)
     both = tables.render_page(text.replace("rte", "films, rte"), comparisons)
     assert "| preset | films | rte |\n" in both
@@ -99,6 +99,14 @@ def test_a_table_of_starts_that_compares_presets(benchmarks):
     assert "| student | fine-tune |" in told
     assert "| pre-trained | 84.00 ± 2.48 (+4.00, p 0.020) |" in told
     assert "| cut | 80.00 ± 2.48 |" in told
+
+
+def test_candidates_of_pre_training_that_are_not_compared(benchmarks):
+    pretraining, comparison = benchmarks("pretraining"), benchmarks("comparison")
+    students = comparison.load_comparison("pretrained-tune").students
+    checkpoints = {name: student.checkpoint for name, student in students.items()}
+    assert checkpoints.pop("cut") == str(pretraining.MODELS / "cut")
+    assert checkpoints == {name: str(pretraining.MODELS / "tuning" / name) for name in pretraining.CANDIDATES}
 
 
 def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):
