@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help setup demo pretrain-demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
 
@@ -21,7 +22,7 @@ pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then
 	$(BIN)/codir demo --stage pretrain --output-dir pretrain-demo --overwrite
 
 check: setup lint types contracts ## The quick part of `make test`
-	$(BIN)/python -m pytest --quiet -m "not slow and not training"
+	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
 test: setup lint types contracts unit doctest docs ## Everything that CI runs
 
@@ -40,7 +41,7 @@ contracts: setup ## Rooms import one way
 	$(BIN)/lint-imports
 
 unit: setup ## Tests, with shapes checked
-	$(BIN)/python -m pytest --quiet -m "not slow"
+	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"
 
 doctest: setup ## Examples in docstrings
 	$(BIN)/python -m pytest --quiet --doctest-modules src
