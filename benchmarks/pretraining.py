@@ -37,7 +37,7 @@ RESULTS = Path("benchmarks", "results", "pretraining")
 STUDENTS = ("mlm", "kd-pre", "codir-pre")
 MAX_LENGTH = 64
 TEACHER_STEPS, STUDENT_STEPS, TUNING_STEPS = 400, 600, 100
-"""Steps of 32 sequences of 64 tokens: the students read a sixth of the corpus once."""
+"""Steps of 32 sequences of 64 tokens: the students read a seventh of the corpus once."""
 LEARNING_RATE, LOWER_RATE = 3e-4, 1e-4
 HELDOUT, HELDOUT_OF_TUNING = 0.01, 0.002
 """Shares of the reviews that are examined on: what a candidate predicts does not choose it, so it is asked little."""
