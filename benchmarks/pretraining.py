@@ -8,7 +8,7 @@ measures after this, with `pretrained-sst2` and `pretrained-rotten-tomatoes`.
 With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
 pretrained-tune` judges by rows that nothing is reported on.
 
-An hour of work; started again, it goes on where it was. Models go to `./runs/pretraining`.
+Long work; started again, it goes on where it was. Models go to `./runs/pretraining`.
 
 Run: python benchmarks/pretraining.py; it writes benchmarks/results/pretraining/.
 """
@@ -84,14 +84,15 @@ def cut_student(teacher: Path) -> None:
 def write_results(records: dict[str, dict[str, Any]]) -> None:
     """`results.json`, `table.md` and `pretraining.png`: the loss on held-out text while each student learns."""
     told = records["codir-pre"]
-    models = {"teacher": told, **records}
+
+    def of_each(part: str) -> dict[str, Any]:
+        return {"teacher": told[part]["teacher"], **{name: of[part]["student"] for name, of in records.items()}}
+
     content = {
         "command": "python benchmarks/pretraining.py",
         "title": "Pre-trained on IMDB",
-        **{
-            part: {name: record[part]["teacher" if name == "teacher" else "student"] for name, record in models.items()}
-            for part in ("scores", "parameters")
-        },
+        "scores": of_each("scores"),
+        "parameters": of_each("parameters"),
         "notes": told["notes"],
         "conditions": told["conditions"],
         "tokens": MAX_LENGTH,
@@ -125,8 +126,14 @@ def main() -> None:
     common: dict[str, Any] = {"teacher": str(teacher), "student": {"layers": 3}}
     if is_tuning:
         for name, (objectives, rate) in CANDIDATES.items():
-            settings = {"learning_rate": rate, "heldout": HELDOUT_OF_TUNING, "objectives": objectives}
-            run(f"tuning/{name}", TUNING_STEPS, **settings, **common)
+            run(
+                f"tuning/{name}",
+                TUNING_STEPS,
+                learning_rate=rate,
+                heldout=HELDOUT_OF_TUNING,
+                objectives=objectives,
+                **common,
+            )
         return
     write_results({name: run(name, STUDENT_STEPS, objectives=name, **common) for name in STUDENTS})
 

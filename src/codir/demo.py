@@ -94,8 +94,12 @@ def run_pretraining_demo(
     if not overwrite:
         check_empty(output_dir, REMEDY)
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
-    corpus = {"source": DEMO_CORPUS, "max_length": 64, "heldout_fraction": 0.01}
-    corpus |= {"max_documents": QUICK_DOCUMENTS if quick else None}
+    corpus = {
+        "source": DEMO_CORPUS,
+        "max_documents": QUICK_DOCUMENTS if quick else None,
+        "max_length": 64,
+        "heldout_fraction": 0.01,
+    }
 
     def run(folder: Path, steps: int, **sections: object) -> PretrainingResult:
         training = {"max_steps": QUICK_STEPS if quick else steps, "eval_strategy": "no"}
