@@ -6,7 +6,7 @@ teacher they came, is measured on held-out reviews; what they are worth on a tas
 measures after this, with `pretrained-sst2` and `pretrained-rotten-tomatoes`.
 
 With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
-pretrained-tune` judges by rows that nothing is reported on.
+pretrained-tune` judges by rows that nothing is reported on; `tuning.json` has what they predict.
 
 Long work; started again, it goes on where it was. Models go to `./runs/pretraining`.
 
@@ -26,9 +26,10 @@ from pictures import save_picture
 
 from codir.config import PretrainRecipe, validate
 from codir.data import DEMO_CORPUS, find_minilm
+from codir.device import resolve_dtype
 from codir.export import export_student
-from codir.pretraining import load_teacher, pretrain
-from codir.report import PretrainingResult, to_markdown
+from codir.pretraining import exam_batches, load, load_teacher, pretrain, split
+from codir.report import count_parameters, examine_language_models, language_rows, to_markdown
 from codir.student import build_student
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,14 +44,15 @@ HELDOUT, HELDOUT_OF_TUNING = 0.01, 0.002
 """Shares of the reviews that are examined on: what a candidate predicts does not choose it, so it is asked little."""
 
 
-def contrast(**changed: Any) -> dict[str, Any]:
-    """Preset `codir-pre` with something changed in its contrast."""
-    return {"preset": "codir-pre", "contrastive": changed}
+def contrast(weight: float = 0.1, **changed: Any) -> dict[str, Any]:
+    """Preset `codir-pre` with the weight that tuning began with, and something changed in its contrast."""
+    return {"preset": "codir-pre", "contrastive": {"weight": weight, **changed}}
 
 
+OBJECTIVES = {"mlm": "mlm", "kd-pre": "kd-pre", "codir-pre": contrast()}
 CANDIDATES: dict[str, tuple[Any, float]] = {
-    **{preset: (preset, LEARNING_RATE) for preset in STUDENTS},
-    **{f"{preset}-slow": (preset, LOWER_RATE) for preset in STUDENTS},
+    **{name: (objectives, LEARNING_RATE) for name, objectives in OBJECTIVES.items()},
+    **{f"{name}-slow": (objectives, LOWER_RATE) for name, objectives in OBJECTIVES.items()},
     "weight-1": (contrast(weight=1.0), LEARNING_RATE),
     "temperature-0.2": (contrast(contrastive_temperature=0.2), LEARNING_RATE),
     "queue-1024": (contrast(queue_size=1024), LEARNING_RATE),
@@ -59,26 +61,43 @@ CANDIDATES: dict[str, tuple[Any, float]] = {
 """What is tuned: objectives and learning rate, by name."""
 
 
+def recipe_of(name: str, steps: int, *, learning_rate: float, heldout: float, **sections: Any) -> PretrainRecipe:
+    """How a model is pre-trained into its folder."""
+    training = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 20, "eval_steps": 0.2}
+    corpus = {"source": DEMO_CORPUS, "max_length": MAX_LENGTH, "heldout_fraction": heldout}
+    common = {"corpus": corpus, "training": training, "output_dir": MODELS / name, "resume": True}
+    return validate(PretrainRecipe, {**common, **sections})
+
+
 def run(
     name: str, steps: int, *, learning_rate: float = LEARNING_RATE, heldout: float = HELDOUT, **sections: Any
 ) -> dict[str, Any]:
     """Pre-train a model into its folder, or find it done; gives its report, with the log of its training."""
-    folder = MODELS / name
-    record = folder / "record.json"
+    record = MODELS / name / "record.json"
     if not record.exists():
-        training = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 20, "eval_steps": 0.2}
-        corpus = {"source": DEMO_CORPUS, "max_length": MAX_LENGTH, "heldout_fraction": heldout}
-        common = {"corpus": corpus, "training": training, "output_dir": folder, "resume": True}
-        result = pretrain(validate(PretrainRecipe, {**common, **sections}))
+        result = pretrain(recipe_of(name, steps, learning_rate=learning_rate, heldout=heldout, **sections))
         record.write_text(json.dumps({**result.to_json(), "log_history": result.log_history}, indent=2) + "\n", "utf-8")
     return json.loads(record.read_text("utf-8"))
 
 
-def cut_student(teacher: Path) -> None:
-    """Three of the teacher's layers, as they are."""
-    if not (MODELS / "cut" / "config.json").exists():
-        reader = load_teacher(str(teacher))
-        export_student(build_student(reader.model, layers=3), reader.tokenizer, MODELS / "cut")
+def cut(teacher: str, student: dict[str, Any]) -> dict[str, Any]:
+    """Some of the teacher's layers, as they are, into their folder; gives what is known of the others."""
+    record = MODELS / "cut" / "record.json"
+    if not record.exists():
+        reader = load_teacher(teacher)
+        model = build_student(reader.model, **student)
+        export_student(model, reader.tokenizer, MODELS / "cut")
+        recipe = recipe_of("cut", 0, learning_rate=LEARNING_RATE, heldout=HELDOUT, teacher=teacher, student=student)
+        _, heldout = split(load(recipe.corpus, reader.tokenizer), recipe)
+        models = {"teacher": reader.model, "student": model.to(reader.model.device)}
+        dtype = resolve_dtype(recipe.training.precision)
+        told = {
+            "scores": examine_language_models(models, exam_batches(recipe, reader, heldout), dtype=dtype),
+            "parameters": {name: count_parameters(model) for name, model in models.items()},
+            "log_history": [],
+        }
+        record.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    return json.loads(record.read_text("utf-8"))
 
 
 def write_results(records: dict[str, dict[str, Any]]) -> None:
@@ -96,19 +115,31 @@ def write_results(records: dict[str, dict[str, Any]]) -> None:
         "notes": told["notes"],
         "conditions": told["conditions"],
         "tokens": MAX_LENGTH,
-        "steps": {"teacher": TEACHER_STEPS, **dict.fromkeys(records, STUDENT_STEPS)},
+        "steps": {"teacher": TEACHER_STEPS, "cut": 0, **dict.fromkeys(STUDENTS, STUDENT_STEPS)},
         "log_history": {name: record["log_history"] for name, record in records.items()},
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "results.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-    (RESULTS / "table.md").write_text(render_table(content), "utf-8")
+    (RESULTS / "table.md").write_text(render_table(content) + "\n", "utf-8")
     save_picture("pretraining", content, RESULTS)
+
+
+def write_tuning(records: dict[str, dict[str, Any]]) -> None:
+    """`tuning.json`: what each candidate predicts of held-out text."""
+    content = {
+        "command": "python benchmarks/pretraining.py --tune",
+        "tokens": MAX_LENGTH,
+        "steps": TUNING_STEPS,
+        "scores": {name: record["scores"]["student"] for name, record in records.items()},
+        "conditions": records["codir-pre"]["conditions"],
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "tuning.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def render_table(content: dict[str, Any]) -> str:
     """What held-out reviews say of each model, from `results.json`."""
-    told = {name: content[name] for name in ("title", "scores", "parameters", "conditions", "notes")}
-    return to_markdown(PretrainingResult(**told, log_history=[], output_dir=RESULTS).rows()) + "\n"
+    return to_markdown(language_rows(content["scores"], content["parameters"]))
 
 
 def main() -> None:
@@ -121,21 +152,19 @@ def main() -> None:
     os.chdir(ROOT)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
-    teacher = MODELS / "teacher"
-    cut_student(teacher)
-    common: dict[str, Any] = {"teacher": str(teacher), "student": {"layers": 3}}
-    if is_tuning:
-        for name, (objectives, rate) in CANDIDATES.items():
-            run(
-                f"tuning/{name}",
-                TUNING_STEPS,
-                learning_rate=rate,
-                heldout=HELDOUT_OF_TUNING,
-                objectives=objectives,
-                **common,
-            )
+    common: dict[str, Any] = {"teacher": str(MODELS / "teacher"), "student": {"layers": 3}}
+    untrained = cut(**common)
+    if not is_tuning:
+        trained = {name: run(name, STUDENT_STEPS, objectives=name, **common) for name in STUDENTS}
+        write_results({"cut": untrained, **trained})
         return
-    write_results({name: run(name, STUDENT_STEPS, objectives=name, **common) for name in STUDENTS})
+    common["heldout"] = HELDOUT_OF_TUNING
+    write_tuning(
+        {
+            name: run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)
+            for name, (objectives, rate) in CANDIDATES.items()
+        }
+    )
 
 
 if __name__ == "__main__":

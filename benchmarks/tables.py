@@ -3,7 +3,8 @@
 A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->` after
 it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
-presets the columns. Run twice, it changes nothing.
+presets the columns. What held-out text says of pre-trained models stands between `<!-- pre-training table -->` and
+`<!-- /pre-training table -->`. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pretraining
 
 from codir.errors import UserError, nearest
 from codir.report import Comparison, comparison_markdown, read_comparison, summary_rows, to_markdown
@@ -25,6 +29,9 @@ PLACE = re.compile(
     r"(?:; (?P<students>students )?against (?P<reference>[\w.-]+))?)? -->\n)"
     r".*?(?P<end><!-- /comparison table -->)",
     re.DOTALL,
+)
+PRETRAINING_PLACE = re.compile(
+    r"(?P<begin><!-- pre-training table -->\n).*?(?P<end><!-- /pre-training table -->)", re.DOTALL
 )
 
 
@@ -58,6 +65,13 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     return PLACE.sub(fill, text)
 
 
+def render_pretraining(text: str, content: dict[str, Any]) -> str:
+    """A text with the table of pre-training, from its `results.json`, wherever it belongs."""
+    return PRETRAINING_PLACE.sub(
+        lambda place: f"{place['begin']}{pretraining.render_table(content)}\n{place['end']}", text
+    )
+
+
 def _known(name: str, names: Collection[str]) -> str:
     if name not in names:
         raise UserError(
@@ -85,8 +99,11 @@ def main() -> None:
     comparisons = load_comparisons()
     for name, comparison in comparisons.items():
         (RESULTS / name / "table.md").write_text(comparison_markdown(comparison), "utf-8")
+    content = json.loads((RESULTS / "pretraining" / "results.json").read_text("utf-8"))
+    (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
-        page.write_text(render_page(page.read_text("utf-8"), comparisons), "utf-8")
+        text = render_page(page.read_text("utf-8"), comparisons)
+        page.write_text(render_pretraining(text, content), "utf-8")
 
 
 if __name__ == "__main__":

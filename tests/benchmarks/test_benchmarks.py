@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import sys
 from dataclasses import replace
@@ -46,6 +47,20 @@ def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
         assert (folder / "recipe.yaml").is_file()
     for page in tables.PAGES:
         assert tables.render_page(page.read_text(), comparisons) == page.read_text()
+
+
+def test_a_table_of_pre_training_that_no_run_gave(benchmarks):
+    tables, pretraining = benchmarks("tables"), benchmarks("pretraining")
+    folder = tables.RESULTS / "pretraining"
+    content = json.loads((folder / "results.json").read_text())
+    assert (folder / "table.md").read_text() == pretraining.render_table(content) + "\n"
+    assert (folder / "pretraining.png").is_file()
+    for page in tables.PAGES:
+        assert tables.render_pretraining(page.read_text(), content) == page.read_text()
+    text = "before\n<!-- pre-training table -->\nold\n<!-- /pre-training table -->\nafter\n"
+    told = tables.render_pretraining(text, content)
+    assert "old" not in told
+    assert f"| codir-pre | {content['scores']['codir-pre']['loss']:.3f} |" in told
 
 
 def small_comparison(*, plus: float) -> Comparison:

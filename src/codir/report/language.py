@@ -132,20 +132,25 @@ class PretrainingResult:
 
     def rows(self) -> list[dict[str, str]]:
         """A row of words for each model."""
-        shown = [key for key in COLUMNS if any(key in scores for scores in self.scores.values())]
-        return [
-            {
-                "model": name,
-                **{COLUMNS[key]: f"{scores[key]:.3f}" if key in scores else "—" for key in shown},
-                "params": f"{self.parameters[name] / 1e6:.1f}M",
-            }
-            for name, scores in self.scores.items()
-        ]
+        return language_rows(self.scores, self.parameters)
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
         told = ("title", "scores", "parameters", "notes", "conditions")
         return {name: getattr(self, name) for name in told}
+
+
+def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping[str, int]) -> list[dict[str, str]]:
+    """A row of words for each model, from its scores and its number of parameters; a column for what any was asked."""
+    shown = [key for key in COLUMNS if any(key in of for of in scores.values())]
+    return [
+        {
+            "model": name,
+            **{COLUMNS[key]: f"{of[key]:.3f}" if key in of else "—" for key in shown},
+            "params": f"{parameters[name] / 1e6:.1f}M",
+        }
+        for name, of in scores.items()
+    ]
 
 
 def write_pretraining_report(result: PretrainingResult) -> None:
