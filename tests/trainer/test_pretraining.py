@@ -300,7 +300,7 @@ def test_a_student_that_learns_nothing_from_a_queue_of_its_teacher(tmp_path, tok
 def test_a_causal_model_that_cannot_be_pretrained(tmp_path, causal_tokenizer, family, preset):
     corpus = load_corpus(make_documents(), causal_tokenizer, max_length=MAX_LENGTH, cache_dir=tmp_path / "corpora")
     trainer = make_trainer(
-        tmp_path / "run", causal_tokenizer, corpus, family=family, preset=preset, max_steps=40, eval_dataset=corpus
+        tmp_path / "run", causal_tokenizer, corpus, family=family, preset=preset, max_steps=60, eval_dataset=corpus
     )
     before = trainer.evaluate()["eval_loss"]
     trainer.train()
