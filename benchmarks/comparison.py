@@ -33,7 +33,7 @@ def make_teacher(config: CompareConfig) -> None:
     folder = Path(config.teacher.model)
     if (folder / "config.json").exists():
         return
-    training = {"num_train_epochs": TEACHER_EPOCHS, "eval_strategy": "no"}
+    training = {"num_train_epochs": TEACHER_EPOCHS}
     data = {**config.data.model_dump(), "unlabelled_rows": None}
     content = {"model": str(find_minilm()), "data": data, "training": training, "output_dir": folder}
     codir.finetune(validate(FinetuneConfig, content))

@@ -49,10 +49,10 @@ def contrast(weight: float = 0.1, **changed: Any) -> dict[str, Any]:
     return {"preset": "codir-pre", "contrastive": {"weight": weight, **changed}}
 
 
-OBJECTIVES = {"mlm": "mlm", "kd-pre": "kd-pre", "codir-pre": contrast()}
+FIRST_GUESSES = {"mlm": "mlm", "kd-pre": "kd-pre", "codir-pre": contrast()}
 CANDIDATES: dict[str, tuple[Any, float]] = {
-    **{name: (objectives, LEARNING_RATE) for name, objectives in OBJECTIVES.items()},
-    **{f"{name}-slow": (objectives, LOWER_RATE) for name, objectives in OBJECTIVES.items()},
+    **{name: (objectives, LEARNING_RATE) for name, objectives in FIRST_GUESSES.items()},
+    **{f"{name}-slow": (objectives, LOWER_RATE) for name, objectives in FIRST_GUESSES.items()},
     "weight-1": (contrast(weight=1.0), LEARNING_RATE),
     "temperature-0.2": (contrast(contrastive_temperature=0.2), LEARNING_RATE),
     "queue-1024": (contrast(queue_size=1024), LEARNING_RATE),
