@@ -19,6 +19,7 @@ import argparse
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,21 +70,30 @@ def recipe_of(name: str, steps: int, *, learning_rate: float, heldout: float, **
     return validate(PretrainRecipe, {**common, **sections})
 
 
+def recorded(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is told of the model in a folder: read from its record, or made and recorded."""
+    record = MODELS / name / "record.json"
+    if not record.exists():
+        write_json(record, make())
+    return json.loads(record.read_text("utf-8"))
+
+
 def run(
     name: str, steps: int, *, learning_rate: float = LEARNING_RATE, heldout: float = HELDOUT, **sections: Any
 ) -> dict[str, Any]:
     """Pre-train a model into its folder, or find it done; gives its report, with the log of its training."""
-    record = MODELS / name / "record.json"
-    if not record.exists():
+
+    def make() -> dict[str, Any]:
         result = pretrain(recipe_of(name, steps, learning_rate=learning_rate, heldout=heldout, **sections))
-        record.write_text(json.dumps({**result.to_json(), "log_history": result.log_history}, indent=2) + "\n", "utf-8")
-    return json.loads(record.read_text("utf-8"))
+        return {**result.to_json(), "log_history": result.log_history}
+
+    return recorded(name, make)
 
 
 def cut(teacher: str, student: dict[str, Any]) -> dict[str, Any]:
     """Some of the teacher's layers, as they are, into their folder; gives what is known of the others."""
-    record = MODELS / "cut" / "record.json"
-    if not record.exists():
+
+    def make() -> dict[str, Any]:
         reader = load_teacher(teacher)
         model = build_student(reader.model, **student)
         export_student(model, reader.tokenizer, MODELS / "cut")
@@ -91,13 +101,19 @@ def cut(teacher: str, student: dict[str, Any]) -> dict[str, Any]:
         _, heldout = split(load(recipe.corpus, reader.tokenizer), recipe)
         models = {"teacher": reader.model, "student": model.to(reader.model.device)}
         dtype = resolve_dtype(recipe.training.precision)
-        told = {
+        return {
             "scores": examine_language_models(models, exam_batches(recipe, reader, heldout), dtype=dtype),
             "parameters": {name: count_parameters(model) for name, model in models.items()},
             "log_history": [],
         }
-        record.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    return json.loads(record.read_text("utf-8"))
+
+    return recorded("cut", make)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A file that a later run, or a reader, finds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def write_results(records: dict[str, dict[str, Any]]) -> None:
@@ -118,8 +134,7 @@ def write_results(records: dict[str, dict[str, Any]]) -> None:
         "steps": {"teacher": TEACHER_STEPS, "cut": 0, **dict.fromkeys(STUDENTS, STUDENT_STEPS)},
         "log_history": {name: record["log_history"] for name, record in records.items()},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "results.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    write_json(RESULTS / "results.json", content)
     (RESULTS / "table.md").write_text(render_table(content) + "\n", "utf-8")
     save_picture("pretraining", content, RESULTS)
 
@@ -133,8 +148,7 @@ def write_tuning(records: dict[str, dict[str, Any]]) -> None:
         "scores": {name: record["scores"]["student"] for name, record in records.items()},
         "conditions": records["codir-pre"]["conditions"],
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "tuning.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+    write_json(RESULTS / "tuning.json", content)
 
 
 def render_table(content: dict[str, Any]) -> str:
