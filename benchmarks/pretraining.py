@@ -1,9 +1,9 @@
-"""Pre-train 3-layer students on IMDB's reviews in four ways, from one teacher and in equal steps.
+"""Pre-train students on IMDB's reviews in several ways, from one teacher and in equal steps.
 
-The teacher is MiniLM, given a masked-LM head on the same reviews. Students start from three of its layers: `cut` stays
-as it was cut, the others are trained by presets `mlm`, `kd-pre` and `codir-pre`. What they predict, and how near the
-teacher they came, is measured on held-out reviews; what they are worth on a task is what `benchmarks/comparison.py`
-measures after this, with `pretrained-sst2` and `pretrained-rotten-tomatoes`.
+The teacher is MiniLM, given a masked-LM head on the same reviews. Students start from three of its layers, or as a
+narrow model from nothing, and are trained by presets `mlm`, `kd-pre` and `codir-pre`; `cut` stays as it was cut. What
+they predict, and how near the teacher they came, is measured on held-out reviews; what they are worth on a task is what
+`benchmarks/comparison.py` measures after this, with the comparisons whose names begin with `pretrained`.
 
 With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
 pretrained-tune` judges by rows that nothing is reported on; `tuning.json` has what they predict.
@@ -36,7 +36,15 @@ from codir.student import build_student
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = Path("runs", "pretraining")
 RESULTS = Path("benchmarks", "results", "pretraining")
-STUDENTS = ("mlm", "kd-pre", "codir-pre")
+PRESETS = ("mlm", "kd-pre", "codir-pre")
+COPIED = {"layers": 3}
+NARROW = {"config": {"num_hidden_layers": 4, "hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 768}}
+STUDENTS: dict[str, tuple[Any, dict[str, Any]]] = {
+    **{preset: (preset, COPIED) for preset in PRESETS},
+    "codir-pre-student": ({"preset": "codir-pre", "contrastive": {"anchor": "student"}}, COPIED),
+    **{f"narrow-{preset}": (preset, NARROW) for preset in PRESETS},
+}
+"""What is compared: objectives and how the student begins, by name."""
 MAX_LENGTH = 64
 TEACHER_STEPS, STUDENT_STEPS, TUNING_STEPS = 400, 600, 100
 """Steps of 32 sequences of 64 tokens: the students read a seventh of the corpus once."""
@@ -166,13 +174,16 @@ def main() -> None:
     os.chdir(ROOT)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
-    common: dict[str, Any] = {"teacher": str(MODELS / "teacher"), "student": {"layers": 3}}
-    untrained = cut(**common)
+    teacher = str(MODELS / "teacher")
+    untrained = cut(teacher, COPIED)
     if not is_tuning:
-        trained = {name: run(name, STUDENT_STEPS, objectives=name, **common) for name in STUDENTS}
+        trained = {
+            name: run(name, STUDENT_STEPS, teacher=teacher, student=student, objectives=objectives)
+            for name, (objectives, student) in STUDENTS.items()
+        }
         write_results({"cut": untrained, **trained})
         return
-    common["heldout"] = HELDOUT_OF_TUNING
+    common: dict[str, Any] = {"teacher": teacher, "student": COPIED, "heldout": HELDOUT_OF_TUNING}
     write_tuning(
         {
             name: run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)

@@ -19,7 +19,7 @@ Line = tuple[list[float | int], list[float | int]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NOT_A_METRIC = ("_loss", "_runtime", "_per_second", "_time")
 """Endings of `eval_` entries that are on another scale than metrics, or tell of the clock."""
 
