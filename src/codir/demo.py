@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 QUICK_ROWS = 1000
 QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
-ADAPTING_STEPS, PRETRAINING_STEPS = 150, 250
+ADAPTING_STEPS, PRETRAINING_STEPS = 100, 150
 REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
 """Where the folder of a demo holds something."""
 
