@@ -1,9 +1,10 @@
 """Pre-train students on IMDB's reviews in several ways, from one teacher and in equal steps.
 
 The teacher is MiniLM, given a masked-LM head on the same reviews. Students start from three of its layers, or as a
-narrow model from nothing, and are trained by presets `mlm`, `kd-pre` and `codir-pre`; `cut` stays as it was cut. What
-they predict, and how near the teacher they came, is measured on held-out reviews; what they are worth on a task is what
-`benchmarks/comparison.py` measures after this, with the comparisons whose names begin with `pretrained`.
+narrow model from nothing, and are trained by presets `mlm`, `kd-pre` and `codir-pre`, the last with the student's
+anchor too; `cut` stays as it was cut. What they predict, and how near the teacher they came, is measured on held-out
+reviews; what copied layers are worth on a task is what `benchmarks/comparison.py` measures after this, with the
+comparisons whose names begin with `pretrained`.
 
 With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
 pretrained-tune` judges by rows that nothing is reported on; `tuning.json` has what they predict.
