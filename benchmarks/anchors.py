@@ -5,10 +5,11 @@ Run: python benchmarks/anchors.py; it writes benchmarks/results/anchors/results.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from common import write_json
 
 from codir.config import FinetuneConfig, Recipe, validate
 from codir.data import DEMO_SOURCE, find_minilm
@@ -47,9 +48,7 @@ def main() -> None:
             terms, conditions = follow(anchor, strategy, teacher, folder)
             runs.append({"anchor": anchor, "negatives": strategy, "contrastive": [round(term, 4) for term in terms]})
             print(runs[-1])
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    content = {"data": DATA, "training": TRAINING, "runs": runs, "conditions": conditions}
-    RESULTS.write_text(json.dumps(content, indent=2) + "\n")
+    write_json(RESULTS, {"data": DATA, "training": TRAINING, "runs": runs, "conditions": conditions})
 
 
 if __name__ == "__main__":

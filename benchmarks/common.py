@@ -1,4 +1,4 @@
-"""What every benchmark shares: systems timed in turns, and a claim written down with its conditions.
+"""What every benchmark shares: systems timed in turns, results as files, and a claim written down with its conditions.
 
 Knows nothing of any one claim. A claim is one JSON file under `results/performance/` with `claim`, `value`, `bound`,
 `holds` and `conditions`, whatever else it wants to show beside them, and a table that is printed and kept.
@@ -66,6 +66,12 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return Spread.of([above / below for above, below in zip(numerators, denominators, strict=True)])
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """A result that a reader, or a later run, finds; what is not a number is no result and raises a ValueError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
 def write_claim(
     name: str,
     claim: str,
@@ -100,8 +106,7 @@ def write_claim(
         **details,
         "conditions": {**gather_conditions(dtype=str(conditions.get("dtype", "fp32")), seed=0), **conditions},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(RESULTS / f"{name}.json", content)
     console = Console()
     console.print(table_of(rows))
     verdict = "[green]holds[/green]" if holds else "[red]does not hold[/red]"

@@ -7,7 +7,8 @@ reviews; what copied layers are worth on a task is what `benchmarks/comparison.p
 comparisons whose names begin with `pretrained`.
 
 With `--tune` it trains, for fewer steps and from the same teacher, the candidates that `benchmarks/comparison.py
-pretrained-tune` judges by rows that nothing is reported on; `tuning.json` has what they predict.
+pretrained-tune` judges by rows that nothing is reported on; `tuning.json` has what they predict. With `--anchors` it
+trains `codir-pre` of either anchor with further seeds, for `pretrained-anchor-tune`, and writes `anchors.json`.
 
 Long work; started again, it goes on where it was. Models go to `./runs/pretraining`.
 
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common import write_json
 from pictures import save_picture
 
 from codir.config import PretrainRecipe, validate
@@ -46,6 +48,12 @@ STUDENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     **{f"narrow-{preset}": (preset, NARROW) for preset in PRESETS},
 }
 """What is compared: objectives and how the student begins, by name."""
+ANCHORED = {
+    name if seed == 0 else f"anchors/{name}-{seed}": (name, seed)
+    for seed in range(3)
+    for name in ("codir-pre", "codir-pre-student")
+}
+"""The two anchors, each with several seeds: folder, then name among `STUDENTS` and seed."""
 MAX_LENGTH = 64
 TEACHER_STEPS, STUDENT_STEPS, TUNING_STEPS = 400, 600, 100
 """Steps of 32 sequences of 64 tokens: the students read a seventh of the corpus once."""
@@ -71,11 +79,20 @@ CANDIDATES: dict[str, tuple[Any, float]] = {
 """What is tuned: objectives and learning rate, by name."""
 
 
-def recipe_of(name: str, steps: int, *, learning_rate: float, heldout: float, **sections: Any) -> PretrainRecipe:
+def recipe_of(
+    name: str,
+    steps: int,
+    *,
+    learning_rate: float = LEARNING_RATE,
+    heldout: float = HELDOUT,
+    seed: int = 0,
+    **sections: Any,
+) -> PretrainRecipe:
     """How a model is pre-trained into its folder."""
-    training = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 20, "eval_steps": 0.2}
+    training = {"max_steps": steps, "learning_rate": learning_rate, "seed": seed}
+    often = {"logging_steps": 20, "eval_steps": 0.2}
     corpus = {"source": DEMO_CORPUS, "max_length": MAX_LENGTH, "heldout_fraction": heldout}
-    common = {"corpus": corpus, "training": training, "output_dir": MODELS / name, "resume": True}
+    common = {"corpus": corpus, "training": {**training, **often}, "output_dir": MODELS / name, "resume": True}
     return validate(PretrainRecipe, {**common, **sections})
 
 
@@ -87,13 +104,11 @@ def recorded(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json.loads(record.read_text("utf-8"))
 
 
-def run(
-    name: str, steps: int, *, learning_rate: float = LEARNING_RATE, heldout: float = HELDOUT, **sections: Any
-) -> dict[str, Any]:
-    """Pre-train a model into its folder, or find it done; gives its report, with the log of its training."""
+def run(name: str, steps: int, **settings: Any) -> dict[str, Any]:
+    """Pre-train a model into its folder as `recipe_of` says, or find it done; gives its report, with its log."""
 
     def make() -> dict[str, Any]:
-        result = pretrain(recipe_of(name, steps, learning_rate=learning_rate, heldout=heldout, **sections))
+        result = pretrain(recipe_of(name, steps, **settings))
         return {**result.to_json(), "log_history": result.log_history}
 
     return recorded(name, make)
@@ -106,7 +121,7 @@ def cut(teacher: str, student: dict[str, Any]) -> dict[str, Any]:
         reader = load_teacher(teacher)
         model = build_student(reader.model, **student)
         export_student(model, reader.tokenizer, MODELS / "cut")
-        recipe = recipe_of("cut", 0, learning_rate=LEARNING_RATE, heldout=HELDOUT, teacher=teacher, student=student)
+        recipe = recipe_of("cut", 0, teacher=teacher, student=student)
         _, heldout = split(load(recipe.corpus, reader.tokenizer), recipe)
         models = {"teacher": reader.model, "student": model.to(reader.model.device)}
         dtype = resolve_dtype(recipe.training.precision)
@@ -117,12 +132,6 @@ def cut(teacher: str, student: dict[str, Any]) -> dict[str, Any]:
         }
 
     return recorded("cut", make)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """A file that a later run, or a reader, finds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def write_results(records: dict[str, dict[str, Any]]) -> None:
@@ -138,7 +147,7 @@ def write_results(records: dict[str, dict[str, Any]]) -> None:
         "scores": of_each("scores"),
         "parameters": of_each("parameters"),
         "notes": told["notes"],
-        "conditions": told["conditions"],
+        "conditions": {name: of["conditions"] for name, of in records.items() if "conditions" in of},
         "tokens": MAX_LENGTH,
         "steps": {"teacher": TEACHER_STEPS, "cut": 0, **dict.fromkeys(STUDENTS, STUDENT_STEPS)},
         "log_history": {name: record["log_history"] for name, record in records.items()},
@@ -148,16 +157,16 @@ def write_results(records: dict[str, dict[str, Any]]) -> None:
     save_picture("pretraining", content, RESULTS)
 
 
-def write_tuning(records: dict[str, dict[str, Any]]) -> None:
-    """`tuning.json`: what each candidate predicts of held-out text."""
+def write_scores(file: str, option: str, steps: int, records: dict[str, dict[str, Any]]) -> None:
+    """A file of what each of an option's students predicts of held-out text."""
     content = {
-        "command": "python benchmarks/pretraining.py --tune",
+        "command": f"python benchmarks/pretraining.py {option}",
         "tokens": MAX_LENGTH,
-        "steps": TUNING_STEPS,
-        "scores": {name: record["scores"]["student"] for name, record in records.items()},
-        "conditions": records["codir-pre"]["conditions"],
+        "steps": steps,
+        "scores": {student: record["scores"]["student"] for student, record in records.items()},
+        "conditions": {student: record["conditions"] for student, record in records.items()},
     }
-    write_json(RESULTS / "tuning.json", content)
+    write_json(RESULTS / file, content)
 
 
 def render_table(content: dict[str, Any]) -> str:
@@ -165,32 +174,49 @@ def render_table(content: dict[str, Any]) -> str:
     return to_markdown(language_rows(content["scores"], content["parameters"]))
 
 
+def train_students(teacher: str) -> None:
+    """What is reported: every student, and the layers as they were cut."""
+    untrained = cut(teacher, COPIED)
+    trained = {
+        name: run(name, STUDENT_STEPS, teacher=teacher, student=student, objectives=objectives)
+        for name, (objectives, student) in STUDENTS.items()
+    }
+    write_results({"cut": untrained, **trained})
+
+
+def train_candidates(teacher: str) -> None:
+    """What is chosen from, for fewer steps."""
+    cut(teacher, COPIED)
+    common: dict[str, Any] = {"teacher": teacher, "student": COPIED, "heldout": HELDOUT_OF_TUNING}
+    records = {
+        name: run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)
+        for name, (objectives, rate) in CANDIDATES.items()
+    }
+    write_scores("tuning.json", "--tune", TUNING_STEPS, records)
+
+
+def train_anchors(teacher: str) -> None:
+    """Both anchors, trained several times: a seed has its own order, masks, heads and held-out reviews."""
+    records = {}
+    for folder, (name, seed) in ANCHORED.items():
+        objectives, student = STUDENTS[name]
+        sections = {"teacher": teacher, "student": student, "objectives": objectives}
+        records[Path(folder).name] = run(folder, STUDENT_STEPS, seed=seed, **sections)
+    write_scores("anchors.json", "--anchors", STUDENT_STEPS, records)
+
+
 def main() -> None:
     """Teacher, then students, then results; or what is to be chosen from."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--tune", action="store_true", help="train the candidates of `pretrained-tune` and nothing else"
-    )
-    is_tuning = parser.parse_args().tune
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--tune", action="store_true", help="train the candidates of `pretrained-tune`")
+    instead.add_argument("--anchors", action="store_true", help="train those of `pretrained-anchor-tune`")
+    arguments = parser.parse_args()
     os.chdir(ROOT)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
-    teacher = str(MODELS / "teacher")
-    untrained = cut(teacher, COPIED)
-    if not is_tuning:
-        trained = {
-            name: run(name, STUDENT_STEPS, teacher=teacher, student=student, objectives=objectives)
-            for name, (objectives, student) in STUDENTS.items()
-        }
-        write_results({"cut": untrained, **trained})
-        return
-    common: dict[str, Any] = {"teacher": teacher, "student": COPIED, "heldout": HELDOUT_OF_TUNING}
-    write_tuning(
-        {
-            name: run(f"tuning/{name}", TUNING_STEPS, learning_rate=rate, objectives=objectives, **common)
-            for name, (objectives, rate) in CANDIDATES.items()
-        }
-    )
+    train = train_candidates if arguments.tune else train_anchors if arguments.anchors else train_students
+    train(str(MODELS / "teacher"))
 
 
 if __name__ == "__main__":

@@ -118,10 +118,14 @@ def test_a_table_of_starts_that_compares_presets(benchmarks):
 
 def test_candidates_of_pre_training_that_are_not_compared(benchmarks):
     pretraining, comparison = benchmarks("pretraining"), benchmarks("comparison")
-    students = comparison.load_comparison("pretrained-tune").students
-    checkpoints = {name: student.checkpoint for name, student in students.items()}
-    assert checkpoints.pop("cut") == str(pretraining.MODELS / "cut")
-    assert checkpoints == {name: str(pretraining.MODELS / "tuning" / name) for name in pretraining.CANDIDATES}
+
+    def checkpoints(name):
+        return {student: start.checkpoint for student, start in comparison.load_comparison(name).students.items()}
+
+    candidates = {name: str(pretraining.MODELS / "tuning" / name) for name in pretraining.CANDIDATES}
+    assert checkpoints("pretrained-tune") == {"cut": str(pretraining.MODELS / "cut"), **candidates}
+    anchored = {Path(folder).name: str(pretraining.MODELS / folder) for folder in pretraining.ANCHORED}
+    assert checkpoints("pretrained-anchor-tune") == anchored
 
 
 def test_a_verdict_that_does_not_follow_from_value_and_bound(benchmarks):

@@ -18,6 +18,7 @@ import codir
 from codir.config import ObjectivesConfig, preset_names, validate
 from codir.data import NeighbourSampler, build_negative_sampler, load_corpus, split_documents
 from codir.errors import UserError
+from codir.memory import NegativeQueue
 from codir.recipe import build_objectives
 from codir.signals import IGNORED_CLASS
 from codir.student import build_student
@@ -189,18 +190,24 @@ def test_negatives_that_share_a_document(corpus, seed, heldout, batch):
         assert own not in {document_of[row] for row in drawn[place]}
 
 
-def test_a_contrast_that_is_told_documents_otherwise_than_the_corpus_has_them(tmp_path, tokenizer, corpus):
+def queue_of(trainer) -> NegativeQueue:
+    """Either of those that it keeps: two would hold the same sequences."""
+    return next(memory for memory in (trainer.memories.teacher, trainer.memories.student) if memory is not None)
+
+
+@pytest.mark.parametrize("anchor", ["student", "teacher", "both"])
+def test_a_contrast_that_is_told_documents_otherwise_than_the_corpus_has_them(tmp_path, tokenizer, corpus, anchor):
     """In a run, after the queue has filled: what the trainer hands to the contrast."""
     train, _ = split_documents(corpus, fraction=0.3, seed=0)
-    trainer = make_trainer(tmp_path, tokenizer, train)
+    trainer = make_trainer(tmp_path, tokenizer, train, objectives={"contrastive": {**SMALL, "anchor": anchor}})
     document_of, checked = dict(zip(corpus["example_index"], corpus["document_id"], strict=True)), []
     look_up = trainer.memories.look_up
 
     def watched(batch, needs, sampler):
-        negatives, queued = look_up(batch, needs, sampler), trainer.memory.index.tolist()
-        for place, anchor in enumerate(batch.example_index.tolist()):
+        negatives, queued = look_up(batch, needs, sampler), queue_of(trainer).index.tolist()
+        for place, anchored in enumerate(batch.example_index.tolist()):
             allowed = negatives.queued_allowed[negatives.group[place]].tolist()
-            assert allowed == [document_of[row] != document_of[anchor] for row in queued]
+            assert allowed == [document_of[row] != document_of[anchored] for row in queued]
             checked.append(len(queued))
         return negatives
 
@@ -234,7 +241,7 @@ def met_neighbours(trainer, corpus) -> float:
     def watched(student, teacher, batch, negatives):
         own = batch.example_index.tolist()
         is_step = negatives.step_negative is not None
-        keys = own if is_step else trainer.memories.student.index.tolist()
+        keys = own if is_step else queue_of(trainer).index.tolist()
         allowed = negatives.step_negative if is_step else negatives.queued_allowed[negatives.group]
         for anchor, is_negative in zip(own, allowed.tolist(), strict=True):
             rows = [row for row, may in zip(keys, is_negative, strict=True) if may]
@@ -356,7 +363,7 @@ def test_stages_of_pretraining(tmp_path, tokenizer, corpus):
     history = terms_of(trainer)
     assert set(history[0]) == {"loss/hidden_mse", "loss/attention_mse"}
     assert set(history[-1]) == {"loss/token_label", "loss/token_kl", "loss/contrastive"}
-    assert len(trainer.memory) == SMALL["queue_size"]
+    assert len(queue_of(trainer)) == SMALL["queue_size"]
 
 
 # ---- Refused before anything begins ----
@@ -392,9 +399,9 @@ def test_texts_in_place_of_sequences(tmp_path, tokenizer):
     [
         {"anchor": "student", "keys": "fresh"},
         {"anchor": "both", "keys": "fresh"},
-        {"keys": "fresh", "memory": "bank"},
-        {"keys": "fresh", "memory": "auto"},
-        {"memory": "bank"},
+        {"anchor": "teacher", "keys": "fresh", "memory": "bank"},
+        {"anchor": "teacher", "keys": "fresh", "memory": "auto"},
+        {"anchor": "teacher", "memory": "bank"},
     ],
 )
 def test_negatives_that_only_a_cache_could_give(tmp_path, tokenizer, corpus, contrast):
