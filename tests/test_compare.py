@@ -320,6 +320,21 @@ def test_a_run_that_another_teacher_taught_is_kept(material, tmp_path):
     assert fingerprints[0] != fingerprints[1]
 
 
+def test_a_run_that_began_with_another_checkpoint_is_kept(material, tmp_path):
+    def fingerprint(student: Path) -> str:
+        whole = sections(material, tmp_path / "comparison", presets=["fine-tune"], seeds=1)
+        config = validate(CompareConfig, {**whole, "students": {"one": {"checkpoint": str(student)}}})
+        common = comparing.load_common(config)
+        return next(comparing.entries_of(config, common, comparing.check_all(config, common))).fingerprint
+
+    before = fingerprint(material / "teacher")
+    moved = tmp_path / "student"
+    shutil.copytree(material / "teacher", moved)
+    assert fingerprint(moved) == before  # where it lies tells nothing
+    tiny_classifier("bert", num_labels=2, seed=5).save_pretrained(moved)
+    assert fingerprint(moved) != before
+
+
 def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
     folder, recipe = tmp_path / "comparison", tmp_path / "comparison.yaml"
     recipe.write_text(yaml.safe_dump(sections(scored, folder)))

@@ -237,7 +237,7 @@ def fingerprint_run(recipe: Recipe, shared: Mapping[str, str]) -> str:
     own = recipe.model_dump(
         mode="json",
         include={"student", "objectives", "training"},
-        exclude={"objectives": {"preset": True, "stages": {"__all__": {"preset"}}}},
+        exclude={"student": {"checkpoint"}, "objectives": {"preset": True, "stages": {"__all__": {"preset"}}}},
         exclude_none=True,
     )
     teacher = recipe.teacher.model_dump(mode="json", include={"cache", "cache_dtype"})

@@ -35,7 +35,7 @@ Labels = Annotated[
 ]
 MaxLength = Annotated[int | None, typer.Option(help="Tokens per example at the most (128).", show_default=False)]
 StudentLayers = Annotated[
-    str | None, typer.Option(help="How many (`3`), or which of the teacher's (`1,3,5`).", show_default=False)
+    str | None, typer.Option(help="A number, as `3`, or which of the teacher's, as `1,3,5`.", show_default=False)
 ]
 Student = Annotated[
     str | None, typer.Option(help="Another checkpoint as the student: folder or hub name.", show_default=False)
