@@ -89,10 +89,15 @@ def recipe_of(
     **sections: Any,
 ) -> PretrainRecipe:
     """How a model is pre-trained into its folder."""
-    training = {"max_steps": steps, "learning_rate": learning_rate, "seed": seed}
-    often = {"logging_steps": 20, "eval_steps": 0.2}
+    training = {
+        "max_steps": steps,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "logging_steps": 20,
+        "eval_steps": 0.2,
+    }
     corpus = {"source": DEMO_CORPUS, "max_length": MAX_LENGTH, "heldout_fraction": heldout}
-    common = {"corpus": corpus, "training": {**training, **often}, "output_dir": MODELS / name, "resume": True}
+    common = {"corpus": corpus, "training": training, "output_dir": MODELS / name, "resume": True}
     return validate(PretrainRecipe, {**common, **sections})
 
 
@@ -208,15 +213,16 @@ def train_anchors(teacher: str) -> None:
 def main() -> None:
     """Teacher, then students, then results; or what is to be chosen from."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.set_defaults(train=train_students)
     instead = parser.add_mutually_exclusive_group()
-    instead.add_argument("--tune", action="store_true", help="train the candidates of `pretrained-tune`")
-    instead.add_argument("--anchors", action="store_true", help="train those of `pretrained-anchor-tune`")
+    choice: dict[str, Any] = {"dest": "train", "action": "store_const"}
+    instead.add_argument("--tune", **choice, const=train_candidates, help="train those of `pretrained-tune`")
+    instead.add_argument("--anchors", **choice, const=train_anchors, help="train those of `pretrained-anchor-tune`")
     arguments = parser.parse_args()
     os.chdir(ROOT)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     run("teacher", TEACHER_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
-    train = train_candidates if arguments.tune else train_anchors if arguments.anchors else train_students
-    train(str(MODELS / "teacher"))
+    arguments.train(str(MODELS / "teacher"))
 
 
 if __name__ == "__main__":

@@ -195,23 +195,34 @@ def queue_of(trainer) -> NegativeQueue:
     return next(memory for memory in (trainer.memories.teacher, trainer.memories.student) if memory is not None)
 
 
+def watch_documents(trainer, corpus) -> list[int]:
+    """Check at each step of a run that other documents, and no other sequences, are handed to the contrast.
+
+    Gives the list of how many were queued, which grows as the run goes on.
+    """
+    document_of, checked = dict(zip(corpus["example_index"], corpus["document_id"], strict=True)), []
+    look_up, of_teacher = trainer.memories.look_up, trainer.memories.teacher
+
+    def watched(batch, needs, sampler):
+        negatives, queued = look_up(batch, needs, sampler), queue_of(trainer).index.tolist()
+        if of_teacher is not None:
+            assert torch.equal(negatives.queued_teacher_vectors, of_teacher.vectors)
+        for place, anchor in enumerate(batch.example_index.tolist()):
+            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
+            assert allowed == [document_of[row] != document_of[anchor] for row in queued]
+            checked.append(len(queued))
+        return negatives
+
+    trainer.memories.look_up = watched
+    return checked
+
+
 @pytest.mark.parametrize("anchor", ["student", "teacher", "both"])
 def test_a_contrast_that_is_told_documents_otherwise_than_the_corpus_has_them(tmp_path, tokenizer, corpus, anchor):
     """In a run, after the queue has filled: what the trainer hands to the contrast."""
     train, _ = split_documents(corpus, fraction=0.3, seed=0)
     trainer = make_trainer(tmp_path, tokenizer, train, objectives={"contrastive": {**SMALL, "anchor": anchor}})
-    document_of, checked = dict(zip(corpus["example_index"], corpus["document_id"], strict=True)), []
-    look_up = trainer.memories.look_up
-
-    def watched(batch, needs, sampler):
-        negatives, queued = look_up(batch, needs, sampler), queue_of(trainer).index.tolist()
-        for place, anchored in enumerate(batch.example_index.tolist()):
-            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
-            assert allowed == [document_of[row] != document_of[anchored] for row in queued]
-            checked.append(len(queued))
-        return negatives
-
-    trainer.memories.look_up = watched
+    checked = watch_documents(trainer, corpus)
     trainer.train()
     assert max(checked) == SMALL["queue_size"]
 
@@ -281,21 +292,11 @@ def test_a_student_that_learns_nothing_from_a_queue_of_its_teacher(tmp_path, tok
         teacher.get_input_embeddings().weight.mul_(10)  # one whose view differs from sequence to sequence
     settings = {"objectives": alone, "max_steps": 80, "learning_rate": 1e-3, "teacher": teacher}
     trainer = make_trainer(tmp_path, tokenizer, corpus, **settings)
-    document_of = dict(zip(corpus["example_index"], corpus["document_id"], strict=True))
-    look_up = trainer.memories.look_up
-
-    def watched(batch, needs, sampler):
-        negatives, queued = look_up(batch, needs, sampler), trainer.memories.teacher.index.tolist()
-        assert torch.equal(negatives.queued_teacher_vectors, trainer.memories.teacher.vectors)
-        for place, anchored in enumerate(batch.example_index.tolist()):
-            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
-            assert allowed == [document_of[row] != document_of[anchored] for row in queued]
-        return negatives
-
-    trainer.memories.look_up = watched
+    checked = watch_documents(trainer, corpus)
     before = trainer.student.get_input_embeddings().weight.clone()
     trainer.train()
     losses = [terms["loss/contrastive"] for terms in terms_of(trainer)]
+    assert max(checked) == SMALL["queue_size"]
     assert losses[0] == 0.0  # nothing is queued yet
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[4:14])
     assert (trainer.student.get_input_embeddings().weight - before).norm() > 1e-2
