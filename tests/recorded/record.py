@@ -1,0 +1,157 @@
+"""Record what training does now, so that a change which should leave it alone can prove that it did.
+
+    python tests/recorded/record.py losses     # first five losses of every preset
+    python tests/recorded/record.py runs       # an interrupted run of each stage, and the weights it ends with
+
+`test_recorded.py` compares. Record again only where results are meant to change, and say so in the changelog.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "trainer")]
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import datasets
+import torch
+from transformers import BertTokenizer, TrainingArguments
+
+import codir
+from codir.data import load_corpus
+from codir.student import build_student
+from conftest import SPECIAL, WORDS, make_texts
+from families import tiny_classifier, tiny_language_model
+
+LOSSES, RUNS = HERE / "losses.json", HERE / "runs"
+STEPS = 5
+COMMON = {"per_device_train_batch_size": 8, "learning_rate": 1e-3, "logging_steps": 1, "report_to": "none"}
+ARGUMENTS = {**COMMON, "max_steps": STEPS, "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+
+
+def word_tokenizer() -> BertTokenizer:
+    """Ninety whole words."""
+    return BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
+
+
+def losses_of(preset: str, folder: Path) -> list[dict[str, float]]:
+    """The loss and its terms at each of the first steps."""
+    stage = "pretrain" if preset in preset_names("pretrain") else "distill"
+    args = TrainingArguments(str(folder / "run"), dataloader_pin_memory=False, **ARGUMENTS)
+    trainer = (pretraining_trainer if stage == "pretrain" else distillation_trainer)(preset, folder, args)
+    trainer.train()
+    lines = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return [{name: value for name, value in line.items() if name.startswith("loss")} for line in lines]
+
+
+def distillation_trainer(preset: str, folder: Path, args: TrainingArguments) -> codir.DistillationTrainer:
+    """Four layers teach two, on random sentences."""
+    teacher = tiny_classifier("bert", num_labels=2, seed=1)
+    teacher.classifier.weight.data.mul_(20)  # answers that differ from row to row
+    return codir.DistillationTrainer(
+        teacher,
+        build_student(teacher, layers=2),
+        args,
+        codir.preset(preset),
+        make_texts(256),
+        processing_class=word_tokenizer(),
+        max_length=16,
+        teacher_cache_dir=folder / "cache",
+    )
+
+
+def pretraining_trainer(preset: str, folder: Path, args: TrainingArguments) -> codir.PretrainingTrainer:
+    """The same of language models."""
+    teacher = tiny_language_model("bert", seed=1)
+    texts = make_texts(200, kind="none", longest=30).select_columns(["text"])
+    corpus = load_corpus(texts, word_tokenizer(), max_length=16, cache_dir=folder / "corpus")
+    student = build_student(teacher, layers=2)
+    return codir.PretrainingTrainer(
+        teacher, student, args, codir.preset(preset), corpus, processing_class=word_tokenizer()
+    )
+
+
+def preset_names(command: str | None = None) -> list[str]:
+    """Names of presets, of one command or of both."""
+    from codir.config import preset_names as names
+
+    return names(command)
+
+
+def record_losses() -> None:
+    """Write `losses.json`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {name: losses_of(name, Path(scratch) / name) for name in preset_names()}
+    LOSSES.write_text(json.dumps(found, indent=1) + "\n")
+
+
+# ---- Interrupted runs ----
+
+TRAINING = {"max_steps": 8, "save_steps": 4, "save_strategy": "steps", "save_total_limit": None, "precision": "fp32"}
+TRAINING |= {**COMMON, "use_cpu": True, "disable_tqdm": True, "eval_strategy": "no"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "distill": {
+        "teacher": {"model": "teacher", "cache": True, "cache_dir": "cache"},
+        "data": {"source": "reviews.csv", "max_length": 16},
+        "student": {"layers": 2},
+        "objectives": {"preset": "codir", "contrastive": {"num_negatives": 10, "projection_dim": 8}},
+    },
+    "pretrain": {
+        "teacher": "teacher",
+        "corpus": {"source": "texts.txt", "max_length": 16, "cache_dir": "cache"},
+        "student": {"layers": 2},
+        "objectives": {"preset": "codir-pre", "contrastive": {"queue_size": 24, "projection_dim": 8}},
+    },
+}
+
+
+def recipe_for(stage: str, **overrides: Any) -> codir.Recipe | codir.PretrainRecipe:
+    """The recipe of a recorded run; its paths are relative to the run's folder."""
+    model = codir.Recipe if stage == "distill" else codir.PretrainRecipe
+    return model.model_validate({**RECIPES[stage], "training": TRAINING, "output_dir": "student", **overrides})
+
+
+def write_inputs(stage: str, folder: Path) -> None:
+    """A teacher with its tokenizer, and something to learn from."""
+    make = tiny_classifier if stage == "distill" else tiny_language_model
+    make("bert", seed=1, **({"num_labels": 2} if stage == "distill" else {})).save_pretrained(folder / "teacher")
+    word_tokenizer().save_pretrained(folder / "teacher")
+    if stage == "distill":
+        make_texts(128).to_csv(folder / "reviews.csv")
+    else:
+        texts: datasets.Dataset = make_texts(200, longest=30)
+        (folder / "texts.txt").write_text("\n".join(texts["text"]) + "\n")
+
+
+def record_run(stage: str) -> None:
+    """Train to the end, keep its weights, and take away what came after the first checkpoint."""
+    folder = RUNS / stage
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_inputs(stage, folder)
+    os.chdir(folder)
+    getattr(codir, stage)(recipe_for(stage))
+    (folder / "student" / "model.safetensors").rename(folder / "expected.safetensors")
+    for path in (folder / "student").iterdir():
+        if path.name not in ("recipe.yaml", "checkpoints"):
+            path.unlink()
+    shutil.rmtree(folder / "student" / "checkpoints" / "checkpoint-8")
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1:] == ["losses"]:
+        record_losses()
+    elif sys.argv[1:] == ["runs"]:
+        for stage in RECIPES:
+            record_run(stage)
+    else:
+        sys.exit(__doc__)
