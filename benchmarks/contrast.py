@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from two_bank_nce import TwoBankNCE
 
 from codir.data import build_negative_sampler
-from codir.machine import free_memory, readable_bytes
 from codir.memory import MemoryBank, bank_bytes
 from codir.objectives import Contrastive
 from codir.signals import Batch, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal
+from codir.system import free_memory, readable_bytes
 from codir.teacher import CachedTeacher
 
 BATCH_SIZE, DIM, HIDDEN, TEACHER_LAYERS, STUDENT_LAYERS = 32, 128, 384, 6, 3

@@ -30,7 +30,7 @@ from common import Spread, table_of, write_claim
 from rich.console import Console
 
 from codir.data import EpochLengthGroupedSampler, encode, find_minilm, load_movie_reviews
-from codir.loading import load_model, load_tokenizer
+from codir.models import load_model, load_tokenizer
 from codir.student import build_student, student_origin
 
 HERE = Path(__file__).parent

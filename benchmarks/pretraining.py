@@ -30,11 +30,11 @@ from pictures import save_picture
 
 from codir.config import PretrainRecipe, validate
 from codir.data import DEMO_CORPUS, find_minilm
-from codir.device import resolve_dtype
 from codir.export import export_student
 from codir.pretraining import exam_batches, load, load_teacher, pretrain, split
 from codir.report import count_parameters, examine_language_models, language_rows, to_markdown
 from codir.student import build_student
+from codir.system import resolve_dtype
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = Path("runs", "pretraining")

@@ -24,10 +24,9 @@ import numpy as np
 from common import Spread, write_claim
 from contrast import cached_teacher
 
-from codir.device import resolve_dtype
-from codir.machine import free_memory, readable_bytes
 from codir.memory import bank_bytes, choose_memory
 from codir.plan import sizes_on_paper
+from codir.system import free_memory, readable_bytes, resolve_dtype
 from codir.teacher import choose_cache, count_readings
 
 BASE = {"layers": 3, "batch": 32, "length": 32, "K": 100}

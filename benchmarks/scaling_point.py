@@ -24,9 +24,9 @@ from transformers import TrainingArguments
 
 import codir
 from codir.data import find_minilm
-from codir.device import default_device, resolve_dtype
-from codir.loading import load_model, load_tokenizer
+from codir.models import load_model, load_tokenizer
 from codir.signals import Representation
+from codir.system import default_device, resolve_dtype
 from codir.teacher import CachedTeacher
 
 WARMUP = 4

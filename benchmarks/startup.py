@@ -22,8 +22,8 @@ import torch
 from common import Spread, write_claim
 
 from codir.data import DEMO_SOURCE, find_minilm
-from codir.device import resolve_dtype
-from codir.loading import load_model, load_tokenizer
+from codir.models import load_model, load_tokenizer
+from codir.system import resolve_dtype
 
 CODIR = [sys.executable, "-m", "codir"]
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pydantic")

@@ -24,8 +24,8 @@ from training import SETTING, Setting
 from transformers import DataCollatorWithPadding
 
 from codir.data import prepare
-from codir.device import autocast
 from codir.signals import Representation
+from codir.system import autocast
 from codir.teacher import CacheDtype, LiveTeacher, TeacherView, open_or_build_cache
 
 DTYPES: tuple[CacheDtype, ...] = ("float32", "float16")

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 
 import codir
 from codir.data import find_minilm, load_movie_reviews
-from codir.device import default_device
-from codir.loading import load_model, load_tokenizer
+from codir.models import load_model, load_tokenizer
+from codir.system import default_device
 from codir.teacher import CacheDtype
 
 BATCH_SIZE, MAX_LENGTH, STUDENT_LAYERS = 32, 64, 3

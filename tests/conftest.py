@@ -14,12 +14,12 @@ from jaxtyping import install_import_hook
 
 SHAPES_CHECKED_IN = [
     "codir.signals",
-    "codir.attention",
-    "codir.language",
-    "codir.forward",
+    "codir.models.attention",
+    "codir.models.language",
+    "codir.models.forward",
     "codir.objectives",
     "codir.memory",
-    "codir.processes",
+    "codir.system.processes",
     "codir.teacher",
     "codir.trainer.distiller",
 ]

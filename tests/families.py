@@ -29,7 +29,7 @@ from transformers import (
     XLNetConfig,
 )
 
-from codir.language import language_class
+from codir.models import language_class
 
 VOCAB_SIZE = 100
 HIDDEN_SIZE = 32

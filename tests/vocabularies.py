@@ -35,7 +35,7 @@ def sentence_piece() -> PreTrainedTokenizerBase:
 
 
 def next_token() -> PreTrainedTokenizerBase:
-    """GPT-2's, with the padding that `codir.loading` gives it: no special tokens around a text, no mask token."""
+    """GPT-2's, with the padding token of `codir.models.loading`: no special tokens around a text, no mask token."""
     tokenizer = GPT2Tokenizer(vocab=_byte_level(["<|endoftext|>"]), merges=MERGES)
     tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from codir.registration import register_models
+from codir.bilstm.registration import register_models
 
 __version__ = "0.1.0"
 

@@ -25,7 +25,6 @@ from transformers import PrinterCallback
 
 from codir.config import CompareConfig, Contestant, ObjectivesConfig, Recipe, StudentConfig, validate
 from codir.data import LoadedData
-from codir.device import resolve_dtype
 from codir.errors import UserError
 from codir.export import export_student
 from codir.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers
@@ -40,15 +39,9 @@ from codir.recipe import (
     make_student,
 )
 from codir.report import Comparison, Exam, Reader, Run, agreement, gather_conditions, read_run, write_comparison
-from codir.teacher import (
-    LiveTeacher,
-    TeacherView,
-    fingerprint_model,
-    fingerprint_texts,
-    fingerprint_tokenizer,
-    open_or_build_cache,
-)
-from codir.workers import Broken, work_in_turn, work_side_by_side
+from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.system import Broken, resolve_dtype, work_in_turn, work_side_by_side
+from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.errors import IncompleteArtifactError
-from codir.folders import files_added_whole
+from codir.store import files_added_whole
 
 
 def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

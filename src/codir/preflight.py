@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import Task
 from codir.errors import UserError
-from codir.fingerprint import fingerprint_tokenizer
 from codir.report import best_label_permutation, compute_metrics
+from codir.store import fingerprint_tokenizer
 
 logger = logging.getLogger(__name__)
 

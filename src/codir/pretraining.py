@@ -16,12 +16,9 @@ from transformers import PreTrainedTokenizerBase
 
 from codir.config import CorpusConfig, PretrainRecipe
 from codir.data import CausalCollator, DistillationCollator, MaskingCollator, load_corpus, split_documents
-from codir.device import default_device, resolve_dtype
 from codir.errors import UserError
 from codir.export import export_student
-from codir.fingerprint import fingerprint_tokenizer
-from codir.language import is_masked
-from codir.loading import load_language_model, load_tokenizer
+from codir.models import is_masked, load_language_model, load_tokenizer
 from codir.preflight import check_max_length, check_tokens_fit
 from codir.recipe import (
     build_objectives,
@@ -39,9 +36,10 @@ from codir.report import (
     gather_conditions,
     write_pretraining_report,
 )
-from codir.seeding import seeded
 from codir.signals import Batch
+from codir.store import fingerprint_tokenizer
 from codir.student import student_origin
+from codir.system import default_device, resolve_dtype, seeded
 from codir.trainer import PretrainingTrainer, check_neighbours, check_pretraining, shape_of
 
 logger = logging.getLogger(__name__)

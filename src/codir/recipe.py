@@ -30,10 +30,9 @@ from codir.config import (
     validate,
 )
 from codir.data import LoadedData, Task, load_data
-from codir.device import default_device, resolve_dtype
 from codir.errors import UserError, nearest
 from codir.export import export_student
-from codir.loading import load_model, load_tokenizer
+from codir.models import load_model, load_tokenizer
 from codir.objectives import (
     AttentionKL,
     AttentionMSE,
@@ -62,17 +61,10 @@ from codir.preflight import (
     note_tokenizers,
     note_truncation,
 )
-from codir.report import (
-    Exam,
-    Reader,
-    RunResult,
-    compute_metrics,
-    gather_conditions,
-    write_report,
-)
-from codir.seeding import seeded
+from codir.report import Exam, Reader, RunResult, compute_metrics, gather_conditions, write_report
 from codir.settings import deep_merge, parse_yaml
 from codir.student import build_student, student_origin
+from codir.system import default_device, resolve_dtype, seeded
 from codir.trainer import DistillationTrainer
 
 logger = logging.getLogger(__name__)

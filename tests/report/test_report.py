@@ -262,7 +262,7 @@ def test_correlations_are_shown_in_percent(result: RunResult) -> None:
     assert (row["retention"], row["params"], row["sent./s"]) == ("100.0%", "950", "1,234")
 
 
-@pytest.mark.parametrize("failing", ["codir.report.results.plot_training_curves", "codir.folders.os.replace"])
+@pytest.mark.parametrize("failing", ["codir.report.results.plot_training_curves", "codir.store.folders.os.replace"])
 def test_failed_report_leaves_half_of_itself(
     result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from codir.errors import UserError
-from codir.language import vocabulary_of
+from codir.models import vocabulary_of
 from codir.student import build_student, find_layer_stack, select_layers, student_origin
 from families import FAMILIES, PAD_TOKEN_ID, VOCAB_SIZE, tiny_classifier, tiny_language_model
 

@@ -9,8 +9,8 @@ from test_training import arguments, assert_same, decided_teacher, terms_of, wei
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 import codir
-from codir.attention import check_attention
 from codir.errors import UserError
+from codir.models import check_attention
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
 from codir.student import BiLSTMForSequenceClassification, build_student
 from codir.trainer import DistillationTrainer

@@ -1,7 +1,10 @@
 """Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
 
 from codir.data.collate import DistillationCollator
-from codir.data.corpus import CausalCollator, MaskingCollator, load_corpus, split_documents
+from codir.data.corpus.causal import CausalCollator
+from codir.data.corpus.load import load_corpus
+from codir.data.corpus.masking import MaskingCollator
+from codir.data.corpus.split import split_documents
 from codir.data.encode import (
     RowCollator,
     cls_token_position,
@@ -14,7 +17,8 @@ from codir.data.encode import (
 )
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
-from codir.data.sources import DEMO_CORPUS, DEMO_SOURCE, find_minilm, from_datasets, load_data, load_movie_reviews
+from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
+from codir.data.sources.load import from_datasets, load_data
 from codir.data.tasks import LoadedData, Task
 
 __all__ = [

@@ -3,14 +3,7 @@
 from codir.memory.bank import MemoryBank
 from codir.memory.base import Memory
 from codir.memory.queue import NegativeQueue
-from codir.memory.rule import (
-    BANK_MEMORY_SHARE,
-    MemoryChoice,
-    MemoryPlace,
-    bank_bytes,
-    choose_memory,
-    queue_bytes,
-)
+from codir.memory.rule import BANK_MEMORY_SHARE, MemoryChoice, MemoryPlace, bank_bytes, choose_memory, queue_bytes
 
 __all__ = [
     "BANK_MEMORY_SHARE",

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from codir.memory.base import Memory, take_up
-from codir.processes import gather, is_distributed
+from codir.system import gather, is_distributed
 
 ROWS_PER_MESSAGE = 2**18
 """Processes share a bank in parts of this many slots, so that sharing takes no second bank's room."""

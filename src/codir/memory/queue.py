@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from codir.memory.base import Memory, take_up
-from codir.processes import gather
+from codir.system import gather
 
 NOBODY = -1
 """The example index of a place that holds no entry yet."""

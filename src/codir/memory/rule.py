@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codir.errors import UserError
-from codir.machine import readable_bytes
 from codir.signals import MemoryKind
+from codir.system import readable_bytes
 
 MemoryPlace = Literal["bank", "mapped bank", "queue"]
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from codir.objectives.estimators import Estimator
 from codir.objectives.keys import GroupedKeys, Keys, SharedKeys, hardest
 from codir.objectives.temperature import Temperature
-from codir.processes import gather_with_gradient
 from codir.signals import Negatives
+from codir.system import gather_with_gradient
 
 Side = Literal["teacher", "student"]
 

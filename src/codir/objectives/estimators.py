@@ -19,7 +19,7 @@ from codir.objectives.keys import GroupedKeys, Keys, SharedKeys
 from codir.objectives.nce import log_mean_exp, nce
 from codir.objectives.supcon import supcon
 from codir.objectives.temperature import Tau
-from codir.processes import gather
+from codir.system import gather
 
 EstimatorName = Literal["info_nce", "nce", "jsd", "supcon"]
 

@@ -12,16 +12,7 @@ from codir.objectives.base import Objective
 from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
 from codir.objectives.normalisation import Normalisation, normalise
 from codir.objectives.width_map import MapAllLayers, MapEachLayer, WidthMap
-from codir.signals import (
-    Batch,
-    ModelShape,
-    Needs,
-    Negatives,
-    Pooling,
-    Representation,
-    StudentSignal,
-    TeacherSignal,
-)
+from codir.signals import Batch, ModelShape, Needs, Negatives, Pooling, Representation, StudentSignal, TeacherSignal
 
 
 def pooled_mse_loss(

@@ -19,12 +19,7 @@ from codir.report.cost import Throughput, count_parameters, folder_bytes, measur
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
 from codir.report.exam import Exam, Reader
-from codir.report.language import (
-    PretrainingResult,
-    examine_language_models,
-    language_rows,
-    write_pretraining_report,
-)
+from codir.report.language import PretrainingResult, examine_language_models, language_rows, write_pretraining_report
 from codir.report.metrics import METRIC_NAMES, agreement, best_label_permutation, compute_metrics, predictions
 from codir.report.predict import predict_logits
 from codir.report.representation import alignment, uniformity

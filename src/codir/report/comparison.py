@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from codir.folders import files_added_whole
 from codir.report.results import CORRELATIONS, NOT_MEASURED, in_words, to_markdown
 from codir.report.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.store import files_added_whole
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import RowCollator, Task, encode
-from codir.device import default_device
 from codir.report.cost import count_parameters, folder_bytes, measure_throughputs
 from codir.report.metrics import agreement, compute_metrics
 from codir.report.predict import predict_logits
 from codir.report.results import ModelResult
+from codir.system import default_device
 
 SPEED_ROWS, SPEED_BATCH = 256, 32
 

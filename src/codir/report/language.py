@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from codir.device import autocast
-from codir.folders import files_added_whole
-from codir.forward import run_model
+from codir.models import run_model
 from codir.objectives import token_kl_loss, token_label_loss
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.representation import alignment, uniformity
 from codir.report.results import to_markdown
 from codir.signals import Batch, Representation
+from codir.store import files_added_whole
+from codir.system import autocast
 
 LAST_LAYER = Representation("last", "mean")
 COLUMNS = {"loss": "loss", "perplexity": "perplexity", "kl": "KL to teacher"}

@@ -8,7 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import length_sorted_batches
-from codir.device import autocast
+from codir.system import autocast
 
 
 @torch.inference_mode()

@@ -12,9 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.folders import files_added_whole
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.metrics import SCORE_METRICS
+from codir.store import files_added_whole
 
 if TYPE_CHECKING:
     from rich.table import Table

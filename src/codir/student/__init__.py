@@ -1,7 +1,7 @@
 """The student: the smaller model, and a plain-words account of how it was made."""
 
-from codir.bilstm_config import BiLSTMConfig
-from codir.student.bilstm import BiLSTMForSequenceClassification, BiLSTMModel
+from codir.bilstm.config import BiLSTMConfig
+from codir.bilstm.model import BiLSTMForSequenceClassification, BiLSTMModel
 from codir.student.build import StudentOrigin, build_student, student_origin
 from codir.student.layers import LayerSelection, find_layer_stack, select_layers
 

@@ -21,10 +21,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError
-from codir.language import language_class, vocabulary_of
-from codir.seeding import seeded
+from codir.models import language_class, vocabulary_of
 from codir.student.layers import LayerSelection, copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
+from codir.system import seeded
 
 logger = logging.getLogger(__name__)
 

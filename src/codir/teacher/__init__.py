@@ -1,6 +1,6 @@
 """A frozen model that only speaks: live, or from the feature cache. Both say the same."""
 
-from codir.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import (
     CachedTeacher,

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codir.errors import UserError
-from codir.fingerprint import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
-from codir.folders import written_whole
-from codir.machine import free_memory
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
+from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer, written_whole
+from codir.system import free_memory
 from codir.teacher.base import Teacher
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes

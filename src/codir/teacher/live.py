@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
-from codir.device import autocast, weights_cast_once
-from codir.forward import run_model
+from codir.models import run_model
 from codir.signals import Batch, Representation, TeacherSignal
+from codir.system import autocast, weights_cast_once
 from codir.teacher.base import Teacher
 
 

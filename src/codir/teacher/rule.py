@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from codir.machine import readable_bytes
+from codir.system import readable_bytes
 
 CacheWish = bool | Literal["auto"]
 

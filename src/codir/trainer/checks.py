@@ -8,12 +8,11 @@ from typing import Any
 import datasets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from codir.attention import check_attention
 from codir.errors import UserError
-from codir.fingerprint import fingerprint_tokenizer
-from codir.language import is_masked, reads_ahead, vocabulary_of
+from codir.models import check_attention, is_masked, reads_ahead, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
 from codir.signals import ModelShape
+from codir.store import fingerprint_tokenizer
 from codir.trainer.neighbours import asks_for_neighbours
 
 

@@ -15,9 +15,9 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from codir.machine import free_disk, free_memory
 from codir.memory import Memory, MemoryBank, MemoryPlace, NegativeQueue, choose_memory
 from codir.signals import MemoryKind, Needs, NegativeNeeds
+from codir.system import free_disk, free_memory
 from codir.teacher import (
     CacheDtype,
     CacheKey,

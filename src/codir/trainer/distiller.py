@@ -13,16 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from codir.forward import run_model
+from codir.models import run_model
 from codir.objectives import Objectives, hard_label_loss, token_label_loss
-from codir.signals import (
-    Batch,
-    LossBreakdown,
-    Negatives,
-    StudentSignal,
-    TeacherSignal,
-    TokenPosition,
-)
+from codir.signals import Batch, LossBreakdown, Negatives, StudentSignal, TeacherSignal, TokenPosition
 
 
 class Distiller(nn.Module):

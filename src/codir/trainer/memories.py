@@ -10,8 +10,8 @@ from torch import Tensor
 
 from codir.data import NegativeSampler
 from codir.memory import Memory, MemoryBank, NegativeQueue
-from codir.processes import gather
 from codir.signals import Batch, NegativeNeeds, Negatives
+from codir.system import gather
 from codir.trainer.momentum import MomentumCopy
 
 OF_TEACHER, OF_COPY = "teacher.", "copy."

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from codir.device import autocast
 from codir.memory.base import take_up
 from codir.objectives import StagedObjectives
+from codir.system import autocast
 from codir.trainer.distiller import Distiller
 
 

@@ -17,10 +17,10 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from codir.data import CausalCollator, MaskingCollator, NegativeSampler, column_of
-from codir.fingerprint import fingerprint_sequences
-from codir.language import is_masked
+from codir.models import is_masked
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
+from codir.store import fingerprint_sequences
 from codir.trainer.checks import check_pretraining, check_sequences
 from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler, check_documents, check_neighbours
 from codir.trainer.trainer import DistillationTrainer, EpochSetter

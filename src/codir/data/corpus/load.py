@@ -24,8 +24,7 @@ from codir.data.corpus.build import build_corpus, open_corpus
 from codir.data.corpus.documents import Source, open_documents
 from codir.data.corpus.files import Convention
 from codir.data.corpus.sequences import Layout
-from codir.fingerprint import fingerprint_tokenizer
-from codir.folders import STAGING_PREFIX, written_whole
+from codir.store import STAGING_PREFIX, fingerprint_tokenizer, written_whole
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from codir.attention import capture_attention, check_attention
 from codir.errors import UserError
-from codir.forward import run_model
+from codir.models import capture_attention, check_attention, run_model
 from codir.speed import faster_training
 from codir.speed.attention import ATTENTION_NAME
 from families import FAMILIES, PAD_TOKEN_ID, tiny_classifier

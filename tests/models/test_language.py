@@ -7,8 +7,7 @@ import torch
 from transformers import T5Config
 
 from codir.errors import UserError
-from codir.forward import run_model
-from codir.language import language_class, predict_only, reads_ahead, vocabulary_of
+from codir.models import language_class, predict_only, reads_ahead, run_model, vocabulary_of
 from codir.objectives import token_kl_loss
 from codir.signals import Representation
 from families import FAMILIES, VOCAB_SIZE, tiny_classifier, tiny_language_model

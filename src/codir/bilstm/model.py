@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 
-from codir.bilstm_config import BiLSTMConfig
+from codir.bilstm.config import BiLSTMConfig
 
 
 class BiLSTMLayer(nn.Module):

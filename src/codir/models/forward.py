@@ -13,8 +13,8 @@ from jaxtyping import Bool
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from codir.attention import capture_attention
-from codir.language import predict_only, vocabulary_of
+from codir.models.attention import capture_attention
+from codir.models.language import predict_only, vocabulary_of
 from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, token_mask
 
 ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None, Tensor | None]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from codir import machine
 from codir.plan import sizes_on_paper
+from codir.system import machine
 
 
 def test_free_memory_that_is_not_a_sensible_number():

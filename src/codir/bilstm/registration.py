@@ -14,8 +14,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 ENTERED_INTO = {
-    "transformers.models.auto.configuration_auto": "codir.bilstm_config",
-    "transformers.models.auto.modeling_auto": "codir.student.bilstm",
+    "transformers.models.auto.configuration_auto": "codir.bilstm.config",
+    "transformers.models.auto.modeling_auto": "codir.bilstm.model",
 }
 """A table of transformers, and the module of codir that enters something into it when it is imported."""
 

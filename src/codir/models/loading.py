@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from codir.errors import UserError
-from codir.language import language_class
+from codir.models.language import language_class
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

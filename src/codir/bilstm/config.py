@@ -1,4 +1,4 @@
-"""The configuration of codir's recurrent model; the model itself is in `codir.student.bilstm`.
+"""The configuration of codir's recurrent model; the model itself is in `codir.bilstm.model`.
 
 Stands outside the rooms because transformers has to know it as soon as `AutoConfig` is there, which is before anything
 that the rooms import. Knows transformers' configurations, and no torch.
@@ -14,7 +14,7 @@ MODEL_TYPE = "codir-bilstm"
 
 
 class BiLSTMConfig(PreTrainedConfig):
-    """Sizes of `codir.student.bilstm.BiLSTMForSequenceClassification`.
+    """Sizes of `codir.bilstm.model.BiLSTMForSequenceClassification`.
 
     Args:
         vocab_size: rows of the embedding table.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from codir.errors import UserError
-from codir.workers import Broken, work_side_by_side
+from codir.system import Broken, work_side_by_side
 
 pytestmark = pytest.mark.training  # each process loads torch
 
@@ -41,7 +41,7 @@ def test_processes_that_outlive_a_killed_parent(tmp_path):
 import os, sys, time
 from functools import partial
 from pathlib import Path
-from codir.workers import work_side_by_side
+from codir.system.workers import work_side_by_side
 
 def wait(item, folder):
     (Path(folder) / f"{os.getpid()}.pid").touch()

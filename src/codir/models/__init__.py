@@ -1,0 +1,22 @@
+"""One model, whatever its role: loading, language-model heads, the forward pass, what its attention is given.
+
+Knows transformers; knows nothing of data, teachers or students."""
+
+from codir.models.attention import capture_attention, check_attention
+from codir.models.forward import run_model
+from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
+from codir.models.loading import load_language_model, load_model, load_tokenizer
+
+__all__ = [
+    "capture_attention",
+    "check_attention",
+    "is_masked",
+    "language_class",
+    "load_language_model",
+    "load_model",
+    "load_tokenizer",
+    "predict_only",
+    "reads_ahead",
+    "run_model",
+    "vocabulary_of",
+]
