@@ -13,7 +13,7 @@ from common import write_json
 
 from codir.config import FinetuneConfig, Recipe, validate
 from codir.data import DEMO_SOURCE, find_minilm
-from codir.recipe import distill, finetune
+from codir.runs import distill, finetune
 
 RESULTS = Path(__file__).parent / "results" / "anchors" / "results.json"
 DATA = {"source": DEMO_SOURCE, "max_train_rows": 1000, "max_length": 64}

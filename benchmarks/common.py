@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from codir.report import gather_conditions
+from codir.measure import gather_conditions
 
 RESULTS = Path(__file__).parent / "results" / "performance"
 

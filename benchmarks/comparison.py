@@ -14,9 +14,8 @@ import os
 from pathlib import Path
 
 import codir
-from codir.config import CompareConfig, FinetuneConfig, validate
+from codir.config import CompareConfig, FinetuneConfig, parse_yaml, validate
 from codir.data import find_minilm
-from codir.settings import parse_yaml
 
 HERE = Path(__file__).parent
 TEACHER_EPOCHS = 3

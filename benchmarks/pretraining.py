@@ -31,8 +31,10 @@ from pictures import save_picture
 from codir.config import PretrainRecipe, validate
 from codir.data import DEMO_CORPUS, find_minilm
 from codir.export import export_student
-from codir.pretraining import exam_batches, load, load_teacher, pretrain, split
-from codir.report import count_parameters, examine_language_models, language_rows, to_markdown
+from codir.measure import count_parameters, examine_language_models
+from codir.report import language_rows, to_markdown
+from codir.runs import pretrain
+from codir.runs.pretrain import exam_batches, load, load_teacher, split
 from codir.student import build_student
 from codir.system import resolve_dtype
 

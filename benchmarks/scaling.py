@@ -25,7 +25,7 @@ from common import Spread, write_claim
 from contrast import cached_teacher
 
 from codir.memory import bank_bytes, choose_memory
-from codir.plan import sizes_on_paper
+from codir.runs.plan import sizes_on_paper
 from codir.system import free_memory, readable_bytes, resolve_dtype
 from codir.teacher import choose_cache, count_readings
 

@@ -19,7 +19,8 @@ from typing import Any
 import pretraining
 
 from codir.errors import UserError, nearest
-from codir.report import Comparison, comparison_markdown, read_comparison, summary_rows, to_markdown
+from codir.measure import Comparison, read_comparison
+from codir.report import comparison_markdown, summary_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

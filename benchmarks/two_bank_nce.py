@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from codir.objectives.heads import ProjectionHead
+from codir.objectives.contrast.heads import ProjectionHead
 
 TINY = 1e-7
 """Keeps a logarithm away from 0."""

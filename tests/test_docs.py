@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 import codir
-from codir import config, signals
+from codir import config
 from codir.cli import app
-from codir.recipe import OBJECTIVES
-from codir.settings import parse_settings, parse_yaml, read_yaml
+from codir.config import parse_settings, parse_yaml, read_yaml, sections
+from codir.runs.objectives import OBJECTIVES
+from codir.signals import values as signals
 from conftest import make_texts
 from families import tiny_classifier
 
@@ -196,7 +197,7 @@ def table_under(heading: str) -> dict[str, str]:
 def defaults_of(model: type[BaseModel]) -> dict[str, object]:
     """As a recipe would spell them; keys that another section has too are told there."""
     shown: dict[str, object] = {}
-    parents = [parent for parent in model.__bases__ if parent not in (BaseModel, config.Room)]
+    parents = [parent for parent in model.__bases__ if parent not in (BaseModel, sections.Room)]
     inherited = {name: field.default for parent in parents for name, field in parent.model_fields.items()}
     for name, field in model.model_fields.items():
         if inherited.get(name, PydanticUndefined) is not PydanticUndefined and inherited[name] == field.default:
@@ -216,7 +217,7 @@ def test_a_key_or_default_that_the_reference_has_wrong(section):
 
 def test_a_section_that_the_reference_leaves_out():
     rooms = {model for model in vars(config).values() if isinstance(model, type) and issubclass(model, BaseModel)}
-    assert rooms - {BaseModel, config.Room} == set(SECTIONS.values())
+    assert rooms - {BaseModel, sections.Room} == set(SECTIONS.values())
 
 
 def test_an_example_recipe_with_a_key_that_is_gone():

@@ -1,4 +1,4 @@
-"""codir as a worker: the parts of `codir distill`, put together by `codir.recipe` itself, its teacher cache new."""
+"""codir as a worker: the parts of `codir distill`, built by `codir.runs.build`, with a new teacher cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker import (
 )
 
 from codir.config import Recipe, validate
-from codir.recipe import build_trainer, load, load_reader, make_student
+from codir.runs.build import build_trainer, load, load_reader, make_student
 
 
 def recipe_of(plan: Plan) -> Recipe:
@@ -48,7 +48,7 @@ def recipe_of(plan: Plan) -> Recipe:
 
 
 def main() -> None:
-    """Build the trainer as `codir.recipe.distill` does, and train when told to."""
+    """Build the trainer as `codir.runs.distill.distill` does, and train when told to."""
     baton = Baton("codir")
     recipe = recipe_of(baton.plan)
     teacher = load_reader(recipe.teacher.model)

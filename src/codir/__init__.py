@@ -13,13 +13,11 @@ from codir.bilstm.registration import register_models
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codir.compare import compare_presets
     from codir.config import CompareConfig, FinetuneConfig, PretrainRecipe, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
-    from codir.pretraining import pretrain
-    from codir.recipe import distill, evaluate, finetune, preset
     from codir.report import PretrainingResult, RunResult
+    from codir.runs import compare_presets, distill, evaluate, finetune, preset, pretrain
     from codir.student import build_student
     from codir.trainer import DistillationTrainer, PretrainingTrainer
 
@@ -36,13 +34,13 @@ _HOMES = {
     "RunResult": "codir.report",
     "UserError": "codir.errors",
     "build_student": "codir.student",
-    "compare_presets": "codir.compare",
-    "distill": "codir.recipe",
-    "evaluate": "codir.recipe",
-    "finetune": "codir.recipe",
+    "compare_presets": "codir.runs",
+    "distill": "codir.runs",
+    "evaluate": "codir.runs",
+    "finetune": "codir.runs",
     "load_data": "codir.data",
-    "preset": "codir.recipe",
-    "pretrain": "codir.pretraining",
+    "preset": "codir.runs",
+    "pretrain": "codir.runs",
 }
 
 __all__ = [
@@ -68,7 +66,7 @@ __all__ = [
 ]
 
 
-_ROOMS = ("data", "memory", "objectives", "report", "student", "teacher", "trainer")
+_ROOMS = ("data", "measure", "memory", "objectives", "report", "student", "teacher", "trainer")
 
 
 def __getattr__(name: str) -> Any:

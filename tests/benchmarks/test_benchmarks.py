@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from codir.errors import UserError
-from codir.report import Comparison, Run
+from codir.measure import Comparison, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 

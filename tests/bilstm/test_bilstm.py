@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from codir.errors import UserError
-from codir.preflight import count_positions
+from codir.models import count_positions
 from codir.student import BiLSTMConfig, BiLSTMForSequenceClassification, build_student, find_layer_stack, student_origin
 from families import HIDDEN_SIZE, VOCAB_SIZE, tiny_classifier
 

@@ -8,7 +8,7 @@ from plain import attention_of, dot, mask_of, mean, real
 
 from codir.errors import UserError
 from codir.objectives import AttentionKL, AttentionMSE, attention_mse_loss
-from codir.objectives.token_scores import attention_scores
+from codir.objectives.parts.token_scores import attention_scores
 from codir.signals import Batch, ModelShape, StudentSignal, TeacherSignal, TokenSignal
 
 MASK = mask_of(4, 1, 3)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codir.errors import UserError
 from codir.objectives import Contrastive, GroupedKeys, MLPHead, Temperature, hardest, info_nce
-from codir.objectives.contrast_checks import check_word
+from codir.objectives.contrast.checks import check_word
 from codir.signals import ModelShape, Negatives, StudentSignal, TeacherSignal
 
 TEACHER, STUDENT = ModelShape(3, 6, 2, classes=3), ModelShape(2, 4, 2, classes=3)

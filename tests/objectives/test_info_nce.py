@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codir.objectives import grouped_info_nce, info_nce
-from codir.objectives.info_nce import grouped_scores, info_nce_from_scores
+from codir.objectives.contrast.info_nce import grouped_scores, info_nce_from_scores
 
 
 def vectors(*shape: int, seed: int = 0) -> Tensor:

@@ -17,15 +17,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from codir.errors import UserError
-from codir.report import (
+from codir.measure import (
     ModelResult,
-    RunResult,
     count_parameters,
     folder_bytes,
     gather_conditions,
-    markdown_table,
     measure_throughput,
     measure_throughputs,
+)
+from codir.report import (
+    RunResult,
+    markdown_table,
     plot_training_curves,
     result_table,
     summarise,
@@ -136,7 +138,7 @@ def test_autocast_is_ignored() -> None:
 
 def test_sentences_are_counted_as_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter(range(1000))
-    monkeypatch.setattr("codir.report.cost.time.perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr("codir.measure.cost.time.perf_counter", lambda: float(next(seconds)))
     assert measure_throughput(Recorder("model", []), batches(count=3, rows=5)).sentences_per_second == 15.0
 
 

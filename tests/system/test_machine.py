@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from codir.plan import sizes_on_paper
+from codir.runs.plan import sizes_on_paper
 from codir.system import machine
 
 

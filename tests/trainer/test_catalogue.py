@@ -14,7 +14,7 @@ import codir
 from codir.config import FinetuneConfig, ObjectivesConfig, Recipe, preset_names
 from codir.data import find_minilm
 from codir.errors import UserError
-from codir.recipe import build_objectives
+from codir.runs.objectives import build_objectives
 from codir.student import build_student
 from codir.trainer import DistillationTrainer
 from conftest import make_texts

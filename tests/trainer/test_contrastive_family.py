@@ -22,7 +22,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 from codir.config import preset_names, read_preset
 from codir.errors import IncompleteArtifactError, UserError
 from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
-from codir.recipe import preset
+from codir.runs import preset
 from conftest import make_texts
 from families import tiny_classifier
 

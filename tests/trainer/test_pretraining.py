@@ -19,7 +19,7 @@ from codir.config import ObjectivesConfig, preset_names, validate
 from codir.data import NeighbourSampler, build_negative_sampler, load_corpus, split_documents
 from codir.errors import UserError
 from codir.memory import NegativeQueue
-from codir.recipe import build_objectives
+from codir.runs.objectives import build_objectives
 from codir.signals import IGNORED_CLASS
 from codir.student import build_student
 from codir.trainer import PretrainingTrainer

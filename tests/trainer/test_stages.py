@@ -17,11 +17,10 @@ from test_training import (
     weights_of,
 )
 
-from codir.config import Recipe
+from codir.config import Recipe, read_yaml
 from codir.errors import UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
-from codir.recipe import distill
-from codir.settings import read_yaml
+from codir.runs import distill
 from conftest import make_texts
 from families import tiny_classifier
 

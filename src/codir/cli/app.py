@@ -16,7 +16,8 @@ from rich.table import Table
 from codir.cli import options
 
 if TYPE_CHECKING:
-    from codir.report import Comparison, PretrainingResult, RunResult
+    from codir.measure import Comparison
+    from codir.report import PretrainingResult, RunResult
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,7 +45,7 @@ def demo(
     if stage not in ("finetune", "pretrain"):
         raise typer.BadParameter(f"expected `finetune` or `pretrain`, got {stage!r}", param_hint="--stage")
     _quiet_libraries()
-    from codir.demo import run_demo, run_pretraining_demo
+    from codir.runs import run_demo, run_pretraining_demo
 
     if stage == "finetune":
         _show(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
@@ -86,8 +87,7 @@ def finetune(
     if task == "mlm":
         _pretrain(_adaptation(locals()), settings)
         return
-    from codir.config import FinetuneConfig, validate
-    from codir.settings import deep_merge, parse_settings
+    from codir.config import FinetuneConfig, deep_merge, parse_settings, validate
 
     flags = {
         "model": model,
@@ -99,9 +99,9 @@ def finetune(
     }
     config = validate(FinetuneConfig, deep_merge(_given(flags), parse_settings(settings or [])))
     _quiet_libraries()
-    from codir import recipe
+    from codir import runs
 
-    _show_metrics(recipe.finetune(config), title=config.data.source)
+    _show_metrics(runs.finetune(config), title=config.data.source)
 
 
 @app.command()
@@ -147,8 +147,7 @@ def distill(
 
     Example: `codir distill --teacher teacher --data glue:RTE --data-dir glue --student-layers 3 --output-dir student`
     """
-    from codir.config import Recipe, validate
-    from codir.settings import deep_merge, parse_settings, read_yaml
+    from codir.config import Recipe, deep_merge, parse_settings, read_yaml, validate
 
     flags = {
         "teacher": {"model": teacher, "cache": False if no_cache else None, "cache_dir": cache_dir},
@@ -169,9 +168,9 @@ def distill(
     content = deep_merge(deep_merge(content, _given(flags)), parse_settings(settings or []))
     config = validate(Recipe, content)
     _quiet_libraries()
-    from codir import recipe
+    from codir import runs
 
-    _show(recipe.distill(config))
+    _show(runs.distill(config))
 
 
 @app.command()
@@ -208,7 +207,7 @@ def pretrain(
 
     Example: `codir pretrain --teacher bert-base-uncased --corpus texts/ --student-layers 6 --output-dir student`
     """
-    from codir.settings import deep_merge, read_yaml
+    from codir.config import deep_merge, read_yaml
 
     epochs = None
     flags = {
@@ -256,9 +255,9 @@ def evaluate(
     _quiet_libraries()
     import json
 
-    from codir import recipe
+    from codir import runs
 
-    metrics = recipe.evaluate(model, config)
+    metrics = runs.evaluate(model, config)
     if output is not None:
         output.write_text(json.dumps(metrics, indent=2))
     _show_metrics(metrics, title=config.source)
@@ -301,8 +300,7 @@ def compare(
 
     Example: `codir compare recipe.yaml --presets fine-tune,kd,codir --seeds 5 --output-dir comparison`
     """
-    from codir.config import CompareConfig, validate
-    from codir.settings import deep_merge, parse_settings, read_yaml
+    from codir.config import CompareConfig, deep_merge, parse_settings, read_yaml, validate
 
     seed = None  # each run has its own
     content = _spell_out_shorthands(read_yaml(recipe_file)) if recipe_file else {}
@@ -324,7 +322,7 @@ def compare(
     config = validate(CompareConfig, content)
     _quiet_libraries()
     _quiet_single_runs()
-    from codir.compare import compare_presets
+    from codir.runs import compare_presets
 
     comparison = compare_presets(config)
     _show_comparison(comparison)
@@ -442,12 +440,11 @@ def _adaptation(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pretrain(content: dict[str, Any], settings: list[str] | None) -> None:
-    from codir.config import PretrainRecipe, validate
-    from codir.settings import deep_merge, parse_settings
+    from codir.config import PretrainRecipe, deep_merge, parse_settings, validate
 
     config = validate(PretrainRecipe, deep_merge(content, parse_settings(settings or [])))
     _quiet_libraries()
-    from codir.pretraining import pretrain as run
+    from codir.runs import pretrain as run
 
     _show_pretraining(run(config))
 

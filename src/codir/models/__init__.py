@@ -6,11 +6,16 @@ from codir.models.attention import capture_attention, check_attention
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import load_language_model, load_model, load_tokenizer
+from codir.models.reader import Reader
+from codir.models.shape import count_positions, label_names, shape_of
 
 __all__ = [
+    "Reader",
     "capture_attention",
     "check_attention",
+    "count_positions",
     "is_masked",
+    "label_names",
     "language_class",
     "load_language_model",
     "load_model",
@@ -18,5 +23,6 @@ __all__ = [
     "predict_only",
     "reads_ahead",
     "run_model",
+    "shape_of",
     "vocabulary_of",
 ]

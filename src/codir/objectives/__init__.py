@@ -4,24 +4,24 @@ from codir.objectives.attention_kl import AttentionKL, attention_kl_loss
 from codir.objectives.attention_mse import AttentionMSE, attention_mse_loss
 from codir.objectives.base import Objective
 from codir.objectives.cls_cosine import ClsCosine, cls_cosine_loss
-from codir.objectives.contrast_space import ContrastSpace
-from codir.objectives.contrastive import Anchor, Contrastive
-from codir.objectives.estimators import Estimator
+from codir.objectives.contrast.estimators import Estimator
+from codir.objectives.contrast.heads import MLPHead, ProjectionHead
+from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce, info_nce_from_scores
+from codir.objectives.contrast.jsd import jsd
+from codir.objectives.contrast.keys import GroupedKeys, SharedKeys, hardest
+from codir.objectives.contrast.nce import log_mean_exp, nce
+from codir.objectives.contrast.objective import Anchor, Contrastive
+from codir.objectives.contrast.space import ContrastSpace
+from codir.objectives.contrast.supcon import supcon
+from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.hard_label import HardLabel, hard_label_loss
-from codir.objectives.heads import MLPHead, ProjectionHead
 from codir.objectives.hidden_mse import HiddenMSE, hidden_mse_loss
-from codir.objectives.info_nce import grouped_info_nce, info_nce, info_nce_from_scores
-from codir.objectives.jsd import jsd
-from codir.objectives.keys import GroupedKeys, SharedKeys, hardest
-from codir.objectives.layer_map import match_layers
 from codir.objectives.logit_mse import LogitMSE, logit_mse_loss
-from codir.objectives.nce import log_mean_exp, nce
+from codir.objectives.parts.layer_map import match_layers
 from codir.objectives.pooled_mse import PooledMSE, pooled_mse_loss
 from codir.objectives.relation_kl import RelationKL, relation_kl_loss
 from codir.objectives.soft_target import SoftTarget, soft_target_loss
 from codir.objectives.staged import Objectives, Stage, StagedObjectives
-from codir.objectives.supcon import supcon
-from codir.objectives.temperature import Temperature
 from codir.objectives.token_cosine import TokenCosine, token_cosine_loss
 from codir.objectives.token_kl import TokenKL, token_kl_loss
 from codir.objectives.token_label import TokenLabel, token_label_loss

@@ -5,9 +5,9 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.layer_by_layer import LayerByLayer
-from codir.objectives.layer_map import LayerMap, StudentLayers
-from codir.objectives.token_scores import attention_scores, check_equal_heads, score_kl
+from codir.objectives.parts.layer_by_layer import LayerByLayer
+from codir.objectives.parts.layer_map import LayerMap, StudentLayers
+from codir.objectives.parts.token_scores import attention_scores, check_equal_heads, score_kl
 from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
-from codir.objectives.width_map import MapEachLayer, WidthMap
+from codir.objectives.parts.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.parts.width_map import MapEachLayer, WidthMap
 from codir.signals import Batch, ModelShape, Needs, Negatives, Representation, StudentSignal, TeacherSignal
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.objectives.layer_by_layer import LayerByLayer
-from codir.objectives.layer_map import LayerMap, StudentLayers
-from codir.objectives.normalisation import Normalisation, normalise
-from codir.objectives.width_map import WidthMap, build_width_map
+from codir.objectives.parts.layer_by_layer import LayerByLayer
+from codir.objectives.parts.layer_map import LayerMap, StudentLayers
+from codir.objectives.parts.normalisation import Normalisation, normalise
+from codir.objectives.parts.width_map import WidthMap, build_width_map
 from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 

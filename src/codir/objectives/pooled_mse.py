@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from codir.objectives.base import Objective
-from codir.objectives.layer_map import LayerMap, StudentLayers, match_layers
-from codir.objectives.normalisation import Normalisation, normalise
-from codir.objectives.width_map import MapAllLayers, MapEachLayer, WidthMap
+from codir.objectives.parts.layer_map import LayerMap, StudentLayers, match_layers
+from codir.objectives.parts.normalisation import Normalisation, normalise
+from codir.objectives.parts.width_map import MapAllLayers, MapEachLayer, WidthMap
 from codir.signals import Batch, ModelShape, Needs, Negatives, Pooling, Representation, StudentSignal, TeacherSignal
 
 

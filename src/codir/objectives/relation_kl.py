@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from codir.errors import UserError
-from codir.objectives.layer_by_layer import LayerByLayer
-from codir.objectives.layer_map import LayerMap, StudentLayers
-from codir.objectives.token_scores import score_kl, token_scores
+from codir.objectives.parts.layer_by_layer import LayerByLayer
+from codir.objectives.parts.layer_map import LayerMap, StudentLayers
+from codir.objectives.parts.token_scores import score_kl, token_scores
 from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
 Relation = Literal["qk", "qq", "kk", "vv"]

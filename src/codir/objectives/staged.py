@@ -13,7 +13,7 @@ from operator import or_
 from torch import nn
 
 from codir.errors import UserError
-from codir.objectives.contrastive import Contrastive
+from codir.objectives.contrast.objective import Contrastive
 from codir.objectives.weighted import WeightedObjectives
 from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 

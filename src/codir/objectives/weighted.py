@@ -11,7 +11,7 @@ from torch import nn
 
 from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrastive import Contrastive
+from codir.objectives.contrast.objective import Contrastive
 from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
 

@@ -1,157 +1,18 @@
-"""A comparison told: for each kind of student and evaluation set a table, and one picture of all.
+"""A comparison in words: a table for each kind of student and evaluation set, and one picture of all.
 
-Turns numbers into words; knows nothing of how they were measured. All that is told comes from `results.json`.
-"""
+Turns numbers into words; knows nothing of how they were measured. Everything comes from `results.json`."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from codir.measure import Comparison, Estimate, Line, lines_of
 from codir.report.results import CORRELATIONS, NOT_MEASURED, in_words, to_markdown
-from codir.report.statistics import Estimate, estimate_mean, holm, paired_p_value
 from codir.store import files_added_whole
-
-
-@dataclass(frozen=True)
-class Run:
-    """One student, trained once.
-
-    Attributes:
-        preset: name of the contestant, which is its preset's unless it has one of its own.
-        seed: of start, order and heads.
-        task: the data set.
-        student: name of the kind of student.
-        student_layers: how deep it is.
-        metrics: on all evaluation sets; those of a second one carry its name.
-        agreement: share of the first evaluation set's rows that it answers as its teacher does (a correlation for
-            scores).
-        agreements: the same of every evaluation set, by name.
-        seconds: of training, without evaluation, and without the teacher's cache.
-        seconds_per_step: of one optimiser step.
-        steps: how many of them.
-        threads: that it was trained with.
-        fingerprint: of everything that decides the result.
-    """
-
-    preset: str
-    seed: int
-    task: str
-    student: str
-    student_layers: int
-    metrics: dict[str, float]
-    agreement: float
-    agreements: dict[str, float]
-    seconds: float
-    seconds_per_step: float
-    steps: int
-    threads: int
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All runs, and what they are compared with.
-
-    Attributes:
-        runs: those that came to their end.
-        reference: the contestant that the others are compared with.
-        metric: the metric that is compared.
-        metric_on: what that metric is called on each evaluation set, the first one first.
-        teacher: its metrics.
-        conditions: as `gather_conditions` gives them, with the rows of each part.
-        failed: one line for each run that did not come to its end.
-    """
-
-    runs: Sequence[Run]
-    reference: str
-    metric: str
-    metric_on: dict[str, str]
-    teacher: dict[str, float]
-    conditions: dict[str, Any]
-    failed: Sequence[str] = field(default_factory=tuple)
-
-    def of(self, student: str, preset: str) -> dict[int, Run]:
-        """Runs of one kind, by seed."""
-        return {run.seed: run for run in self.runs if (run.student, run.preset) == (student, preset)}
-
-    @property
-    def students(self) -> list[str]:
-        """Kinds of student, in order."""
-        return list(dict.fromkeys(run.student for run in self.runs))
-
-    @property
-    def sections(self) -> list[tuple[str, str]]:
-        """Kind of student and evaluation set of each table."""
-        return [(student, name) for student in self.students for name in self.metric_on]
-
-    @property
-    def first(self) -> str:
-        """The evaluation set that matters most."""
-        return next(iter(self.metric_on))
-
-
-@dataclass(frozen=True)
-class Line:
-    """One contestant with one kind of student on one evaluation set: estimates over seeds, and its difference's test.
-
-    Attributes:
-        preset: name of the contestant.
-        score: the metric.
-        difference: to the reference, over the seeds that both have; `None` for the reference itself.
-        p_value: of the difference; corrected where `lines_of` gave the line.
-        agreement: with the teacher, the mean.
-        retention: mean score over the teacher's; `None` where the teacher's is not above 0.
-        seconds_per_step: the mean.
-        values: the metric of each seed.
-    """
-
-    preset: str
-    score: Estimate
-    difference: Estimate | None
-    p_value: float | None
-    agreement: float
-    retention: float | None
-    seconds_per_step: float
-    values: tuple[float, ...]
-
-
-# ---- From runs to lines ----
-
-
-def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
-    """One line per contestant, best first; p corrected for the number of contestants tested (Holm)."""
-    presets = dict.fromkeys(run.preset for run in comparison.runs if run.student == student)
-    lines = [_line(comparison, student, preset, on) for preset in presets]
-    corrected = iter(holm([line.p_value for line in lines if line.p_value is not None]))
-    lines = [line if line.p_value is None else replace(line, p_value=next(corrected)) for line in lines]
-    return sorted(lines, key=lambda line: -line.score.mean)
-
-
-def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
-    runs, reference = comparison.of(student, preset), comparison.of(student, comparison.reference)
-    key, of_teacher = comparison.metric_on[on], comparison.teacher[comparison.metric_on[on]]
-    shared = [] if preset == comparison.reference else sorted(runs.keys() & reference.keys())
-    ours, theirs = ([runs_of[seed].metrics[key] for seed in shared] for runs_of in (runs, reference))
-    values = tuple(run.metrics[key] for run in runs.values())
-    score = estimate_mean(values)
-    return Line(
-        preset,
-        score=score,
-        difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
-        p_value=paired_p_value(ours, theirs),
-        agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
-        retention=score.mean / of_teacher if of_teacher > 0 else None,
-        seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
-        values=values,
-    )
-
-
-# ---- From lines to words ----
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
@@ -267,9 +128,6 @@ def _show_p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-# ---- Files ----
-
-
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write `results.json`, `table.md` and `comparison.png`, none of them ever half-written."""
     from codir.report.dots import plot_comparison
@@ -281,17 +139,3 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         numbers.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
         table.write_text(comparison_markdown(comparison), "utf-8")
         plot_comparison(comparison, picture)
-
-
-def read_comparison(folder: Path) -> Comparison:
-    """Read a comparison's `results.json` again."""
-    content = json.loads((folder / "results.json").read_text("utf-8"))
-    return Comparison(**{**content, "runs": [Run(**run) for run in content["runs"]]})
-
-
-def read_run(file: Path) -> Run | None:
-    """Read one run's file; `None` where there is none, or another version wrote it."""
-    if not file.exists():
-        return None
-    content = json.loads(file.read_text("utf-8"))
-    return Run(**content) if set(content) == {known.name for known in fields(Run)} else None

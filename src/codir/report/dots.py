@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from codir.report.comparison import Comparison, Line, lines_of
+from codir.measure import Comparison, Line, lines_of
 from codir.report.curves import COLOURS
 from codir.report.results import CORRELATIONS
 

@@ -12,33 +12,19 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codir.measure import SCORE_METRICS, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
-from codir.report.metrics import SCORE_METRICS
 from codir.store import files_added_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+
 NOT_MEASURED = "—"
+
+
 CORRELATIONS = ("matthews", *SCORE_METRICS)
 """Metrics that are shown as numbers from -1 to 1; all others are shares, shown in percent."""
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """What one model scores and costs.
-
-    Attributes:
-        metrics: fractions or correlations, by name.
-        parameters: how many it has.
-        bytes: size of its weights on disk.
-        sentences_per_second: `None` where it was not measured.
-    """
-
-    metrics: dict[str, float]
-    parameters: int
-    bytes: int
-    sentences_per_second: float | None
 
 
 @dataclass(frozen=True)

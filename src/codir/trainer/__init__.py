@@ -1,7 +1,7 @@
 """The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
 
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
-from codir.trainer.checks import check_pretraining, shape_of
+from codir.trainer.checks import check_pretraining
 from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
@@ -17,5 +17,4 @@ __all__ = [
     "check_pretraining",
     "is_complete",
     "last_complete_checkpoint",
-    "shape_of",
 ]

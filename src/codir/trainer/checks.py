@@ -9,9 +9,8 @@ import datasets
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from codir.errors import UserError
-from codir.models import check_attention, is_masked, reads_ahead, vocabulary_of
+from codir.models import check_attention, is_masked, reads_ahead, shape_of, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
-from codir.signals import ModelShape
 from codir.store import fingerprint_tokenizer
 from codir.trainer.neighbours import asks_for_neighbours
 
@@ -73,18 +72,6 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
     if objectives.needs.attention:
         check_attention(teacher)
         check_attention(student)
-
-
-def shape_of(model: PreTrainedModel) -> ModelShape:
-    """The sizes of a model; a language model has a vocabulary in place of classes."""
-    config, vocabulary = model.config, vocabulary_of(model)
-    return ModelShape(
-        num_layers=int(config.num_hidden_layers),
-        hidden=int(config.hidden_size),
-        heads=int(getattr(config, "num_attention_heads", 0)),
-        classes=0 if vocabulary else int(config.num_labels),
-        vocabulary=vocabulary,
-    )
 
 
 def check_pretraining(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:

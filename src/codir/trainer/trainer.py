@@ -43,6 +43,7 @@ from codir.data import (
 )
 from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
+from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives
 from codir.speed import faster_training
@@ -67,7 +68,7 @@ from codir.trainer.checkpoints import (
     marked_incomplete,
     save_scaffolding,
 )
-from codir.trainer.checks import check_arguments, check_models, check_tokens, shape_of
+from codir.trainer.checks import check_arguments, check_models, check_tokens
 from codir.trainer.choices import build_memory, keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.memories import Memories, rows_of_the_step

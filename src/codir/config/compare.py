@@ -1,0 +1,165 @@
+"""What `codir compare` is given: contestants, students, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
+
+from codir.config.objectives import ObjectivesConfig, refuse_pretraining
+from codir.config.sections import DataConfig, Room, StudentConfig, TeacherConfig, UserPath
+from codir.config.training import TrainingConfig
+from codir.config.validate import validate
+from codir.config.yaml import deep_merge
+from codir.errors import UserError, nearest
+
+SAME_FOR_ALL = frozenset(
+    {
+        "seed",
+        "data_seed",
+        "num_train_epochs",
+        "max_steps",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "train_sampling_strategy",
+        "precision",
+    }
+)
+"""Keys of `training` that one entry of a comparison cannot have for itself."""
+
+
+class Contestant(Room):
+    """One entry of a comparison: a preset, and what is different from it."""
+
+    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="in the table; the preset's own by default")
+    preset: str = Field(description="whose objectives these are")
+    objectives: dict[str, Any] = Field({}, description="laid over the preset's, as in a recipe")
+    training: dict[str, Any] = Field({}, description="laid over the comparison's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_alone(cls, given: Any) -> Any:
+        return {"preset": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _sees_what_the_others_see(self) -> Contestant:
+        for key in sorted(SAME_FOR_ALL & self.training.keys()):
+            raise UserError(
+                f"presets.training.{key}",
+                expected="the same batches and steps for every preset",
+                got=f"another `{key}` for {self.label}",
+                otherwise="more data or more steps would have been taken for a better objective",
+                do="set it for all, in `training` of the comparison",
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """What stands in the table."""
+        return self.name or self.preset
+
+
+class CompareConfig(Room):
+    """`codir compare`: presets x kinds of student x seeds, on one teacher and data set."""
+
+    teacher: TeacherConfig
+    data: DataConfig
+    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(min_length=1)
+    presets: list[Contestant] = Field(min_length=1, description="names of presets, or sections")
+    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+        5, description="how many, or which"
+    )
+    reference: str | None = Field(None, description="compared with; `fine-tune` where it takes part, else the first")
+    objectives: dict[str, Any] = Field({}, description="laid over every preset that has such terms")
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    jobs: PositiveInt = Field(1, description="runs side by side, in processes that share the threads")
+    keep_students: bool = Field(False, description="save every student")
+    output_dir: UserPath
+    overwrite: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_student(cls, given: Any) -> Any:
+        """`student`, as a recipe has it, is one kind of student."""
+        if not isinstance(given, Mapping) or "student" not in given:
+            return given
+        if "students" in given:
+            raise UserError(
+                "students",
+                expected="`student` or `students`",
+                got="both",
+                do="write the one student among the others, under a name",
+            )
+        rest = {key: value for key, value in given.items() if key != "student"}
+        return {"students": {"student": given["student"]}, **rest}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_of_a_recipe(cls, given: Any) -> Any:
+        """`objectives` of a recipe name a preset, in whose place there are `presets` here."""
+        if not isinstance(given, Mapping) or not isinstance(given.get("objectives", {}), str | Mapping):
+            return given
+        objectives = given.get("objectives", {})
+        terms = {} if isinstance(objectives, str) else {k: v for k, v in objectives.items() if k != "preset"}
+        return {**given, "objectives": terms}
+
+    @model_validator(mode="after")
+    def _objectives_of_all(self) -> CompareConfig:
+        for contestant in self.presets:
+            refuse_pretraining(self.objectives_of(contestant))
+        known = set(ObjectivesConfig.model_fields) - {"preset", "stages"}
+        for name in sorted(self.objectives.keys() - known):
+            raise UserError(
+                f"objectives.{name}", expected="a term that codir knows", got=f"'{name}'", do=nearest(name, known)
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_that_differ(self) -> CompareConfig:
+        if len(set(self.seed_list)) < len(self.seed_list):
+            raise UserError(
+                "seeds",
+                expected="different numbers",
+                got=f"{self.seeds}",
+                otherwise="one run would have counted twice",
+                do="leave the second one out",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_that_tell_apart(self) -> CompareConfig:
+        labels = [contestant.label for contestant in self.presets]
+        if len(set(labels)) < len(labels) or (self.reference is not None and self.reference not in labels):
+            raise UserError(
+                "presets",
+                expected="different names, with `reference` among them",
+                got=f"{', '.join(labels)}; reference {self.reference or 'not given'}",
+                do="give a second entry of a preset a `name`",
+            )
+        return self
+
+    def objectives_of(self, contestant: Contestant) -> ObjectivesConfig:
+        """A preset's terms under what is said for all that have such terms, under what is said for it alone."""
+        plain = validate(ObjectivesConfig, {"preset": contestant.preset})
+        parts: Sequence[ObjectivesConfig] = plain.stages or [plain]
+        terms = {name for part in parts for name in part.terms()}
+        for_all = {name: section for name, section in self.objectives.items() if name in terms}
+        own = {**contestant.objectives, "preset": contestant.preset}
+        return validate(ObjectivesConfig, deep_merge(for_all, own))
+
+    @property
+    def reference_label(self) -> str:
+        """The contestant that the others are compared with."""
+        labels = [contestant.label for contestant in self.presets]
+        return self.reference or ("fine-tune" if "fine-tune" in labels else labels[0])
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds

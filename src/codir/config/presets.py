@@ -1,0 +1,39 @@
+"""The presets that ship with codir, as files."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Literal
+
+from codir.config.yaml import parse_yaml
+from codir.errors import UserError, nearest
+
+PresetCommand = Literal["distill", "pretrain"]
+
+
+def preset_names(command: PresetCommand | None = None) -> list[str]:
+    """Names of the presets that ship with codir, or of those for one command.
+
+    Example:
+        >>> "mlm" in preset_names("pretrain"), "mlm" in preset_names("distill")
+        (True, False)
+    """
+    folder = resources.files("codir") / "presets"
+    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return [name for name in names if command in (None, read_preset(name)["command"])]
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's file: `source`, `summary`, `objectives`, and `command`: `distill`, or `pretrain` where it says so.
+
+    Raises:
+        UserError: there is no preset of that name.
+
+    Example:
+        >>> read_preset("kd")["objectives"]["soft_target"]
+        {'weight': 0.5, 'kd_temperature': 2.0}
+    """
+    file = resources.files("codir") / "presets" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
+    return {"command": "distill", **parse_yaml(file.read_text())}

@@ -1,0 +1,104 @@
+"""Whole recipes, one for each command that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import (
+    Field,
+    model_validator,
+)
+
+from codir.config.objectives import ObjectivesConfig, refuse_pretraining
+from codir.config.presets import preset_names
+from codir.config.sections import (
+    CorpusConfig,
+    DataConfig,
+    MaskingConfig,
+    PathOrName,
+    Room,
+    StudentConfig,
+    TeacherConfig,
+    UserPath,
+)
+from codir.config.training import PretrainingConfig, TrainingConfig
+from codir.errors import UserError, nearest
+
+
+class FinetuneConfig(Room):
+    """`codir finetune`: a pre-trained model becomes a task model."""
+
+    model: PathOrName
+    data: DataConfig
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: UserPath
+    overwrite: bool = False
+    resume: bool = False
+
+
+class PretrainRecipe(Room):
+    """`codir pretrain`: a language model and a corpus become a task-agnostic student."""
+
+    teacher: PathOrName | None = Field(None, description="folder or hub name of a model with a language-model head")
+    corpus: CorpusConfig
+    masking: MaskingConfig = Field(default_factory=MaskingConfig)
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    objectives: ObjectivesConfig = Field(default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"))
+    training: PretrainingConfig = Field(default_factory=PretrainingConfig)
+    output_dir: UserPath
+    overwrite: bool = False
+    resume: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _presets_of_this_command(cls, given: Any) -> Any:
+        """`codir-pre` where no preset is named; and `distilbert`, here, is `distilbert-pre`."""
+        if not isinstance(given, Mapping):
+            return given
+        section = given.get("objectives") or {}
+        section = {"preset": section} if isinstance(section, str) else section
+        if not isinstance(section, Mapping) or section.get("stages"):
+            return given
+        name = section.get("preset", "codir-pre")
+        own = preset_names("pretrain")
+        name = f"{name}-pre" if f"{name}-pre" in own else name
+        if name is not None and name not in own:
+            raise UserError(
+                "preset", expected="a preset of the pre-training stage", got=repr(name), do=nearest(name, own)
+            )
+        return {**given, "objectives": {**section, "preset": name}}
+
+    @model_validator(mode="after")
+    def _something_to_start_from(self) -> PretrainRecipe:
+        if self.teacher is None and self.student.checkpoint is None:
+            raise UserError(
+                "student",
+                expected="`checkpoint`, where there is no teacher to cut the student from",
+                got="`layers`" if self.student.layers is not None else "`config`",
+                do="name a `teacher`, whose objectives may still need none (preset `mlm`), or a `--student`",
+            )
+        return self
+
+
+class Recipe(Room):
+    """`codir distill`: a teacher and a data set become a student."""
+
+    teacher: TeacherConfig
+    data: DataConfig
+    student: StudentConfig = Field(default_factory=StudentConfig)
+    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    output_dir: UserPath
+    baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
+    overwrite: bool = False
+    resume: bool = False
+
+    @model_validator(mode="after")
+    def _presets_of_this_command(self) -> Recipe:
+        refuse_pretraining(self.objectives)
+        return self
+
+
+AnyRun = Recipe | FinetuneConfig | PretrainRecipe
+"""What leaves a model in a folder that it claims for itself, and can go on where it was interrupted."""

@@ -1,0 +1,50 @@
+"""Models and rows become numbers: exam, metrics, cost, statistics, and the conditions they were measured under."""
+
+from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
+from codir.measure.conditions import gather_conditions
+from codir.measure.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
+from codir.measure.exam import Exam
+from codir.measure.language import examine_language_models
+from codir.measure.metrics import (
+    METRIC_NAMES,
+    SCORE_METRICS,
+    agreement,
+    best_label_permutation,
+    compute_metrics,
+    predictions,
+)
+from codir.measure.predict import predict_logits
+from codir.measure.representation import alignment, uniformity
+from codir.measure.result import ModelResult
+from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+
+__all__ = [
+    "METRIC_NAMES",
+    "SCORE_METRICS",
+    "Comparison",
+    "Estimate",
+    "Exam",
+    "Line",
+    "ModelResult",
+    "Run",
+    "Throughput",
+    "agreement",
+    "alignment",
+    "best_label_permutation",
+    "compute_metrics",
+    "count_parameters",
+    "estimate_mean",
+    "examine_language_models",
+    "folder_bytes",
+    "gather_conditions",
+    "holm",
+    "lines_of",
+    "measure_throughput",
+    "measure_throughputs",
+    "paired_p_value",
+    "predict_logits",
+    "predictions",
+    "read_comparison",
+    "read_run",
+    "uniformity",
+]

@@ -1,0 +1,22 @@
+"""What one model scores and costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What one model scores and costs.
+
+    Attributes:
+        metrics: fractions or correlations, by name.
+        parameters: how many it has.
+        bytes: size of its weights on disk.
+        sentences_per_second: `None` where it was not measured.
+    """
+
+    metrics: dict[str, float]
+    parameters: int
+    bytes: int
+    sentences_per_second: float | None

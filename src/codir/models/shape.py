@@ -1,0 +1,41 @@
+"""Sizes and names that a loaded model has."""
+
+from __future__ import annotations
+
+from torch.nn import Embedding
+from transformers import PreTrainedModel
+
+from codir.models.language import vocabulary_of
+from codir.signals import ModelShape
+
+
+def label_names(model: PreTrainedModel) -> list[str] | None:
+    """What a model calls its classes; `None` where it only numbers them (`LABEL_0`, ...)."""
+    names = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
+    return None if names[0] == "LABEL_0" else names
+
+
+def count_positions(model: PreTrainedModel) -> int | None:
+    """How many tokens a model has positions for; `None` where length has no bound.
+
+    RoBERTa and its kin number positions from the padding index on, and so have fewer than their table has rows.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    tables = [
+        m for name, m in model.named_modules() if name.endswith("position_embeddings") and isinstance(m, Embedding)
+    ]
+    if tables and tables[0].padding_idx is not None:
+        return tables[0].num_embeddings - tables[0].padding_idx - 1
+    return positions if positions and positions > 0 else None
+
+
+def shape_of(model: PreTrainedModel) -> ModelShape:
+    """The sizes of a model; a language model has a vocabulary in place of classes."""
+    config, vocabulary = model.config, vocabulary_of(model)
+    return ModelShape(
+        num_layers=int(config.num_hidden_layers),
+        hidden=int(config.hidden_size),
+        heads=int(getattr(config, "num_attention_heads", 0)),
+        classes=0 if vocabulary else int(config.num_labels),
+        vocabulary=vocabulary,
+    )

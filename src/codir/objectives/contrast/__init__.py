@@ -1,0 +1,1 @@
+"""What the contrastive objective is made of: its space, its keys, its estimators."""

@@ -1,0 +1,253 @@
+"""CoDIR's contrast: the student's view of an example must be the one that fits the teacher's view of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from codir.errors import UserError
+from codir.objectives.base import Objective
+from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_word
+from codir.objectives.contrast.estimators import ESTIMATORS, EstimatorName
+from codir.objectives.contrast.heads import HEADS, HeadKind
+from codir.objectives.contrast.space import ContrastSpace, Side
+from codir.objectives.contrast.temperature import Temperature
+from codir.objectives.parts.layer_map import match_layers
+from codir.signals import (
+    Batch,
+    LayerChoice,
+    MemoryDtype,
+    MemoryKind,
+    ModelShape,
+    Needs,
+    NegativeNeeds,
+    Negatives,
+    NegativeSource,
+    NegativeStrategy,
+    Pooling,
+    Representation,
+    StudentSignal,
+    TeacherSignal,
+    resolve_layers,
+)
+
+Anchor = Literal["teacher", "student", "both"]
+KeyKind = Literal["fresh", "banked", "queued"]
+
+
+class Contrastive(Objective):
+    """A contrast between the pooled layers of teacher and student (CoDIR, Sun et al. 2020, arXiv 2009.14167, §3).
+
+    Each side's pooled layers are concatenated and projected by a head of its own, `z_T` and `z_S`.
+
+    - `anchor="teacher"`, the paper's picture: the anchor is `z_T`, the positive the fresh `z_S` of the same example,
+      the negatives are student projections from the memory: K drawn from the bank, or all that the queue holds of
+      other kinds (MoCo, He et al. 2020, arXiv 1911.05722, §3.2).
+    - `anchor="student"`: the anchor is `z_S`, the keys are teacher representations projected by today's head, so that
+      nothing is stale. No memory is kept, unless `keys` says so.
+    - `anchor="both"`: the mean of the two.
+
+    The student's anchor is the default: where the student moves fast, as in fine-tuning, its vectors in the bank are
+    so stale that fresh ones are told from them at a glance, and the teacher's anchor has nothing left to learn.
+
+    Estimator, source of negatives and representation are chosen apart from one another; the presets are combinations:
+
+    - `estimator`: InfoNCE by default; NCE, Jensen-Shannon, supervised contrast; each has a file of its own.
+    - `source="batch"`: instead of rows of the data set, the other rows of the step, of all processes, are the keys
+      (SimCLR, Chen et al. 2020, arXiv 2002.05709); with accumulation, those of the micro-batch.
+    - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
+      well, so that all are equally stale; each side learns through its own anchors (CRD, Tian et al. 2020, arXiv
+      1910.10699; Wu et al. 2018, arXiv 1805.01978).
+    - `keys="queued"`: the student's anchors too meet a queue, of the teacher's vectors of the last steps, so that no
+      row is looked up by index: what pre-training needs, where texts are masked anew. The teacher does not move, and
+      its vectors age with its head alone.
+    - `memory="momentum"`: a queue that a slow copy of student and head fills (MoCo).
+    - `per_layer`: one contrast for each matched pair of layers, each with heads of its own, instead of one for the
+      concatenation; student layer `l` of M meets teacher layer `ceil(l N / M)` of N.
+
+    Where it departs from the authors' release: mean pooling instead of `[CLS]`, padding never counted, InfoNCE instead
+    of NCE with a frozen constant, the mean over examples (theirs divides by the batch once more), negatives shared by
+    the examples of a class.
+
+    Args:
+        anchor: see above.
+        estimator: `info_nce`, `nce`, `jsd` or `supcon`.
+        contrastive_temperature: tau.
+        learned_temperature: train tau, from there.
+        num_negatives: K, drawn from the bank and from the teacher's side.
+        strategy: which examples may be negatives; `auto` fits it to the labels, `mixed` draws half of them by `auto`
+            and half from all examples, `neighbours` takes all and has sequences of one document read close together.
+        score_distance: for scores, how far is far; one standard deviation of the training scores by default.
+        hard_pool: above 1, draw that many times K, and keep the K that are most similar to the group's mean in the
+            teacher's projections.
+        source: `dataset` or `batch`.
+        teacher_layers: layers of the teacher's representation.
+        student_layers: layers of the student's representation.
+        pooling: mean over real tokens, or `[CLS]`.
+        per_layer: see above.
+        head: `linear`, or `mlp` with one hidden layer.
+        projection_dim: P.
+        keys: `fresh`, `banked` or `queued`.
+        memory: `bank`, `queue`, `momentum`, or `auto`: what `codir.memory.choose_memory` takes for the size of the
+            data, or the bank where only a bank can serve, or the queue where keys are queued.
+        memory_dtype: of stored vectors; `float16` halves the room.
+        bank_momentum: share of the old vector that a slot of the bank keeps.
+        queue_size: entries of the queue, all of which are compared with.
+        encoder_momentum: share of its old weights that the slow copy keeps at each step.
+
+    Raises:
+        UserError: a word that none of these knows, or a combination that cannot be; from `build`, layers that cannot be
+            matched.
+
+    Example:
+        >>> contrast = Contrastive(num_negatives=5, projection_dim=4)
+        >>> contrast.build(teacher=ModelShape(6, 8, 2, classes=2), student=ModelShape(3, 8, 2, classes=2))
+        >>> student = StudentSignal(torch.randn(2, 2), {contrast.student_representation: torch.randn(2, 3, 8)})
+        >>> teacher = TeacherSignal(torch.randn(2, 2), {contrast.teacher_representation: torch.randn(2, 6, 8)})
+        >>> batch = Batch(model_inputs={}, example_index=torch.tensor([7, 9]))
+        >>> others = Negatives(group=torch.tensor([0, 0]), teacher_pooled=torch.randn(1, 5, 6, 8))
+        >>> contrast(student, teacher, batch, others).shape  # one number, a mean over the batch
+        torch.Size([])
+    """
+
+    def __init__(
+        self,
+        *,
+        anchor: Anchor = "student",
+        estimator: EstimatorName = "info_nce",
+        contrastive_temperature: float = 0.07,
+        learned_temperature: bool = False,
+        num_negatives: int = 100,
+        strategy: NegativeStrategy = "auto",
+        score_distance: float | None = None,
+        hard_pool: int = 1,
+        source: NegativeSource = "dataset",
+        teacher_layers: LayerChoice = "all",
+        student_layers: LayerChoice = "all",
+        pooling: Pooling = "mean",
+        per_layer: bool = False,
+        head: HeadKind = "linear",
+        projection_dim: int = 128,
+        keys: KeyKind = "fresh",
+        memory: MemoryKind = "auto",
+        memory_dtype: MemoryDtype = "float32",
+        bank_momentum: float = 0.5,
+        queue_size: int = 65536,
+        encoder_momentum: float = 0.999,
+    ) -> None:
+        super().__init__()
+        for name, choices, given in (
+            ("anchor", get_args(Anchor), anchor),
+            ("estimator", tuple(ESTIMATORS), estimator),
+            ("source", get_args(NegativeSource), source),
+            ("head", tuple(HEADS), head),
+            ("keys", get_args(KeyKind), keys),
+            ("memory", get_args(MemoryKind), memory),
+        ):
+            check_word(name, choices, given)
+        self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
+        self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
+        self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
+        self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
+        self.teacher_representation = Representation(teacher_layers, pooling)
+        self.student_representation = Representation(student_layers, pooling)
+        is_remembered, is_banked, is_queued = source == "dataset", keys == "banked", keys == "queued"
+        memory = "queue" if is_queued and memory == "auto" else memory
+        is_drawn = is_remembered and not is_queued and not (memory in IN_QUEUE and self.sides == ("teacher",))
+        negatives = NegativeNeeds(
+            count=num_negatives * hard_pool if is_drawn else 0,
+            strategy=strategy,
+            score_distance=score_distance,
+            source=source,
+            from_student=is_remembered and "teacher" in self.sides,
+            from_teacher=is_remembered and "student" in self.sides and keys == "fresh",
+            banked=is_banked,
+            teacher_queued=is_remembered and "student" in self.sides and is_queued,
+            needs_classes=estimator == "supcon",
+            hard_pool=hard_pool,
+            memory=memory,
+            memory_dtype=memory_dtype,
+            bank_momentum=bank_momentum,
+            queue_size=queue_size,
+            encoder_momentum=encoder_momentum,
+        )
+        needs_bank = check_combination(negatives, sides=self.sides, estimator=estimator, per_layer=per_layer)
+        self.needs = Needs(
+            teacher_pooled=frozenset({self.teacher_representation}),
+            student_pooled=frozenset({self.student_representation}),
+            negatives=replace(negatives, memory="bank") if needs_bank and memory == "auto" else negatives,
+        )
+
+    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Make heads, temperature and estimators: one space, or one for each matched pair of layers."""
+        assert teacher is not None, "the trainer refuses a contrast without a teacher"
+        num_teacher = len(resolve_layers(self.teacher_representation.layers, teacher.num_layers))
+        num_student = len(resolve_layers(self.student_representation.layers, student.num_layers))
+        if self.per_layer:
+            self.teacher_places = _match_layers(num_teacher, num_student)
+            spaces = [self._space(teacher.hidden, student.hidden) for _ in range(num_student)]
+        else:
+            spaces = [self._space(num_teacher * teacher.hidden, num_student * student.hidden)]
+        self.spaces = nn.ModuleList(spaces)
+
+    def _space(self, teacher_width: int, student_width: int) -> ContrastSpace:
+        return ContrastSpace(
+            teacher_head=HEADS[self.head](teacher_width, self.projection_dim),
+            student_head=HEADS[self.head](student_width, self.projection_dim),
+            estimators={side: ESTIMATORS[self.estimator]() for side in self.sides},
+            temperature=Temperature(self.contrastive_temperature, is_learned=self.learned_temperature),
+            num_hardest=self.num_hardest,
+        )
+
+    def embed_student(self, student: StudentSignal) -> Float[Tensor, "batch dim"]:
+        """The student's side of the contrast, as the memory keeps it."""
+        return self._only_space.student_head(student.pooled[self.student_representation])
+
+    def embed_teacher(self, pooled: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
+        """The teacher's side, as its bank or queue keeps it."""
+        return self._only_space.teacher_head(pooled)
+
+    @property
+    def _only_space(self) -> ContrastSpace:
+        (space,) = self.spaces
+        assert isinstance(space, ContrastSpace)
+        return space
+
+    def forward(
+        self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
+    ) -> Float[Tensor, ""]:
+        """Mean over all examples of the batch."""
+        assert negatives is not None, "the trainer looks up what `needs.negatives` asks for"
+        teacher_pooled = teacher.pooled[self.teacher_representation]
+        student_pooled = student.pooled[self.student_representation]
+        if not self.per_layer:
+            loss: Tensor = self._only_space(teacher_pooled, student_pooled, negatives)
+            return loss
+        losses = [
+            space(teacher_pooled[:, [place]], student_pooled[:, [layer]], _of_layer(negatives, place))
+            for layer, (space, place) in enumerate(zip(self.spaces, self.teacher_places, strict=True))
+        ]
+        return torch.stack(losses).mean()
+
+
+def _match_layers(num_teacher: int, num_student: int) -> list[int]:
+    """Where, of the teacher's chosen layers, each student layer's partner is, from 0: the whole depth in even steps."""
+    if num_teacher < num_student:
+        raise UserError(
+            "per_layer",
+            expected=f"at least as many teacher layers as student layers, {num_student}",
+            got=str(num_teacher),
+            otherwise="one teacher layer would have had to be the partner of several",
+            do="name fewer in `student_layers`, or more in `teacher_layers`",
+        )
+    pairs = match_layers("uniform", teacher_depth=num_teacher, student_depth=num_student)
+    return [answer - 1 for _, answer in pairs]
+
+
+def _of_layer(negatives: Negatives, place: int) -> Negatives:
+    pooled = negatives.teacher_pooled
+    return negatives if pooled is None else replace(negatives, teacher_pooled=pooled[:, :, [place]])

@@ -1,0 +1,1 @@
+"""What several objectives share: matching layers, mapping widths, scoring tokens."""

@@ -1,0 +1,20 @@
+"""START HERE. The verbs of codir, each a page that reads top to bottom."""
+
+from codir.runs.compare import compare_presets
+from codir.runs.demo import run_demo, run_pretraining_demo
+from codir.runs.distill import distill
+from codir.runs.evaluate import evaluate
+from codir.runs.finetune import finetune
+from codir.runs.objectives import preset
+from codir.runs.pretrain import pretrain
+
+__all__ = [
+    "compare_presets",
+    "distill",
+    "evaluate",
+    "finetune",
+    "preset",
+    "pretrain",
+    "run_demo",
+    "run_pretraining_demo",
+]

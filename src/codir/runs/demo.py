@@ -1,0 +1,133 @@
+"""The main job on real embedded data: a teacher fine-tuned, a student distilled, both compared, a report written.
+
+And the stage before it: a language model pre-trained on text without labels, and what that is worth on a task.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from codir.config import FinetuneConfig, PretrainRecipe, Recipe
+from codir.data import DEMO_CORPUS, DEMO_SOURCE, find_minilm
+from codir.export import export_student
+from codir.report import PretrainingResult, RunResult
+from codir.runs.distill import distill
+from codir.runs.finetune import finetune
+from codir.runs.output import check_empty
+from codir.runs.pretrain import load_teacher, pretrain
+from codir.student import build_student
+
+logger = logging.getLogger(__name__)
+
+QUICK_ROWS = 1000
+QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
+ADAPTING_STEPS, PRETRAINING_STEPS = 100, 150
+REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
+"""Where the folder of a demo holds something."""
+
+
+def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
+    """Fine-tune MiniLM on Rotten Tomatoes, distil it to three layers, and train the same student without a teacher.
+
+    Args:
+        output_dir: gets the student and the report, the teacher in `teacher/`, the baseline in `baseline/`.
+        quick: use a part of the training rows and fewer epochs; the report says so.
+        seed: of everything random.
+        overwrite: replace an earlier demo there.
+    """
+    if not overwrite:
+        check_empty(output_dir, REMEDY)
+    data = {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64}
+    training = {"seed": seed, "num_train_epochs": 2}
+    teacher_dir = output_dir / "teacher"
+    if quick:
+        logger.warning("This is a part of the data: %d training rows of 7530.", QUICK_ROWS)
+    logger.warning("1/3 fine-tune the teacher: MiniLM, 6 layers")
+    finetune(
+        FinetuneConfig.model_validate(
+            {
+                "model": str(find_minilm()),
+                "data": data,
+                "training": training,
+                "output_dir": teacher_dir,
+                "overwrite": True,
+            }
+        )
+    )
+    logger.warning("2/3 distil it to 3 layers with CoDIR, and 3/3 train the same student without a teacher")
+    return distill(
+        Recipe.model_validate(
+            {
+                "teacher": {"model": str(teacher_dir)},
+                "data": data,
+                "student": {"layers": 3},
+                "training": training,
+                "output_dir": output_dir,
+                "baseline": True,
+                "overwrite": True,
+            }
+        )
+    )
+
+
+@dataclass(frozen=True)
+class PretrainingDemo:
+    """What pre-training found, and what each start is worth once it is fine-tuned: accuracy by student."""
+
+    pretraining: PretrainingResult
+    accuracy: dict[str, float]
+
+
+def run_pretraining_demo(
+    output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False
+) -> PretrainingDemo:
+    """Adapt MiniLM to predict tokens, pre-train three of its layers on IMDB, and fine-tune them on Rotten Tomatoes.
+
+    Beside them the same three layers are fine-tuned as they were cut.
+
+    Args:
+        output_dir: gets the student in `pretrained/`, its teacher in `teacher/`, and the fine-tuned models.
+        quick: use a part of the corpus and of the rows, and few steps.
+        seed: of everything random.
+        overwrite: replace an earlier demo there.
+    """
+    if not overwrite:
+        check_empty(output_dir, REMEDY)
+    teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))
+    corpus = {
+        "source": DEMO_CORPUS,
+        "max_documents": QUICK_DOCUMENTS if quick else None,
+        "max_length": 64,
+        "heldout_fraction": 0.01,
+    }
+
+    def run(folder: Path, steps: int, **sections: object) -> PretrainingResult:
+        training = {"max_steps": QUICK_STEPS if quick else steps, "eval_strategy": "no"}
+        training |= {"seed": seed, "learning_rate": 3e-4}
+        common = {"corpus": corpus, "training": training, "output_dir": folder, "overwrite": True}
+        return pretrain(PretrainRecipe.model_validate({**common, **sections}))
+
+    if quick:
+        logger.warning("This is a part of the data: %d reviews of 25,000, %d steps.", QUICK_DOCUMENTS, QUICK_STEPS)
+    logger.warning("1/3 give MiniLM a language-model head: `codir finetune --task mlm`")
+    run(teacher, ADAPTING_STEPS, student={"checkpoint": str(find_minilm())}, objectives="mlm")
+    logger.warning("2/3 pre-train 3 of its 6 layers with CoDIR")
+    result = run(pretrained, PRETRAINING_STEPS, teacher=str(teacher), student={"layers": 3}, objectives="codir-pre")
+    logger.warning("3/3 fine-tune them, and beside them the same layers as they were cut")
+    reader = load_teacher(str(teacher))
+    export_student(build_student(reader.model, layers=3), reader.tokenizer, cut)
+    starts = {"pre-trained": pretrained, "cut only": cut}
+    return PretrainingDemo(result, {name: _fine_tune(start, quick, seed) for name, start in starts.items()})
+
+
+def _fine_tune(start: Path, quick: bool, seed: int) -> float:
+    config = {
+        "model": str(start),
+        "data": {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64},
+        "training": {"seed": seed, "num_train_epochs": 2},
+        "output_dir": start.with_name(f"{start.name}-fine-tuned"),
+        "overwrite": True,
+    }
+    return finetune(FinetuneConfig.model_validate(config))["accuracy"]

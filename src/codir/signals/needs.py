@@ -1,0 +1,187 @@
+"""What an objective asks of models and memory. The trainer computes this and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from codir.errors import UserError
+
+Pooling = Literal["mean", "cls"]
+
+
+TokenPosition = Literal["first", "last"]
+
+
+NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
+
+
+NegativeSource = Literal["dataset", "batch"]
+
+
+MemoryKind = Literal["auto", "bank", "queue", "momentum"]
+
+
+MemoryDtype = Literal["float32", "float16"]
+
+
+LayerChoice = Literal["all", "last"] | tuple[int, ...]
+"""Which layers: 1-based, where layer `l` is `hidden_states[l]` and 0 would be the embedding output."""
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What one vector per example is made of: which layers, pooled how."""
+
+    layers: LayerChoice = "all"
+    pooling: Pooling = "mean"
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of one model that an objective may have to know.
+
+    Attributes:
+        num_layers: above the embeddings.
+        hidden: width.
+        heads: attention heads; 0 where the model has no attention.
+        classes: classes, or 1 for a score; 0 where the model is no classifier.
+        vocabulary: tokens that its language-model head chooses from; 0 where it has none.
+    """
+
+    num_layers: int
+    hidden: int
+    heads: int
+    classes: int
+    vocabulary: int = 0
+
+
+@dataclass(frozen=True)
+class NegativeNeeds:
+    """How many negatives an objective wants per anchor, of which kind, and from which memory.
+
+    Attributes:
+        count: rows to draw for each group; 0 where they are not drawn.
+        strategy: which rows may be negatives.
+        score_distance: for scores, how far is far.
+        source: rows of the whole data set, or the other rows of the step.
+        from_student: student vectors are looked up in a memory.
+        from_teacher: teacher representations are looked up by index.
+        banked: the teacher's vectors have a bank too, and positives are read from the banks as well.
+        teacher_queued: the teacher's vectors have a queue, which takes the place of looking them up by index.
+        needs_classes: positives are examples of one class, so there have to be classes.
+        hard_pool: how many times more rows `count` is than negatives are kept of it.
+        memory: of student vectors.
+        memory_dtype: of stored vectors.
+        bank_momentum: share of the old vector that a slot keeps.
+        queue_size: entries of the queue.
+        encoder_momentum: how slowly the copy follows that fills a queue of kind `momentum`.
+    """
+
+    count: int
+    strategy: NegativeStrategy = "auto"
+    score_distance: float | None = None
+    source: NegativeSource = "dataset"
+    from_student: bool = True
+    from_teacher: bool = False
+    banked: bool = False
+    teacher_queued: bool = False
+    needs_classes: bool = False
+    hard_pool: int = 1
+    memory: MemoryKind = "auto"
+    memory_dtype: MemoryDtype = "float32"
+    bank_momentum: float = 0.5
+    queue_size: int = 65536
+    encoder_momentum: float = 0.999
+
+    @property
+    def teacher_remembered(self) -> bool:
+        """Whether the teacher's vectors are kept in a memory, of either kind."""
+        return self.banked or self.teacher_queued
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an objective asks of the models and of memory. The trainer computes this and no more.
+
+    Attributes:
+        teacher_logits: the teacher's answers.
+        teacher_pooled: representations of the teacher, found in the signal under these very keys.
+        student_pooled: the same of the student.
+        hidden_states: of all tokens, embedding output and every layer, of both models.
+        attention: queries, keys and values of every layer, of both models.
+        teacher_token_logits: the teacher's answers at the predicted positions.
+        student_token_logits: the same of the student.
+        negatives: other examples to be told from.
+    """
+
+    teacher_logits: bool = False
+    teacher_pooled: frozenset[Representation] = frozenset()
+    student_pooled: frozenset[Representation] = frozenset()
+    hidden_states: bool = False
+    attention: bool = False
+    teacher_token_logits: bool = False
+    student_token_logits: bool = False
+    negatives: NegativeNeeds | None = None
+
+    @property
+    def tokens(self) -> bool:
+        """Whether anything is asked of single tokens, for which both models must read the same ones."""
+        return self.hidden_states or self.attention or self.teacher_token_logits
+
+    @property
+    def teacher(self) -> bool:
+        """Whether there has to be a teacher at all."""
+        return self.teacher_logits or bool(self.teacher_pooled) or self.tokens
+
+    def __or__(self, other: Needs) -> Needs:
+        """What two objectives together ask for.
+
+        Raises:
+            UserError: both ask for negatives, and for other ones: one run draws and keeps one kind.
+
+        Example:
+            >>> first = Needs(student_pooled=frozenset({Representation("last")}), hidden_states=True)
+            >>> both = first | Needs(student_pooled=frozenset({Representation("all")}), teacher_logits=True)
+            >>> len(both.student_pooled), both.teacher_logits, both.tokens, both.attention
+            (2, True, True, False)
+        """
+        if None not in (self.negatives, other.negatives) and self.negatives != other.negatives:
+            raise UserError(
+                "objectives",
+                expected="one kind of negatives for all objectives of a run",
+                got=f"{self.negatives} and {other.negatives}",
+                otherwise="one of the two would have been compared with the other's negatives",
+                do="give both objectives the same settings for negatives, or leave one out",
+            )
+        return Needs(
+            teacher_logits=self.teacher_logits or other.teacher_logits,
+            teacher_pooled=self.teacher_pooled | other.teacher_pooled,
+            student_pooled=self.student_pooled | other.student_pooled,
+            hidden_states=self.hidden_states or other.hidden_states,
+            attention=self.attention or other.attention,
+            teacher_token_logits=self.teacher_token_logits or other.teacher_token_logits,
+            student_token_logits=self.student_token_logits or other.student_token_logits,
+            negatives=self.negatives or other.negatives,
+        )
+
+
+def resolve_layers(choice: LayerChoice, num_layers: int) -> tuple[int, ...]:
+    """Turn a choice of layers into 1-based layer numbers.
+
+    Example:
+        >>> resolve_layers("all", 3), resolve_layers("last", 3), resolve_layers((1, 3), 3)
+        ((1, 2, 3), (3,), (1, 3))
+    """
+    if choice == "all":
+        return tuple(range(1, num_layers + 1))
+    if choice == "last":
+        return (num_layers,)
+    if not choice or min(choice) < 1 or max(choice) > num_layers:
+        raise UserError(
+            "layers",
+            expected=f"`all`, `last`, or layer numbers between 1 and {num_layers}",
+            got=repr(choice),
+            do="name layers that the model has; 1 is the first above the embeddings",
+        )
+    return tuple(choice)
