@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo pretrain-demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
+.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit doctest docs slow bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +21,10 @@ demo: setup ## The main job on real data: teacher, student, baseline, report in 
 pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then fine-tuned, in ./pretrain-demo
 	$(BIN)/codir demo --stage pretrain --output-dir pretrain-demo --overwrite
 
-check: setup lint types contracts ## The quick part of `make test`
+check: setup lint types contracts house ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
-test: setup lint types contracts unit doctest docs ## Everything that CI runs
+test: setup lint types contracts house unit doctest docs ## Everything that CI runs
 
 lint: setup ## Format and lint, without changing files
 	$(BIN)/ruff format --check .
@@ -39,6 +39,9 @@ types: setup ## mypy, strict
 
 contracts: setup ## Rooms import one way
 	$(BIN)/lint-imports
+
+house: setup ## The package's shape: names at the top, import cycles, long files, options said twice
+	$(BIN)/python scripts/house.py
 
 unit: setup ## Tests, with shapes checked
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"
