@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 from datasets import Dataset, Features, IterableDataset, Value
 from datasets.exceptions import DatasetGenerationError
 
-from codir.data.corpus.files import ENDINGS, ROWS_AT_ONCE, Convention, as_texts, find_column, find_files, read_documents
+from codir.data.corpus.files import ENDINGS, Convention, as_texts, find_column, find_files, read_documents
 from codir.data.sources.columns import choose_text_column
 from codir.data.sources.demo import DEMO_CORPUS, find_movie_reviews, read_imdb
+from codir.data.sources.formats import ROWS_AT_ONCE
 from codir.data.sources.load import HUB_NAME
 from codir.data.sources.tables import Table, fetch_hub
 from codir.errors import UserError

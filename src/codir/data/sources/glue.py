@@ -11,8 +11,9 @@ from pathlib import Path
 
 from codir.data.sources.assemble import Parts
 from codir.data.sources.columns import ColumnNames
+from codir.data.sources.formats import read_delimited, require_file
 from codir.data.sources.labels import TaskChoice
-from codir.data.sources.tables import Table, not_empty, read_delimited, read_hub, require_file
+from codir.data.sources.tables import Table, not_empty, read_hub
 from codir.errors import UserError, nearest
 
 HUB_NAME = "nyu-mll/glue"
