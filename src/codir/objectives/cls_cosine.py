@@ -53,7 +53,7 @@ class ClsCosine(Objective):
         super().__init__()
         self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the maps between widths."""
         assert teacher is not None, "`needs` asks for one"
         pairs = match_layers(

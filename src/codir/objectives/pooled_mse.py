@@ -77,7 +77,7 @@ class PooledMSE(Objective):
         asked = frozenset({self.representation})
         self.needs = Needs(teacher_pooled=asked, student_pooled=asked)
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the maps between widths."""
         assert teacher is not None, "`needs` asks for one"
         is_all = self.target == "all"

@@ -109,7 +109,7 @@ class RelationKL(LayerByLayer):
             cannot be matched.
     """
 
-    needs = Needs(attention=True)
+    needs = Needs(attention=True, demands=frozenset({"attention"}))
 
     def __init__(
         self,
@@ -122,17 +122,10 @@ class RelationKL(LayerByLayer):
         super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.relations, self.relation_heads = tuple(relations), relation_heads
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and settle the number of heads."""
-        super().build(teacher=teacher, student=student)
+        super().make_weights(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
-        if not (teacher.heads and student.heads):
-            raise UserError(
-                "relation_kl",
-                expected="two models with attention",
-                got=f"{teacher.heads} heads of the teacher and {student.heads} of the student",
-                do="choose an objective over logits or pooled layers",
-            )
         self.heads = self.relation_heads or choose_relation_heads(
             teacher_heads=teacher.heads, teacher_width=teacher.hidden, student_width=student.hidden
         )

@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.objectives.hard_label import check_classes
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def soft_target_loss(
@@ -52,15 +51,11 @@ class SoftTarget(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(teacher_logits=True)
+    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
 
     def __init__(self, kd_temperature: float = 2.0) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the classes."""
-        check_classes("soft_target", student)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -56,9 +56,9 @@ class TokenCosine(LayerByLayer):
         super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.width_map = width_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the map between widths."""
-        super().build(teacher=teacher, student=student)
+        super().make_weights(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
 

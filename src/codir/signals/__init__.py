@@ -1,6 +1,8 @@
 """The values that cross rooms: what an objective needs, what models answer, and how layers are pooled."""
 
+from codir.signals.demands import check_demands
 from codir.signals.needs import (
+    Demand,
     LayerChoice,
     MemoryDtype,
     MemoryKind,
@@ -19,17 +21,23 @@ from codir.signals.values import (
     IGNORED_CLASS,
     AttentionInputs,
     Batch,
+    Drawn,
     LossBreakdown,
     Negatives,
+    OfTheStep,
+    Queued,
     StudentSignal,
     TeacherSignal,
     TokenSignal,
+    Unprojected,
 )
 
 __all__ = [
     "IGNORED_CLASS",
     "AttentionInputs",
     "Batch",
+    "Demand",
+    "Drawn",
     "LayerChoice",
     "LossBreakdown",
     "MemoryDtype",
@@ -40,12 +48,16 @@ __all__ = [
     "NegativeSource",
     "NegativeStrategy",
     "Negatives",
+    "OfTheStep",
     "Pooling",
+    "Queued",
     "Representation",
     "StudentSignal",
     "TeacherSignal",
     "TokenPosition",
     "TokenSignal",
+    "Unprojected",
+    "check_demands",
     "masked_mean",
     "pool_representations",
     "resolve_layers",

@@ -29,6 +29,10 @@ LayerChoice = Literal["all", "last"] | tuple[int, ...]
 """Which layers: 1-based, where layer `l` is `hidden_states[l]` and 0 would be the embedding output."""
 
 
+Demand = Literal["classes", "vocabulary", "attention", "equal_heads"]
+"""What a model must have: classes or a score, a language-model head, attention, as many heads as its teacher."""
+
+
 @dataclass(frozen=True)
 class Representation:
     """What one vector per example is made of: which layers, pooled how."""
@@ -113,6 +117,7 @@ class Needs:
         teacher_token_logits: the teacher's answers at the predicted positions.
         student_token_logits: the same of the student.
         negatives: other examples to be told from.
+        demands: what the models must have beside that; see `codir.signals.check_demands`.
     """
 
     teacher_logits: bool = False
@@ -123,6 +128,7 @@ class Needs:
     teacher_token_logits: bool = False
     student_token_logits: bool = False
     negatives: NegativeNeeds | None = None
+    demands: frozenset[Demand] = frozenset()
 
     @property
     def tokens(self) -> bool:
@@ -163,6 +169,7 @@ class Needs:
             teacher_token_logits=self.teacher_token_logits or other.teacher_token_logits,
             student_token_logits=self.student_token_logits or other.student_token_logits,
             negatives=self.negatives or other.negatives,
+            demands=self.demands | other.demands,
         )
 
 

@@ -45,7 +45,7 @@ from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives
+from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import fingerprint_texts
 from codir.system import autocast
@@ -255,7 +255,7 @@ class DistillationTrainer(Trainer):
         if needs.from_teacher:
             assert batch.negative_index is not None
             pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
-            negatives = replace(negatives, teacher_pooled=pooled)
+            negatives = replace(negatives, teacher=Unprojected(pooled))
         return negatives
 
     def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
@@ -363,8 +363,8 @@ class DistillationTrainer(Trainer):
         ):
             on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
             with torch.no_grad(), autocast(device, _compute_dtype(self.args)):
-                vectors = distiller.vectors_to_remember(distiller.student_signal(on_device))
-            self.bank.fill(torch.from_numpy(rows).to(device), vectors["student"])
+                vectors = distiller.student_vectors(on_device)
+            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
         self.bank.synchronise()
 
     @torch.no_grad()

@@ -32,6 +32,7 @@ from codir.signals import (
     Representation,
     StudentSignal,
     TeacherSignal,
+    Unprojected,
     resolve_layers,
 )
 
@@ -109,7 +110,7 @@ class Contrastive(Objective):
         >>> student = StudentSignal(torch.randn(2, 2), {contrast.student_representation: torch.randn(2, 3, 8)})
         >>> teacher = TeacherSignal(torch.randn(2, 2), {contrast.teacher_representation: torch.randn(2, 6, 8)})
         >>> batch = Batch(model_inputs={}, example_index=torch.tensor([7, 9]))
-        >>> others = Negatives(group=torch.tensor([0, 0]), teacher_pooled=torch.randn(1, 5, 6, 8))
+        >>> others = Negatives(group=torch.tensor([0, 0]), teacher=Unprojected(torch.randn(1, 5, 6, 8)))
         >>> contrast(student, teacher, batch, others).shape  # one number, a mean over the batch
         torch.Size([])
     """
@@ -182,7 +183,7 @@ class Contrastive(Objective):
             negatives=replace(negatives, memory="bank") if needs_bank and memory == "auto" else negatives,
         )
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Make heads, temperature and estimators: one space, or one for each matched pair of layers."""
         assert teacher is not None, "the trainer refuses a contrast without a teacher"
         num_teacher = len(resolve_layers(self.teacher_representation.layers, teacher.num_layers))
@@ -210,6 +211,10 @@ class Contrastive(Objective):
     def embed_teacher(self, pooled: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
         """The teacher's side, as its bank or queue keeps it."""
         return self._only_space.teacher_head(pooled)
+
+    def vectors_of_the_step(self) -> dict[str, Tensor]:
+        """What both heads made of the last batch, by side, without gradient: the memories keep it as it is."""
+        return self._only_space.last_vectors
 
     @property
     def _only_space(self) -> ContrastSpace:
@@ -249,5 +254,9 @@ def _match_layers(num_teacher: int, num_student: int) -> list[int]:
 
 
 def _of_layer(negatives: Negatives, place: int) -> Negatives:
-    pooled = negatives.teacher_pooled
-    return negatives if pooled is None else replace(negatives, teacher_pooled=pooled[:, :, [place]])
+    rows = negatives.teacher
+    return (
+        replace(negatives, teacher=Unprojected(rows.pooled[:, :, [place]]))
+        if isinstance(rows, Unprojected)
+        else negatives
+    )
