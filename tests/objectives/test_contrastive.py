@@ -21,7 +21,7 @@ TEACHER, STUDENT = ModelShape(3, 6, 2, classes=3), ModelShape(2, 4, 2, classes=3
 
 def built(**options) -> Contrastive:
     torch.manual_seed(0)
-    contrast = Contrastive(projection_dim=8, **options)
+    contrast = Contrastive(**{"anchor": "student", "strategy": "auto", "projection_dim": 8, **options})
     contrast.build(teacher=TEACHER, student=STUDENT)
     return contrast
 
@@ -222,8 +222,8 @@ def test_a_head_that_is_linear_after_all():
         ({"keys": "queued", "estimator": "nce"}, "estimator: expected negatives that are drawn"),
         ({"keys": "queued", "hard_pool": 2}, "hard_pool: expected negatives that are drawn"),
         ({"keys": "queued", "per_layer": True}, "keys from a memory"),
-        ({"keys": "queued", "memory": "momentum"}, "student vectors are remembered"),
-        ({"memory": "momentum"}, "anchor: teacher"),
+        ({"keys": "queued", "memory": "momentum", "anchor": "student"}, "student vectors are remembered"),
+        ({"memory": "momentum", "anchor": "student"}, "anchor: teacher"),
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
         ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),

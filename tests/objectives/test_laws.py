@@ -61,25 +61,31 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "RelationKL-v1": lambda: RelationKL(relations=("qk", "vv")),
     "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
     "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
-    "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8),
+    "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh"),
     "Contrastive-queue": lambda: Contrastive(anchor="teacher", projection_dim=8, memory="queue"),
     "Contrastive-queued": lambda: Contrastive(anchor="both", projection_dim=8, keys="queued"),
     "Contrastive-momentum": lambda: Contrastive(anchor="teacher", projection_dim=8, memory="momentum"),
     "Contrastive-batch": lambda: Contrastive(anchor="both", projection_dim=8, source="batch"),
     "Contrastive-banked": lambda: Contrastive(anchor="both", projection_dim=8, keys="banked"),
     "Contrastive-nce": lambda: Contrastive(anchor="both", projection_dim=8, keys="banked", estimator="nce"),
-    "Contrastive-nce-batch": lambda: Contrastive(projection_dim=8, source="batch", estimator="nce"),
-    "Contrastive-jsd": lambda: Contrastive(projection_dim=8, estimator="jsd"),
-    "Contrastive-supcon": lambda: Contrastive(anchor="both", projection_dim=8, source="batch", estimator="supcon"),
-    "Contrastive-per-layer": lambda: Contrastive(projection_dim=8, per_layer=True),
-    "Contrastive-per-layer-batch": lambda: Contrastive(projection_dim=8, per_layer=True, source="batch"),
-    "Contrastive-mlp": lambda: Contrastive(projection_dim=8, head="mlp"),
-    "Contrastive-tau": lambda: Contrastive(anchor="both", projection_dim=8, learned_temperature=True),
-    "Contrastive-tau-batch": lambda: Contrastive(projection_dim=8, learned_temperature=True, source="batch"),
+    "Contrastive-nce-batch": lambda: Contrastive(anchor="student", projection_dim=8, source="batch", estimator="nce"),
+    "Contrastive-jsd": lambda: Contrastive(anchor="student", projection_dim=8, estimator="jsd"),
+    "Contrastive-supcon": lambda: Contrastive(projection_dim=8, source="batch", estimator="supcon", strategy="auto"),
+    "Contrastive-per-layer": lambda: Contrastive(anchor="student", projection_dim=8, per_layer=True),
+    "Contrastive-per-layer-batch": lambda: Contrastive(
+        anchor="student", projection_dim=8, per_layer=True, source="batch"
+    ),
+    "Contrastive-mlp": lambda: Contrastive(anchor="student", projection_dim=8, head="mlp"),
+    "Contrastive-tau": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh", learned_temperature=True),
+    "Contrastive-tau-batch": lambda: Contrastive(
+        anchor="student", projection_dim=8, learned_temperature=True, source="batch"
+    ),
     "Contrastive-tau-queue": lambda: Contrastive(
         anchor="teacher", projection_dim=8, learned_temperature=True, memory="queue"
     ),
-    "Contrastive-hard": lambda: Contrastive(anchor="both", projection_dim=8, num_negatives=2, hard_pool=2),
+    "Contrastive-hard": lambda: Contrastive(
+        anchor="both", projection_dim=8, keys="fresh", num_negatives=2, hard_pool=2
+    ),
 }
 
 LOOKING_AT_THE_WHOLE_BATCH = {

@@ -7,8 +7,8 @@ from typing import Literal
 
 from rich.filesize import decimal
 
+from codir.config.words import MemoryKind
 from codir.errors import UserError
-from codir.signals import MemoryKind
 
 MemoryPlace = Literal["bank", "mapped bank", "queue"]
 

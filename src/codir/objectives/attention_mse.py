@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from codir.config.words import LAYER_WISE
 from codir.objectives.parts.layer_by_layer import LayerByLayer
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers
 from codir.objectives.parts.token_scores import attention_scores
@@ -46,7 +47,9 @@ class AttentionMSE(LayerByLayer):
 
     needs = Needs(attention=True, demands=frozenset({"equal_heads"}))
 
-    def __init__(self, *, student_layers: StudentLayers = "all", layer_map: LayerMap = "uniform") -> None:
+    def __init__(
+        self, *, student_layers: StudentLayers = LAYER_WISE.student_layers, layer_map: LayerMap = LAYER_WISE.layer_map
+    ) -> None:
         super().__init__(student_layers=student_layers, layer_map=layer_map)
 
     def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:

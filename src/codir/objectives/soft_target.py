@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
 from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
@@ -14,7 +15,7 @@ def soft_target_loss(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float = 2.0,
+    temperature: float = KD_TEMPERATURE,
 ) -> Float[Tensor, ""]:
     """`T^2 KL(softmax(teacher / T) || softmax(student / T))`, mean over examples; squared error for scores.
 
@@ -53,7 +54,7 @@ class SoftTarget(Objective):
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
 
-    def __init__(self, kd_temperature: float = 2.0) -> None:
+    def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
 from codir.objectives.soft_target import soft_target_loss
 from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
@@ -14,7 +15,7 @@ def token_kl_loss(
     student_token_logits: Float[Tensor, "predicted vocabulary"],
     teacher_token_logits: Float[Tensor, "predicted vocabulary"],
     *,
-    temperature: float = 2.0,
+    temperature: float = KD_TEMPERATURE,
 ) -> Float[Tensor, ""]:
     """`T^2 KL(softmax(teacher_p / T) || softmax(student_p / T))`, mean over predicted positions `p`; 0 without any.
 
@@ -49,7 +50,7 @@ class TokenKL(Objective):
 
     needs = Needs(teacher_token_logits=True, student_token_logits=True, demands=frozenset({"vocabulary"}))
 
-    def __init__(self, kd_temperature: float = 2.0) -> None:
+    def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
 

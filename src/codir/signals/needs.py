@@ -5,27 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from codir.config.words import LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
-
-Pooling = Literal["mean", "cls"]
-
 
 TokenPosition = Literal["first", "last"]
 
 
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
-
-
-NegativeSource = Literal["dataset", "batch"]
-
-
-MemoryKind = Literal["auto", "bank", "queue", "momentum"]
-
-
-MemoryDtype = Literal["float32", "float16"]
-
-
-LayerChoice = Literal["all", "last"] | tuple[int, ...]
+LayerChoice = LayerWord | tuple[int, ...]
 """Which layers: 1-based, where layer `l` is `hidden_states[l]` and 0 would be the embedding output."""
 
 
@@ -93,7 +79,7 @@ class NegativeNeeds:
     needs_classes: bool = False
     hard_pool: int = 1
     memory: MemoryKind = "auto"
-    memory_dtype: MemoryDtype = "float32"
+    memory_dtype: StoredDtype = "float32"
     bank_momentum: float = 0.5
     queue_size: int = 65536
     encoder_momentum: float = 0.999
