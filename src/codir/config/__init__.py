@@ -3,7 +3,9 @@
 Configuration stops at `codir.runs`: everything behind it takes plain values."""
 
 from codir.config.compare import CompareConfig, Contestant
+from codir.config.evaluate import EvaluateConfig
 from codir.config.objectives import ObjectivesConfig, StageConfig
+from codir.config.plan import PlanConfig
 from codir.config.presets import preset_names, read_preset
 from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -37,6 +39,7 @@ __all__ = [
     "ContrastiveConfig",
     "CorpusConfig",
     "DataConfig",
+    "EvaluateConfig",
     "FinetuneConfig",
     "HardLabelConfig",
     "HiddenMSEConfig",
@@ -44,6 +47,7 @@ __all__ = [
     "LogitMSEConfig",
     "MaskingConfig",
     "ObjectivesConfig",
+    "PlanConfig",
     "PooledMSEConfig",
     "PretrainRecipe",
     "PretrainingConfig",

@@ -80,8 +80,8 @@ class CompareConfig(Room):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     jobs: PositiveInt = Field(1, description="runs side by side, in processes that share the threads")
     keep_students: bool = Field(False, description="save every student")
-    output_dir: UserPath
-    overwrite: bool = False
+    output_dir: UserPath = Field(description="folder for the tables, the picture and the runs")
+    overwrite: bool = Field(False, description="repeat runs that are already finished")
 
     @model_validator(mode="before")
     @classmethod

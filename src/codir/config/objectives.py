@@ -37,7 +37,7 @@ from codir.errors import UserError, nearest
 class ObjectivesConfig(Room):
     """A preset, and what is different from it; `null` leaves a term of the preset out. Or stages."""
 
-    preset: str | None = "codir"
+    preset: str | None = Field("codir", description="objectives to train on: a name from `codir presets`")
     hard_label: HardLabelConfig | None = None
     soft_target: SoftTargetConfig | None = None
     logit_mse: LogitMSEConfig | None = None

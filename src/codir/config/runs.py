@@ -29,12 +29,12 @@ from codir.errors import UserError, nearest
 class FinetuneConfig(Room):
     """`codir finetune`: a pre-trained model becomes a task model."""
 
-    model: PathOrName
+    model: PathOrName = Field(description="pre-trained model: a folder or a hub name")
     data: DataConfig
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: UserPath
-    overwrite: bool = False
-    resume: bool = False
+    output_dir: UserPath = Field(description="folder for the model and the report")
+    overwrite: bool = Field(False, description="replace an earlier run in the output folder")
+    resume: bool = Field(False, description="continue an interrupted run in the output folder")
 
 
 class PretrainRecipe(Room):
@@ -46,9 +46,9 @@ class PretrainRecipe(Room):
     student: StudentConfig = Field(default_factory=StudentConfig)
     objectives: ObjectivesConfig = Field(default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"))
     training: PretrainingConfig = Field(default_factory=PretrainingConfig)
-    output_dir: UserPath
-    overwrite: bool = False
-    resume: bool = False
+    output_dir: UserPath = Field(description="folder for the model and the report")
+    overwrite: bool = Field(False, description="replace an earlier run in the output folder")
+    resume: bool = Field(False, description="continue an interrupted run in the output folder")
 
     @model_validator(mode="before")
     @classmethod
@@ -89,10 +89,10 @@ class Recipe(Room):
     student: StudentConfig = Field(default_factory=StudentConfig)
     objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: UserPath
+    output_dir: UserPath = Field(description="folder for the model and the report")
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
-    overwrite: bool = False
-    resume: bool = False
+    overwrite: bool = Field(False, description="replace an earlier run in the output folder")
+    resume: bool = Field(False, description="continue an interrupted run in the output folder")
 
     @model_validator(mode="after")
     def _presets_of_this_command(self) -> Recipe:

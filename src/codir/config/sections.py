@@ -52,9 +52,9 @@ class DataConfig(Room):
     dev: PathOrName | None = Field(None, description="file to evaluate on; held out of the training rows by default")
     unlabelled: list[UserPath] = Field([], description="files of rows without labels, for soft targets and contrast")
     text_column: str | None = Field(None, description="found by its name where it has a usual one")
-    text_pair_column: str | None = None
-    label_column: str | None = None
-    task: Literal["auto", "classification", "regression"] = "auto"
+    text_pair_column: str | None = Field(None, description="column of the second text")
+    label_column: str | None = Field(None, description="column of the label or score")
+    task: Literal["auto", "classification", "regression"] = Field("auto", description="kind of task; found in the data")
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
     dev_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where there is no dev set")
     max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")
@@ -87,7 +87,9 @@ class StudentConfig(Room):
     """Who learns: some of the teacher's layers, any other checkpoint, or a configuration with random weights."""
 
     layers: PositiveInt | list[PositiveInt] | None = Field(None, description="how many, or which of the teacher's")
-    selection: Literal["lower", "upper", "every-other"] = "every-other"
+    selection: Literal["lower", "upper", "every-other"] = Field(
+        "every-other", description="which of the teacher's layers to copy"
+    )
     checkpoint: PathOrName | None = Field(None, description="folder or hub name of another pre-trained model")
     config: dict[str, Any] | None = Field(None, description="overrides of the teacher's configuration; random start")
 

@@ -25,11 +25,11 @@ class TrainingConfig(BaseModel):
 
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
     head_learning_rate: PositiveFloat | None = Field(None, description="of projection heads; 20x the student's")
-    seed: NonNegativeInt = 0
-    num_train_epochs: PositiveFloat = 3.0
-    per_device_train_batch_size: PositiveInt = 32
+    seed: NonNegativeInt = Field(0, description="seed for every random choice")
+    num_train_epochs: PositiveFloat = Field(3.0, description="passes over the training set")
+    per_device_train_batch_size: PositiveInt = Field(32, description="rows per step and device")
     per_device_eval_batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-4
+    learning_rate: PositiveFloat = Field(1e-4, description="learning rate of the model that trains")
     weight_decay: float = 0.01
     warmup_steps: float = Field(0.06, description="below 1: a share of all steps")
     train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "group_by_length"
