@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codir.config.base import Room
+    from codir.config.check import validate
     from codir.config.compare import CompareConfig, Contestant
+    from codir.config.evaluate import EvaluateConfig
     from codir.config.objectives import ObjectivesConfig, StageConfig
+    from codir.config.plan import PlanConfig
     from codir.config.presets import preset_names, read_preset
     from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
     from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     )
     from codir.config.trainer_options import TrainerOptions
     from codir.config.training import PretrainingConfig, TrainingConfig
-    from codir.config.check import validate
     from codir.config.yaml import deep_merge, parse_settings, parse_yaml, read_yaml
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "ContrastiveConfig",
     "CorpusConfig",
     "DataConfig",
+    "EvaluateConfig",
     "FinetuneConfig",
     "HardLabelConfig",
     "HiddenMSEConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "LogitMSEConfig",
     "MaskingConfig",
     "ObjectivesConfig",
+    "PlanConfig",
     "PooledMSEConfig",
     "PretrainRecipe",
     "PretrainingConfig",
@@ -79,6 +83,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "EvaluateConfig": "codir.config.evaluate",
+    "PlanConfig": "codir.config.plan",
     "AnyRun": "codir.config.runs",
     "AttentionKLConfig": "codir.config.terms",
     "AttentionMSEConfig": "codir.config.terms",

@@ -13,10 +13,10 @@ from pydantic import (
 )
 
 from codir.config.base import OutputDir, Room
+from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
 from codir.config.training import TrainingConfig
-from codir.config.check import validate
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
 
