@@ -102,7 +102,7 @@ def _start(field: FieldInfo) -> Any:
         default = field.get_default(call_default_factory=True)
     except ValueError:  # a section that cannot be empty
         return None
-    return None if default is PydanticUndefined else default
+    return default if isinstance(default, BaseModel) else None
 
 
 def _alternatives(field: FieldInfo) -> tuple[Any, ...]:

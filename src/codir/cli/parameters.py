@@ -87,7 +87,7 @@ def option(model: type[BaseModel], flag: Flag) -> Any:
     from codir.cli.fields import find_key
 
     key = find_key(model, flag.key)
-    said = {"rich_help_panel": PANELS.get(flag.key.partition(".")[0]), "show_default": False}
+    said: dict[str, Any] = {"rich_help_panel": PANELS.get(flag.key.partition(".")[0]), "show_default": False}
     if flag.value is not None:
         text = f"{key.description}." if flag.value else f"Set `{flag.key}` to false. {key.description}."
         return Annotated[bool, typer.Option(flag.name, help=text, **said)]
