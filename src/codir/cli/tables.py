@@ -27,17 +27,19 @@ def show_result(result: RunResult) -> None:
 
 def show_pretraining(result: PretrainingResult) -> None:
     """Losses of a pre-training."""
-    _show_rows(result.rows(), title=result.title, named="model")
+    from codir.report import to_terminal
+
+    console.print(to_terminal(result.rows(), title=result.title))
     _show_report(result.output_dir)
 
 
 def show_comparison(comparison: Comparison, output_dir: Path) -> None:
     """A table for each kind of student, and the runs that failed."""
-    from codir.report import comparison_rows
+    from codir.report import comparison_rows, to_terminal
 
     for student in comparison.students:
         title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
-        _show_rows(comparison_rows(comparison, student, comparison.first), title=title, named="preset")
+        console.print(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
     for failure in comparison.failed:
         console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
     console.print(f"results.json, table.md and comparison.png: [bold]{output_dir}[/bold]")
@@ -72,17 +74,6 @@ def show_plan(plan: Plan) -> None:
     console.print(table)
     for line in plan.choices:
         console.print(line, markup=False, soft_wrap=True)
-
-
-def _show_rows(rows: Sequence[Mapping[str, str]], *, title: str, named: str) -> None:
-    from rich.box import SIMPLE_HEAD
-
-    table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=named == "preset")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == named else "right", no_wrap=column == "preset")
-    for row in rows:
-        table.add_row(*(cell.strip("*") for cell in row.values()))
-    console.print(table)
 
 
 def _show_report(folder: Path | None) -> None:

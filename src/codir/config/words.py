@@ -154,6 +154,12 @@ def keys_for(anchor: Anchor, source: NegativeSource, memory: MemoryKind, *, per_
 
 PresetCommand = Literal["distill", "pretrain"]
 
+# ---- Sizes on paper ----
+
+PLANNED_CLASSES: Final = 2
+PLANNED_PROCESSES: Final = 1
+PLANNED_STUDENT: Final = 0
+
 # ---- Training ----
 
 SamplingStrategy = Literal["random", "sequential", "group_by_length", "batch_rebalance"]

@@ -19,7 +19,7 @@ from codir.config import (
 )
 from codir.data import LoadedData, Task, load_data
 from codir.errors import UserError, nearest
-from codir.measure import compute_metrics
+from codir.measure import TorchRunner, compute_metrics
 from codir.models import Reader, label_names, load_model, load_tokenizer
 from codir.runs.objectives import build_objectives
 from codir.student import build_student
@@ -31,6 +31,12 @@ def load_reader(path: str) -> Reader:
     """A model with a trained head, and its tokenizer, on the device that computes."""
     tokenizer = load_tokenizer(path)
     return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+
+
+def runner_of(reader: Reader, dtype: torch.dtype) -> TorchRunner:
+    """A model as measurements see it, on the device that computes."""
+    reader.model.to(default_device())
+    return TorchRunner.of(reader, dtype)
 
 
 def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: bool = False) -> LoadedData:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codir import system
-from codir.config.words import CONTRAST
+from codir.config.words import CONTRAST, PLANNED_CLASSES, PLANNED_PROCESSES, PLANNED_STUDENT, TRAINING
 from codir.memory import bank_bytes, choose_memory, queue_bytes
 from codir.memory.rule import INDEX_BYTES
 from codir.teacher import cache_bytes, choose_cache, count_readings
@@ -41,13 +41,13 @@ def sizes_on_paper(
     *,
     layers: int,
     hidden: int,
-    classes: int = 2,
+    classes: int = PLANNED_CLASSES,
     dim: int = CONTRAST.projection_dim,
     negatives: int = CONTRAST.num_negatives,
-    batch_size: int = 32,
-    processes: int = 1,
+    batch_size: int = TRAINING["per_device_train_batch_size"],
+    processes: int = PLANNED_PROCESSES,
     queue_size: int = CONTRAST.queue_size,
-    student_parameters: int = 0,
+    student_parameters: int = PLANNED_STUDENT,
     cache_itemsize: int = 4,
     memory_itemsize: int = 4,
 ) -> Sizes:
