@@ -35,7 +35,7 @@ def _processor_has_bf16() -> bool:
 
 def _onednn_uses_bf16() -> bool:
     """oneDNN multiplies the matrices, and `ONEDNN_MAX_CPU_ISA` may keep it from what the processor has."""
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def resolve_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
