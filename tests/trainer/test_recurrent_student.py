@@ -68,7 +68,7 @@ def test_a_recurrent_student_that_learns_nothing(tmp_path, tokenizer, objectives
 
 
 def test_a_recurrent_student_that_crashes_on_a_processor_without_bf16(tmp_path):
-    """Held to AVX2, oneDNN has no LSTM in bf16, and takes a hundred times as long for bf16 products as for fp32 ones."""
+    """Held to AVX2, oneDNN has no LSTM in bf16 and multiplies bf16 matrices a hundred times slower than fp32 ones."""
     words = [sys.executable, str(Path(__file__).with_name("recurrent_run.py")), str(tmp_path)]
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     run = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
