@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -25,12 +27,13 @@ SHAPES_CHECKED_IN = [
 ]
 install_import_hook(SHAPES_CHECKED_IN, "beartype.beartype")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
+from filelock import FileLock
 from transformers import BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from families import tiny_classifier
@@ -39,6 +42,12 @@ datasets.disable_progress_bars()
 
 WORDS = [f"w{i}" for i in range(90)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def pytest_collection_finish() -> None:
+    """Leave the libraries' heap out of what is searched for garbage; a trainer has it searched at every training."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +62,28 @@ def log_levels_as_they_were() -> Iterator[None]:
 def codir_loggers() -> dict[str, logging.Logger]:
     """Those that exist by now."""
     return {name: logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if name.startswith("codir")}
+
+
+@pytest.fixture(scope="session")
+def once_per_suite(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`once_per_suite(name, fill)`: a folder that `fill` has filled, in the first process that asked for it.
+
+    Tests that run side by side do so in several processes, each with its own session fixtures. Read it only.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder_of(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of an attempt that failed
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -97,9 +98,13 @@ def test_python_that_does_not_compile(page):
 
 
 @pytest.fixture(scope="module")
-def folder(tokenizer, tmp_path_factory) -> Path:
+def folder(tokenizer, once_per_suite, tmp_path_factory) -> Path:
     """Where examples run: `teacher/`, a tiny model that knows its classes, `reviews.csv`, `dev.csv` and `more.csv`."""
-    folder = tmp_path_factory.mktemp("docs")
+    made = once_per_suite("docs", lambda folder: make_inputs(folder, tokenizer))
+    return shutil.copytree(made, tmp_path_factory.mktemp("docs"), dirs_exist_ok=True)  # examples write beside it
+
+
+def make_inputs(folder: Path, tokenizer) -> None:
     for name, rows in (("reviews", make_texts(400)), ("dev", make_texts(60, seed=1)), ("more", make_texts(40, seed=2))):
         named = rows.map(lambda row: {"label": ("negative", "positive")[row["label"]]}, features=None)
         (named.remove_columns("label") if name == "more" else named).to_csv(folder / f"{name}.csv", index=False)
@@ -115,7 +120,6 @@ def folder(tokenizer, tmp_path_factory) -> Path:
             }
         )
     )
-    return folder
 
 
 @pytest.mark.training

@@ -95,12 +95,15 @@ FAST = [
 
 
 @pytest.fixture(scope="session")
-def teacher(pretrained, files, tmp_path_factory) -> Path:
+def teacher(pretrained, files, once_per_suite) -> Path:
     """A teacher that really knows the classes, made by `codir finetune`."""
-    folder = tmp_path_factory.mktemp("teacher") / "teacher"
-    words = ["finetune", "--model", pretrained, "--data", files["csv"], "--epochs", "6", "--output-dir", folder, *FAST]
-    subprocess.run([sys.executable, "-m", "codir", *map(str, words)], check=True, timeout=300)
-    return folder
+
+    def finetune(folder: Path) -> None:
+        words = ["finetune", "--model", pretrained, "--data", files["csv"], "--epochs", "6", *FAST]
+        words += ["--output-dir", folder / "teacher"]
+        subprocess.run([sys.executable, "-m", "codir", *map(str, words)], check=True, timeout=300)
+
+    return once_per_suite("cli-teacher", finetune) / "teacher"
 
 
 def distill_words(teacher, data, output, *more) -> list[str]:

@@ -88,22 +88,20 @@ def test_a_queue_of_another_size_taken_up_in_silence():
 
 
 @pytest.fixture(scope="module")
-def two_processes(tmp_path_factory) -> tuple[dict, dict]:
+def two_processes(once_per_suite) -> tuple[dict, dict]:
     """What the memories of two gloo processes came to, from `distributed_memories.py`."""
-    folder = tmp_path_factory.mktemp("processes")
-    script = Path(__file__).with_name("distributed_memories.py")
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29518"]
-    run = subprocess.run(
-        [sys.executable, *launcher, str(script), str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
+    folder = once_per_suite("memories", launch)
     first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     return first, second
+
+
+def launch(folder: Path) -> None:
+    script = Path(__file__).with_name("distributed_memories.py")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]  # on a free port
+    words = [sys.executable, *launcher, str(script), str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert run.returncode == 0, run.stderr[-3000:]
 
 
 @pytest.mark.training

@@ -1,4 +1,7 @@
-"""Trains a little, alone or under torchrun, and writes down what this process came to."""
+"""Trains a little, alone or under torchrun, and writes down what this process came to, job by job.
+
+python distributed_run.py FOLDER JOB [JOB ...]
+"""
 
 from __future__ import annotations
 
@@ -14,35 +17,40 @@ import torch
 from test_pretraining import MAX_LENGTH, make_documents
 from test_training import PLAIN_DESCENT, StopAt, codir, flat_weights, make_balanced_texts, make_trainer
 from token_objectives import TokenMse
-from transformers import BertTokenizer
+from transformers import BertTokenizer, set_seed
 
 from codir.data import load_corpus
 from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
 from conftest import SPECIAL, WORDS
 
-folder, job = Path(sys.argv[1]), sys.argv[2]
 world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
 tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
-shared = {
-    "objectives": codir("both", num_negatives=30),
-    "train": make_balanced_texts(30),  # 60 rows: the last batch of an epoch is smaller
-    "per_device_train_batch_size": 8 // world,
-    "ddp_backend": "gloo" if world > 1 else None,
-}
 
 
-def compare() -> dict:
+def shared() -> dict:
+    """What most jobs train with, with weights of their own."""
+    return {
+        "objectives": codir("both", num_negatives=30),
+        "train": make_balanced_texts(30),  # 60 rows: the last batch of an epoch is smaller
+        "per_device_train_batch_size": 8 // world,
+        "ddp_backend": "gloo" if world > 1 else None,
+    }
+
+
+def compare(folder: Path) -> dict:
     """A few steps of plain descent, for comparison with another number of processes."""
-    trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **shared)
+    trainer = make_trainer(
+        folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **shared()
+    )
     before = flat_weights(trainer)
     trainer.train()
     moves = (flat_weights(trainer) - before).tolist()
     return {"steps": trainer.state.global_step, "moves": moves, "bank": trainer.bank.vectors[:, 0].tolist()}
 
 
-def queue() -> dict:
+def queue(folder: Path) -> dict:
     """The same with a queue, which both processes must fill alike."""
-    settings = {**shared, "objectives": codir("both", num_negatives=30, memory="queue", queue_size=20)}
+    settings = {**shared(), "objectives": codir("both", num_negatives=30, memory="queue", queue_size=20)}
     trainer = make_trainer(
         folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
     )
@@ -51,19 +59,30 @@ def queue() -> dict:
     return {"moves": (flat_weights(trainer) - before).tolist(), "index": trainer.memory.index.tolist()}
 
 
-def resume() -> dict:
-    """Straight, or stopped in the middle of the second epoch and gone on with: length-grouped, with dropout."""
-    callbacks = [StopAt(11)] if job == "stop" else []
-    name = "straight" if job == "straight" else "stopped"
-    settings = {"save_strategy": "steps", "save_steps": 11, "callbacks": callbacks}
-    trainer = make_trainer(folder / name, tokenizer, **settings, **shared)
-    trainer.train(resume_from_checkpoint=job == "resume")
+def straight(folder: Path) -> dict:
+    """Two epochs, length-grouped and with dropout."""
+    return two_epochs(folder / "straight")
+
+
+def stop(folder: Path) -> dict:
+    """The same, stopped in the middle of the second epoch."""
+    return two_epochs(folder / "stopped", callbacks=[StopAt(11)])
+
+
+def resume(folder: Path) -> dict:
+    """Go on where `stop` stopped."""
+    return two_epochs(folder.parent / "stop" / "stopped", is_resumed=True)
+
+
+def two_epochs(folder: Path, *, is_resumed: bool = False, **settings) -> dict:
+    trainer = make_trainer(folder, tokenizer, save_strategy="steps", save_steps=11, **settings, **shared())
+    trainer.train(resume_from_checkpoint=is_resumed)
     return {"steps": trainer.state.global_step, "weights": flat_weights(trainer).tolist()}
 
 
-def tokens() -> dict:
+def tokens(folder: Path) -> dict:
     """Objectives over tokens alone: pooler and classifier get no gradient."""
-    settings = {**shared, "objectives": WeightedObjectives({"tokens": TokenMse()}, {"tokens": 1.0})}
+    settings = {**shared(), "objectives": WeightedObjectives({"tokens": TokenMse()}, {"tokens": 1.0})}
     trainer = make_trainer(
         folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
     )
@@ -75,11 +94,11 @@ def tokens() -> dict:
     return {"moves": moves.tolist(), "unmoved": unmoved}
 
 
-def stages() -> dict:
+def stages(folder: Path) -> dict:
     """Two stages, of which the second alone has heads and a bank."""
     first = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
     staged = StagedObjectives([Stage(first), Stage(codir("both", num_negatives=30))])
-    settings = {**PLAIN_DESCENT, **shared, "objectives": staged, "ddp_find_unused_parameters": False}
+    settings = {**PLAIN_DESCENT, **shared(), "objectives": staged, "ddp_find_unused_parameters": False}
     trainer = make_trainer(folder / f"world-{world}", tokenizer, dropout=False, max_steps=6, **settings)
     before = flat_weights(trainer)
     trainer.train()
@@ -98,11 +117,11 @@ FAMILY = {
 }
 
 
-def family() -> dict:
+def family(folder: Path) -> dict:
     """Every way of contrasting that processes have something to share for."""
     reports = {}
     for name, options in FAMILY.items():
-        settings = {**shared, "objectives": codir(**options)}
+        settings = {**shared(), "objectives": codir(**options)}
         settings["objectives"].weights["contrastive"] = 1.0
         trainer = make_trainer(
             folder / f"{name}-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings
@@ -117,7 +136,7 @@ def family() -> dict:
     return reports
 
 
-def pretrain() -> dict:
+def pretrain(folder: Path) -> dict:
     """Masked tokens, a queue of each side and neighbours in them, over a corpus that both processes find prepared."""
     corpus = load_corpus(make_documents(), tokenizer, max_length=MAX_LENGTH, cache_dir=folder / "corpora")
     trainer = test_pretraining.make_trainer(
@@ -126,7 +145,7 @@ def pretrain() -> dict:
         corpus,
         per_device_train_batch_size=4,
         objectives={"contrastive": {**test_pretraining.SMALL, "anchor": "both", "strategy": "neighbours"}},
-        ddp_backend=shared["ddp_backend"],
+        ddp_backend=shared()["ddp_backend"],
     )
     trainer.train()
     state = torch.cat([t.float().flatten() for t in test_pretraining.state_of(trainer).values()])
@@ -134,6 +153,10 @@ def pretrain() -> dict:
     return {"steps": trainer.state.global_step, "state": state.tolist(), "queued": queued}
 
 
-jobs = {"pretrain": pretrain, "compare": compare, "queue": queue, "tokens": tokens, "stages": stages, "family": family}
-report = jobs.get(job, resume)()
-(folder / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))
+JOBS = {job.__name__: job for job in (compare, queue, tokens, stages, family, pretrain, straight, stop, resume)}
+
+root = Path(sys.argv[1])
+for job in sys.argv[2:]:
+    set_seed(0)
+    report = JOBS[job](root / job)
+    (root / f"{job}-{rank}-of-{world}.json").write_text(json.dumps(report))

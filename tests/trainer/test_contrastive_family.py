@@ -238,10 +238,10 @@ def test_a_choice_of_negatives_that_needs_classes(tmp_path, tokenizer, options, 
     assert terms_of(trainer)[-1]["loss/contrastive"] > 0.0
 
 
-def test_processes_that_contrast_otherwise_than_one(tmp_path):
+def test_processes_that_contrast_otherwise_than_one(once_per_suite):
     """Two gloo processes against one with the batch of both: gathered rows and gradients, banks, copy, normaliser."""
-    first, second = run_processes(tmp_path, "family", processes=2)
-    (alone,) = run_processes(tmp_path, "family", processes=1)
+    first, second = run_processes(once_per_suite, "family", processes=2)
+    (alone,) = run_processes(once_per_suite, "family", processes=1)
     assert first == second
     assert len(alone) == 6
     for name, report in alone.items():

@@ -126,10 +126,10 @@ def test_a_queue_that_needs_classes(tmp_path, tokenizer):
     assert terms_of(trainer)[-1]["loss/contrastive"] > 0.0
 
 
-def test_two_processes_that_keep_different_queues(tmp_path):
+def test_two_processes_that_keep_different_queues(once_per_suite):
     """Two gloo processes against one with the batch of both."""
-    first, second = run_processes(tmp_path, "queue", processes=2)
-    (alone,) = run_processes(tmp_path, "queue", processes=1)
+    first, second = run_processes(once_per_suite, "queue", processes=2)
+    (alone,) = run_processes(once_per_suite, "queue", processes=1)
     assert first == second
     assert first["index"] == alone["index"]
     moves = [np.array(report["moves"]) for report in (first, alone)]

@@ -439,9 +439,9 @@ def test_a_preset_of_the_other_stage(tmp_path, tokenizer, corpus, preset):
 # ---- Processes ----
 
 
-def test_two_processes_that_pretrain_apart(tmp_path, corpus):
+def test_two_processes_that_pretrain_apart(once_per_suite, tmp_path, corpus):
     """Their queues hold the rows that one process would have read in the last three steps, neighbours together."""
-    first, second = run_processes(tmp_path, "pretrain", processes=2)
+    first, second = run_processes(once_per_suite, "pretrain", processes=2)
     assert first == second
     assert first["steps"] == 12
     of_student, of_teacher = first["queued"]

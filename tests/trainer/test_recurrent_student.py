@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +65,21 @@ def test_a_recurrent_student_that_learns_nothing(tmp_path, tokenizer, objectives
         early, late = (np.mean([step[name] for step in part]) for part in (terms[:8], terms[-8:]))
         assert late < 0.8 * early, name
     assert np.isfinite(trainer.predict(make_texts(10, seed=3)).predictions).all()
+
+
+def test_a_recurrent_student_that_crashes_on_a_processor_without_bf16(tmp_path):
+    """Held to AVX2, oneDNN has no LSTM in bf16 and multiplies bf16 matrices a hundred times slower than fp32 ones."""
+    words = [sys.executable, str(Path(__file__).with_name("recurrent_run.py")), str(tmp_path)]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    run = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert run.returncode == 0, run.stderr[-3000:]
+    report = json.loads(run.stdout.splitlines()[-1])
+    assert not report["auto_is_bf16"]
+    for way in ("auto", "bf16", "trainer"):
+        assert len(report[way]) == 2, way
+        assert np.isfinite(report[way]).all(), way
+    if platform.machine() in ("x86_64", "AMD64"):  # other processors ignore the setting
+        assert run.stderr.count("This processor has no LSTM in torch.bfloat16") == 1  # a note, once
 
 
 def test_a_checkpoint_of_a_recurrent_student_that_goes_on_elsewhere(tmp_path, tokenizer):

@@ -315,10 +315,10 @@ def test_a_recipe_with_stages_that_does_not_run_to_its_report(tmp_path, tokenize
     assert distill(Recipe.model_validate({**again, "resume": True})).student.metrics == result.student.metrics
 
 
-def test_two_processes_that_differ_in_stages(tmp_path):
+def test_two_processes_that_differ_in_stages(once_per_suite):
     """Two gloo processes against one with the batch of both: heads that a stage leaves without gradient do no harm."""
-    first, second = run_processes(tmp_path, "stages", processes=2)
-    (alone,) = run_processes(tmp_path, "stages", processes=1)
+    first, second = run_processes(once_per_suite, "stages", processes=2)
+    (alone,) = run_processes(once_per_suite, "stages", processes=1)
     assert first == second
     moves = [np.array(report["moves"]) for report in (first, alone)]
     assert np.linalg.norm(moves[0]) > 0.1

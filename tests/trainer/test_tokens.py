@@ -150,10 +150,10 @@ def test_a_resumed_run_over_tokens_that_ends_elsewhere(tmp_path, tokenizer):
     assert_same(weights_of(resumed), weights_of(straight))
 
 
-def test_two_processes_that_wait_for_gradients_that_never_come(tmp_path):
+def test_two_processes_that_wait_for_gradients_that_never_come(once_per_suite):
     """Nothing asks for logits, so pooler and classifier get none; two gloo processes against one."""
-    first, second = run_processes(tmp_path, "tokens", processes=2)
-    (alone,) = run_processes(tmp_path, "tokens", processes=1)
+    first, second = run_processes(once_per_suite, "tokens", processes=2)
+    (alone,) = run_processes(once_per_suite, "tokens", processes=1)
     assert first == second
     unmoved = [f"{part}.{kind}" for part in ("bert.pooler.dense", "classifier") for kind in ("weight", "bias")]
     assert first["unmoved"] == unmoved

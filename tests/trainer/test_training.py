@@ -575,21 +575,33 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
-def run_processes(folder: Path, job: str, *, processes: int) -> list[dict]:
-    """Run `distributed_run.py` with gloo; what each process wrote down."""
-    script = Path(__file__).with_name("distributed_run.py")
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]  # on a free port
-    words = [sys.executable, *(launcher if processes > 1 else []), str(script), str(folder), job]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert run.returncode == 0, run.stderr[-3000:]
+JOBS = ["compare", "queue", "tokens", "stages", "family"]
+"""Of `distributed_run.py`: what two processes must do as one does."""
+
+
+def run_processes(once_per_suite, job: str, *, processes: int) -> list[dict]:
+    """What each process wrote down; one launch does all jobs, except that another has to resume."""
+    jobs = JOBS if processes == 1 else [*JOBS, "pretrain", "straight", "stop"]
+    folder = once_per_suite(f"processes-{processes}", lambda folder: launch(folder, jobs, processes=processes))
+    if job == "resume":
+        once_per_suite(f"resumed-{processes}", lambda _: launch(folder, ["resume"], processes=processes))
     return [json.loads((folder / f"{job}-{rank}-of-{processes}.json").read_text()) for rank in range(processes)]
 
 
-def test_two_processes_that_keep_different_banks_or_weights(tmp_path):
+def launch(folder: Path, jobs: list[str], *, processes: int) -> None:
+    """Run `distributed_run.py` with gloo."""
+    script = Path(__file__).with_name("distributed_run.py")
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]  # on a free port
+    words = [sys.executable, *(launcher if processes > 1 else []), str(script), str(folder), *jobs]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False, env=environment)
+    assert run.returncode == 0, run.stderr[-3000:]
+
+
+def test_two_processes_that_keep_different_banks_or_weights(once_per_suite):
     """Two gloo processes against one with the batch of both."""
-    first, second = run_processes(tmp_path, "compare", processes=2)
-    (alone,) = run_processes(tmp_path, "compare", processes=1)
+    first, second = run_processes(once_per_suite, "compare", processes=2)
+    (alone,) = run_processes(once_per_suite, "compare", processes=1)
     assert first == second
     assert first["steps"] == alone["steps"]
     moves = [np.array(report["moves"]) for report in (first, alone)]
@@ -598,9 +610,9 @@ def test_two_processes_that_keep_different_banks_or_weights(tmp_path):
     assert first["bank"] == pytest.approx(alone["bank"], abs=1e-3)
 
 
-def test_two_processes_that_resume_elsewhere(tmp_path):
-    straight = run_processes(tmp_path, "straight", processes=2)
-    stopped = run_processes(tmp_path, "stop", processes=2)
-    resumed = run_processes(tmp_path, "resume", processes=2)
+def test_two_processes_that_resume_elsewhere(once_per_suite):
+    straight = run_processes(once_per_suite, "straight", processes=2)
+    stopped = run_processes(once_per_suite, "stop", processes=2)
+    resumed = run_processes(once_per_suite, "resume", processes=2)
     assert [report["steps"] for report in (straight[0], stopped[0], resumed[0])] == [16, 11, 16]
     assert resumed == straight

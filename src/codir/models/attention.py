@@ -6,8 +6,9 @@ objective computes scores from queries and keys where it wants any. Knows one mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,12 +43,7 @@ def capture_attention(model: PreTrainedModel) -> Iterator[list[AttentionInputs]]
     if attend is None:
         raise _not_captured(model)
     captured: list[AttentionInputs] = []
-
-    def note_and_attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-        captured.append(_inputs_of(query, key, value, kwargs.get("scaling")))
-        return attend(module, query, key, value, *args, **kwargs)
-
-    AttentionInterface.register(name, note_and_attend)
+    AttentionInterface.register(name, partial(_note_and_attend, captured, attend))
     try:
         yield captured
     finally:
@@ -65,6 +61,20 @@ def check_attention(model: PreTrainedModel) -> None:
         model.base_model(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device))
     if len(captured) != model.config.num_hidden_layers:
         raise _not_captured(model)
+
+
+def _note_and_attend(
+    captured: list[AttentionInputs],
+    attend: Callable[..., Any],
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    captured.append(_inputs_of(query, key, value, kwargs.get("scaling")))
+    return attend(module, query, key, value, *args, **kwargs)
 
 
 def _inputs_of(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> AttentionInputs:

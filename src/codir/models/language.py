@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -83,16 +84,16 @@ def predict_only(model: PreTrainedModel, predicted: Bool[Tensor, "batch tokens"]
         ...     print(model(input_ids=ids).logits.shape)
         torch.Size([1, 2, 9])
     """
-
-    def keep_predicted(module: nn.Module, args: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[predicted].unsqueeze(0)
-        return output
-
-    handle = model.base_model.register_forward_hook(keep_predicted)
+    handle = model.base_model.register_forward_hook(partial(_keep_predicted, predicted))
     try:
         yield
     finally:
         handle.remove()
+
+
+def _keep_predicted(predicted: Bool[Tensor, "batch tokens"], module: nn.Module, args: Any, output: Any) -> Any:
+    output.last_hidden_state = output.last_hidden_state[predicted].unsqueeze(0)
+    return output
 
 
 @torch.no_grad()

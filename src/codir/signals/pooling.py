@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 import torch
 from jaxtyping import Bool, Float
@@ -78,13 +77,14 @@ def pool_representations(
         representations: which layers, pooled how.
         cls_position: where the token of `"cls"` stands.
     """
-
-    @cache
-    def pooled(layer: int, pooling: Pooling) -> Tensor:
-        return pool_layer(hidden_states[layer], mask, pooling=pooling, cls_position=cls_position)
-
-    def stacked(asked: Representation) -> Tensor:
-        layers = resolve_layers(asked.layers, len(hidden_states) - 1)
-        return torch.stack([pooled(layer, asked.pooling) for layer in layers], dim=1)
-
-    return {asked: stacked(asked) for asked in representations}
+    num_layers = len(hidden_states) - 1
+    wanted = {asked: resolve_layers(asked.layers, num_layers) for asked in representations}
+    each_once = dict.fromkeys((layer, asked.pooling) for asked, layers in wanted.items() for layer in layers)
+    pooled = {
+        (layer, pooling): pool_layer(hidden_states[layer], mask, pooling=pooling, cls_position=cls_position)
+        for layer, pooling in each_once
+    }
+    return {
+        asked: torch.stack([pooled[layer, asked.pooling] for layer in layers], dim=1)
+        for asked, layers in wanted.items()
+    }

@@ -24,8 +24,17 @@ def has_fast_bf16(device: torch.device | None = None) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return _processor_has_bf16() and _onednn_uses_bf16()
     return False
+
+
+def _processor_has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _onednn_uses_bf16() -> bool:
+    """oneDNN multiplies the matrices, and `ONEDNN_MAX_CPU_ISA` may keep it from what the processor has."""
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def resolve_dtype(precision: Precision, device: torch.device | None = None) -> torch.dtype:
