@@ -101,10 +101,14 @@ OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME)
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is given a recipe: the name of its model in `codir.config`, and its flags."""
+    """A command: the name of its model in `codir.config`, and its flags.
+
+    `has_recipe`: whether it reads a recipe file and `--set` too.
+    """
 
     model: str
     flags: tuple[Flag, ...]
+    has_recipe: bool = True
 
 
 COMMANDS = {
@@ -163,9 +167,10 @@ COMMANDS = {
                 *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
             )
         ),
+        has_recipe=False,
     ),
 }
-"""The commands that read a recipe, `--set` and flags."""
+"""The commands that are made from this table."""
 
 MISTAKEN = {
     "--lr": LEARNING_RATE.key,

@@ -85,5 +85,5 @@ def _show_rows(rows: Sequence[Mapping[str, str]], *, title: str, named: str) -> 
     console.print(table)
 
 
-def _show_report(folder: Path) -> None:
+def _show_report(folder: Path | None) -> None:
     console.print(f"Student, report.md, report.json and training_curves.png: [bold]{folder}[/bold]")
