@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 from pydantic_core import PydanticUndefined
-from test_cli import bad, codir, run  # noqa: F401
+from test_cli import bad, run
 from transformers import TrainingArguments
 
 from codir import config
@@ -22,12 +22,18 @@ from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, MISTAKEN, Flag
 from codir.cli.given import CommandLineError, Given
-from codir.config import Recipe
+from codir.config import FinetuneConfig, Recipe
 from codir.errors import UserError
 from codir.runs.plan import plan_on_paper, sizes_on_paper
 
 ALL = [(command, flag) for command in COMMANDS for flag in COMMANDS[command].flags]
 NAMES = [f"{command} {flag.shown}" for command, flag in ALL]
+
+
+@pytest.fixture
+def codir(monkeypatch, capsys):
+    """The command, run in this process: `codir("distill", "--teacher", ...)` gives exit code and output."""
+    return lambda *words: run(monkeypatch, capsys, *words)
 
 
 def model_of(command: str):
@@ -153,6 +159,16 @@ def test_words_that_become_another_value(read):
     assert found.training.trainer_arguments()["max_steps"] == 7
     assert found.training.weight_decay == 0.5
     assert found.teacher.cache is False
+    assert (found.overwrite, found.resume, found.baseline) == (True, False, False)
+    assert found.training.num_train_epochs == 2
+
+
+def test_a_flag_that_was_not_given_but_overrides_the_recipe(read, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    content = {"model": "m", "data": "d.csv", "training": {"seed": 3}, "output_dir": "o", "overwrite": True}
+    path.write_text(yaml.safe_dump(content))
+    found = read("finetune", path, "--epochs", "1")
+    assert isinstance(found, FinetuneConfig)
     assert (found.overwrite, found.training.seed, found.training.num_train_epochs) == (True, 3, 1)
     assert found.data.source == "d.csv"
     assert read("finetune", path, "--set", "overwrite=false", "--seed", "0").training.seed == 0

@@ -141,8 +141,9 @@ def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     from codir.cli.fields import keys_of
 
     key, equals, value = setting.partition("=")
-    known = [*keys_of(model), "training.max_steps"]
-    meant = next((path for path in known if path.endswith(f".{key}")), None)
+    known = {*keys_of(model), "training.max_steps"}
+    alike = [path for path in known if path.endswith(f".{key}")]
+    meant = min(alike, key=lambda path: (path.count("."), path), default=None)
     if equals and key not in model.model_fields and meant is not None:
         do = f"did you mean `--set {meant}={value}`?"
         raise UserError(f"--set {setting}", expected="section.key=value", got=f"`{key}` without a section", do=do)
