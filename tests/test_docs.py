@@ -58,11 +58,16 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "pretrain": config.PretrainRecipe,
     "masking": config.MaskingConfig,
     "training of pretrain": config.PretrainingConfig,
+    "evaluate": config.EvaluateConfig,
     "compare": config.CompareConfig,
     "compare.presets": config.Contestant,
 }
 
-WHOLE: dict[str, type[BaseModel]] = {"finetune": config.FinetuneConfig, "compare": config.CompareConfig}
+WHOLE: dict[str, type[BaseModel]] = {
+    "finetune": config.FinetuneConfig,
+    "evaluate": config.EvaluateConfig,
+    "compare": config.CompareConfig,
+}
 """What a command reads, where it is not a recipe."""
 
 

@@ -17,11 +17,11 @@ from pydantic_core import PydanticUndefined
 from test_cli import bad, run
 from transformers import TrainingArguments
 
-from codir import config
 from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, MISTAKEN, Flag
 from codir.cli.given import CommandLineError, Given
+from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
 from codir.errors import UserError
 from codir.runs.plan import plan_on_paper, sizes_on_paper
@@ -37,7 +37,7 @@ def codir(monkeypatch, capsys):
 
 
 def model_of(command: str):
-    return getattr(config, COMMANDS[command].model)
+    return COMMANDS[command].load_model()
 
 
 def option_of(command: str, flag: Flag):
@@ -292,5 +292,5 @@ def test_a_plan_without_a_size(codir):
 
 def test_defaults_of_a_plan_that_are_not_those_of_a_run():
     """`sizes_on_paper` has defaults of its own, for benchmarks."""
-    plan = config.PlanConfig(rows=1000, layers=12, hidden=768)
+    plan = PlanConfig(rows=1000, layers=12, hidden=768)
     assert plan_on_paper(**plan.model_dump()).sizes == sizes_on_paper(1000, layers=12, hidden=768)

@@ -56,10 +56,8 @@ def _nothing() -> None:
 
 
 def _build(run: Callable[[Given], None]) -> Any:
-    import codir.config
-
     command = COMMANDS[run.__name__]
-    model = getattr(codir.config, command.model)
+    model = command.load_model()
     by_word = {_word(flag): flag for flag in command.flags}
 
     def called(recipe_file: Path | None = None, settings: list[str] | None = None, **typed: Any) -> None:

@@ -5,7 +5,6 @@ Configuration stops at `codir.runs`: everything behind it takes plain values."""
 from codir.config.compare import CompareConfig, Contestant
 from codir.config.evaluate import EvaluateConfig
 from codir.config.objectives import ObjectivesConfig, StageConfig
-from codir.config.plan import PlanConfig
 from codir.config.presets import preset_names, read_preset
 from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -47,7 +46,6 @@ __all__ = [
     "LogitMSEConfig",
     "MaskingConfig",
     "ObjectivesConfig",
-    "PlanConfig",
     "PooledMSEConfig",
     "PretrainRecipe",
     "PretrainingConfig",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ByteSize, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ByteSize, Field, PositiveFloat, PositiveInt
 
-from codir.config.sections import Room, TeacherConfig
-from codir.config.terms import ContrastiveConfig
-from codir.config.training import TrainingConfig
+from codir.config import ContrastiveConfig, TeacherConfig, TrainingConfig
 
 _CONTRAST, _TRAINING, _TEACHER = (one.model_fields for one in (ContrastiveConfig, TrainingConfig, TeacherConfig))
 
 
-class PlanConfig(Room):
+class PlanConfig(BaseModel):
     """`codir plan`: sizes of a training set, a teacher and a machine. Defaults are those of a run."""
 
     rows: PositiveInt = Field(description="rows of the training set")
