@@ -78,7 +78,8 @@ class Given:
 
 def read_config(model: type[Config], content: Mapping[str, Any], flags: Mapping[str, str]) -> Config:
     """Check a recipe; mistakes are reported by the flag's name where a flag was used."""
-    names_flags = {"flags": flags} if "flags" in inspect.signature(validate).parameters else {}
+    of_one_student = {f"students.{key}": flag for key, flag in flags.items() if key.startswith("student.")}
+    names_flags = {"flags": {**flags, **of_one_student}} if "flags" in inspect.signature(validate).parameters else {}
     return validate(model, content, **names_flags)
 
 
