@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from pydantic_core import PydanticUndefined
 import codir
 from codir import config
 from codir.cli import app
+from codir.cli.flags import COMMANDS as FROM_TABLE
+from codir.cli.given import Given
 from codir.config import parse_settings, parse_yaml, read_yaml, sections
 from codir.runs.objectives import OBJECTIVES
 from codir.signals import values as signals
@@ -155,18 +158,34 @@ def test_an_example_file_that_does_not_compile():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_command_line_that_codir_would_refuse(page):
-    """Each is parsed as `codir` itself would, without being run; the keys of `--set` have to exist too."""
+def test_a_command_line_that_codir_would_refuse(page, tmp_path, monkeypatch):
+    """Each is read as `codir` itself would, up to the checked recipe; the keys of `--set` have to exist too."""
+    shutil.copy(ROOT / "examples" / "recipe.yaml", tmp_path / "recipe.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Given, "config", read_alone)
     for words in shell_commands(page):
         if words[0] != "codir" or words[1:] == ["--help"]:
             continue
         command, arguments = COMMANDS[words[1]], words[2:]
         if "--help" in arguments:
             continue
-        parsed = command.make_context(words[1], arguments).params
+        context = command.make_context(words[1], arguments)
+        parsed = context.params
+        if words[1] in FROM_TABLE:
+            with pytest.raises(ReadError):
+                command.invoke(context)
         for setting in parsed.get("settings") or []:
             parse_settings([setting])
             assert_known(setting.partition("=")[0], WHOLE.get(words[1], config.Recipe))
+
+
+class ReadError(Exception):
+    """A recipe was read and found good."""
+
+
+def read_alone(given: Given, model: type[BaseModel], read=Given.config) -> BaseModel:
+    read(given, model)
+    raise ReadError
 
 
 def assert_known(path: str, model: type[BaseModel]) -> None:
