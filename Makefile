@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help setup demo pretrain-demo check test lint format types contracts unit doctest docs slow bench bench-peers tables clean
+<<<<<<< HEAD
+.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit doctest docs slow bench bench-peers tables clean
+=======
+.PHONY: help setup demo pretrain-demo check test test-lowest lint format types contracts unit doctest docs slow bench bench-peers tables clean
+>>>>>>> floors
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,10 +25,19 @@ demo: setup ## The main job on real data: teacher, student, baseline, report in 
 pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then fine-tuned, in ./pretrain-demo
 	$(BIN)/codir demo --stage pretrain --output-dir pretrain-demo --overwrite
 
-check: setup lint types contracts ## The quick part of `make test`
+check: setup lint types contracts house ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
-test: setup lint types contracts unit doctest docs ## Everything that CI runs
+test: setup lint types contracts house unit doctest docs ## Everything that CI runs
+
+test-lowest: .venv-lowest/installed ## The quick tests and one training at the lowest versions of all dependencies
+	.venv-lowest/bin/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
+	.venv-lowest/bin/python -m pytest --quiet tests/cli/test_cli.py::test_an_interrupted_run_that_cannot_go_on
+
+.venv-lowest/installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[demo,test]"
+	@touch $@
 
 lint: setup ## Format and lint, without changing files
 	$(BIN)/ruff format --check .
@@ -39,6 +52,9 @@ types: setup ## mypy, strict
 
 contracts: setup ## Rooms import one way
 	$(BIN)/lint-imports
+
+house: setup ## The package's shape: names at the top, import cycles, long files, options said twice
+	$(BIN)/python scripts/house.py
 
 unit: setup ## Tests, with shapes checked
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"

@@ -21,13 +21,14 @@ import torch
 import torch.nn.functional as F
 from common import Spread, paired_ratio, time_in_turns, write_claim
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from two_bank_nce import TwoBankNCE
 
 from codir.data import build_negative_sampler
 from codir.memory import MemoryBank, bank_bytes
 from codir.objectives import Contrastive
-from codir.signals import Batch, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal
-from codir.system import free_memory, readable_bytes
+from codir.signals import Batch, Drawn, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal, Unprojected
+from codir.system import free_memory
 from codir.teacher import CachedTeacher
 
 BATCH_SIZE, DIM, HIDDEN, TEACHER_LAYERS, STUDENT_LAYERS = 32, 128, 384, 6, 3
@@ -109,8 +110,8 @@ class CodirTerm:
         rows = torch.from_numpy(drawn.index)
         negatives = Negatives(
             group=torch.from_numpy(drawn.group),
-            student_vectors=self.bank.lookup(rows) if self.bank is not None else None,
-            teacher_pooled=self.cache.pooled(rows, TEACHER_VIEW) if self.cache is not None else None,
+            student=Drawn(self.bank.lookup(rows)) if self.bank is not None else None,
+            teacher=Unprojected(self.cache.pooled(rows, TEACHER_VIEW)) if self.cache is not None else None,
         )
         return Batch({}, torch.from_numpy(index)), negatives
 
@@ -264,7 +265,7 @@ def _rows_over_size(
                 "over smallest N": paired_ratio(seconds[str(size)], smallest).median,
                 "repeats": spread.repeats,
                 "bytes per row": bytes_per_row,
-                "bytes": readable_bytes(size * bytes_per_row),
+                "bytes": decimal(size * bytes_per_row),
             }
         )
     return rows
@@ -299,7 +300,7 @@ def _time_drawing(systems: Mapping[str, Callable[[], object]], rounds: int) -> d
 def _teacher_of(size: int, plan: Plan, folder: Path, details: dict[str, Any]) -> CachedTeacher | None:
     needed = size * TEACHER_LAYERS * HIDDEN * 4
     if needed > plan.table_bytes:
-        details["not_measured"].append(f"{KEYS} at N = {size:,}: its table would take {readable_bytes(needed)} of disk")
+        details["not_measured"].append(f"{KEYS} at N = {size:,}: its table would take {decimal(needed)} of disk")
         return None
     return cached_teacher(size, folder / f"teacher-{size}")
 
@@ -308,7 +309,7 @@ def _refuses(size: int, *, banks: int, details: dict[str, Any], what: str) -> bo
     needed = banks * bank_bytes(size, DIM)
     if needed <= MEMORY_SHARE * free_memory():
         return False
-    details["not_measured"].append(f"{what}: {readable_bytes(needed)} is more than the memory has free")
+    details["not_measured"].append(f"{what}: {decimal(needed)} is more than the memory has free")
     return True
 
 

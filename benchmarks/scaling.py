@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 from common import Spread, write_claim
 from contrast import cached_teacher
+from rich.filesize import decimal
 
 from codir.memory import bank_bytes, choose_memory
 from codir.runs.plan import sizes_on_paper
-from codir.system import free_memory, readable_bytes, resolve_dtype
+from codir.system import free_memory, resolve_dtype
 from codir.teacher import choose_cache, count_readings
 
 BASE = {"layers": 3, "batch": 32, "length": 32, "K": 100}
@@ -174,11 +175,9 @@ def on_paper() -> dict[str, Any]:
     return {
         "what": "RoBERTa-base as the teacher (12 layers x 768, cached in fp16), P = 128, a billion sequences, one "
         f"pass, 64 processes of 256 rows per step, a student of {student_parameters / 1e6:.0f} million parameters, "
-        f"{readable_bytes(machine['free_memory'])} of free memory and {readable_bytes(machine['free_disk'])} of free "
+        f"{decimal(machine['free_memory'])} of free memory and {decimal(machine['free_disk'])} of free "
         "disk",
-        "rows": [
-            {"what": name.replace("_", " "), "bytes": readable_bytes(size)} for name, size in asdict(sizes).items()
-        ],
+        "rows": [{"what": name.replace("_", " "), "bytes": decimal(size)} for name, size in asdict(sizes).items()],
         "rules": [cache.line, memory.line],
     }
 

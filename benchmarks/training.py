@@ -16,10 +16,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 
 import codir
+from codir.config.words import StoredDtype
 from codir.data import find_minilm, load_movie_reviews
 from codir.models import load_model, load_tokenizer
 from codir.system import default_device
-from codir.teacher import CacheDtype
 
 BATCH_SIZE, MAX_LENGTH, STUDENT_LAYERS = 32, 64, 3
 SETTING = {
@@ -45,7 +45,7 @@ class Setting:
         self.teacher: PreTrainedModel = load_model(find_minilm(), self.tokenizer, head=head)
 
     def trainer(
-        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: CacheDtype = "float32"
+        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: StoredDtype = "float32"
     ) -> Any:
         """A trainer for a fresh student of the same start, over the same batches in the same order."""
         args = TrainingArguments(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import re
@@ -15,15 +14,14 @@ import typer
 import yaml
 from pydantic_core import PydanticUndefined
 from test_cli import bad, run
-from transformers import TrainingArguments
 
 from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, MISTAKEN, Flag
-from codir.cli.given import CommandLineError, Given
+from codir.cli.given import Given
 from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
-from codir.errors import UserError
+from codir.errors import JointUserError, UserError
 from codir.runs.plan import plan_on_paper, sizes_on_paper
 
 ALL = [(command, flag) for command in COMMANDS for flag in COMMANDS[command].flags]
@@ -56,12 +54,6 @@ def test_a_law_over_too_few_flags():
 @pytest.mark.parametrize(("command", "flag"), ALL, ids=NAMES)
 def test_a_flag_whose_help_differs_from_the_recipe(command, flag):
     key, option = find_key(model_of(command), flag.key), option_of(command, flag)
-    if key.field is None:  # then transformers owns it
-        owned = {one.name: one.default for one in dataclasses.fields(TrainingArguments)}
-        assert owned[flag.key.removeprefix("training.")] == -1
-        assert flag.help
-        return
-    assert flag.help is None or flag.key == "training.max_steps", "said twice"
     assert key.field.description, f"{flag.key} has no description"
     assert key.field.description.casefold() in option.help.casefold()
     if flag.value is not None:
@@ -244,9 +236,17 @@ def test_a_flag_that_cannot_be_read_as_a_number(codir, words):
     assert repr(words[1]).strip("'") in bad(codir, "distill", *DISTILL, *words)
 
 
+@pytest.mark.parametrize("command", ["distill", "compare"])
+def test_a_mistake_named_by_a_key_that_nobody_typed(codir, command):
+    words = ["--student-layers", "abc", "--selection", "middle", "--epochs", "-1"]
+    said = bad(codir, command, *DISTILL, *(["--presets", "kd"] if command == "compare" else []), *words)
+    for flag in ("--student-layers: expected", "--selection: expected", "--epochs: expected"):
+        assert flag in said
+
+
 def test_several_mistakes_that_are_no_user_error():
     given = Given({}, {}, {}, ["max_steps=3"])
-    with pytest.raises(CommandLineError, match=r"training\.max_steps=3") as caught:
+    with pytest.raises(JointUserError, match=r"training\.max_steps=3") as caught:
         given.config(Recipe)
     assert len(caught.value.errors) >= 2
     assert isinstance(caught.value, UserError)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from codir.data.sources import tables
+from codir.data.sources import formats
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import find_minilm, load_movie_reviews
 from codir.data.sources.labels import LabelOptions
@@ -84,7 +84,7 @@ def test_the_format_of_a_file_does_not_change_what_is_read(tmp_path: Path, suffi
 
 
 def test_every_format_is_tested() -> None:
-    assert set(WRITERS) == set(tables.READERS)
+    assert set(WRITERS) == set(formats.FORMATS)
 
 
 def test_commas_quotes_and_line_breaks_inside_a_csv_cell_do_not_move_columns(tmp_path: Path) -> None:

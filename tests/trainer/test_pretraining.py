@@ -20,7 +20,7 @@ from codir.data import NeighbourSampler, build_negative_sampler, load_corpus, sp
 from codir.errors import UserError
 from codir.memory import NegativeQueue
 from codir.runs.objectives import build_objectives
-from codir.signals import IGNORED_CLASS
+from codir.signals import IGNORED_CLASS, OfTheStep
 from codir.student import build_student
 from codir.trainer import PretrainingTrainer
 from conftest import WORDS
@@ -206,9 +206,9 @@ def watch_documents(trainer, corpus) -> list[int]:
     def watched(batch, needs, sampler):
         negatives, queued = look_up(batch, needs, sampler), queue_of(trainer).index.tolist()
         if of_teacher is not None:
-            assert torch.equal(negatives.queued_teacher_vectors, of_teacher.vectors)
+            assert torch.equal(negatives.teacher.vectors, of_teacher.vectors)
         for place, anchor in enumerate(batch.example_index.tolist()):
-            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
+            allowed = (negatives.student or negatives.teacher).allowed[negatives.group[place]].tolist()
             assert allowed == [document_of[row] != document_of[anchor] for row in queued]
             checked.append(len(queued))
         return negatives
@@ -251,9 +251,10 @@ def met_neighbours(trainer, corpus) -> float:
 
     def watched(student, teacher, batch, negatives):
         own = batch.example_index.tolist()
-        is_step = negatives.step_negative is not None
+        rows = negatives.student or negatives.teacher
+        is_step = isinstance(rows, OfTheStep)
         keys = own if is_step else queue_of(trainer).index.tolist()
-        allowed = negatives.step_negative if is_step else negatives.queued_allowed[negatives.group]
+        allowed = rows.is_negative if is_step else rows.allowed[negatives.group]
         for anchor, is_negative in zip(own, allowed.tolist(), strict=True):
             rows = [row for row, may in zip(keys, is_negative, strict=True) if may]
             assert anchor not in rows

@@ -8,6 +8,8 @@ Knows nothing of teachers, data or losses.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +19,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, PreTrain
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 
 from codir.bilstm.config import BiLSTMConfig
+
+logger = logging.getLogger(__name__)
 
 
 class BiLSTMLayer(nn.Module):
@@ -45,6 +49,12 @@ class BiLSTMLayer(nn.Module):
             The output at every token, `[batch, tokens, hidden]`, and the last state of both directions,
             `[batch, hidden]`.
         """
+        if _must_run_in_fp32(hidden.device):
+            with torch.autocast(hidden.device.type, enabled=False):
+                return self._read(hidden.float(), mask)
+        return self._read(hidden, mask)
+
+    def _read(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         real_first = mask.long().argsort(dim=1, descending=True, stable=True).unsqueeze(2)
         packed = pack_padded_sequence(
             hidden.gather(1, real_first.expand_as(hidden)),
@@ -56,6 +66,28 @@ class BiLSTMLayer(nn.Module):
         front, _ = pad_packed_sequence(output, batch_first=True, total_length=hidden.shape[1])
         back_in_place = torch.zeros_like(front).scatter(1, real_first.expand_as(front), front)
         return back_in_place * mask.unsqueeze(2), torch.cat([last[0], last[1]], dim=1)
+
+
+def _must_run_in_fp32(device: torch.device) -> bool:
+    """Whether autocast asks for a number format that this processor has no LSTM for."""
+    if device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    return not _has_lstm_in(torch.get_autocast_dtype("cpu"))
+
+
+@cache
+def _has_lstm_in(dtype: torch.dtype) -> bool:
+    """Try a tiny LSTM, forward and backward: only oneDNN knows what it has for a processor.
+
+    It has none in bf16 for processors with AVX2 alone, although it multiplies bf16 matrices there.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.autocast("cpu", dtype=dtype):
+        try:
+            nn.LSTM(8, 8)(torch.ones(1, 1, 8))[0].sum().backward()
+        except RuntimeError:
+            logger.warning("This processor has no LSTM in %s: the recurrent layers run in fp32.", dtype)
+            return False
+    return True
 
 
 class BiLSTMPreTrainedModel(PreTrainedModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -22,17 +22,17 @@ class Key:
     """A recipe key in the model of a command.
 
     Attributes:
-        field: what the model says of it; None where `transformers.TrainingArguments` owns the key.
+        field: what the model says of it.
         default: in this command, where a section may start from another preset; `PydanticUndefined` if required.
     """
 
-    field: FieldInfo | None
+    field: FieldInfo
     default: Any = None
 
     @property
     def description(self) -> str:
         """As the model has it, from a capital letter on."""
-        text = (self.field.description if self.field else None) or ""
+        text = self.field.description or ""
         return text[:1].upper() + text[1:]
 
     @property
@@ -43,7 +43,7 @@ class Key:
     @property
     def parts(self) -> list[Any]:
         """The types and words that the annotation is made of."""
-        return list(_parts(self.field.annotation)) if self.field else [int]
+        return list(_parts(self.field.annotation))
 
     @property
     def is_repeatable(self) -> bool:
@@ -86,8 +86,6 @@ def find_key(model: type[BaseModel], path: str) -> Key:
         field = model.model_fields.get(part) or model.model_fields[SHORT_SECTIONS[part]]
         start = _start(field) if start is None else getattr(start, part, None)
         model = next(one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel))
-    if name not in model.model_fields and model.model_config.get("extra") == "allow":
-        return Key(None)
     field = model.model_fields[name]
     return Key(field, getattr(start, name) if start is not None else field.get_default(call_default_factory=True))
 
@@ -108,11 +106,11 @@ def _start(field: FieldInfo) -> Any:
         default = field.get_default(call_default_factory=True)
     except ValueError:  # a section that cannot be empty
         return None
-    return None if default is PydanticUndefined else default
+    return default if isinstance(default, BaseModel) else None
 
 
-def _alternatives(field: FieldInfo | None) -> tuple[Any, ...]:
-    return (field.annotation, *get_args(field.annotation)) if field else ()
+def _alternatives(field: FieldInfo) -> tuple[Any, ...]:
+    return (field.annotation, *get_args(field.annotation))
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
@@ -120,6 +118,8 @@ def _parts(annotation: Any) -> Iterator[Any]:
     annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
     if get_origin(annotation) is Literal:
         yield from get_args(annotation)
+    elif get_origin(annotation) is Annotated:
+        yield from _parts(get_args(annotation)[0])
     elif args := get_args(annotation):
         for part in args:
             yield from _parts(part)

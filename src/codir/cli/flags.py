@@ -25,7 +25,6 @@ class Flag:
         read: makes the value from the text. By default, a number where the field is a number, else the text itself.
         value: for a flag without a value: what it sets the key to.
         also: choices that the command accepts beside those of the field.
-        help: only where the key has no field, because `transformers.TrainingArguments` owns it.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Flag:
     read: Callable[[str], Any] | None = None
     value: bool | None = None
     also: tuple[str, ...] = ()
-    help: str | None = None
 
     @property
     def shown(self) -> str:
@@ -86,9 +84,7 @@ STUDENT = Flag("--student", "student.checkpoint")
 PRESET = Flag("--preset", "objectives.preset")
 
 EPOCHS = Flag("--epochs", "training.num_train_epochs")
-MAX_STEPS = Flag(
-    "--max-steps", "training.max_steps", help="Number of optimiser steps. If set, it overrides the number of epochs."
-)
+MAX_STEPS = Flag("--max-steps", "training.max_steps")
 BATCH_SIZE = Flag("--batch-size", "training.per_device_train_batch_size")
 LEARNING_RATE = Flag("--learning-rate", "training.learning_rate")
 SEED = Flag("--seed", "training.seed")
@@ -149,7 +145,7 @@ COMMANDS = {
             Flag("--documents", "corpus.documents"),
             Flag("--text-column", "corpus.text_column"),
             Flag("--max-length", "corpus.max_length"),
-            *(LAYERS, STUDENT, PRESET, replace(MAX_STEPS, name="--steps --max-steps", help=None)),
+            *(LAYERS, STUDENT, PRESET, replace(MAX_STEPS, name="--steps --max-steps")),
             *(BATCH_SIZE, LEARNING_RATE, SEED, PRECISION, *OUTPUT),
         ),
     ),

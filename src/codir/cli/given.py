@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codir.config import deep_merge, parse_settings, read_yaml, validate
-from codir.errors import UserError
+from codir.errors import UserError, together
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -18,14 +17,6 @@ Config = TypeVar("Config", bound="BaseModel")
 
 FIRST_KEYS = {"teacher": "model", "data": "source", "corpus": "source", "objectives": "preset"}
 """`data: file` in a recipe is short for `data: {source: file}`, and so on."""
-
-
-class CommandLineError(UserError):
-    """Several mistakes at once, a line each."""
-
-    def __init__(self, errors: Sequence[UserError]) -> None:
-        self.errors = tuple(errors)
-        ValueError.__init__(self, "\n".join(str(error) for error in errors))
 
 
 @dataclass(frozen=True)
@@ -68,19 +59,12 @@ class Given:
             except UserError as error:
                 mistakes.append(error)
         try:
-            config = read_config(model, content, self.flags)
+            config = validate(model, content, flags={**_of_one_student(self.flags), **self.flags})
         except UserError as error:
-            mistakes.append(error)
+            mistakes += getattr(error, "errors", [error])
         if mistakes:
-            raise mistakes[0] if len(mistakes) == 1 else CommandLineError(mistakes)
+            raise together(mistakes)
         return config
-
-
-def read_config(model: type[Config], content: Mapping[str, Any], flags: Mapping[str, str]) -> Config:
-    """Check a recipe; mistakes are reported by the flag's name where a flag was used."""
-    of_one_student = {f"students.{key}": flag for key, flag in flags.items() if key.startswith("student.")}
-    names_flags = {"flags": {**flags, **of_one_student}} if "flags" in inspect.signature(validate).parameters else {}
-    return validate(model, content, **names_flags)
 
 
 def read_recipe(path: Path | None, *, teacher_is_a_section: bool = True) -> dict[str, Any]:
@@ -133,6 +117,11 @@ def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
+def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:
+    """`student` of a comparison is checked as the entry of that name in its `students`."""
+    return {f"students.{key}": flag for key, flag in flags.items() if key.startswith("student.")}
+
+
 def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     """One word of `--set`.
 
@@ -142,8 +131,7 @@ def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     from codir.cli.fields import keys_of
 
     key, equals, value = setting.partition("=")
-    known = {*keys_of(model), "training.max_steps"}
-    alike = [path for path in known if path.endswith(f".{key}")]
+    alike = [path for path in keys_of(model) if path.endswith(f".{key}")]
     meant = min(alike, key=lambda path: (path.count("."), path), default=None)
     if equals and key not in model.model_fields and meant is not None:
         do = f"did you mean `--set {meant}={value}`?"

@@ -92,7 +92,7 @@ def option(model: type[BaseModel], flag: Flag, *, has_recipe: bool = True) -> An
     if flag.value is not None:
         text = f"{key.description}." if flag.value else f"Set `{flag.key}` to false. {key.description}."
         return Annotated[bool | None, typer.Option(flag.name, help=text, **said)]
-    text = f"{key.description or flag.help}".rstrip(".") + "."
+    text = key.description.rstrip(".") + "."
     text += " Repeatable." if key.is_repeatable else ""
     if key.is_required:
         text += " [required, here or in the recipe]" if has_recipe else " [required]"

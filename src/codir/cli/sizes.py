@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ByteSize, Field, PositiveFloat, PositiveInt
 
-from codir.config import ContrastiveConfig, TeacherConfig, TrainingConfig
-
-_CONTRAST, _TRAINING, _TEACHER = (one.model_fields for one in (ContrastiveConfig, TrainingConfig, TeacherConfig))
+from codir.config.words import CONTRAST, STORED_DTYPE, TRAINING, StoredDtype
 
 
 class PlanConfig(BaseModel):
@@ -18,20 +14,14 @@ class PlanConfig(BaseModel):
     layers: PositiveInt = Field(description="teacher layers that objectives read")
     hidden: PositiveInt = Field(description="width of the teacher's layers")
     classes: PositiveInt = Field(2, description="classes of the teacher's head; 1 for a score")
-    epochs: PositiveFloat = Field(_TRAINING["num_train_epochs"].default, description="passes over the training set")
-    batch_size: PositiveInt = Field(
-        _TRAINING["per_device_train_batch_size"].default, description="rows per step and process"
-    )
-    negatives: PositiveInt = Field(_CONTRAST["num_negatives"].default, description="negatives of each row")
-    dim: PositiveInt = Field(_CONTRAST["projection_dim"].default, description="width of the vectors in the memory")
-    queue_size: PositiveInt = Field(_CONTRAST["queue_size"].default, description="entries of the queue")
+    epochs: PositiveFloat = Field(TRAINING["num_train_epochs"], description="passes over the training set")
+    batch_size: PositiveInt = Field(TRAINING["per_device_train_batch_size"], description="rows per step and process")
+    negatives: PositiveInt = Field(CONTRAST.num_negatives, description="negatives of each row")
+    dim: PositiveInt = Field(CONTRAST.projection_dim, description="width of the vectors in the memory")
+    queue_size: PositiveInt = Field(CONTRAST.queue_size, description="entries of the queue")
     processes: PositiveInt = Field(1, description="processes that train together on one machine")
     student_parameters: int = Field(0, ge=0, description="parameters of the student, for the gradients' messages")
-    cache_dtype: Literal["float32", "float16"] = Field(
-        _TEACHER["cache_dtype"].default, description="type of the numbers in the cache"
-    )
-    memory_dtype: Literal["float32", "float16"] = Field(
-        _CONTRAST["memory_dtype"].default, description="type of the numbers in the memory"
-    )
+    cache_dtype: StoredDtype = Field(STORED_DTYPE, description="type of the numbers in the cache")
+    memory_dtype: StoredDtype = Field(CONTRAST.memory_dtype, description="type of the numbers in the memory")
     free_memory: ByteSize | None = Field(None, description="free memory, such as 16GB; this machine's by default")
     free_disk: ByteSize | None = Field(None, description="free disk space, such as 1TB; this machine's by default")

@@ -18,8 +18,6 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from codir.errors import UserError
 from codir.signals import IGNORED_CLASS, TokenPosition
 
-EXAMPLE_COLUMNS = ("labels", "example_index", "length")
-
 
 def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
     """Tokenise `text` (and `text_pair`) and number the rows.

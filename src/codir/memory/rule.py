@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.filesize import decimal
+
+from codir.config.words import MemoryKind
 from codir.errors import UserError
-from codir.signals import MemoryKind
-from codir.system import readable_bytes
 
 MemoryPlace = Literal["bank", "mapped bank", "queue"]
 
@@ -90,11 +91,11 @@ def choose_memory(
     needed = processes * bank_bytes(num_examples, dim, itemsize)
     fits = needed <= BANK_MEMORY_SHARE * free_memory
     number = {2: "float16", 4: "float32"}[itemsize]
-    bank = f"{num_examples} x {dim} {number}, {readable_bytes(needed)}"
+    bank = f"{num_examples} x {dim} {number}, {decimal(needed)}"
     if processes > 1:
         bank += f" for {processes} processes"
-    queue = f"{queue_size} x {dim} {number}, {readable_bytes(processes * queue_bytes(queue_size, dim, itemsize))}"
-    share = f"{BANK_MEMORY_SHARE:.0%} of the free memory, {readable_bytes(free_memory)}"
+    queue = f"{queue_size} x {dim} {number}, {decimal(processes * queue_bytes(queue_size, dim, itemsize))}"
+    share = f"{BANK_MEMORY_SHARE:.0%} of the free memory, {decimal(free_memory)}"
     if wanted in ("queue", "momentum"):
         return MemoryChoice("queue", f"negatives: queue of {queue} (asked for)")
     if fits:
@@ -106,8 +107,8 @@ def choose_memory(
     if needed > free_disk:
         raise UserError(
             "memory",
-            expected=f"{readable_bytes(needed)} of free disk in the output folder for a memory bank of {bank}",
-            got=readable_bytes(free_disk),
+            expected=f"{decimal(needed)} of free disk in the output folder for a memory bank of {bank}",
+            got=decimal(free_disk),
             do="set `memory: queue` and `keys: fresh` in `objectives.contrastive`, or `memory_dtype: float16`, or "
             "choose another `--output-dir`",
         )

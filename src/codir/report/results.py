@@ -75,11 +75,6 @@ class RunResult:
         teacher, student = self.teacher.sentences_per_second, self.student.sentences_per_second
         return student / teacher if student and teacher else None
 
-    @property
-    def compression(self) -> float:
-        """How many parameters the teacher has for each of the student's."""
-        return self.teacher.parameters / self.student.parameters
-
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
         return {

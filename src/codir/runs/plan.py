@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codir import system
+from codir.config.words import CONTRAST
 from codir.memory import bank_bytes, choose_memory, queue_bytes
 from codir.memory.rule import INDEX_BYTES
 from codir.teacher import cache_bytes, choose_cache, count_readings
@@ -41,11 +42,11 @@ def sizes_on_paper(
     layers: int,
     hidden: int,
     classes: int = 2,
-    dim: int = 128,
-    negatives: int = 100,
+    dim: int = CONTRAST.projection_dim,
+    negatives: int = CONTRAST.num_negatives,
     batch_size: int = 32,
     processes: int = 1,
-    queue_size: int = 65536,
+    queue_size: int = CONTRAST.queue_size,
     student_parameters: int = 0,
     cache_itemsize: int = 4,
     memory_itemsize: int = 4,

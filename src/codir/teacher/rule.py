@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from codir.system import readable_bytes
+from rich.filesize import decimal
 
-CacheWish = bool | Literal["auto"]
+from codir.config.words import CacheWish
 
 CACHE_DISK_SHARE = 0.5
 """A cache is built unasked while it takes at most this share of the free disk."""
@@ -80,13 +79,13 @@ def choose_cache(
         >>> choose_cache("auto", size=78_000_000, readings=1.0, free_disk=10**11).is_cached
         False
     """
-    needed = readable_bytes(size)
+    needed = decimal(size)
     if tokens:
         asked = ", although a cache was asked for" if wanted is True else ""
         return CacheChoice(False, f"teacher: live{asked} (rule: objectives that compare tokens read no cache)")
     if wanted != "auto":
         return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
-    share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {readable_bytes(free_disk)}"
+    share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {decimal(free_disk)}"
     rule = f"rule: a cache where a live teacher would read the rows more than once and it takes at most {share}"
     pays, fits = readings > 1, size <= CACHE_DISK_SHARE * free_disk
     if pays and fits:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from codir.data import NegativeSampler
 from codir.memory import Memory, MemoryBank, NegativeQueue
-from codir.signals import Batch, NegativeNeeds, Negatives
+from codir.signals import Batch, Drawn, NegativeNeeds, Negatives, OfTheStep, Queued
 from codir.system import gather
 from codir.trainer.momentum import MomentumCopy
 
@@ -47,24 +46,22 @@ class Memories:
 
     def look_up(self, batch: Batch, needs: NegativeNeeds, sampler: NegativeSampler) -> Negatives:
         """What is remembered of the batch's negatives, and where positives are remembered too, of the batch itself."""
-        assert batch.negative_index is not None
         assert batch.negative_group is not None
-        drawn, own = batch.negative_index, batch.example_index
-        negatives = Negatives(batch.negative_group)
-        if isinstance(self.teacher, MemoryBank):
-            vectors, positives = self.teacher.lookup(drawn), self.teacher.lookup(own)
-            negatives = replace(negatives, teacher_vectors=vectors, teacher_positives=positives)
-        sides = {"queued_vectors": self.student, "queued_teacher_vectors": self.teacher}
-        queues = {name: memory for name, memory in sides.items() if isinstance(memory, NegativeQueue)}
-        if queues:
-            queued = next(iter(queues.values())).index  # two queues hold the same examples
-            allowed = torch.from_numpy(sampler.allows(own.cpu().numpy(), queued.cpu().numpy())).to(own.device)
-            vectors_of = {name: queue.vectors for name, queue in queues.items()}
-            return replace(negatives, queued_allowed=allowed, **vectors_of)
-        if isinstance(self.student, MemoryBank):
-            banked = self.student.lookup(own) if needs.banked else None
-            return replace(negatives, student_vectors=self.student.lookup(drawn), student_positives=banked)
-        return negatives
+
+        def rows_of(memory: Memory | None) -> Drawn | Queued | None:
+            if isinstance(memory, NegativeQueue):
+                return Queued(memory.vectors, allowed)
+            if isinstance(memory, MemoryBank):
+                assert batch.negative_index is not None
+                own = memory.lookup(batch.example_index) if needs.banked else None
+                return Drawn(memory.lookup(batch.negative_index), own)
+            return None
+
+        queues = [memory for memory in (self.student, self.teacher) if isinstance(memory, NegativeQueue)]
+        if queues:  # two queues hold the same examples
+            own, queued = (index.cpu().numpy() for index in (batch.example_index, queues[0].index))
+            allowed = torch.from_numpy(sampler.allows(own, queued)).to(batch.example_index.device)
+        return Negatives(batch.negative_group, student=rows_of(self.student), teacher=rows_of(self.teacher))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -102,4 +99,5 @@ def rows_of_the_step(batch: Batch, sampler: NegativeSampler) -> Negatives:
     everywhere = gather(batch.example_index)
     judged = sampler.relate(batch.example_index.cpu().numpy(), everywhere.cpu().numpy())
     is_negative, is_positive = (torch.from_numpy(judgement).to(everywhere.device) for judgement in judged)
-    return Negatives(batch.negative_group, step_negative=is_negative, step_positive=is_positive)
+    rows = OfTheStep(is_negative, is_positive)
+    return Negatives(batch.negative_group, student=rows, teacher=rows)

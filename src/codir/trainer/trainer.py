@@ -29,6 +29,7 @@ from transformers import (
 )
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
+from codir.config.words import CacheWish, MemoryKind, StoredDtype
 from codir.data import (
     DistillationCollator,
     EpochLengthGroupedSampler,
@@ -45,21 +46,11 @@ from codir.errors import NonFiniteLossError, UserError
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, LossBreakdown, MemoryKind, Needs, Negatives
+from codir.signals import Batch, LossBreakdown, Needs, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import fingerprint_texts
 from codir.system import autocast
-from codir.teacher import (
-    CachedTeacher,
-    CacheDtype,
-    CacheWish,
-    LiveTeacher,
-    NoTeacher,
-    Teacher,
-    TeacherView,
-    open_or_build_cache,
-    table_names,
-)
+from codir.teacher import CachedTeacher, LiveTeacher, NoTeacher, Teacher, TeacherView, open_or_build_cache, table_names
 from codir.trainer.checkpoints import (
     is_complete,
     kind_of_memory,
@@ -130,7 +121,7 @@ class DistillationTrainer(Trainer):
         max_length: int = 128,
         teacher_cache_dir: str | Path | None = DEFAULT_CACHE_DIR,
         teacher_cache: CacheWish = True,
-        cache_dtype: CacheDtype = "float32",
+        cache_dtype: StoredDtype = "float32",
         head_learning_rate: float | None = None,
         **trainer_kwargs: Any,
     ) -> None:
@@ -255,7 +246,7 @@ class DistillationTrainer(Trainer):
         if needs.from_teacher:
             assert batch.negative_index is not None
             pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
-            negatives = replace(negatives, teacher_pooled=pooled)
+            negatives = replace(negatives, teacher=Unprojected(pooled))
         return negatives
 
     def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
@@ -296,7 +287,7 @@ class DistillationTrainer(Trainer):
         return self.teacher
 
     def _cached_or_live(
-        self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: CacheDtype
+        self, live: LiveTeacher, wanted: CacheWish, cache_dir: str | Path | None, dtype: StoredDtype
     ) -> Teacher:
         folder = Path(cache_dir or DEFAULT_CACHE_DIR).expanduser()
         wanted = wanted if cache_dir is not None else False
@@ -363,8 +354,8 @@ class DistillationTrainer(Trainer):
         ):
             on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
             with torch.no_grad(), autocast(device, _compute_dtype(self.args)):
-                vectors = distiller.vectors_to_remember(distiller.student_signal(on_device))
-            self.bank.fill(torch.from_numpy(rows).to(device), vectors["student"])
+                vectors = distiller.student_vectors(on_device)
+            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
         self.bank.synchronise()
 
     @torch.no_grad()

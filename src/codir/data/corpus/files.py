@@ -8,31 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from codir.config.words import DocumentBoundary
 from codir.data.sources.columns import choose_text_column, not_a_text
-from codir.data.sources.tables import (
-    READERS,
-    Table,
-    broken,
-    not_utf8,
-    parse_record,
-    read_cells,
-    require_file,
-    wrong_number_of_cells,
-)
+from codir.data.sources.formats import FORMATS, broken, not_utf8, require_file
+from codir.data.sources.tables import Table
 from codir.errors import UserError
 
-Convention = Literal["file", "line", "blank-line"]
-"""What a document is in a text file: all of it, a line, or what stands between blank lines."""
-
 TEXT_ENDING = ".txt"
-ENDINGS = (TEXT_ENDING, *READERS)
-ROWS_AT_ONCE = 100
-"""Rows of a table that are in memory at a time."""
+ENDINGS = (TEXT_ENDING, *FORMATS)
 
 
 def find_files(path: Path) -> list[Path]:
@@ -63,7 +48,7 @@ def find_files(path: Path) -> list[Path]:
     return found
 
 
-def read_documents(file: Path, convention: Convention = "line", column: str | None = None) -> Iterator[str]:
+def read_documents(file: Path, convention: DocumentBoundary = "line", column: str | None = None) -> Iterator[str]:
     """Read the documents of one file.
 
     Args:
@@ -79,7 +64,7 @@ def read_documents(file: Path, convention: Convention = "line", column: str | No
             with file.open(encoding="utf-8-sig") as stream:
                 yield from SPLITTERS[convention](stream)
         else:
-            values = TABLE_READERS[file.suffix.lower()](file, column)
+            values = FORMATS[file.suffix.lower()].stream(file, column)
             yield from as_texts(values, f"file '{file}', column '{column}'")
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
@@ -106,42 +91,10 @@ def split_paragraphs(stream: TextIO) -> Iterator[str]:
     return ("".join(lines).strip() for is_blank, lines in groupby(stream, key=str.isspace) if not is_blank)
 
 
-SPLITTERS: dict[Convention, Callable[[TextIO], Iterator[str]]] = {
+SPLITTERS: dict[DocumentBoundary, Callable[[TextIO], Iterator[str]]] = {
     "file": split_whole,
     "line": split_lines,
     "blank-line": split_paragraphs,
-}
-
-
-def _cells(file: Path, column: str, delimiter: str) -> Iterator[str]:
-    rows = read_cells(file, delimiter)
-    names = next(rows)[1]
-    place = names.index(column)
-    for line, cells in rows:
-        if len(cells) != len(names):
-            raise wrong_number_of_cells(file, line, expected=len(names), got=len(cells))
-        yield cells[place]
-
-
-def _json_lines(file: Path, column: str) -> Iterator[Any]:
-    with file.open(encoding="utf-8-sig") as stream:
-        for line, text in enumerate(stream, start=1):
-            if text.strip():
-                yield parse_record(file, line, text).get(column)
-
-
-def _parquet(file: Path, column: str) -> Iterator[Any]:
-    with pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(ROWS_AT_ONCE, columns=[column]):
-            yield from batch.column(0).to_pylist()
-
-
-TABLE_READERS: dict[str, Callable[[Path, str], Iterator[Any]]] = {
-    ".csv": lambda file, column: _cells(file, column, ","),
-    ".tsv": lambda file, column: _cells(file, column, "\t"),
-    ".jsonl": _json_lines,
-    ".json": _json_lines,
-    ".parquet": _parquet,
 }
 
 
@@ -154,26 +107,12 @@ def find_column(file: Path, named: str | None) -> str | None:
     if file.suffix.lower() == TEXT_ENDING:
         return None
     try:
-        names = _column_names(file)
+        names = FORMATS[file.suffix.lower()].column_names(file)
     except UnicodeDecodeError as error:
         raise not_utf8(file, error) from error
     if not names:
         raise broken(file, "rows under the names of their columns", "an empty file", "leave it out")
     return choose_text_column(Table(f"file '{file}'", dict.fromkeys(names, ())), named)
-
-
-def _column_names(file: Path) -> list[str]:
-    ending = file.suffix.lower()
-    if ending == ".parquet":
-        try:
-            return list(pq.read_schema(file).names)
-        except pa.ArrowInvalid as error:
-            raise broken(file, "a Parquet file", str(error), "write the file again") from error
-    if ending in (".csv", ".tsv"):
-        return next(read_cells(file, "," if ending == ".csv" else "\t"), (0, []))[1]
-    with file.open(encoding="utf-8-sig") as stream:
-        first = next(((line, text) for line, text in enumerate(stream, start=1) if text.strip()), (1, "{}"))
-    return list(parse_record(file, *first))
 
 
 def as_texts(values: Iterable[Any], where: str) -> Iterator[str]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
+from codir.data.sources.formats import read_cells, read_table
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.split import hold_out_rows
-from codir.data.sources.tables import Table, read_cells, read_table
+from codir.data.sources.tables import Table
 from codir.data.tasks import LoadedData
 from codir.errors import UserError
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
+from codir.data.sources.formats import FORMATS, read_table, require_file
 from codir.data.sources.glue import find_glue_task, read_glue
-from codir.data.sources.labels import LabelOptions, TaskChoice
-from codir.data.sources.tables import READERS, Table, read_hub, read_table, require_file
+from codir.data.sources.labels import LabelOptions
+from codir.data.sources.tables import Table, read_hub
 from codir.data.tasks import LoadedData
 from codir.errors import UserError
 
@@ -35,11 +37,11 @@ def load_data(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
-    task: TaskChoice = "auto",
+    task: TaskChoice = TASK,
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
     model_names: Sequence[str] | None = None,
-    dev_fraction: float = 0.1,
+    dev_fraction: float = DEV_FRACTION,
     max_train_rows: int | None = None,
     heldout_rows: int | None = None,
     tune_rows: int | None = None,
@@ -154,7 +156,7 @@ def _read_parts(source: str, *, data_dir: Path | None, dev: str | Path | None, e
         return _only_dev(source, reviews.dev) if evaluation_only else reviews
     path = Path(source)
     is_glue = source.lower().startswith(GLUE_PREFIX)
-    if not (is_glue or path.exists() or path.suffix.lower() in READERS) and HUB_NAME.fullmatch(source):
+    if not (is_glue or path.exists() or path.suffix.lower() in FORMATS) and HUB_NAME.fullmatch(source):
         return _read_hub_parts(source, dev, evaluation_only)
     own_dev = {"dev": read_table(dev)} if dev is not None else {}
     if own_dev and evaluation_only:
@@ -178,7 +180,7 @@ def _read_folder(folder: Path, evaluation_only: bool) -> Parts:
     if train_path is None:
         raise UserError(
             f"folder '{folder}'",
-            expected="a file 'train' with one of the endings " + ", ".join(READERS),
+            expected="a file 'train' with one of the endings " + ", ".join(FORMATS),
             got=", ".join(sorted(entry.name for entry in folder.iterdir())) or "an empty folder",
             do="rename the training file, or give its path",
         )
@@ -186,7 +188,7 @@ def _read_folder(folder: Path, evaluation_only: bool) -> Parts:
 
 
 def _find_part(folder: Path, stems: tuple[str, ...]) -> Path | None:
-    found = sorted(path for path in folder.iterdir() if path.stem in stems and path.suffix.lower() in READERS)
+    found = sorted(path for path in folder.iterdir() if path.stem in stems and path.suffix.lower() in FORMATS)
     if len(found) > 1:
         raise UserError(
             f"folder '{folder}'",
