@@ -167,7 +167,7 @@ def plan(given: Given) -> None:
 
     Example: `codir plan --rows 1000000 --layers 12 --hidden 768 --free-memory 64GB --free-disk 1TB`
     """
-    from codir.config import PlanConfig
+    from codir.cli.sizes import PlanConfig
 
     config = given.config(PlanConfig)
     from codir.runs.plan import plan_on_paper

@@ -65,9 +65,13 @@ class Key:
     @property
     def shown_default(self) -> str | None:
         """The default as a user would type it; None where there is nothing to show."""
-        if self.default is PydanticUndefined:
-            return "required, here or in the recipe"
-        return None if self.default in (None, False, []) else f"default: {self.default}"
+        has_none = self.is_required or self.default is None or self.default is False or self.default == []
+        return None if has_none else str(self.default)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is PydanticUndefined
 
 
 def find_key(model: type[BaseModel], path: str) -> Key:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,24 @@ OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME)
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is given a recipe: the name of its model in `codir.config`, and its flags."""
+    """A command.
+
+    Attributes:
+        model: name of the model that its keys belong to.
+        flags: in the order of `--help`.
+        home: module of the model.
+        has_recipe: whether the command reads a recipe file and `--set` too.
+    """
 
     model: str
     flags: tuple[Flag, ...]
+    home: str = "codir.config"
+    has_recipe: bool = True
+
+    def load_model(self) -> type[BaseModel]:
+        """Import the model."""
+        model: type[BaseModel] = getattr(import_module(self.home), self.model)
+        return model
 
 
 COMMANDS = {
@@ -159,9 +177,11 @@ COMMANDS = {
                 *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
             )
         ),
+        home="codir.cli.sizes",
+        has_recipe=False,
     ),
 }
-"""The commands that read a recipe, `--set` and flags."""
+"""The commands that are made from this table."""
 
 MISTAKEN = {
     "--lr": LEARNING_RATE.key,

@@ -59,7 +59,7 @@ class Given:
             except UserError as error:
                 mistakes.append(error)
         try:
-            config = validate(model, content, flags=self.flags)
+            config = validate(model, content, flags={**_of_one_student(self.flags), **self.flags})
         except UserError as error:
             mistakes += getattr(error, "errors", [error])
         if mistakes:
@@ -117,6 +117,11 @@ def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
+def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:
+    """`student` of a comparison is checked as the entry of that name in its `students`."""
+    return {f"students.{key}": flag for key, flag in flags.items() if key.startswith("student.")}
+
+
 def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     """One word of `--set`.
 
@@ -126,8 +131,8 @@ def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     from codir.cli.fields import keys_of
 
     key, equals, value = setting.partition("=")
-    known = [*keys_of(model), "training.max_steps"]
-    meant = next((path for path in known if path.endswith(f".{key}")), None)
+    alike = [path for path in keys_of(model) if path.endswith(f".{key}")]
+    meant = min(alike, key=lambda path: (path.count("."), path), default=None)
     if equals and key not in model.model_fields and meant is not None:
         do = f"did you mean `--set {meant}={value}`?"
         raise UserError(f"--set {setting}", expected="section.key=value", got=f"`{key}` without a section", do=do)

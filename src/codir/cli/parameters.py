@@ -56,23 +56,18 @@ def _nothing() -> None:
 
 
 def _build(run: Callable[[Given], None]) -> Any:
-    import codir.config
-
     command = COMMANDS[run.__name__]
-    model = getattr(codir.config, command.model)
+    model = command.load_model()
     by_word = {_word(flag): flag for flag in command.flags}
 
-    def called(recipe_file: Path | None, settings: list[str] | None, debug: bool, **typed: Any) -> None:
+    def called(recipe_file: Path | None = None, settings: list[str] | None = None, **typed: Any) -> None:
         run(_read(model, by_word, recipe_file, settings or [], typed))
 
     parameters = [
-        _parameter("recipe_file", RecipeFile, None),
-        *(
-            _parameter(_word(flag), option(model, flag), None if flag.value is None else False)
-            for flag in command.flags
-        ),
+        *([_parameter("recipe_file", RecipeFile, None)] if command.has_recipe else []),
+        *(_parameter(_word(flag), option(model, flag, has_recipe=command.has_recipe), None) for flag in command.flags),
         *(_parameter(_mistaken(name), _hidden(name), None) for name in MISTAKEN if not _has(command.flags, name)),
-        _parameter("settings", Settings, None),
+        *([_parameter("settings", Settings, None)] if command.has_recipe else []),
         _parameter("debug", Debug, False),
     ]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -82,18 +77,27 @@ def _build(run: Callable[[Given], None]) -> Any:
     return typer.main.get_command(alone)
 
 
-def option(model: type[BaseModel], flag: Flag) -> Any:
-    """The annotation of a flag's parameter: all but its name comes from the field. Values are read as text."""
+def option(model: type[BaseModel], flag: Flag, *, has_recipe: bool = True) -> Any:
+    """The annotation of a flag's parameter: all but its name comes from the field. Values are read as text.
+
+    Args:
+        model: of the command.
+        flag: from the table.
+        has_recipe: whether what is required may come from a recipe too.
+    """
     from codir.cli.fields import find_key
 
     key = find_key(model, flag.key)
     said: dict[str, Any] = {"rich_help_panel": PANELS.get(flag.key.partition(".")[0]), "show_default": False}
     if flag.value is not None:
         text = f"{key.description}." if flag.value else f"Set `{flag.key}` to false. {key.description}."
-        return Annotated[bool, typer.Option(flag.name, help=text, **said)]
+        return Annotated[bool | None, typer.Option(flag.name, help=text, **said)]
     text = key.description.rstrip(".") + "."
     text += " Repeatable." if key.is_repeatable else ""
-    text += f" [{key.shown_default}]" if key.shown_default else ""
+    if key.is_required:
+        text += " [required, here or in the recipe]" if has_recipe else " [required]"
+    elif key.shown_default is not None:
+        text += f" [default: {key.shown_default}]"
     metavar = "|".join((key.type_word, *flag.also)) + ("[,...]" if flag.read else "")
     said |= {"help": text, "metavar": metavar}
     return Annotated[list[str] | None if key.is_repeatable else str | None, typer.Option(*flag.name.split(), **said)]
@@ -135,7 +139,7 @@ def _mistake(name: str, flags: dict[str, Flag]) -> UserError:
     from codir.errors import UserError
 
     meant = next((flag.shown for flag in flags.values() if flag.key == MISTAKEN[name]), None)
-    do = f"Did you mean `{meant}`?" if meant else "Leave it out"
+    do = f"did you mean `{meant}`?" if meant else "leave it out"
     return UserError(name, expected="a flag of this command", got=f"`{name}`", do=do)
 
 

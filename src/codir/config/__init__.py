@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from codir.config.compare import CompareConfig, Contestant
     from codir.config.evaluate import EvaluateConfig
     from codir.config.objectives import ObjectivesConfig, StageConfig
-    from codir.config.plan import PlanConfig
     from codir.config.presets import preset_names, read_preset
     from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
     from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -57,7 +56,6 @@ __all__ = [
     "LogitMSEConfig",
     "MaskingConfig",
     "ObjectivesConfig",
-    "PlanConfig",
     "PooledMSEConfig",
     "PretrainRecipe",
     "PretrainingConfig",
@@ -84,7 +82,6 @@ __all__ = [
 
 _HOMES = {
     "EvaluateConfig": "codir.config.evaluate",
-    "PlanConfig": "codir.config.plan",
     "AnyRun": "codir.config.runs",
     "AttentionKLConfig": "codir.config.terms",
     "AttentionMSEConfig": "codir.config.terms",

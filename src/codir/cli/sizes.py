@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import ByteSize, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ByteSize, Field, PositiveFloat, PositiveInt
 
-from codir.config.base import Room
 from codir.config.words import (
     CONTRAST,
     PLANNED_CLASSES,
@@ -16,7 +15,7 @@ from codir.config.words import (
 )
 
 
-class PlanConfig(Room):
+class PlanConfig(BaseModel):
     """`codir plan`: sizes of a training set, a teacher and a machine. Defaults are those of a run."""
 
     rows: PositiveInt = Field(description="rows of the training set")
@@ -29,9 +28,7 @@ class PlanConfig(Room):
     dim: PositiveInt = Field(CONTRAST.projection_dim, description="width of the vectors in the memory")
     queue_size: PositiveInt = Field(CONTRAST.queue_size, description="entries of the queue")
     processes: PositiveInt = Field(PLANNED_PROCESSES, description="processes that train together on one machine")
-    student_parameters: int = Field(
-        PLANNED_STUDENT, ge=0, description="parameters of the student, for the gradients' messages"
-    )
+    student_parameters: int = Field(PLANNED_STUDENT, ge=0, description="parameters of the student")
     cache_dtype: StoredDtype = Field(STORED_DTYPE, description="type of the numbers in the cache")
     memory_dtype: StoredDtype = Field(CONTRAST.memory_dtype, description="type of the numbers in the memory")
     free_memory: ByteSize | None = Field(None, description="free memory, such as 16GB; this machine's by default")
