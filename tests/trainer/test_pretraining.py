@@ -59,7 +59,7 @@ def causal_tokenizer() -> PreTrainedTokenizerFast:
 def make_trainer(
     folder: Path, tokenizer, corpus, *, preset="codir-pre", family="bert", **overrides
 ) -> PretrainingTrainer:
-    ours = {name: overrides.pop(name) for name in ("callbacks", "eval_dataset", "whole_words") if name in overrides}
+    ours = {name: overrides.pop(name) for name in ("callbacks", "eval_dataset") if name in overrides}
     over = {"contrastive": SMALL} if preset == "codir-pre" else {}
     over |= overrides.pop("objectives", {})
     teacher = overrides.pop("teacher", None) or tiny_language_model(family, seed=1)
