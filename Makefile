@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
-.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit doctest docs slow bench bench-peers tables clean
+.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit isa doctest docs test-isa slow \
+	bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +26,7 @@ pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then
 check: setup lint types contracts house ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
-test: setup lint types contracts house unit doctest docs ## Everything that CI runs
+test: setup lint types contracts house unit isa doctest docs ## Everything that CI runs
 
 lint: setup ## Format and lint, without changing files
 	$(BIN)/ruff format --check .
@@ -46,11 +48,20 @@ house: setup ## The package's shape: names at the top, import cycles, long files
 unit: setup ## Tests, with shapes checked
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"
 
+isa: setup ## Some tests as on a processor with AVX2 alone
+	$(AVX2_ALONE) $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "isa and not slow"
+
 doctest: setup ## Examples in docstrings
 	$(BIN)/python -m pytest --quiet --doctest-modules src
 
 docs: setup ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+test-isa: setup ## All tests as on other x86-64 processors, one kind after the other
+	for limit in ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 "$(AVX2_ALONE)"; do \
+		echo "== $$limit"; \
+		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow" || exit 1; \
+	done
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
