@@ -4,8 +4,8 @@ BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
-.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit isa doctest docs test-isa slow \
-	bench bench-peers tables clean
+.PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
+	slow bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,15 @@ check: setup lint types contracts house ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
 test: setup lint types contracts house unit isa doctest docs ## Everything that CI runs
+
+test-lowest: .venv-lowest/installed ## The quick tests and one training at the lowest versions of all dependencies
+	.venv-lowest/bin/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
+	.venv-lowest/bin/python -m pytest --quiet tests/cli/test_cli.py::test_an_interrupted_run_that_cannot_go_on
+
+.venv-lowest/installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[demo,test]"
+	@touch $@
 
 lint: setup ## Format and lint, without changing files
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ from two_bank_nce import TwoBankNCE
 from codir.data import build_negative_sampler
 from codir.memory import MemoryBank, bank_bytes
 from codir.objectives import Contrastive
-from codir.signals import Batch, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal
+from codir.signals import Batch, Drawn, ModelShape, Negatives, Representation, StudentSignal, TeacherSignal, Unprojected
 from codir.system import free_memory
 from codir.teacher import CachedTeacher
 
@@ -110,8 +110,8 @@ class CodirTerm:
         rows = torch.from_numpy(drawn.index)
         negatives = Negatives(
             group=torch.from_numpy(drawn.group),
-            student_vectors=self.bank.lookup(rows) if self.bank is not None else None,
-            teacher_pooled=self.cache.pooled(rows, TEACHER_VIEW) if self.cache is not None else None,
+            student=Drawn(self.bank.lookup(rows)) if self.bank is not None else None,
+            teacher=Unprojected(self.cache.pooled(rows, TEACHER_VIEW)) if self.cache is not None else None,
         )
         return Batch({}, torch.from_numpy(index)), negatives
 

@@ -20,13 +20,11 @@ import numpy as np
 import torch
 from common import time_in_turns
 from training import StepClock
-from transformers import TrainingArguments
 
 import codir
 from codir.data import find_minilm
 from codir.models import load_model, load_tokenizer
 from codir.signals import Representation
-from codir.system import default_device, resolve_dtype
 from codir.teacher import CachedTeacher
 
 WARMUP = 4
@@ -39,17 +37,17 @@ def train_a_little(point: dict[str, int], table: Path, rows: int, steps: int) ->
     teacher = load_model(
         find_minilm(), tokenizer, head={"num_labels": 2, "problem_type": "single_label_classification"}
     )
-    args = TrainingArguments(
+    args = codir.DistillationArguments(
         tempfile.mkdtemp(prefix="codir-run-"),
         max_steps=WARMUP + steps,
-        bf16=resolve_dtype("auto") == torch.bfloat16,
-        use_cpu=default_device().type == "cpu",
         ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         per_device_train_batch_size=point["batch"],
         logging_steps=1_000,
         save_strategy="no",
-        report_to="none",
         disable_tqdm=True,
+        learning_rate=5e-5,
+        train_sampling_strategy="random",
+        teacher_cache=False,
     )
     trainer = codir.DistillationTrainer(
         teacher,
@@ -58,7 +56,6 @@ def train_a_little(point: dict[str, int], table: Path, rows: int, steps: int) ->
         codir.preset("codir-fresh", contrastive={"num_negatives": point["K"]}),
         random_rows(rows, point["length"], len(tokenizer)),
         processing_class=tokenizer,
-        teacher_cache_dir=None,
     )
     trainer.teacher = CachedTeacher(table, {Representation(): "pooled"})
     clock = StepClock()

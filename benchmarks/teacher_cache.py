@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from training import SETTING, Setting
 from transformers import DataCollatorWithPadding
 
+from codir.config.words import StoredDtype
 from codir.data import prepare
 from codir.signals import Representation
 from codir.system import autocast
-from codir.teacher import CacheDtype, LiveTeacher, TeacherView, open_or_build_cache
+from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
 
-DTYPES: tuple[CacheDtype, ...] = ("float32", "float16")
+DTYPES: tuple[StoredDtype, ...] = ("float32", "float16")
 INFERENCE_BATCH = 64
 MAX_LENGTH = 128
 

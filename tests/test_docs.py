@@ -18,6 +18,8 @@ from pydantic_core import PydanticUndefined
 import codir
 from codir import config
 from codir.cli import app
+from codir.cli.flags import COMMANDS as FROM_TABLE
+from codir.cli.given import Given
 from codir.config import parse_settings, parse_yaml, read_yaml, sections
 from codir.runs.objectives import OBJECTIVES
 from codir.signals import values as signals
@@ -59,11 +61,16 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "pretrain": config.PretrainRecipe,
     "masking": config.MaskingConfig,
     "training of pretrain": config.PretrainingConfig,
+    "evaluate": config.EvaluateConfig,
     "compare": config.CompareConfig,
     "compare.presets": config.Contestant,
 }
 
-WHOLE: dict[str, type[BaseModel]] = {"finetune": config.FinetuneConfig, "compare": config.CompareConfig}
+WHOLE: dict[str, type[BaseModel]] = {
+    "finetune": config.FinetuneConfig,
+    "evaluate": config.EvaluateConfig,
+    "compare": config.CompareConfig,
+}
 """What a command reads, where it is not a recipe."""
 
 
@@ -154,18 +161,34 @@ def test_an_example_file_that_does_not_compile():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
-def test_a_command_line_that_codir_would_refuse(page):
-    """Each is parsed as `codir` itself would, without being run; the keys of `--set` have to exist too."""
+def test_a_command_line_that_codir_would_refuse(page, tmp_path, monkeypatch):
+    """Each is read as `codir` itself would, up to the checked recipe; the keys of `--set` have to exist too."""
+    shutil.copy(ROOT / "examples" / "recipe.yaml", tmp_path / "recipe.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Given, "config", read_alone)
     for words in shell_commands(page):
         if words[0] != "codir" or words[1:] == ["--help"]:
             continue
         command, arguments = COMMANDS[words[1]], words[2:]
         if "--help" in arguments:
             continue
-        parsed = command.make_context(words[1], arguments).params
+        context = command.make_context(words[1], arguments)
+        parsed = context.params
+        if words[1] in FROM_TABLE:
+            with pytest.raises(ReadError):
+                command.invoke(context)
         for setting in parsed.get("settings") or []:
             parse_settings([setting])
             assert_known(setting.partition("=")[0], WHOLE.get(words[1], config.Recipe))
+
+
+class ReadError(Exception):
+    """A recipe was read and found good."""
+
+
+def read_alone(given: Given, model: type[BaseModel], read=Given.config) -> BaseModel:
+    read(given, model)
+    raise ReadError
 
 
 def assert_known(path: str, model: type[BaseModel]) -> None:
@@ -220,7 +243,8 @@ def test_a_key_or_default_that_the_reference_has_wrong(section):
 
 
 def test_a_section_that_the_reference_leaves_out():
-    rooms = {model for model in vars(config).values() if isinstance(model, type) and issubclass(model, BaseModel)}
+    public = [getattr(config, name) for name in config.__all__]
+    rooms = {model for model in public if isinstance(model, type) and issubclass(model, BaseModel)}
     assert rooms - {BaseModel, sections.Room} == set(SECTIONS.values())
 
 

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from codir.report import PretrainingResult, RunResult
     from codir.runs import compare_presets, distill, evaluate, finetune, preset, pretrain
     from codir.student import build_student
-    from codir.trainer import DistillationTrainer, PretrainingTrainer
+    from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
 _HOMES = {
     "CodirError": "codir.errors",
     "CompareConfig": "codir.config",
+    "DistillationArguments": "codir.trainer",
     "DistillationTrainer": "codir.trainer",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
     "PretrainRecipe": "codir.config",
+    "PretrainingArguments": "codir.trainer",
     "PretrainingResult": "codir.report",
     "PretrainingTrainer": "codir.trainer",
     "Recipe": "codir.config",
@@ -46,10 +48,12 @@ _HOMES = {
 __all__ = [
     "CodirError",
     "CompareConfig",
+    "DistillationArguments",
     "DistillationTrainer",
     "FinetuneConfig",
     "NonFiniteLossError",
     "PretrainRecipe",
+    "PretrainingArguments",
     "PretrainingResult",
     "PretrainingTrainer",
     "Recipe",

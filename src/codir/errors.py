@@ -7,7 +7,7 @@ Knows nothing of any room.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class CodirError(Exception):
@@ -15,7 +15,7 @@ class CodirError(Exception):
 
 
 class UserError(CodirError, ValueError):
-    """The input is at fault, and the user can mend it. The command line exits with 2.
+    """The input is at fault, and the user can fix it. The command line exits with 2.
 
     Example:
         >>> raise UserError("K", expected="at most 12 negatives", got="100", do="lower `num_negatives`")
@@ -31,10 +31,31 @@ class UserError(CodirError, ValueError):
         super().__init__(f"{subject}: expected {expected}, got {got}.{silence} What to do: {do}{end}")
 
     def of(self, whole: str) -> UserError:
-        """The same error, told of a part of something."""
+        """The same error, about a part of something."""
         return UserError(
             f"{whole}, {self.subject}", expected=self.expected, got=self.got, do=self.do, otherwise=self.otherwise
         )
+
+
+class JointUserError(UserError):
+    """Several mistakes at once, one after another in one message.
+
+    Attributes:
+        errors: each of them.
+    """
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        self.errors = tuple(errors)
+        first = self.errors[0]
+        self.subject, self.expected, self.got = first.subject, first.expected, first.got
+        self.do, self.otherwise = first.do, first.otherwise
+        count = f"{len(self.errors)} mistakes:"
+        ValueError.__init__(self, "\n".join([count, *(f"- {error}" for error in self.errors)]))
+
+
+def together(errors: Sequence[UserError]) -> UserError:
+    """One error for one mistake or for several; at least one is given."""
+    return errors[0] if len(errors) == 1 else JointUserError(errors)
 
 
 class NonFiniteLossError(CodirError):
@@ -46,16 +67,16 @@ class IncompleteArtifactError(CodirError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Say which known word is nearest to `word`, for the end of an error message.
+    """Suggest the valid word nearest to `word`, for the end of an error message.
 
     Example:
         >>> nearest("temprature", ["temperature", "weight"])
         "did you mean 'temperature'?"
         >>> nearest("zzz", ["temperature", "weight"])
-        "known are 'temperature', 'weight'"
+        "valid values are 'temperature', 'weight'"
     """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "known are " + ", ".join(f"'{name}'" for name in known)
+    return "valid values are " + ", ".join(f"'{name}'" for name in known)

@@ -21,9 +21,10 @@ from codir.config import (
     preset_names,
     validate,
 )
+from codir.config.words import keys_for
 from codir.data import load_corpus
 from codir.errors import UserError
-from codir.objectives import Stage, StagedObjectives
+from codir.objectives import Contrastive, Stage, StagedObjectives
 from codir.runs import preset
 from codir.runs.objectives import OBJECTIVES, build_objectives
 from codir.signals import ModelShape
@@ -138,7 +139,16 @@ def test_a_section_that_differs_from_what_its_objective_takes(name):
     taken = {key: taken.default for key, taken in inspect.signature(OBJECTIVES[name]).parameters.items()}
     said = {key: tuple(value) if isinstance(value, list) else value for key, value in section.model_dump().items()}
     assert said.pop("weight") > 0
+    if name == "contrastive":
+        assert taken.pop("keys") is None  # both sides name them by `keys_for`
+        assert said.pop("keys") == keys_for(said["anchor"], said["source"], said["memory"], per_layer=False)
     assert said == {key: value for key, value in taken.items() if key not in ("args", "kwargs")}
+
+
+def test_a_contrast_without_arguments_that_is_not_the_presets():
+    of_preset = preset("codir").contrast
+    assert Contrastive().needs == of_preset.needs
+    assert (Contrastive().sides, Contrastive().projection_dim) == (of_preset.sides, of_preset.projection_dim)
 
 
 def test_a_layer_map_that_does_not_reach_its_objective():

@@ -159,7 +159,7 @@ def test_a_missing_task_folder_is_answered_with_those_that_are_there(tmp_path: P
 
 def test_a_missing_dev_file_is_not_replaced_by_training_rows(tmp_path: Path) -> None:
     write_task(tmp_path, "WNLI").joinpath("WNLI", "dev.tsv").unlink()
-    with pytest.raises(UserError, match=r"dev.tsv': expected a file.*known are 'train.tsv'"):
+    with pytest.raises(UserError, match=r"dev.tsv': expected a file.*valid values are 'train.tsv'"):
         load_data("glue:WNLI", data_dir=tmp_path)
 
 

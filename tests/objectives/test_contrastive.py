@@ -14,14 +14,14 @@ from torch import Tensor
 from codir.errors import UserError
 from codir.objectives import Contrastive, GroupedKeys, MLPHead, Temperature, hardest, info_nce
 from codir.objectives.contrast.checks import check_word
-from codir.signals import ModelShape, Negatives, StudentSignal, TeacherSignal
+from codir.signals import ModelShape, StudentSignal, TeacherSignal
 
 TEACHER, STUDENT = ModelShape(3, 6, 2, classes=3), ModelShape(2, 4, 2, classes=3)
 
 
 def built(**options) -> Contrastive:
     torch.manual_seed(0)
-    contrast = Contrastive(projection_dim=8, **options)
+    contrast = Contrastive(**{"anchor": "student", "strategy": "auto", "projection_dim": 8, **options})
     contrast.build(teacher=TEACHER, student=STUDENT)
     return contrast
 
@@ -127,7 +127,7 @@ def test_hard_negatives_that_are_not_the_nearest():
         mean = torch.stack(members).mean(dim=0) if members else torch.zeros(8)
         nearest = sorted(range(5), key=lambda k, group=group, mean=mean: -dot(keys[group, k], mean))[:2]
         chosen.append(negatives.teacher_pooled[group, nearest])
-    by_hand = Negatives(negatives.group, teacher_pooled=torch.stack(chosen))
+    by_hand = replace(negatives, teacher_pooled=torch.stack(chosen))
     expected = loss_of(plain, student, teacher, batch, by_hand)
     assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
     assert contrast.needs.negatives.count == 4
@@ -222,8 +222,8 @@ def test_a_head_that_is_linear_after_all():
         ({"keys": "queued", "estimator": "nce"}, "estimator: expected negatives that are drawn"),
         ({"keys": "queued", "hard_pool": 2}, "hard_pool: expected negatives that are drawn"),
         ({"keys": "queued", "per_layer": True}, "keys from a memory"),
-        ({"keys": "queued", "memory": "momentum"}, "student vectors are remembered"),
-        ({"memory": "momentum"}, "anchor: teacher"),
+        ({"keys": "queued", "memory": "momentum", "anchor": "student"}, "student vectors are remembered"),
+        ({"memory": "momentum", "anchor": "student"}, "anchor: teacher"),
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
         ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),
@@ -252,7 +252,7 @@ def test_a_queue_chosen_where_only_a_bank_can_serve(options):
 def test_a_signal_that_is_missing_and_halves_the_loss_in_silence():
     student, teacher, batch, negatives = signals()
     both = make("Contrastive-both")
-    lacking = replace(select(both, negatives), teacher_pooled=None)
+    lacking = replace(select(both, negatives), teacher=None)
     with pytest.raises(AssertionError, match="looks up"):
         both(student, teacher, batch, lacking)
 

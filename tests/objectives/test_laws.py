@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -30,12 +30,16 @@ from codir.signals import (
     IGNORED_CLASS,
     AttentionInputs,
     Batch,
+    Drawn,
     ModelShape,
     Negatives,
+    OfTheStep,
+    Queued,
     Representation,
     StudentSignal,
     TeacherSignal,
     TokenSignal,
+    Unprojected,
 )
 
 MAKERS: dict[str, Callable[[], Objective]] = {
@@ -57,25 +61,31 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "RelationKL-v1": lambda: RelationKL(relations=("qk", "vv")),
     "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
     "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
-    "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8),
+    "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh"),
     "Contrastive-queue": lambda: Contrastive(anchor="teacher", projection_dim=8, memory="queue"),
     "Contrastive-queued": lambda: Contrastive(anchor="both", projection_dim=8, keys="queued"),
     "Contrastive-momentum": lambda: Contrastive(anchor="teacher", projection_dim=8, memory="momentum"),
     "Contrastive-batch": lambda: Contrastive(anchor="both", projection_dim=8, source="batch"),
     "Contrastive-banked": lambda: Contrastive(anchor="both", projection_dim=8, keys="banked"),
     "Contrastive-nce": lambda: Contrastive(anchor="both", projection_dim=8, keys="banked", estimator="nce"),
-    "Contrastive-nce-batch": lambda: Contrastive(projection_dim=8, source="batch", estimator="nce"),
-    "Contrastive-jsd": lambda: Contrastive(projection_dim=8, estimator="jsd"),
-    "Contrastive-supcon": lambda: Contrastive(anchor="both", projection_dim=8, source="batch", estimator="supcon"),
-    "Contrastive-per-layer": lambda: Contrastive(projection_dim=8, per_layer=True),
-    "Contrastive-per-layer-batch": lambda: Contrastive(projection_dim=8, per_layer=True, source="batch"),
-    "Contrastive-mlp": lambda: Contrastive(projection_dim=8, head="mlp"),
-    "Contrastive-tau": lambda: Contrastive(anchor="both", projection_dim=8, learned_temperature=True),
-    "Contrastive-tau-batch": lambda: Contrastive(projection_dim=8, learned_temperature=True, source="batch"),
+    "Contrastive-nce-batch": lambda: Contrastive(anchor="student", projection_dim=8, source="batch", estimator="nce"),
+    "Contrastive-jsd": lambda: Contrastive(anchor="student", projection_dim=8, estimator="jsd"),
+    "Contrastive-supcon": lambda: Contrastive(projection_dim=8, source="batch", estimator="supcon", strategy="auto"),
+    "Contrastive-per-layer": lambda: Contrastive(anchor="student", projection_dim=8, per_layer=True),
+    "Contrastive-per-layer-batch": lambda: Contrastive(
+        anchor="student", projection_dim=8, per_layer=True, source="batch"
+    ),
+    "Contrastive-mlp": lambda: Contrastive(anchor="student", projection_dim=8, head="mlp"),
+    "Contrastive-tau": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh", learned_temperature=True),
+    "Contrastive-tau-batch": lambda: Contrastive(
+        anchor="student", projection_dim=8, learned_temperature=True, source="batch"
+    ),
     "Contrastive-tau-queue": lambda: Contrastive(
         anchor="teacher", projection_dim=8, learned_temperature=True, memory="queue"
     ),
-    "Contrastive-hard": lambda: Contrastive(anchor="both", projection_dim=8, num_negatives=2, hard_pool=2),
+    "Contrastive-hard": lambda: Contrastive(
+        anchor="both", projection_dim=8, keys="fresh", num_negatives=2, hard_pool=2
+    ),
 }
 
 LOOKING_AT_THE_WHOLE_BATCH = {
@@ -132,12 +142,29 @@ def tokens_of(signal: TokenSignal, change: Callable[[torch.Tensor], torch.Tensor
     )
 
 
-def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSignal, Batch, Negatives]:
+@dataclass(frozen=True)
+class Everything:
+    """What every source of negatives could give for one batch; an objective gets what it asks for, see `select`."""
+
+    group: torch.Tensor
+    student_vectors: torch.Tensor
+    student_positives: torch.Tensor
+    teacher_vectors: torch.Tensor
+    teacher_positives: torch.Tensor
+    teacher_pooled: torch.Tensor
+    queued_vectors: torch.Tensor
+    queued_teacher_vectors: torch.Tensor
+    queued_allowed: torch.Tensor
+    step_negative: torch.Tensor
+    step_positive: torch.Tensor
+
+
+def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSignal, Batch, Everything]:
     g = torch.Generator().manual_seed(seed)
     mask = torch.arange(5) < torch.randint(2, 6, (batch, 1), generator=g)
     student, teacher = StudentSignal(*says(STUDENT, mask, g)), TeacherSignal(*says(TEACHER, mask, g))
     labels = torch.randint(0, 3, (batch,), generator=g)
-    negatives = Negatives(
+    negatives = Everything(
         group=labels,
         student_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
         queued_vectors=F.normalize(torch.randn(9, 8, generator=g), dim=-1),
@@ -155,31 +182,31 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
     return student, teacher, Batch({}, torch.arange(batch), labels, token_labels=token_labels), negatives
 
 
-def select(objective: Objective, negatives: Negatives) -> Negatives:
+def select(objective: Objective, found: Everything) -> Negatives | None:
     """Only the memory that the objective asks for, as the trainer does."""
     needs = objective.needs.negatives
     if needs is None:
-        return negatives
-    is_queue, is_batch = needs.memory in ("queue", "momentum"), needs.source == "batch"
-    asked = {
-        "student_vectors": needs.from_student and not is_queue,
-        "student_positives": needs.from_student and needs.banked,
-        "queued_vectors": needs.from_student and is_queue,
-        "queued_teacher_vectors": needs.teacher_queued,
-        "queued_allowed": needs.teacher_queued or (needs.from_student and is_queue),
-        "teacher_pooled": needs.from_teacher,
-        "teacher_vectors": needs.banked,
-        "teacher_positives": needs.banked,
-        "step_negative": is_batch,
-        "step_positive": is_batch,
-    }
-    return replace(negatives, **{name: None for name, is_asked in asked.items() if not is_asked})
+        return None
+    if needs.source == "batch":
+        rows = OfTheStep(found.step_negative, found.step_positive)
+        return Negatives(found.group, student=rows, teacher=rows)
+    student: Drawn | Queued | None = None
+    teacher: Drawn | Unprojected | Queued | None = None
+    if needs.from_student and needs.memory in ("queue", "momentum"):
+        student = Queued(found.queued_vectors, found.queued_allowed)
+    elif needs.from_student:
+        student = Drawn(found.student_vectors, found.student_positives if needs.banked else None)
+    if needs.from_teacher:
+        teacher = Unprojected(found.teacher_pooled)
+    elif needs.teacher_queued:
+        teacher = Queued(found.queued_teacher_vectors, found.queued_allowed)
+    elif needs.banked:
+        teacher = Drawn(found.teacher_vectors, found.teacher_positives)
+    return Negatives(found.group, student, teacher)
 
 
-def negatives_of(negatives: Negatives, rows: torch.Tensor) -> Negatives:
+def negatives_of(negatives: Everything, rows: torch.Tensor) -> Everything:
     """What remains of them where the batch is these rows alone, in this order."""
-    assert negatives.step_negative is not None
-    assert negatives.step_positive is not None
     return replace(
         negatives,
         group=negatives.group[rows],

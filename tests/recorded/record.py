@@ -22,7 +22,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import datasets
 import torch
-from transformers import BertTokenizer, TrainingArguments
+from transformers import BertTokenizer
 
 import codir
 from codir.data import load_corpus
@@ -34,6 +34,9 @@ LOSSES, RUNS = HERE / "losses.json", HERE / "runs"
 STEPS = 5
 COMMON = {"per_device_train_batch_size": 8, "learning_rate": 1e-3, "logging_steps": 1, "report_to": "none"}
 ARGUMENTS = {**COMMON, "max_steps": STEPS, "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+PLAIN = {**ARGUMENTS, "dataloader_pin_memory": False, "precision": "fp32", "weight_decay": 0.0, "warmup_steps": 0}
+PLAIN |= {"eval_strategy": "no", "eval_steps": None, "train_sampling_strategy": "random", "seed": 42}
+"""The defaults of `transformers.TrainingArguments`, with which the losses were recorded."""
 
 
 def word_tokenizer() -> BertTokenizer:
@@ -44,14 +47,16 @@ def word_tokenizer() -> BertTokenizer:
 def losses_of(preset: str, folder: Path) -> list[dict[str, float]]:
     """The loss and its terms at each of the first steps."""
     stage = "pretrain" if preset in preset_names("pretrain") else "distill"
-    args = TrainingArguments(str(folder / "run"), dataloader_pin_memory=False, **ARGUMENTS)
+    args = codir.PretrainingArguments(
+        str(folder / "run"), max_length=16, teacher_cache=True, teacher_cache_dir=str(folder / "cache"), **PLAIN
+    )
     trainer = (pretraining_trainer if stage == "pretrain" else distillation_trainer)(preset, folder, args)
     trainer.train()
     lines = [entry for entry in trainer.state.log_history if "loss" in entry]
     return [{name: value for name, value in line.items() if name.startswith("loss")} for line in lines]
 
 
-def distillation_trainer(preset: str, folder: Path, args: TrainingArguments) -> codir.DistillationTrainer:
+def distillation_trainer(preset: str, folder: Path, args: codir.DistillationArguments) -> codir.DistillationTrainer:
     """Four layers teach two, on random sentences."""
     teacher = tiny_classifier("bert", num_labels=2, seed=1)
     teacher.classifier.weight.data.mul_(20)  # answers that differ from row to row
@@ -62,12 +67,10 @@ def distillation_trainer(preset: str, folder: Path, args: TrainingArguments) -> 
         codir.preset(preset),
         make_texts(256),
         processing_class=word_tokenizer(),
-        max_length=16,
-        teacher_cache_dir=folder / "cache",
     )
 
 
-def pretraining_trainer(preset: str, folder: Path, args: TrainingArguments) -> codir.PretrainingTrainer:
+def pretraining_trainer(preset: str, folder: Path, args: codir.DistillationArguments) -> codir.PretrainingTrainer:
     """The same of language models."""
     teacher = tiny_language_model("bert", seed=1)
     texts = make_texts(200, kind="none", longest=30).select_columns(["text"])

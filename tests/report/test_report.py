@@ -15,10 +15,12 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.errors import UserError
 from codir.measure import (
     ModelResult,
+    TorchRunner,
     count_parameters,
     folder_bytes,
     gather_conditions,
@@ -60,13 +62,13 @@ class Recorder(nn.Module):
         self.name, self.calls, self.linear, self.frozen = name, calls, nn.Linear(3, 2), nn.Dropout()
         self.frozen.eval()
 
-    def forward(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, attention_mask: Tensor) -> SequenceClassifierOutput:
         assert not self.training
         assert torch.is_inference_mode_enabled()
         self.calls.append(self.name)
         outputs: Tensor = self.linear(inputs)
         self.dtype = outputs.dtype
-        return outputs
+        return SequenceClassifierOutput(logits=outputs)
 
 
 def batches(count: int = 2, rows: int = 4) -> list[dict[str, Tensor]]:
@@ -114,7 +116,7 @@ def test_folder_without_weights_counts_as_free(tmp_path: Path) -> None:
 
 def test_throughput_leaves_the_model_in_another_mode() -> None:
     model = Recorder("model", [])
-    measured = measure_throughput(model, batches())
+    measured = measure_throughput(TorchRunner(model), batches())
     assert model.training
     assert not model.frozen.training
     assert 0 < measured.spread[0] <= measured.sentences_per_second <= measured.spread[1]
@@ -123,28 +125,29 @@ def test_throughput_leaves_the_model_in_another_mode() -> None:
 def test_models_are_measured_one_after_the_other() -> None:
     calls: list[str] = []
     models = {name: Recorder(name, calls) for name in ("teacher", "student")}
-    found = measure_throughputs(models, dict.fromkeys(models, batches(1)), warmup=1, repeats=3)
+    runners = {name: TorchRunner(model) for name, model in models.items()}
+    found = measure_throughputs(runners, dict.fromkeys(models, batches(1)), warmup=1, repeats=3)
     assert list(found) == ["teacher", "student"]
     assert calls == ["teacher", "student"] * 4
 
 
 def test_autocast_is_ignored() -> None:
     model = Recorder("model", [])
-    measure_throughput(model, batches(), repeats=1, autocast_dtype=torch.bfloat16)
+    measure_throughput(TorchRunner(model, dtype=torch.bfloat16), batches(), repeats=1)
     assert model.dtype == torch.bfloat16
-    measure_throughput(model, batches(), repeats=1)
+    measure_throughput(TorchRunner(model), batches(), repeats=1)
     assert model.dtype == torch.float32
 
 
 def test_sentences_are_counted_as_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter(range(1000))
     monkeypatch.setattr("codir.measure.cost.time.perf_counter", lambda: float(next(seconds)))
-    assert measure_throughput(Recorder("model", []), batches(count=3, rows=5)).sentences_per_second == 15.0
+    assert measure_throughput(TorchRunner(Recorder("model", [])), batches(count=3, rows=5)).sentences_per_second == 15.0
 
 
 def test_nothing_to_read_is_measured_as_infinitely_fast() -> None:
     with pytest.raises(UserError, match="at least one batch"):
-        measure_throughput(Recorder("model", []), [])
+        measure_throughput(TorchRunner(Recorder("model", [])), [])
 
 
 # Conditions

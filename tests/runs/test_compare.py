@@ -19,13 +19,14 @@ import yaml
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 import codir
-import codir.runs.compare as comparing
 from codir import cli
 from codir.config import CompareConfig, deep_merge, preset_names, validate
 from codir.errors import UserError
 from codir.measure import read_comparison
 from codir.report import comparison_markdown, comparison_rows, summary_rows
 from codir.runs import compare_presets
+from codir.runs.compare import checks, entries, training
+from codir.runs.compare import common as shared
 from codir.trainer import DistillationTrainer
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
@@ -183,7 +184,7 @@ def test_kinds_of_student_that_are_mixed_up(material, tmp_path):
 def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, monkeypatch):
     batches: dict[tuple[str, int], list] = {}
     starts: dict[tuple[str, int], float] = {}
-    train, compute_loss, now = comparing.train, DistillationTrainer.compute_loss, []
+    train, compute_loss, now = training.train, DistillationTrainer.compute_loss, []
 
     def noted(entry, *args):
         now[:] = [(entry.preset, entry.seed)]
@@ -195,7 +196,7 @@ def test_presets_that_see_other_batches_or_start_elsewhere(material, tmp_path, m
         batches.setdefault(now[0], []).append(inputs["example_index"].tolist())
         return compute_loss(self, model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(comparing, "train", noted)
+    monkeypatch.setattr(training, "train", noted)
     monkeypatch.setattr(DistillationTrainer, "compute_loss", recorded)
     presets = ["fine-tune", "kd", "pkd", "codir", "codir-paper", "in-batch", "tinybert"]
     small = {"contrastive": {"num_negatives": 10}}
@@ -247,7 +248,7 @@ def test_a_setting_for_all_that_adds_a_term(material, tmp_path):
 
 def test_finished_runs_done_again(material, tmp_path, monkeypatch):
     folder, trained = tmp_path / "comparison", []
-    original = comparing.train
+    original = training.train
 
     def stop_at_third(entry, *args):
         if len(trained) == 2:
@@ -255,12 +256,12 @@ def test_finished_runs_done_again(material, tmp_path, monkeypatch):
         trained.append(str(entry))
         return original(entry, *args)
 
-    monkeypatch.setattr(comparing, "train", stop_at_third)
+    monkeypatch.setattr(training, "train", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         compare_presets(config_of(material, folder))
     kept = {path: path.read_bytes() for path in folder.rglob("runs/**/*.json")}
     assert len(kept) == 2
-    monkeypatch.setattr(comparing, "train", lambda entry, *args: trained.append(str(entry)) or original(entry, *args))
+    monkeypatch.setattr(training, "train", lambda entry, *args: trained.append(str(entry)) or original(entry, *args))
     compare_presets(config_of(material, folder))
     assert len(trained) == len(set(trained)) == 4
     assert all(path.read_bytes() == content for path, content in kept.items())
@@ -298,7 +299,7 @@ def test_a_preset_of_another_name_and_the_same_terms_that_is_another_run(materia
         entry = {"name": "one", "preset": name, "objectives": objectives}
         config = config_of(material, tmp_path, presets=[entry], seeds=1)
         student = next(iter(config.students.values()))
-        return comparing.fingerprint_run(comparing.recipe_of(config, config.presets[0], student, 0), {})
+        return entries.fingerprint_run(entries.recipe_of(config, config.presets[0], student, 0), {})
 
     assert fingerprint("kd") == fingerprint("fine-tune", hard_label={"weight": 0.5}, soft_target={"weight": 0.5})
     assert fingerprint("kd") != fingerprint("fine-tune")
@@ -324,8 +325,8 @@ def test_a_run_that_began_with_another_checkpoint_is_kept(material, tmp_path):
     def fingerprint(student: Path) -> str:
         whole = sections(material, tmp_path / "comparison", presets=["fine-tune"], seeds=1)
         config = validate(CompareConfig, {**whole, "students": {"one": {"checkpoint": str(student)}}})
-        common = comparing.load_common(config)
-        return next(comparing.entries_of(config, common, comparing.check_all(config, common))).fingerprint
+        common = shared.load_common(config)
+        return next(entries.entries_of(config, common, checks.check_all(config, common))).fingerprint
 
     before = fingerprint(material / "teacher")
     moved = tmp_path / "student"

@@ -58,12 +58,18 @@ def make_trainer(tmp_path, tokenizer, objectives, student: str, *, steps: int = 
     return DistillationTrainer(
         teacher=teacher,
         student=build_student(teacher, **STUDENTS[student][0]),
-        args=arguments(tmp_path / "run", max_steps=steps, learning_rate=3e-3, train_sampling_strategy="random"),
+        args=arguments(
+            tmp_path / "run",
+            max_steps=steps,
+            learning_rate=3e-3,
+            train_sampling_strategy="random",
+            max_length=16,
+            teacher_cache_dir=tmp_path / "cache",
+            teacher_cache=True,
+        ),
         objectives=objectives,
         train_dataset=make_texts(256),
         processing_class=tokenizer,
-        max_length=16,
-        teacher_cache_dir=tmp_path / "cache",
     )
 
 

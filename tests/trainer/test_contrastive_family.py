@@ -98,7 +98,7 @@ def test_a_queue_of_the_teacher_that_holds_other_vectors(tmp_path, tokenizer, an
     """After three steps of a head that stands still: projections of the last rows, in both queues the same rows."""
     objectives, train = codir(anchor, keys="queued", queue_size=20), make_texts(64)
     model = decided_teacher()
-    settings = {**PLAIN_DESCENT, "learning_rate": 1e-12, "max_steps": 3, "teacher_cache_dir": None}
+    settings = {**PLAIN_DESCENT, "learning_rate": 1e-12, "max_steps": 3, "teacher_cache": False}
     trainer = make_trainer(tmp_path, tokenizer, objectives=objectives, train=train, teacher=model, **settings)
     trainer.train()
     queue, contrast = trainer.memories.teacher, trainer.distiller.objectives.contrast
@@ -173,10 +173,10 @@ def test_teacher_vectors_that_their_bank_has_wrong(tmp_path, tokenizer):
     contrast, model = trainer.distiller.objectives.contrast, tiny_classifier("bert", num_labels=2, seed=1)
     with torch.no_grad():
         expected = torch.stack([contrast.embed_teacher(pool_by_hand(model, tokenizer, text)) for text in train["text"]])
-    trainer._prepare_memory(None)
+    trainer.keeper.start(trainer.teacher)
     assert torch.allclose(trainer.memories.teacher.vectors, expected, atol=1e-4)
     trainer.memories.teacher.fill(torch.arange(64), expected.flip(0))
-    trainer._fill_teacher_bank = lambda bank: bank.fill(torch.arange(64), expected.flip(0))
+    trainer.keeper.fill_teacher_bank = lambda bank, teacher: bank.fill(torch.arange(64), expected.flip(0))
     trainer.train()
     moved = torch.nn.functional.normalize(expected + expected.flip(0), dim=1)
     assert torch.allclose(trainer.memories.teacher.vectors[:8], moved[:8], atol=1e-4)
@@ -185,13 +185,13 @@ def test_teacher_vectors_that_their_bank_has_wrong(tmp_path, tokenizer):
 
 def test_a_live_teachers_bank_that_differs_from_the_caches(tmp_path, tokenizer):
     banks = []
-    for cache in (tmp_path / "cache", None):
+    for is_cached in (True, False):
         trainer = make_trainer(
             tmp_path,
             tokenizer,
             teacher=decided_teacher(),
             objectives=codir("both", keys="banked"),
-            teacher_cache_dir=cache,
+            teacher_cache=is_cached,
             max_steps=2,
         )
         trainer.train()

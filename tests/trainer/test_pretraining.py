@@ -20,7 +20,7 @@ from codir.data import NeighbourSampler, build_negative_sampler, load_corpus, sp
 from codir.errors import UserError
 from codir.memory import NegativeQueue
 from codir.runs.objectives import build_objectives
-from codir.signals import IGNORED_CLASS
+from codir.signals import IGNORED_CLASS, OfTheStep
 from codir.student import build_student
 from codir.trainer import PretrainingTrainer
 from conftest import WORDS
@@ -59,7 +59,7 @@ def causal_tokenizer() -> PreTrainedTokenizerFast:
 def make_trainer(
     folder: Path, tokenizer, corpus, *, preset="codir-pre", family="bert", **overrides
 ) -> PretrainingTrainer:
-    ours = {name: overrides.pop(name) for name in ("callbacks", "eval_dataset", "whole_words") if name in overrides}
+    ours = {name: overrides.pop(name) for name in ("callbacks", "eval_dataset") if name in overrides}
     over = {"contrastive": SMALL} if preset == "codir-pre" else {}
     over |= overrides.pop("objectives", {})
     teacher = overrides.pop("teacher", None) or tiny_language_model(family, seed=1)
@@ -206,9 +206,9 @@ def watch_documents(trainer, corpus) -> list[int]:
     def watched(batch, needs, sampler):
         negatives, queued = look_up(batch, needs, sampler), queue_of(trainer).index.tolist()
         if of_teacher is not None:
-            assert torch.equal(negatives.queued_teacher_vectors, of_teacher.vectors)
+            assert torch.equal(negatives.teacher.vectors, of_teacher.vectors)
         for place, anchor in enumerate(batch.example_index.tolist()):
-            allowed = negatives.queued_allowed[negatives.group[place]].tolist()
+            allowed = (negatives.student or negatives.teacher).allowed[negatives.group[place]].tolist()
             assert allowed == [document_of[row] != document_of[anchor] for row in queued]
             checked.append(len(queued))
         return negatives
@@ -251,9 +251,10 @@ def met_neighbours(trainer, corpus) -> float:
 
     def watched(student, teacher, batch, negatives):
         own = batch.example_index.tolist()
-        is_step = negatives.step_negative is not None
+        rows = negatives.student or negatives.teacher
+        is_step = isinstance(rows, OfTheStep)
         keys = own if is_step else queue_of(trainer).index.tolist()
-        allowed = negatives.step_negative if is_step else negatives.queued_allowed[negatives.group]
+        allowed = rows.is_negative if is_step else rows.allowed[negatives.group]
         for anchor, is_negative in zip(own, allowed.tolist(), strict=True):
             rows = [row for row, may in zip(keys, is_negative, strict=True) if may]
             assert anchor not in rows

@@ -27,14 +27,21 @@ from families import tiny_classifier
 pytestmark = pytest.mark.training
 
 SETTINGS = {"model_type": "codir-bilstm", "hidden_size": 16, "num_hidden_layers": 2}
+SMALL = {"strategy": "auto", "num_negatives": 10, "projection_dim": 8}
 OBJECTIVES = {
     "kd": lambda: WeightedObjectives({"kd": SoftTarget()}, {"kd": 1.0}),
     "codir": lambda: WeightedObjectives(
-        {"hard": HardLabel(), "contrast": Contrastive(num_negatives=10, projection_dim=8)},
+        {
+            "hard": HardLabel(),
+            "contrast": Contrastive(anchor="student", **SMALL),
+        },
         {"hard": 0.5, "contrast": 0.5},
     ),
     "codir-paper": lambda: WeightedObjectives(
-        {"hard": HardLabel(), "contrast": Contrastive(anchor="teacher", num_negatives=10, projection_dim=8)},
+        {
+            "hard": HardLabel(),
+            "contrast": Contrastive(anchor="teacher", **SMALL),
+        },
         {"hard": 0.5, "contrast": 0.1},
     ),
 }
@@ -42,15 +49,14 @@ OBJECTIVES = {
 
 def make_trainer(tmp_path, tokenizer, objectives="kd", **settings) -> DistillationTrainer:
     teacher = decided_teacher()
+    own = {"max_length": 16, "teacher_cache": True, "teacher_cache_dir": tmp_path / "cache"}
     return DistillationTrainer(
         teacher=teacher,
         student=build_student(teacher, config=SETTINGS),
-        args=arguments(tmp_path / "run", **{"learning_rate": 1e-2, **settings}),
+        args=arguments(tmp_path / "run", **{**own, "learning_rate": 1e-2, **settings}),
         objectives=OBJECTIVES[objectives](),
         train_dataset=make_texts(64),
         processing_class=tokenizer,
-        max_length=16,
-        teacher_cache_dir=tmp_path / "cache",
     )
 
 
@@ -109,12 +115,10 @@ def test_padding_on_the_other_side_that_is_read(tmp_path, family, tokens):
     trainer = DistillationTrainer(
         teacher=teacher,
         student=build_student(teacher, config=SETTINGS),
-        args=arguments(tmp_path / "run", max_steps=2),
+        args=arguments(tmp_path / "run", max_steps=2, max_length=16, teacher_cache=False),
         objectives=OBJECTIVES["codir"](),
         train_dataset=make_texts(64),
         processing_class=padded,
-        max_length=16,
-        teacher_cache_dir=None,
     )
     trainer.train()
     assert trainer.state.global_step == 2

@@ -230,13 +230,13 @@ def test_a_bank_that_the_stage_does_not_begin_with(tmp_path, tokenizer, accumula
         gradient_accumulation_steps=accumulation,
         max_steps=8,
     )
-    fill, filled = trainer._fill_bank, []
+    fill, filled = trainer.keeper.fill_bank, []
 
     def note():
         fill()
         filled.append((trainer.state.global_step, trainer.student.classifier.weight.detach().clone()))
 
-    trainer._fill_bank = note
+    trainer.keeper.fill_bank = note
     assert trainer.bank is not None
     probe = Probe(lambda: (trainer.bank.vectors.norm(dim=1).max().item(), trainer.student.classifier.weight.clone()))
     trainer.add_callback(probe)
@@ -268,7 +268,9 @@ def test_a_second_training_that_begins_in_the_last_stage(tmp_path, tokenizer):
 
 def test_a_layer_that_moves_before_it_is_opened(tmp_path, tokenizer):
     def contrast(layer: int) -> WeightedObjectives:
-        objective = Contrastive(num_negatives=10, projection_dim=8, student_layers=(layer,))
+        objective = Contrastive(
+            anchor="student", strategy="auto", num_negatives=10, projection_dim=8, student_layers=(layer,)
+        )
         return WeightedObjectives({"contrastive": objective}, {"contrastive": 1.0})
 
     objectives = StagedObjectives([Stage(contrast(1), opened_to=contrast)])

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForSequenceClassification, BertTokenizer, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForSequenceClassification, BertTokenizer, Trainer, TrainerCallback
 
 from codir.data import DistillationCollator, prepare
 from codir.errors import NonFiniteLossError, UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
 from codir.student import build_student
-from codir.trainer import DistillationTrainer, is_complete, last_complete_checkpoint
+from codir.trainer import DistillationTrainer, PretrainingArguments, is_complete, last_complete_checkpoint
 from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
 from conftest import SPECIAL, WORDS, make_texts
 from families import FAMILIES, tiny_classifier
@@ -28,8 +28,25 @@ pytestmark = pytest.mark.training
 STEPS_PER_EPOCH = 8
 
 
-def arguments(output_dir: Path, **overrides) -> TrainingArguments:
+PLAIN = {
+    "weight_decay": 0.0,
+    "warmup_steps": 0,
+    "max_steps": -1,
+    "eval_strategy": "no",
+    "eval_steps": None,
+    "save_steps": 500,
+    "save_total_limit": None,
+    "per_device_eval_batch_size": 8,
+    "seed": 42,
+}
+"""The defaults of `transformers.TrainingArguments` where codir's differ, so that a test says what it means."""
+
+
+def arguments(output_dir: Path, **overrides) -> PretrainingArguments:
+    """Arguments for either trainer, in fp32 unless told otherwise."""
     defaults = {
+        **PLAIN,
+        "precision": "auto" if {"bf16", "fp16"} & overrides.keys() else "fp32",
         "per_device_train_batch_size": 8,
         "num_train_epochs": 2,
         "learning_rate": 1e-3,
@@ -41,11 +58,12 @@ def arguments(output_dir: Path, **overrides) -> TrainingArguments:
         "dataloader_pin_memory": False,
         "train_sampling_strategy": "group_by_length",
     }
-    return TrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides})
+    return PretrainingArguments(output_dir=str(output_dir), **{**defaults, **overrides})
 
 
 def codir(anchor="teacher", num_negatives=10, **contrast_settings) -> WeightedObjectives:
-    contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, projection_dim=8, **contrast_settings)
+    settings = {"keys": "fresh", "strategy": "auto", "projection_dim": 8, **contrast_settings}
+    contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, **settings)
     return WeightedObjectives(
         {"hard_label": HardLabel(), "soft_target": SoftTarget(), "contrastive": contrast},
         {"hard_label": 0.5, "soft_target": 0.5, "contrastive": 0.1},
@@ -55,8 +73,7 @@ def codir(anchor="teacher", num_negatives=10, **contrast_settings) -> WeightedOb
 def make_trainer(
     tmp_path, tokenizer, *, dropout=True, objectives=None, train=None, teacher=None, **overrides
 ) -> DistillationTrainer:
-    cache = overrides.pop("teacher_cache_dir", tmp_path / "cache")
-    is_cached = overrides.pop("teacher_cache", True)
+    own = {"max_length": 16, "teacher_cache_dir": tmp_path / "cache", "teacher_cache": True}
     ours = {
         key: overrides.pop(key)
         for key in ("callbacks", "eval_dataset", "compute_metrics", "optimizers", "compute_loss_func")
@@ -73,13 +90,10 @@ def make_trainer(
     return DistillationTrainer(
         teacher=teacher or tiny_classifier("bert", num_labels=2, seed=1),
         student=student,
-        args=arguments(tmp_path / "run", **overrides),
+        args=arguments(tmp_path / "run", **{**own, **overrides}),
         objectives=objectives or codir(),
         train_dataset=make_texts(64) if train is None else train,
         processing_class=tokenizer,
-        max_length=16,
-        teacher_cache_dir=cache,
-        teacher_cache=is_cached,
         **ours,
     )
 
@@ -122,13 +136,13 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor],
 @pytest.mark.parametrize("anchor", ["teacher", "student", "both"])
 def test_a_live_teacher_whose_losses_differ_from_the_cache(tmp_path, tokenizer, anchor):
     histories = []
-    for cache in (tmp_path / "cache", None):
+    for is_cached in (True, False):
         trainer = make_trainer(
             tmp_path,
             tokenizer,
             teacher=decided_teacher(),
             objectives=codir(anchor),
-            teacher_cache_dir=cache,
+            teacher_cache=is_cached,
             num_train_epochs=1,
         )
         trainer.train()
@@ -209,9 +223,9 @@ def test_a_bank_that_training_does_not_move(tmp_path, tokenizer):
     )
     index = torch.arange(64)
     stale = torch.nn.functional.normalize(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)), dim=1)
-    trainer._fill_bank()
+    trainer.keeper.fill_bank()
     fresh = trainer.bank.vectors.clone()
-    trainer._fill_bank = lambda: trainer.bank.fill(index, stale)
+    trainer.keeper.fill_bank = lambda: trainer.bank.fill(index, stale)
     trainer.train()
     moved = torch.nn.functional.normalize(0.5 * stale[:8] + 0.5 * fresh[:8], dim=1)
     assert torch.allclose(trainer.bank.vectors[:8], moved, atol=1e-4)
@@ -297,13 +311,13 @@ def test_evaluation_that_writes_into_the_bank(tmp_path, tokenizer):
 
 def test_a_bank_that_starts_with_noise_or_empty_slots(tmp_path, tokenizer):
     trainer = make_trainer(tmp_path, tokenizer)
-    trainer._fill_bank()
+    trainer.keeper.fill_bank()
     assert torch.allclose(trainer.bank.vectors.norm(dim=1), torch.ones(64), atol=1e-5)
     row = trainer.train_dataset[7]
     inputs = {name: torch.tensor([row[name]]) for name in tokenizer.model_input_names}
     distiller = trainer.distiller.eval()
     with torch.no_grad():
-        expected = distiller.vectors_to_remember(distiller.student_signal(inputs))["student"]
+        expected = distiller.student_vectors(inputs)
     assert torch.allclose(trainer.bank.vectors[7:8], expected, atol=1e-5)
 
 
@@ -548,12 +562,10 @@ def train_two_steps(tmp_path, tokenizer, teacher, student) -> DistillationTraine
     trainer = DistillationTrainer(
         teacher=teacher,
         student=student,
-        args=arguments(tmp_path / "run", max_steps=2),
+        args=arguments(tmp_path / "run", max_steps=2, max_length=16, teacher_cache_dir=tmp_path / "cache"),
         objectives=codir("both"),
         train_dataset=make_texts(64),
         processing_class=tokenizer,
-        max_length=16,
-        teacher_cache_dir=tmp_path / "cache",
     )
     trainer.train()
     assert trainer.state.global_step == 2

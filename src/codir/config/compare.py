@@ -12,10 +12,11 @@ from pydantic import (
     model_validator,
 )
 
+from codir.config.base import OutputDir, Room
+from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
-from codir.config.sections import DataConfig, Room, StudentConfig, TeacherConfig, UserPath
+from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
 from codir.config.training import TrainingConfig
-from codir.config.validate import validate
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
 
@@ -37,10 +38,12 @@ SAME_FOR_ALL = frozenset(
 class Contestant(Room):
     """One entry of a comparison: a preset, and what is different from it."""
 
-    name: str | None = Field(None, pattern=r"^[\w.-]+$", description="in the table; the preset's own by default")
+    name: str | None = Field(
+        None, pattern=r"^[\w.-]+$", description="its name in the table; the preset's own by default"
+    )
     preset: str = Field(description="whose objectives these are")
-    objectives: dict[str, Any] = Field({}, description="laid over the preset's, as in a recipe")
-    training: dict[str, Any] = Field({}, description="laid over the comparison's")
+    objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
+    training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
 
     @model_validator(mode="before")
     @classmethod
@@ -68,20 +71,26 @@ class Contestant(Room):
 class CompareConfig(Room):
     """`codir compare`: presets x kinds of student x seeds, on one teacher and data set."""
 
-    teacher: TeacherConfig
-    data: DataConfig
-    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(min_length=1)
-    presets: list[Contestant] = Field(min_length=1, description="names of presets, or sections")
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
-        5, description="how many, or which"
+    teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
+    data: DataConfig = Field(description=DataConfig.__doc__)
+    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(
+        min_length=1, description="kinds of student by name; `student` stands for one"
     )
-    reference: str | None = Field(None, description="compared with; `fine-tune` where it takes part, else the first")
-    objectives: dict[str, Any] = Field({}, description="laid over every preset that has such terms")
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    presets: list[Contestant] = Field(
+        min_length=1, description="which presets: names such as `kd,pkd,codir`, or sections"
+    )
+    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+        5, description="how many, such as `5`, or which, such as `0,3,7`"
+    )
+    reference: str | None = Field(
+        None, description="preset that the others are compared with; `fine-tune` or the first by default"
+    )
+    objectives: dict[str, Any] = Field({}, description="settings for every preset that has such terms")
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
     jobs: PositiveInt = Field(1, description="runs side by side, in processes that share the threads")
     keep_students: bool = Field(False, description="save every student")
-    output_dir: UserPath
-    overwrite: bool = False
+    output_dir: OutputDir
+    overwrite: bool = Field(False, description="do finished runs again")
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import (
     Field,
@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from codir.config.base import Room
 from codir.config.presets import preset_names, read_preset
-from codir.config.sections import Room
 from codir.config.terms import (
     AttentionKLConfig,
     AttentionMSEConfig,
@@ -30,6 +30,7 @@ from codir.config.terms import (
     TokenKLConfig,
     TokenLabelConfig,
 )
+from codir.config.words import OpenedLayers
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
 
@@ -37,21 +38,23 @@ from codir.errors import UserError, nearest
 class ObjectivesConfig(Room):
     """A preset, and what is different from it; `null` leaves a term of the preset out. Or stages."""
 
-    preset: str | None = "codir"
-    hard_label: HardLabelConfig | None = None
-    soft_target: SoftTargetConfig | None = None
-    logit_mse: LogitMSEConfig | None = None
-    pooled_mse: PooledMSEConfig | None = None
-    cls_cosine: ClsCosineConfig | None = None
-    token_cosine: TokenCosineConfig | None = None
-    hidden_mse: HiddenMSEConfig | None = None
-    attention_mse: AttentionMSEConfig | None = None
-    attention_kl: AttentionKLConfig | None = None
-    relation_kl: RelationKLConfig | None = None
-    token_label: TokenLabelConfig | None = None
-    token_kl: TokenKLConfig | None = None
-    contrastive: ContrastiveConfig | None = None
-    stages: list[StageConfig] | None = Field(None, min_length=1, description="in place of terms: one after another")
+    preset: str | None = Field("codir", description="name of a preset; `codir presets` lists them")
+    hard_label: HardLabelConfig | None = Field(None, description=HardLabelConfig.__doc__)
+    soft_target: SoftTargetConfig | None = Field(None, description=SoftTargetConfig.__doc__)
+    logit_mse: LogitMSEConfig | None = Field(None, description=LogitMSEConfig.__doc__)
+    pooled_mse: PooledMSEConfig | None = Field(None, description=PooledMSEConfig.__doc__)
+    cls_cosine: ClsCosineConfig | None = Field(None, description=ClsCosineConfig.__doc__)
+    token_cosine: TokenCosineConfig | None = Field(None, description=TokenCosineConfig.__doc__)
+    hidden_mse: HiddenMSEConfig | None = Field(None, description=HiddenMSEConfig.__doc__)
+    attention_mse: AttentionMSEConfig | None = Field(None, description=AttentionMSEConfig.__doc__)
+    attention_kl: AttentionKLConfig | None = Field(None, description=AttentionKLConfig.__doc__)
+    relation_kl: RelationKLConfig | None = Field(None, description=RelationKLConfig.__doc__)
+    token_label: TokenLabelConfig | None = Field(None, description=TokenLabelConfig.__doc__)
+    token_kl: TokenKLConfig | None = Field(None, description=TokenKLConfig.__doc__)
+    contrastive: ContrastiveConfig | None = Field(None, description=ContrastiveConfig.__doc__)
+    stages: list[StageConfig] | None = Field(
+        None, min_length=1, description="in place of terms: sections of terms that follow one another"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -102,10 +105,12 @@ class ObjectivesConfig(Room):
 class StageConfig(ObjectivesConfig):
     """A stage: objectives, from a preset or as they stand, and how they are trained on."""
 
-    preset: str | None = None
-    epochs: PositiveFloat = Field(1.0, description="beside those of the other stages; `training` says how many in all")
-    learning_rate: PositiveFloat | None = Field(None, description="of the student; that of `training`")
-    layers: Literal["all", "one-by-one", "stacked"] = Field("all", description="of the student, that terms look at")
+    preset: str | None = Field(None, description="name of a preset without stages")
+    epochs: PositiveFloat = Field(1.0, description="length relative to the other stages; `training` sets the total")
+    learning_rate: PositiveFloat | None = Field(None, description="peak of the student; that of `training` by default")
+    layers: OpenedLayers = Field(
+        "all", description="student layers that terms look at: all, one after another, or up to one after another"
+    )
 
     @model_validator(mode="after")
     def _no_stages_inside(self) -> StageConfig:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
+from codir.config.words import PresetCommand
 from codir.config.yaml import parse_yaml
 from codir.errors import UserError, nearest
-
-PresetCommand = Literal["distill", "pretrain"]
 
 
 def preset_names(command: PresetCommand | None = None) -> list[str]:

@@ -3,52 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import (
     Field,
     model_validator,
 )
 
+from codir.config.base import OutputDir, Overwrite, PathOrName, Resume, Room
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.presets import preset_names
-from codir.config.sections import (
-    CorpusConfig,
-    DataConfig,
-    MaskingConfig,
-    PathOrName,
-    Room,
-    StudentConfig,
-    TeacherConfig,
-    UserPath,
-)
+from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
 from codir.config.training import PretrainingConfig, TrainingConfig
 from codir.errors import UserError, nearest
+
+
+def to_be_named() -> StudentConfig:
+    """An empty section, which validation refuses together with all other mistakes."""
+    return cast(StudentConfig, {})
 
 
 class FinetuneConfig(Room):
     """`codir finetune`: a pre-trained model becomes a task model."""
 
-    model: PathOrName
-    data: DataConfig
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: UserPath
-    overwrite: bool = False
-    resume: bool = False
+    model: PathOrName = Field(description="folder or hub name of a pre-trained model")
+    data: DataConfig = Field(description=DataConfig.__doc__)
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
+    output_dir: OutputDir
+    overwrite: Overwrite = False
+    resume: Resume = False
 
 
 class PretrainRecipe(Room):
     """`codir pretrain`: a language model and a corpus become a task-agnostic student."""
 
     teacher: PathOrName | None = Field(None, description="folder or hub name of a model with a language-model head")
-    corpus: CorpusConfig
-    masking: MaskingConfig = Field(default_factory=MaskingConfig)
-    student: StudentConfig = Field(default_factory=StudentConfig)
-    objectives: ObjectivesConfig = Field(default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"))
-    training: PretrainingConfig = Field(default_factory=PretrainingConfig)
-    output_dir: UserPath
-    overwrite: bool = False
-    resume: bool = False
+    corpus: CorpusConfig = Field(description=CorpusConfig.__doc__)
+    masking: MaskingConfig = Field(default_factory=MaskingConfig, description=MaskingConfig.__doc__)
+    student: StudentConfig = Field(default_factory=to_be_named, description=StudentConfig.__doc__)
+    objectives: ObjectivesConfig = Field(
+        default_factory=lambda: ObjectivesConfig.model_validate("codir-pre"), description=ObjectivesConfig.__doc__
+    )
+    training: PretrainingConfig = Field(default_factory=PretrainingConfig, description=PretrainingConfig.__doc__)
+    output_dir: OutputDir
+    overwrite: Overwrite = False
+    resume: Resume = False
 
     @model_validator(mode="before")
     @classmethod
@@ -84,15 +83,15 @@ class PretrainRecipe(Room):
 class Recipe(Room):
     """`codir distill`: a teacher and a data set become a student."""
 
-    teacher: TeacherConfig
-    data: DataConfig
-    student: StudentConfig = Field(default_factory=StudentConfig)
-    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
-    output_dir: UserPath
+    teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
+    data: DataConfig = Field(description=DataConfig.__doc__)
+    student: StudentConfig = Field(default_factory=to_be_named, description=StudentConfig.__doc__)
+    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig, description=ObjectivesConfig.__doc__)
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
+    output_dir: OutputDir
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
-    overwrite: bool = False
-    resume: bool = False
+    overwrite: Overwrite = False
+    resume: Resume = False
 
     @model_validator(mode="after")
     def _presets_of_this_command(self) -> Recipe:

@@ -2,67 +2,71 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveInt,
-    model_validator,
+from pydantic import Field, PositiveInt, model_validator
+
+from codir.config.base import PathOrName, Room, UserPath
+from codir.config.words import (
+    CACHE_WISH,
+    CORPUS_CACHE_DIR,
+    DEV_FRACTION,
+    DOCUMENT_BOUNDARY,
+    LAYER_SELECTION,
+    MASK_PROBABILITY,
+    MAX_LENGTH,
+    NUM_PROC,
+    PACKING,
+    STORED_DTYPE,
+    TASK,
+    TEACHER_CACHE_DIR,
+    CacheWish,
+    DocumentBoundary,
+    LayerSelection,
+    Packing,
+    StoredDtype,
+    TaskChoice,
 )
-
 from codir.errors import UserError
-
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-
-
-PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
-
-
-class Room(BaseModel):
-    """Base of all sections: an unknown key is an error, and nothing changes after it was read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TeacherConfig(Room):
-    """Who teaches: a fine-tuned model, and whether its features are kept on disk."""
+    """The model that teaches, and whether its features are kept on disk."""
 
-    model: PathOrName = Field(description="folder or hub name of a model with a trained head")
-    cache: Literal["auto"] | bool = Field(
-        "auto", description="run the teacher once and keep its features (true), at every step (false), or what pays"
+    model: PathOrName = Field(description="folder or hub name of a fine-tuned model")
+    cache: CacheWish = Field(
+        CACHE_WISH, description="run the teacher once and keep its features (true), at every step (false), or decide"
     )
-    cache_dir: UserPath = Field(
-        Path("~/.cache/codir/teacher"), validate_default=True, description="where caches are kept, one folder each"
-    )
-    cache_dtype: Literal["float32", "float16"] = Field("float32", description="of pooled layers in the cache")
+    cache_dir: UserPath = Field(Path(TEACHER_CACHE_DIR), description="where caches are kept, one folder each")
+    cache_dtype: StoredDtype = Field(STORED_DTYPE, description="number format of pooled layers in the cache")
 
 
 class DataConfig(Room):
     """What is learned from."""
 
     source: PathOrName = Field(
-        description="`glue:SST-2`, a CSV/TSV/JSONL/Parquet file or a folder of them, or a hub name"
+        description="`glue:SST-2`, a CSV, TSV, JSONL or Parquet file, a folder of them, or a hub name"
     )
-    data_dir: UserPath | None = Field(None, description="holds the GLUE folders; without it GLUE comes from the hub")
-    dev: PathOrName | None = Field(None, description="file to evaluate on; held out of the training rows by default")
+    data_dir: UserPath | None = Field(
+        None, description="folder that holds the GLUE folders; without it GLUE comes from the hub"
+    )
+    dev: PathOrName | None = Field(
+        None, description="file to evaluate on; by default rows are held out of the training set"
+    )
     unlabelled: list[UserPath] = Field([], description="files of rows without labels, for soft targets and contrast")
-    text_column: str | None = Field(None, description="found by its name where it has a usual one")
-    text_pair_column: str | None = None
-    label_column: str | None = None
-    task: Literal["auto", "classification", "regression"] = "auto"
+    text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
+    text_pair_column: str | None = Field(None, description="column of the second text")
+    label_column: str | None = Field(None, description="column of the label or score")
+    task: TaskChoice = Field(TASK, description="classes or scores; found from the labels by default")
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
-    dev_fraction: float = Field(0.1, gt=0, lt=1, description="share held out where there is no dev set")
+    dev_fraction: float = Field(DEV_FRACTION, gt=0, lt=1, description="share held out where there is no dev set")
     max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")
     heldout_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `heldout`")
     tune_rows: PositiveInt | None = Field(None, description="rows set aside as the evaluation set `tune`")
     unlabelled_rows: PositiveInt | None = Field(None, description="further rows to train on, without their labels")
-    evaluate_on: list[str] | None = Field(None, min_length=1, description="which evaluation sets; all of them")
-    max_length: PositiveInt = Field(128, description="tokens per example at the most; longer ones are cut")
+    evaluate_on: list[str] | None = Field(None, min_length=1, description="which evaluation sets; all by default")
+    max_length: PositiveInt = Field(MAX_LENGTH, description="tokens per example at most; longer ones are cut")
 
 
 class CorpusConfig(Room):
@@ -71,25 +75,29 @@ class CorpusConfig(Room):
     source: PathOrName = Field(
         description="a text, CSV, TSV, JSONL or Parquet file, a folder of them, a hub name, or `demo:imdb`"
     )
-    documents: Literal["file", "line", "blank-line"] = Field("line", description="what a document is in a text file")
-    text_column: str | None = Field(None, description="of any other file; found where it has a usual name")
-    packing: Literal["packed", "apart"] = Field("packed", description="short documents share a sequence, or do not")
-    max_length: PositiveInt = Field(128, description="tokens per sequence at the most; longer documents give several")
-    max_documents: PositiveInt | None = Field(None, description="read no more than these, from the first on")
-    num_proc: PositiveInt = Field(1, description="processes that tokenise")
-    cache_dir: UserPath = Field(
-        Path("~/.cache/codir/corpus"), validate_default=True, description="one folder per prepared corpus"
+    documents: DocumentBoundary = Field(DOCUMENT_BOUNDARY, description="what a document is in a text file")
+    text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
+    packing: Packing = Field(PACKING, description="whether short documents share a sequence")
+    max_length: PositiveInt = Field(
+        MAX_LENGTH, description="tokens per sequence at most; longer documents give several"
     )
+    max_documents: PositiveInt | None = Field(None, description="read this many documents at most, from the first on")
+    num_proc: PositiveInt = Field(NUM_PROC, description="processes that tokenise")
+    cache_dir: UserPath = Field(Path(CORPUS_CACHE_DIR), description="where prepared corpora are kept, one folder each")
     heldout_fraction: float = Field(0.05, gt=0, lt=1, description="share of the documents that evaluation is on")
 
 
 class StudentConfig(Room):
-    """Who learns: some of the teacher's layers, any other checkpoint, or a configuration with random weights."""
+    """The model that learns: some of the teacher's layers, another checkpoint, or a configuration with new weights."""
 
-    layers: PositiveInt | list[PositiveInt] | None = Field(None, description="how many, or which of the teacher's")
-    selection: Literal["lower", "upper", "every-other"] = "every-other"
+    layers: PositiveInt | list[PositiveInt] | None = Field(
+        None, description="how many of the teacher's layers, such as `3`, or which, such as `1,3,5`"
+    )
+    selection: LayerSelection = Field(LAYER_SELECTION, description="which layers, where only their number is given")
     checkpoint: PathOrName | None = Field(None, description="folder or hub name of another pre-trained model")
-    config: dict[str, Any] | None = Field(None, description="overrides of the teacher's configuration; random start")
+    config: dict[str, Any] | None = Field(
+        None, description="changes to the teacher's configuration; the student starts from random weights"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> StudentConfig:
@@ -105,7 +113,7 @@ class StudentConfig(Room):
 
 
 class MaskingConfig(Room):
-    """Which tokens are to be predicted, where they are masked; a causal model predicts all of them."""
+    """Which tokens are predicted by a masked language model; a causal model predicts all of them."""
 
-    probability: float = Field(0.15, gt=0, lt=1, description="share of the tokens")
+    probability: float = Field(MASK_PROBABILITY, gt=0, lt=1, description="share of the tokens")
     whole_words: bool = Field(False, description="mask all tokens of a word together")

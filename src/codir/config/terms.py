@@ -2,26 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    PositiveInt,
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from codir.config.base import Room
+from codir.config.words import (
+    CLS_COSINE,
+    CONTRAST,
+    HIDDEN_MSE,
+    KD_TEMPERATURE,
+    LAYER_WISE,
+    POOLED_MSE,
+    RELATION_KL,
+    TOKEN_COSINE,
+    Anchor,
+    EstimatorName,
+    HeadKind,
+    KeyKind,
+    LayerMapWord,
+    LayerWord,
+    MemoryKind,
+    NegativeSource,
+    NegativeStrategy,
+    Normalisation,
+    PooledTarget,
+    Pooling,
+    Relation,
+    StoredDtype,
+    StudentLayerWord,
+    WidthMap,
+    keys_for,
 )
 
-from codir.config.sections import Room
-
-Weight = PositiveFloat
-
-
-Layers = Literal["all", "last"] | list[int]
-
-
-MatchedLayers = Literal["all", "all-but-last", "last"] | list[int]
-
-
-LayerMap = Literal["uniform", "skip", "last"] | list[tuple[int, int]]
+Weight = Annotated[PositiveFloat, Field(allow_inf_nan=False, description="share of this term in the loss")]
+Temperature = Annotated[PositiveFloat, Field(allow_inf_nan=False)]
+MatchedLayers = Annotated[
+    StudentLayerWord | list[int],
+    Field(description="layers of the student that are compared: a word, or numbers from 1"),
+]
+LayerMap = Annotated[
+    LayerMapWord | list[tuple[int, int]],
+    Field(description="which teacher layer each one is compared with: a rule, or pairs of numbers"),
+]
+MapOfWidths = Annotated[
+    WidthMap, Field(description="a trained map from the student's width to the teacher's; `none` needs equal widths")
+]
+Scale = Annotated[Normalisation, Field(description="how vectors are scaled before they are compared")]
+Pooled = Annotated[Pooling, Field(description="one vector per example: the mean over its tokens, or `[CLS]`")]
 
 
 class HardLabelConfig(Room):
@@ -34,7 +63,7 @@ class SoftTargetConfig(Room):
     """KL to the teacher's softened distribution."""
 
     weight: Weight = 0.5
-    kd_temperature: PositiveFloat = 2.0
+    kd_temperature: Temperature = Field(KD_TEMPERATURE, description="T, which softens both distributions")
 
 
 class LogitMSEConfig(Room):
@@ -47,40 +76,42 @@ class LayerWiseConfig(Room):
     """What all terms have that match layers of the student with layers of the teacher."""
 
     weight: Weight = 1.0
-    student_layers: MatchedLayers = "all"
-    layer_map: LayerMap = "uniform"
+    student_layers: MatchedLayers = LAYER_WISE.student_layers
+    layer_map: LayerMap = LAYER_WISE.layer_map
 
 
 class PooledMSEConfig(LayerWiseConfig):
-    """Squared error between pooled layers; every key is an argument of `codir.objectives.PooledMSE`."""
+    """Squared error between pooled layers."""
 
-    normalisation: Literal["layer", "l2", "none"] = "layer"
-    pooling: Literal["mean", "cls"] = "mean"
-    target: Literal["matched", "all"] = "matched"
-    width_map: Literal["linear", "none"] = "linear"
+    normalisation: Scale = POOLED_MSE.normalisation
+    pooling: Pooled = POOLED_MSE.pooling
+    target: PooledTarget = Field(
+        POOLED_MSE.target, description="each layer's partner, or all of the teacher's layers from all of the student's"
+    )
+    width_map: MapOfWidths = POOLED_MSE.width_map
 
 
 class ClsCosineConfig(LayerWiseConfig):
     """`[CLS]` vectors that point the same way."""
 
-    width_map: Literal["linear", "none"] = "none"
+    width_map: MapOfWidths = CLS_COSINE.width_map
 
 
 class TokenCosineConfig(Room):
     """Token vectors that point the same way."""
 
     weight: Weight = 1.0
-    student_layers: MatchedLayers = "last"
-    layer_map: LayerMap = "uniform"
-    width_map: Literal["linear", "none"] = "none"
+    student_layers: MatchedLayers = TOKEN_COSINE.student_layers
+    layer_map: LayerMap = TOKEN_COSINE.layer_map
+    width_map: MapOfWidths = TOKEN_COSINE.width_map
 
 
 class HiddenMSEConfig(LayerWiseConfig):
-    """Squared error between token vectors; every key is an argument of `codir.objectives.HiddenMSE`."""
+    """Squared error between token vectors."""
 
-    normalisation: Literal["none", "layer", "l2"] = "none"
-    embeddings: bool = True
-    width_map: Literal["linear", "none"] = "linear"
+    normalisation: Scale = HIDDEN_MSE.normalisation
+    embeddings: bool = Field(HIDDEN_MSE.embeddings, description="compare the embedding output too")
+    width_map: MapOfWidths = HIDDEN_MSE.width_map
 
 
 class AttentionMSEConfig(LayerWiseConfig):
@@ -95,47 +126,73 @@ class RelationKLConfig(Room):
     """KL between the relations of queries, keys and values."""
 
     weight: Weight = 1.0
-    relations: list[Literal["qk", "qq", "kk", "vv"]] = Field(["qq", "kk", "vv"], min_length=1)
-    relation_heads: PositiveInt | None = None
-    student_layers: MatchedLayers = "last"
-    layer_map: LayerMap = "uniform"
+    relations: list[Relation] = Field(
+        list(RELATION_KL.relations), min_length=1, description="which pairs of queries, keys and values are related"
+    )
+    relation_heads: PositiveInt | None = Field(
+        None, description="heads that both models' vectors are cut into; the teacher's number where it divides both"
+    )
+    student_layers: MatchedLayers = RELATION_KL.student_layers
+    layer_map: LayerMap = RELATION_KL.layer_map
 
 
 class TokenLabelConfig(Room):
-    """Cross-entropy with the tokens to be predicted: pre-training's hard label."""
+    """Cross-entropy with the tokens to be predicted: the hard label of pre-training."""
 
     weight: Weight = 1.0
 
 
 class TokenKLConfig(Room):
-    """KL to the teacher's softened distribution over tokens: pre-training's soft target."""
+    """KL to the teacher's softened distribution over tokens: the soft target of pre-training."""
 
     weight: Weight = 1.0
-    kd_temperature: PositiveFloat = 2.0
+    kd_temperature: Temperature = Field(KD_TEMPERATURE, description="T, which softens both distributions")
 
 
 class ContrastiveConfig(Room):
-    """A contrast over pooled layers; every key is an argument of `codir.objectives.Contrastive`."""
+    """A contrast over pooled layers."""
 
     weight: Weight = 0.1
-    anchor: Literal["teacher", "student", "both"] = "student"
-    estimator: Literal["info_nce", "nce", "jsd", "supcon"] = "info_nce"
-    contrastive_temperature: PositiveFloat = 0.07
-    learned_temperature: bool = False
-    num_negatives: PositiveInt = 100
-    strategy: Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"] = "auto"
-    score_distance: PositiveFloat | None = None
-    hard_pool: PositiveInt = 1
-    source: Literal["dataset", "batch"] = "dataset"
-    teacher_layers: Layers = "all"
-    student_layers: Layers = "all"
-    pooling: Literal["mean", "cls"] = "mean"
-    per_layer: bool = False
-    head: Literal["linear", "mlp"] = "linear"
-    projection_dim: PositiveInt = 128
-    keys: Literal["fresh", "banked", "queued"] = "fresh"
-    memory: Literal["auto", "bank", "queue", "momentum"] = "auto"
-    memory_dtype: Literal["float32", "float16"] = "float32"
-    bank_momentum: float = Field(0.5, ge=0, lt=1)
-    queue_size: PositiveInt = 65536
-    encoder_momentum: float = Field(0.999, ge=0, le=1)
+    anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
+    estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
+    contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
+    learned_temperature: bool = Field(False, description="train tau, starting there")
+    num_negatives: PositiveInt = Field(CONTRAST.num_negatives, description="K, drawn per group of examples")
+    strategy: NegativeStrategy = Field(
+        CONTRAST.strategy, description="which rows may be negatives; `auto` fits it to the labels"
+    )
+    score_distance: Temperature | None = Field(
+        None, description="for scores: how far apart negatives must be; one standard deviation by default"
+    )
+    hard_pool: PositiveInt = Field(
+        CONTRAST.hard_pool, description="draw this many times K, and keep the K nearest to the anchors"
+    )
+    source: NegativeSource = Field(CONTRAST.source, description="rows of the data set, or the other rows of the batch")
+    teacher_layers: LayerWord | list[int] = Field(
+        CONTRAST.teacher_layers, description="layers of the teacher's representation: a word, or numbers from 1"
+    )
+    student_layers: LayerWord | list[int] = Field(CONTRAST.student_layers, description="the same of the student")
+    pooling: Pooled = CONTRAST.pooling
+    per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
+    head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
+    projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
+    keys: KeyKind | None = Field(
+        None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"
+    )
+    memory: MemoryKind = Field(CONTRAST.memory, description="where student vectors are kept; `auto` goes by size")
+    memory_dtype: StoredDtype = Field(CONTRAST.memory_dtype, description="number format of stored vectors")
+    bank_momentum: float = Field(
+        CONTRAST.bank_momentum, ge=0, lt=1, description="share of the old vector that a slot of the bank keeps"
+    )
+    queue_size: PositiveInt = Field(CONTRAST.queue_size, description="entries of the queue")
+    encoder_momentum: float = Field(
+        CONTRAST.encoder_momentum, ge=0, le=1, description="share of its old weights that the slow copy keeps"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_that_fit(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("keys") is not None:
+            return given
+        named = {name: given.get(name, getattr(CONTRAST, name)) for name in ("anchor", "source", "memory")}
+        return {**given, "keys": keys_for(**named, per_layer=bool(given.get("per_layer", False)))}

@@ -1,71 +1,107 @@
-"""How training runs: codir's own keys, and any key of `transformers.TrainingArguments`."""
+"""How training runs: codir's own keys, and the options of `transformers.TrainingArguments`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from codir.config.trainer_options import AboveZero, AtLeastZero, Reporter, Seed, TrainerOptions
+from codir.config.words import PRECISION, PRETRAINING, TRAINING, EvalStrategy, Precision, SamplingStrategy, SaveStrategy
 from codir.errors import UserError
 
+OWNED = {
+    "bf16": (
+        "`training.precision`, which also says how models are measured",
+        "set `precision: bf16`, `fp32` or `auto`",
+    ),
+    "fp16": (
+        "`training.precision`, which also says how models are measured",
+        "set `precision: bf16`, `fp32` or `auto`",
+    ),
+    "output_dir": (
+        "`output_dir` of the recipe, under which checkpoints are kept",
+        "set `output_dir`, or `--output-dir`",
+    ),
+    "hub_token": ("the environment variable `HF_TOKEN`, since a recipe is written to a file", "set `HF_TOKEN`"),
+    "resume_from_checkpoint": ("`resume`, which finds the newest whole checkpoint", "pass `--resume`"),
+}
+"""Options of `TrainingArguments` that codir decides: what says it instead, and what to do."""
 
-class TrainingConfig(BaseModel):
-    """How training runs: codir's own keys, and any key of `transformers.TrainingArguments`."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+class TrainingConfig(TrainerOptions):
+    """How training runs: codir's own keys, and the options of `transformers.TrainingArguments`."""
 
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the processor has it")
-    head_learning_rate: PositiveFloat | None = Field(None, description="of projection heads; 20x the student's")
-    seed: NonNegativeInt = 0
-    num_train_epochs: PositiveFloat = 3.0
-    per_device_train_batch_size: PositiveInt = 32
-    per_device_eval_batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 1e-4
-    weight_decay: float = 0.01
-    warmup_steps: float = Field(0.06, description="below 1: a share of all steps")
-    train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "group_by_length"
-    eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
-    save_strategy: Literal["no", "steps", "epoch", "best"] = "epoch"
-    save_total_limit: PositiveInt | None = 1
-    logging_steps: PositiveInt = 25
-    report_to: str | list[str] = "none"
+    precision: Precision = Field(PRECISION, description="`auto`: bf16 where the processor multiplies it natively")
+    head_learning_rate: AboveZero | None = Field(
+        None, description="learning rate of the projection heads; 20 times the student's by default"
+    )
+    seed: Seed = Field(TRAINING["seed"], description="seed of data order, dropout, heads and negatives")
+    num_train_epochs: AboveZero = Field(TRAINING["num_train_epochs"], description="passes over the training set")
+    per_device_train_batch_size: PositiveInt = Field(
+        TRAINING["per_device_train_batch_size"], description="rows per step and device"
+    )
+    per_device_eval_batch_size: PositiveInt = Field(
+        TRAINING["per_device_eval_batch_size"], description="rows per batch and device in evaluation"
+    )
+    learning_rate: AboveZero = Field(TRAINING["learning_rate"], description="peak learning rate of the model")
+    weight_decay: AtLeastZero = Field(TRAINING["weight_decay"], description="weight decay of the model")
+    warmup_steps: AtLeastZero = Field(TRAINING["warmup_steps"], description="steps of warm-up; below 1, a share of all")
+    train_sampling_strategy: SamplingStrategy = Field(
+        TRAINING["train_sampling_strategy"], description="the order of the rows"
+    )
+    eval_strategy: EvalStrategy = Field(TRAINING["eval_strategy"], description="when the student is evaluated")
+    save_strategy: SaveStrategy = Field(TRAINING["save_strategy"], description="when a checkpoint is saved")
+    save_total_limit: PositiveInt | None = Field(TRAINING["save_total_limit"], description="checkpoints that are kept")
+    logging_steps: AboveZero = Field(TRAINING["logging_steps"], description="steps between two log lines")
+    report_to: Reporter | list[Reporter] = Field(TRAINING["report_to"], description="trackers that get the log")
 
     @model_validator(mode="before")
     @classmethod
-    def _one_word_for_precision(cls, given: Any) -> Any:
-        for key in ("bf16", "fp16"):
-            if isinstance(given, Mapping) and key in given:
-                raise UserError(
-                    f"training.{key}",
-                    expected="`training.precision`, which also says how models are measured",
-                    got=f"`{key}`",
-                    do="set `precision: bf16`, `fp32` or `auto`",
-                )
+    def _what_codir_decides(cls, given: Any) -> Any:
+        for key in OWNED.keys() & (given.keys() if isinstance(given, Mapping) else ()):
+            expected, do = OWNED[key]
+            raise UserError(f"training.{key}", expected=expected, got=f"`{key}`", do=do)
         return given
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An option of `transformers` that was not set is left out: its default is not codir's to record."""
+        content: dict[str, Any] = serialize(self)
+        left_open = TrainerOptions.model_fields.keys() - self.model_fields_set - type(self).own_defaults()
+        return {key: value for key, value in content.items() if key not in left_open}
+
+    @classmethod
+    def own_defaults(cls) -> set[str]:
+        """Keys that have a default of codir's own."""
+        return {name for name, field in cls.model_fields.items() if field.default is not None or name in _MAY_BE_NULL}
 
     def trainer_arguments(self) -> dict[str, Any]:
         """What goes to `TrainingArguments`: everything but codir's own keys."""
         return self.model_dump(exclude={"precision", "head_learning_rate"})
 
 
-class PretrainingConfig(TrainingConfig):
-    """How pre-training runs: as `training`, by steps."""
+_MAY_BE_NULL = {"head_learning_rate", "save_total_limit"}
 
-    max_steps: int = Field(10_000, description="optimiser steps; -1 where `num_train_epochs` is given instead")
-    train_sampling_strategy: Literal["random", "sequential", "group_by_length", "batch_rebalance"] = "random"
-    eval_strategy: Literal["no", "steps", "epoch"] = "steps"
-    eval_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
-    save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
-    save_steps: PositiveFloat = Field(0.1, description="below 1: a share of all steps")
+
+class PretrainingConfig(TrainingConfig):
+    """How pre-training runs: as `training`, counted in steps."""
+
+    max_steps: Annotated[int, Field(ge=-1)] = Field(
+        PRETRAINING["max_steps"], description="optimiser steps; -1 where `num_train_epochs` is given instead"
+    )
+    train_sampling_strategy: SamplingStrategy = Field(
+        PRETRAINING["train_sampling_strategy"], description="the order of the sequences"
+    )
+    eval_strategy: EvalStrategy = Field(PRETRAINING["eval_strategy"], description="when the student is evaluated")
+    eval_steps: AboveZero = Field(
+        PRETRAINING["eval_steps"], description="steps between two evaluations; below 1, a share of all"
+    )
+    save_strategy: SaveStrategy = Field(PRETRAINING["save_strategy"], description="when a checkpoint is saved")
+    save_steps: AboveZero = Field(
+        PRETRAINING["save_steps"], description="steps between two checkpoints; below 1, a share of all"
+    )
 
     @model_validator(mode="before")
     @classmethod

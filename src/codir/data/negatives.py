@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codir.config.words import CONTRAST, NegativeStrategy
 from codir.errors import UserError
-from codir.signals import IGNORED_CLASS, NegativeStrategy
+from codir.signals import IGNORED_CLASS
 
 MIXED_FAR_SHARE = 0.5
 """Of the negatives of strategy `mixed`, those that are not of the anchor's kind."""
@@ -65,7 +66,7 @@ class NegativeSampler:
         batch_size: int,
         radius: float = 0.0,
         far_share: float = 1.0,
-        hard_pool: int = 1,
+        hard_pool: int = CONTRAST.hard_pool,
         seed: int = 0,
     ) -> None:
         self.labels, self.count, self.radius, self.far_share, self.seed = labels, count, radius, far_share, seed
@@ -195,7 +196,7 @@ def build_negative_sampler(
     strategy: NegativeStrategy = "auto",
     score_distance: float | None = None,
     needs_classes: bool = False,
-    hard_pool: int = 1,
+    hard_pool: int = CONTRAST.hard_pool,
     seed: int = 0,
 ) -> NegativeSampler:
     """Choose the sampler that fits the labels.

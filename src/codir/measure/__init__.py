@@ -2,8 +2,8 @@
 
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
-from codir.measure.cost import Throughput, count_parameters, folder_bytes, measure_throughput, measure_throughputs
-from codir.measure.exam import Exam
+from codir.measure.cost import Throughput, measure_throughput, measure_throughputs
+from codir.measure.exam import Answers, Exam
 from codir.measure.language import examine_language_models
 from codir.measure.metrics import (
     METRIC_NAMES,
@@ -16,18 +16,22 @@ from codir.measure.metrics import (
 from codir.measure.predict import predict_logits
 from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
+from codir.measure.runner import Runner, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
 
 __all__ = [
     "METRIC_NAMES",
     "SCORE_METRICS",
+    "Answers",
     "Comparison",
     "Estimate",
     "Exam",
     "Line",
     "ModelResult",
     "Run",
+    "Runner",
     "Throughput",
+    "TorchRunner",
     "agreement",
     "alignment",
     "best_label_permutation",

@@ -7,8 +7,8 @@ from typing import Literal
 
 from rich.filesize import decimal
 
+from codir.config.words import PLANNED_PROCESSES, MemoryKind
 from codir.errors import UserError
-from codir.signals import MemoryKind
 
 MemoryPlace = Literal["bank", "mapped bank", "queue"]
 
@@ -55,7 +55,7 @@ def choose_memory(
     itemsize: int,
     free_memory: int,
     free_disk: int,
-    processes: int = 1,
+    processes: int = PLANNED_PROCESSES,
 ) -> MemoryChoice:
     """Choose what remembers the student's vectors.
 

@@ -10,10 +10,10 @@ from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce, info_
 from codir.objectives.contrast.jsd import jsd
 from codir.objectives.contrast.keys import GroupedKeys, SharedKeys, hardest
 from codir.objectives.contrast.nce import log_mean_exp, nce
-from codir.objectives.contrast.objective import Anchor, Contrastive
 from codir.objectives.contrast.space import ContrastSpace
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Temperature
+from codir.objectives.contrastive import Contrastive
 from codir.objectives.hard_label import HardLabel, hard_label_loss
 from codir.objectives.hidden_mse import HiddenMSE, hidden_mse_loss
 from codir.objectives.logit_mse import LogitMSE, logit_mse_loss
@@ -28,7 +28,6 @@ from codir.objectives.token_label import TokenLabel, token_label_loss
 from codir.objectives.weighted import WeightedObjectives
 
 __all__ = [
-    "Anchor",
     "AttentionKL",
     "AttentionMSE",
     "ClsCosine",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from codir.config.words import LAYER_WISE
 from codir.objectives.parts.layer_by_layer import LayerByLayer
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers
-from codir.objectives.parts.token_scores import attention_scores, check_equal_heads, score_kl
-from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
+from codir.objectives.parts.token_scores import attention_scores, score_kl
+from codir.signals import AttentionInputs, Needs, TokenSignal
 
 
 def attention_kl_loss(
@@ -43,16 +44,12 @@ class AttentionKL(LayerByLayer):
         UserError: when built, for different numbers of heads, or layers that cannot be matched.
     """
 
-    needs = Needs(attention=True)
+    needs = Needs(attention=True, demands=frozenset({"equal_heads"}))
 
-    def __init__(self, *, student_layers: StudentLayers = "all", layer_map: LayerMap = "uniform") -> None:
+    def __init__(
+        self, *, student_layers: StudentLayers = LAYER_WISE.student_layers, layer_map: LayerMap = LAYER_WISE.layer_map
+    ) -> None:
         super().__init__(student_layers=student_layers, layer_map=layer_map)
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Match the layers, head by head."""
-        super().build(teacher=teacher, student=student)
-        assert teacher is not None, "`needs` asks for one"
-        check_equal_heads("attention_kl", teacher=teacher, student=student)
 
     def compare(self, student: TokenSignal, teacher: TokenSignal, layer: int, answer: int) -> Float[Tensor, ""]:
         """`attention_kl_loss` of the two layers."""

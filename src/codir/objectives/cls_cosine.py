@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from codir.config.words import CLS_COSINE, WidthMap
 from codir.objectives.base import Objective
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers, match_layers
-from codir.objectives.parts.width_map import MapEachLayer, WidthMap
+from codir.objectives.parts.width_map import MapEachLayer
 from codir.signals import Batch, ModelShape, Needs, Negatives, Representation, StudentSignal, TeacherSignal
 
 
@@ -46,14 +47,14 @@ class ClsCosine(Objective):
     def __init__(
         self,
         *,
-        student_layers: StudentLayers = "all",
-        layer_map: LayerMap = "uniform",
-        width_map: WidthMap = "none",
+        student_layers: StudentLayers = CLS_COSINE.student_layers,
+        layer_map: LayerMap = CLS_COSINE.layer_map,
+        width_map: WidthMap = CLS_COSINE.width_map,
     ) -> None:
         super().__init__()
         self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the maps between widths."""
         assert teacher is not None, "`needs` asks for one"
         pairs = match_layers(

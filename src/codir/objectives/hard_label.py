@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.signals import IGNORED_CLASS, Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import IGNORED_CLASS, Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def hard_label_loss(
@@ -50,11 +49,7 @@ class HardLabel(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs()
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the classes."""
-        check_classes("hard_label", student)
+    needs = Needs(demands=frozenset({"classes"}))
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
@@ -63,18 +58,3 @@ class HardLabel(Objective):
         if batch.labels is None:
             return student.logits.sum() * 0.0
         return hard_label_loss(student.logits, batch.labels)
-
-
-def check_classes(term: str, student: ModelShape) -> None:
-    """Refuse a student without classes or a score.
-
-    Raises:
-        UserError: it is a language model.
-    """
-    if not student.classes:
-        raise UserError(
-            term,
-            expected="a classifier or regressor as the student",
-            got="a language model",
-            do="in pre-training, take `token_label` for `hard_label`, and `token_kl` for terms over logits",
-        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from codir.config.words import HIDDEN_MSE, Normalisation, WidthMap
 from codir.objectives.parts.layer_by_layer import LayerByLayer
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers
-from codir.objectives.parts.normalisation import Normalisation, normalise
-from codir.objectives.parts.width_map import WidthMap, build_width_map
+from codir.objectives.parts.normalisation import normalise
+from codir.objectives.parts.width_map import build_width_map
 from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 
@@ -17,7 +18,7 @@ def hidden_mse_loss(
     teacher_hidden: Float[Tensor, "batch tokens hidden"],
     mask: Bool[Tensor, "batch tokens"],
     *,
-    normalisation: Normalisation = "none",
+    normalisation: Normalisation = HIDDEN_MSE.normalisation,
 ) -> Float[Tensor, ""]:
     """`||n(h_S) - n(h_T)||^2 / hidden`, mean over the real tokens of an example, then over examples.
 
@@ -61,18 +62,18 @@ class HiddenMSE(LayerByLayer):
     def __init__(
         self,
         *,
-        normalisation: Normalisation = "none",
-        embeddings: bool = True,
-        student_layers: StudentLayers = "all",
-        layer_map: LayerMap = "uniform",
-        width_map: WidthMap = "linear",
+        normalisation: Normalisation = HIDDEN_MSE.normalisation,
+        embeddings: bool = HIDDEN_MSE.embeddings,
+        student_layers: StudentLayers = HIDDEN_MSE.student_layers,
+        layer_map: LayerMap = HIDDEN_MSE.layer_map,
+        width_map: WidthMap = HIDDEN_MSE.width_map,
     ) -> None:
         super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.normalisation, self.embeddings, self.width_map = normalisation, embeddings, width_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the map between widths."""
-        super().build(teacher=teacher, student=student)
+        super().make_weights(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         self.pairs = ((0, 0), *self.pairs) if self.embeddings else self.pairs
         self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)

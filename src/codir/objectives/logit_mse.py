@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.objectives.hard_label import check_classes
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def logit_mse_loss(
@@ -35,11 +34,7 @@ class LogitMSE(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(teacher_logits=True)
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the classes."""
-        check_classes("logit_mse", student)
+    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from codir.config.words import POOLED_MSE, Normalisation, PooledTarget, Pooling, WidthMap
 from codir.objectives.base import Objective
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers, match_layers
-from codir.objectives.parts.normalisation import Normalisation, normalise
-from codir.objectives.parts.width_map import MapAllLayers, MapEachLayer, WidthMap
-from codir.signals import Batch, ModelShape, Needs, Negatives, Pooling, Representation, StudentSignal, TeacherSignal
+from codir.objectives.parts.normalisation import normalise
+from codir.objectives.parts.width_map import MapAllLayers, MapEachLayer
+from codir.signals import Batch, ModelShape, Needs, Negatives, Representation, StudentSignal, TeacherSignal
 
 
 def pooled_mse_loss(
     student_pooled: Float[Tensor, "batch layers hidden"],
     teacher_pooled: Float[Tensor, "batch layers hidden"],
     *,
-    normalisation: Normalisation = "layer",
+    normalisation: Normalisation = POOLED_MSE.normalisation,
 ) -> Float[Tensor, ""]:
     """`||n(h_S) - n(h_T)||^2 / hidden`, mean over matched layers and examples.
 
@@ -63,12 +62,12 @@ class PooledMSE(Objective):
     def __init__(
         self,
         *,
-        normalisation: Normalisation = "layer",
-        pooling: Pooling = "mean",
-        target: Literal["matched", "all"] = "matched",
-        student_layers: StudentLayers = "all",
-        layer_map: LayerMap = "uniform",
-        width_map: WidthMap = "linear",
+        normalisation: Normalisation = POOLED_MSE.normalisation,
+        pooling: Pooling = POOLED_MSE.pooling,
+        target: PooledTarget = POOLED_MSE.target,
+        student_layers: StudentLayers = POOLED_MSE.student_layers,
+        layer_map: LayerMap = POOLED_MSE.layer_map,
+        width_map: WidthMap = POOLED_MSE.width_map,
     ) -> None:
         super().__init__()
         self.normalisation, self.target = normalisation, target
@@ -77,7 +76,7 @@ class PooledMSE(Objective):
         asked = frozenset({self.representation})
         self.needs = Needs(teacher_pooled=asked, student_pooled=asked)
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the maps between widths."""
         assert teacher is not None, "`needs` asks for one"
         is_all = self.target == "all"

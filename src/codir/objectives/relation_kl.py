@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from codir.config.words import RELATION_KL, Relation
 from codir.errors import UserError
 from codir.objectives.parts.layer_by_layer import LayerByLayer
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers
 from codir.objectives.parts.token_scores import score_kl, token_scores
 from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
-Relation = Literal["qk", "qq", "kk", "vv"]
 """Which vectors are multiplied: `qk` is attention itself."""
 
 VECTORS = {"q": "query", "k": "key", "v": "value"}
@@ -27,7 +26,7 @@ def relation_kl_loss(
     mask: Bool[Tensor, "batch tokens"],
     *,
     relation_heads: int,
-    relations: Sequence[Relation] = ("qq", "kk", "vv"),
+    relations: Sequence[Relation] = RELATION_KL.relations,
 ) -> Float[Tensor, ""]:
     """`sum_r 1/(A_r |x|) sum_a sum_t KL(R_r^T[a,t] || R_r^S[a,t])`, `R_r = softmax(X Y^T / sqrt(d_r))`.
 
@@ -109,30 +108,23 @@ class RelationKL(LayerByLayer):
             cannot be matched.
     """
 
-    needs = Needs(attention=True)
+    needs = Needs(attention=True, demands=frozenset({"attention"}))
 
     def __init__(
         self,
         *,
-        relations: Sequence[Relation] = ("qq", "kk", "vv"),
+        relations: Sequence[Relation] = RELATION_KL.relations,
         relation_heads: int | None = None,
-        student_layers: StudentLayers = "last",
-        layer_map: LayerMap = "uniform",
+        student_layers: StudentLayers = RELATION_KL.student_layers,
+        layer_map: LayerMap = RELATION_KL.layer_map,
     ) -> None:
         super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.relations, self.relation_heads = tuple(relations), relation_heads
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and settle the number of heads."""
-        super().build(teacher=teacher, student=student)
+        super().make_weights(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
-        if not (teacher.heads and student.heads):
-            raise UserError(
-                "relation_kl",
-                expected="two models with attention",
-                got=f"{teacher.heads} heads of the teacher and {student.heads} of the student",
-                do="choose an objective over logits or pooled layers",
-            )
         self.heads = self.relation_heads or choose_relation_heads(
             teacher_heads=teacher.heads, teacher_width=teacher.hidden, student_width=student.hidden
         )

@@ -6,16 +6,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
-from codir.objectives.hard_label import check_classes
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def soft_target_loss(
     student_logits: Float[Tensor, "batch classes"],
     teacher_logits: Float[Tensor, "batch classes"],
     *,
-    temperature: float = 2.0,
+    temperature: float = KD_TEMPERATURE,
 ) -> Float[Tensor, ""]:
     """`T^2 KL(softmax(teacher / T) || softmax(student / T))`, mean over examples; squared error for scores.
 
@@ -52,15 +52,11 @@ class SoftTarget(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(teacher_logits=True)
+    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
 
-    def __init__(self, kd_temperature: float = 2.0) -> None:
+    def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the classes."""
-        check_classes("soft_target", student)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -13,7 +13,7 @@ from operator import or_
 from torch import nn
 
 from codir.errors import UserError
-from codir.objectives.contrast.objective import Contrastive
+from codir.objectives.base import KeepsVectors
 from codir.objectives.weighted import WeightedObjectives
 from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
@@ -108,12 +108,12 @@ class StagedObjectives(nn.Module):
         return reduce(or_, (stage.objectives.needs for stage in self.stages))
 
     @property
-    def contrast(self) -> Contrastive | None:
+    def contrast(self) -> KeepsVectors | None:
         """The contrast of the active stage, or else of the first stage that has one."""
         contrasts = self._contrasts()
         return self.active.contrast or (contrasts[0] if contrasts else None)
 
-    def _contrasts(self) -> list[Contrastive]:
+    def _contrasts(self) -> list[KeepsVectors]:
         return [stage.objectives.contrast for stage in self.stages if stage.objectives.contrast is not None]
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from codir.config.words import TOKEN_COSINE, WidthMap
 from codir.objectives.parts.layer_by_layer import LayerByLayer
 from codir.objectives.parts.layer_map import LayerMap, StudentLayers
-from codir.objectives.parts.width_map import WidthMap, build_width_map
+from codir.objectives.parts.width_map import build_width_map
 from codir.signals import ModelShape, Needs, TokenSignal, masked_mean
 
 
@@ -49,16 +50,16 @@ class TokenCosine(LayerByLayer):
     def __init__(
         self,
         *,
-        student_layers: StudentLayers = "last",
-        layer_map: LayerMap = "uniform",
-        width_map: WidthMap = "none",
+        student_layers: StudentLayers = TOKEN_COSINE.student_layers,
+        layer_map: LayerMap = TOKEN_COSINE.layer_map,
+        width_map: WidthMap = TOKEN_COSINE.width_map,
     ) -> None:
         super().__init__(student_layers=student_layers, layer_map=layer_map)
         self.width_map = width_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the map between widths."""
-        super().build(teacher=teacher, student=student)
+        super().make_weights(teacher=teacher, student=student)
         assert teacher is not None, "`needs` asks for one"
         self.map = build_width_map(self.width_map, student_width=student.hidden, teacher_width=teacher.hidden)
 

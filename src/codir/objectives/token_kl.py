@@ -5,18 +5,17 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from codir.errors import UserError
+from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
 from codir.objectives.soft_target import soft_target_loss
-from codir.objectives.token_label import check_vocabulary
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def token_kl_loss(
     student_token_logits: Float[Tensor, "predicted vocabulary"],
     teacher_token_logits: Float[Tensor, "predicted vocabulary"],
     *,
-    temperature: float = 2.0,
+    temperature: float = KD_TEMPERATURE,
 ) -> Float[Tensor, ""]:
     """`T^2 KL(softmax(teacher_p / T) || softmax(student_p / T))`, mean over predicted positions `p`; 0 without any.
 
@@ -49,24 +48,11 @@ class TokenKL(Objective):
         UserError: when built, for models that do not choose from the same vocabulary.
     """
 
-    needs = Needs(teacher_token_logits=True, student_token_logits=True)
+    needs = Needs(teacher_token_logits=True, student_token_logits=True, demands=frozenset({"vocabulary"}))
 
-    def __init__(self, kd_temperature: float = 2.0) -> None:
+    def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the heads, and compare their vocabularies."""
-        assert teacher is not None, "`needs` asks for one"
-        check_vocabulary("token_kl", teacher, "teacher")
-        check_vocabulary("token_kl", student, "student")
-        if student.vocabulary != teacher.vocabulary:
-            raise UserError(
-                "token_kl",
-                expected=f"a student that chooses from as many tokens as its teacher, {teacher.vocabulary}",
-                got=str(student.vocabulary),
-                do="cut the student from the teacher, or take objectives that compare one vector per example",
-            )
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def token_label_loss(
@@ -42,11 +41,7 @@ class TokenLabel(Objective):
         UserError: when built, for a student without a language-model head.
     """
 
-    needs = Needs(student_token_logits=True)
-
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Look for the head."""
-        check_vocabulary("token_label", student, "student")
+    needs = Needs(student_token_logits=True, demands=frozenset({"vocabulary"}))
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
@@ -54,19 +49,3 @@ class TokenLabel(Objective):
         """Mean over the predicted tokens."""
         assert student.token_logits is not None, "`needs` asks for them"
         return token_label_loss(student.token_logits, batch.predicted_tokens)
-
-
-def check_vocabulary(term: str, model: ModelShape, role: str) -> None:
-    """Refuse a model that predicts no tokens.
-
-    Raises:
-        UserError: it has no language-model head.
-    """
-    if not model.vocabulary:
-        raise UserError(
-            term,
-            expected=f"a {role} with a language-model head, which predicts tokens",
-            got="one without",
-            do="pre-train with such models, or take objectives of the fine-tuning stage: `codir presets` tells them "
-            "apart",
-        )

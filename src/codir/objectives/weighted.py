@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from codir.errors import UserError
-from codir.objectives.base import Objective
-from codir.objectives.contrast.objective import Contrastive
+from codir.objectives.base import KeepsVectors, Objective
 from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
 
 
@@ -54,10 +53,9 @@ class WeightedObjectives(nn.Module):
         return self
 
     @property
-    def contrast(self) -> Contrastive | None:
-        """The contrastive objective, if there is one: it alone keeps a memory."""
-        found = [objective for _, objective in self._all() if isinstance(objective, Contrastive)]
-        return found[0] if found else None
+    def contrast(self) -> KeepsVectors | None:
+        """The objective whose vectors are remembered, if there is one."""
+        return next((objective for _, objective in self._all() if isinstance(objective, KeepsVectors)), None)
 
     @cached_property
     def needs(self) -> Needs:

@@ -10,9 +10,9 @@ from codir.report.results import (
     result_table,
     summarise,
     table_rows,
-    to_markdown,
     write_report,
 )
+from codir.report.words import in_words, to_markdown, to_terminal
 
 __all__ = [
     "PretrainingResult",
@@ -20,6 +20,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_rows",
     "explain",
+    "in_words",
     "language_rows",
     "markdown_table",
     "plot_comparison",
@@ -29,6 +30,7 @@ __all__ = [
     "summary_rows",
     "table_rows",
     "to_markdown",
+    "to_terminal",
     "write_comparison",
     "write_pretraining_report",
     "write_report",

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codir.measure import Comparison, Estimate, Line, lines_of
-from codir.report.results import CORRELATIONS, NOT_MEASURED, in_words, to_markdown
+from codir.report.words import CORRELATIONS, NOT_MEASURED, in_words, render_page, to_markdown
 from codir.store import files_added_whole
 
 
@@ -70,14 +70,14 @@ def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> 
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """All tables in Markdown, with what a reader has to know of them."""
-    parts = ["# " + comparison.runs[0].task, explain(comparison)]
+    """The page of a comparison: all tables, with what a reader has to know of them."""
+    blocks = [explain(comparison)]
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
         size = f" ({rows:,} rows)" if rows else ""
-        parts += [f"## {student}, {on}{size}", to_markdown(comparison_rows(comparison, student, on))]
-    parts += [f"Did not come to its end: {failure}" for failure in comparison.failed]
-    return "\n\n".join(parts) + "\n"
+        blocks += [f"## {student}, {on}{size}", to_markdown(comparison_rows(comparison, student, on))]
+    blocks += [f"Did not come to its end: {failure}" for failure in comparison.failed]
+    return render_page(comparison.runs[0].task, blocks)
 
 
 def explain(comparison: Comparison) -> str:

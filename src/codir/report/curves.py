@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codir.report.words import in_words
+
 LogHistory = Sequence[Mapping[str, float | int]]
 Line = tuple[list[float | int], list[float | int]]
 """Steps, and the values logged at them."""
@@ -69,8 +71,8 @@ def select_panels(log_history: LogHistory) -> list[Panel]:
     keys = list(dict.fromkeys(key for entry in log_history for key in entry))
     total = [Panel("total loss", "loss", {"loss": _line(log_history, "loss")})] if "loss" in keys else []
     terms = [key for key in keys if key.startswith("loss/")]
-    panels = total + [Panel(_in_words(key, "loss/"), "loss", {key: _line(log_history, key)}) for key in terms]
-    metrics = {_in_words(key, "eval_"): _line(log_history, key) for key in keys if _is_metric(key)}
+    panels = total + [Panel(_named(key, "loss/"), "loss", {key: _line(log_history, key)}) for key in terms]
+    metrics = {_named(key, "eval_"): _line(log_history, key) for key in keys if _is_metric(key)}
     if metrics:
         panels.append(Panel("evaluation", next(iter(metrics)) if len(metrics) == 1 else "metric", metrics))
     return panels
@@ -80,8 +82,8 @@ def _is_metric(key: str) -> bool:
     return key.startswith("eval_") and "/" not in key and not key.endswith(NOT_A_METRIC)
 
 
-def _in_words(key: str, prefix: str) -> str:
-    return key.removeprefix(prefix).replace("_", " ")
+def _named(key: str, prefix: str) -> str:
+    return in_words(key.removeprefix(prefix))
 
 
 def _line(log_history: LogHistory, key: str) -> Line:

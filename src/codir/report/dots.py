@@ -7,7 +7,7 @@ from typing import Any
 
 from codir.measure import Comparison, Line, lines_of
 from codir.report.curves import COLOURS
-from codir.report.results import CORRELATIONS
+from codir.report.words import CORRELATIONS, in_words
 
 PANELS_PER_ROW = 3
 
@@ -46,7 +46,7 @@ def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) ->
     axis.set_ylim(-0.6, len(lines) - 0.4)
     axis.set_title(student, fontsize=10, loc="left")
     unit = "" if scale == 1.0 else ", %"
-    axis.set_xlabel(f"{comparison.metric.replace('_', ' ')} on {comparison.first}{unit}", fontsize=9)
+    axis.set_xlabel(f"{in_words(comparison.metric)} on {comparison.first}{unit}", fontsize=9)
     axis.tick_params(labelsize=8, length=3)
     axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x", color="0.9", linewidth=0.8)

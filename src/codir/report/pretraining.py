@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codir.report.curves import LogHistory, plot_training_curves
-from codir.report.results import to_markdown
+from codir.report.words import NOT_MEASURED, render_page, to_markdown
 from codir.store import files_added_whole
 
 COLUMNS = {"loss": "loss", "perplexity": "perplexity", "kl": "KL to teacher"}
@@ -56,7 +56,7 @@ def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping
     return [
         {
             "model": name,
-            **{COLUMNS[key]: f"{of[key]:.3f}" if key in of else "—" for key in shown},
+            **{COLUMNS[key]: f"{of[key]:.3f}" if key in of else NOT_MEASURED for key in shown},
             "params": f"{parameters[name] / 1e6:.1f}M",
         }
         for name, of in scores.items()
@@ -73,21 +73,10 @@ def write_pretraining_report(result: PretrainingResult) -> None:
 
 
 def _page(result: PretrainingResult) -> str:
-    told = [
-        f"# {result.title}",
+    blocks = [
         to_markdown(result.rows()),
-        "On held-out documents. Loss and KL are means over predicted tokens; alignment and uniformity (Wang & Isola "
-        "2020) are of the last layer's mean vectors; of all of them, lower is better.",
+        "On held-out documents. Loss and KL are means over predicted tokens. Alignment and uniformity (Wang & Isola "
+        "2020) are of the last layer's mean vectors. For every column, lower is better.",
         "![The loss and each of its terms over training steps](training_curves.png)",
-        "\n".join(["## Notes", "", *(f"- {note}" for note in result.notes)]) if result.notes else "",
-        "\n".join(
-            ["## Conditions", "", *(f"- **{name}**: {_in_words(what)}" for name, what in result.conditions.items())]
-        ),
     ]
-    return "\n\n".join(part for part in told if part) + "\n"
-
-
-def _in_words(condition: Any) -> str:
-    if isinstance(condition, Mapping):
-        return ", ".join(f"{part} {what}" for part, what in condition.items())
-    return "unknown" if condition is None else str(condition)
+    return render_page(result.title, blocks, notes=result.notes, conditions=result.conditions)

@@ -6,25 +6,25 @@ Turns numbers into words; knows nothing of how they were measured. Every table i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codir.measure import SCORE_METRICS, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
+from codir.report.words import (
+    CORRELATIONS,
+    NOT_MEASURED,
+    in_thousands,
+    in_words,
+    render_page,
+    to_markdown,
+    to_terminal,
+)
 from codir.store import files_added_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-NOT_MEASURED = "—"
-
-
-CORRELATIONS = ("matthews", *SCORE_METRICS)
-"""Metrics that are shown as numbers from -1 to 1; all others are shares, shown in percent."""
 
 
 @dataclass(frozen=True)
@@ -112,30 +112,12 @@ def write_report(result: RunResult, folder: Path) -> list[Path]:
 
 def result_table(result: RunResult) -> Table:
     """Build the table that ends a run in the terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(result.title), caption=Text(summarise(result)), caption_justify="left")
-    table.box, table.show_edge, table.pad_edge, table.collapse_padding = SIMPLE_HEAD, False, False, True
-    rows = table_rows(result)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "model" else "right", no_wrap=column == "model")
-    for row in rows:
-        table.add_row(*row.values(), style="bold" if row["model"] == "student" else None)
-    return table
+    return to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student")
 
 
 def markdown_table(result: RunResult) -> str:
     """Build the same table in Markdown."""
     return to_markdown(table_rows(result))
-
-
-def to_markdown(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of words as a Markdown table, the first column to the left."""
-    columns = list(rows[0])
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def table_rows(result: RunResult) -> list[dict[str, str]]:
@@ -159,7 +141,8 @@ def summarise(result: RunResult) -> str:
     else:
         kept = f"The student keeps {result.retention:.1%} of the teacher's {metric} ({student} of {teacher})"
     speed = f" at {result.speedup:.1f} times its speed" if result.speedup else ""
-    size = f", with {_count(result.student.parameters)} parameters in place of {_count(result.teacher.parameters)}"
+    parameters = [in_thousands(model.parameters) for model in (result.student, result.teacher)]
+    size = f", with {parameters[0]} parameters in place of {parameters[1]}"
     beside = ""
     if result.baseline_retention is not None:
         beside = f"; the same student trained without a teacher keeps {result.baseline_retention:.1%}"
@@ -176,7 +159,7 @@ def _row(
         **{in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
         "agreement": _show("pearson" if on_scores else "accuracy", agreement),
         "retention": _show("retention", retention),
-        "params": _count(model.parameters),
+        "params": in_thousands(model.parameters),
         "on disk": f"{model.bytes / 1e6:.1f} MB",
         "sent./s": NOT_MEASURED if speed is None else f"{speed:,.0f}",
     }
@@ -188,18 +171,6 @@ def _show(metric: str, value: float | None) -> str:
     return f"{value:.3f}" if metric in CORRELATIONS else f"{value:.1%}"
 
 
-def _count(number: int) -> str:
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if number >= size:
-            return f"{number / size:.1f}{letter}"
-    return str(number)
-
-
-def in_words(metric: str) -> str:
-    """What a metric is called in a table."""
-    return metric.replace("_", " ")
-
-
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
     numbers, page, curves = (folder / name for name in ("report.json", "report.md", "training_curves.png"))
     numbers.write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
@@ -209,15 +180,17 @@ def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
 
 
 def _render_page(result: RunResult, curves: str) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    template = resources.files("codir.report").joinpath("report.md.j2").read_text("utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(template).render(
-        result=result,
-        summary=summarise(result),
-        table=markdown_table(result),
-        metric=in_words(result.primary_metric),
-        on_scores=result.primary_metric in SCORE_METRICS,
-        curves=curves,
+    on_scores = result.primary_metric in SCORE_METRICS
+    shared = (
+        "the correlation of the two models' scores"
+        if on_scores
+        else "the share of rows where both models answer the same"
     )
+    explained = (
+        f"Agreement with the teacher is {shared}.\n"
+        f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
+    )
+    picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"
+    blocks = [summarise(result), markdown_table(result), explained, picture]
+    conditions = {"task": result.task_name, **result.conditions}
+    return render_page(result.title, blocks, notes=result.notes, conditions=conditions)

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
 
 from codir.config import (
     DataConfig,
     FinetuneConfig,
     ObjectivesConfig,
+    PretrainingConfig,
     Recipe,
     StudentConfig,
     TrainingConfig,
 )
 from codir.data import LoadedData, Task, load_data
-from codir.errors import UserError, nearest
-from codir.measure import compute_metrics
+from codir.errors import UserError
+from codir.measure import TorchRunner, compute_metrics
 from codir.models import Reader, label_names, load_model, load_tokenizer
 from codir.runs.objectives import build_objectives
 from codir.student import build_student
-from codir.system import default_device, resolve_dtype
-from codir.trainer import DistillationTrainer
+from codir.system import default_device
+from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments
 
 
 def load_reader(path: str) -> Reader:
     """A model with a trained head, and its tokenizer, on the device that computes."""
     tokenizer = load_tokenizer(path)
     return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+
+
+def runner_of(reader: Reader, dtype: torch.dtype) -> TorchRunner:
+    """A model as measurements see it, on the device that computes."""
+    reader.model.to(default_device())
+    return TorchRunner.of(reader, dtype)
 
 
 def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: bool = False) -> LoadedData:
@@ -62,33 +67,25 @@ def make_student(config: StudentConfig, teacher: Reader, *, seed: int) -> Reader
     return Reader(model, tokenizer)
 
 
-def build_training_arguments(config: TrainingConfig, output_dir: Path) -> TrainingArguments:
-    """`TrainingArguments` of a recipe: its own keys, codir's defaults, and the precision that the processor has.
+def build_training_arguments(config: TrainingConfig, output_dir: Path, **own: Any) -> DistillationArguments:
+    """The trainer's arguments from a recipe.
+
+    Args:
+        config: the section `training`, of fine-tuning or pre-training.
+        output_dir: where checkpoints go.
+        **own: codir's keys that other sections of the recipe hold, such as `max_length`.
 
     Raises:
-        UserError: a key that `TrainingArguments` does not know.
+        UserError: values that do not fit together.
     """
-    device = default_device()
-    arguments: dict[str, Any] = {
-        "output_dir": str(output_dir),
-        "bf16": resolve_dtype(config.precision, device) == torch.bfloat16,
-        "use_cpu": device.type == "cpu",
-        **config.trainer_arguments(),
-    }
-    known = {field.name for field in fields(TrainingArguments) if field.init}
-    for key in arguments.keys() - known:
-        codir_keys = set(TrainingConfig.model_fields)
-        raise UserError(
-            f"training.{key}",
-            expected="a key of codir or of transformers.TrainingArguments",
-            got=f"'{key}'",
-            do=nearest(key, known | codir_keys),
-        )
+    make = PretrainingArguments if isinstance(config, PretrainingConfig) else DistillationArguments
     try:
-        return TrainingArguments(**arguments)
+        return make(output_dir=str(output_dir), **config.model_dump(), **own)
+    except UserError:
+        raise
     except (ValueError, TypeError) as error:
         raise UserError(
-            "training", expected="values that fit together", got=str(error), do="mend `training`"
+            "training", expected="values that fit together", got=str(error), do="change `training`"
         ) from error
 
 
@@ -105,22 +102,19 @@ def build_trainer(
     def metrics(answers: Any) -> dict[str, float]:
         return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics)
 
-    cache: dict[str, Any] = {}
+    own: dict[str, Any] = {"max_length": config.data.max_length}
     if isinstance(config, Recipe):
-        cache = {"teacher_cache_dir": config.teacher.cache_dir, "teacher_cache": config.teacher.cache}
-        cache["cache_dtype"] = config.teacher.cache_dtype
+        own |= {"teacher_cache_dir": str(config.teacher.cache_dir), "teacher_cache": config.teacher.cache}
+        own["cache_dtype"] = config.teacher.cache_dtype
     return DistillationTrainer(
         teacher=teacher.model if teacher else None,
         student=student.model,
-        args=build_training_arguments(config.training, output_dir),
+        args=build_training_arguments(config.training, output_dir, **own),
         objectives=build_objectives(objectives),
         train_dataset=data.train,
         eval_dataset=evaluation_sets(config, data),
         processing_class=student.tokenizer,
         teacher_processing_class=teacher.tokenizer if teacher else None,
-        max_length=config.data.max_length,
-        **cache,
-        head_learning_rate=config.training.head_learning_rate,
         compute_metrics=metrics,
     )
 

@@ -19,7 +19,7 @@ from codir.export import export_student
 from codir.measure import Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
-from codir.runs.build import build_trainer, load, load_reader, make_student
+from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.output import can_resume, check_output_dir, claim_output_dir
 from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
 from codir.student import student_origin
@@ -53,8 +53,9 @@ def distill(recipe: Recipe) -> RunResult:
     for reader in (teacher, student):
         check_max_length(reader.model, recipe.data.max_length)
 
-    exam = Exam(data.dev, data.task, recipe.data.max_length, resolve_dtype(recipe.training.precision))
-    notes += check_teacher_score(exam.answers(teacher)[exam.first], exam.labels(exam.first), data.task)
+    exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
+    answers = {"teacher": exam.answers(runner_of(teacher, dtype))}
+    notes += check_teacher_score(answers["teacher"][exam.first], exam.labels(exam.first), data.task)
 
     trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
     claim_output_dir(recipe)
@@ -71,8 +72,8 @@ def distill(recipe: Recipe) -> RunResult:
         title=f"Distilled from {Path(recipe.teacher.model).name}",
         task_name=recipe.data.source,
         primary_metric=data.task.metrics[0],
-        **exam.compare(readers),
-        conditions=gather_conditions(dtype=str(exam.dtype).removeprefix("torch."), seed=recipe.training.seed),
+        **exam.compare({name: runner_of(reader, dtype) for name, reader in readers.items()}, answers),
+        conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
         notes=tuple(notes),
         log_history=trainer.state.log_history,
         output_dir=recipe.output_dir,

@@ -8,7 +8,7 @@ from codir.config import (
     DataConfig,
 )
 from codir.measure import Exam
-from codir.runs.build import load, load_reader
+from codir.runs.build import load, load_reader, runner_of
 from codir.runs.distill import logger
 from codir.runs.preflight import check_labels, check_max_length
 
@@ -20,5 +20,5 @@ def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     check_max_length(reader.model, data.max_length)
     for note in [*loaded.notes, *check_labels(reader.model, loaded.task)]:
         logger.warning(note)
-    exam = Exam(loaded.dev, loaded.task, data.max_length, torch.float32)
-    return exam.score(exam.answers(reader))
+    exam = Exam(loaded.dev, loaded.task, data.max_length)
+    return exam.score(exam.answers(runner_of(reader, torch.float32)))

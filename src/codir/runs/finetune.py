@@ -9,7 +9,7 @@ from codir.config import (
 from codir.export import export_student
 from codir.measure import Exam
 from codir.models import Reader, load_model, load_tokenizer
-from codir.runs.build import build_trainer, head_for, load
+from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.distill import logger
 from codir.runs.output import can_resume, check_output_dir, claim_output_dir
 from codir.runs.preflight import check_max_length
@@ -35,5 +35,5 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     claim_output_dir(config)
     trainer.train(resume_from_checkpoint=can_resume(config, trainer))
     export_student(trainer.student, tokenizer, config.output_dir)
-    exam = Exam(data.dev, data.task, config.data.max_length, resolve_dtype(config.training.precision))
-    return exam.score(exam.answers(reader))
+    exam = Exam(data.dev, data.task, config.data.max_length)
+    return exam.score(exam.answers(runner_of(reader, resolve_dtype(config.training.precision))))

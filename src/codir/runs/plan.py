@@ -6,10 +6,13 @@ Arithmetic alone, with the formulas that the rooms themselves go by. Nothing is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from codir.memory import bank_bytes, queue_bytes
+from codir import system
+from codir.config.words import CONTRAST, PLANNED_CLASSES, PLANNED_PROCESSES, PLANNED_STUDENT, TRAINING
+from codir.memory import bank_bytes, choose_memory, queue_bytes
 from codir.memory.rule import INDEX_BYTES
-from codir.teacher import cache_bytes
+from codir.teacher import cache_bytes, choose_cache, count_readings
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ def sizes_on_paper(
     *,
     layers: int,
     hidden: int,
-    classes: int = 2,
-    dim: int = 128,
-    negatives: int = 100,
-    batch_size: int = 32,
-    processes: int = 1,
-    queue_size: int = 65536,
-    student_parameters: int = 0,
+    classes: int = PLANNED_CLASSES,
+    dim: int = CONTRAST.projection_dim,
+    negatives: int = CONTRAST.num_negatives,
+    batch_size: int = TRAINING["per_device_train_batch_size"],
+    processes: int = PLANNED_PROCESSES,
+    queue_size: int = CONTRAST.queue_size,
+    student_parameters: int = PLANNED_STUDENT,
     cache_itemsize: int = 4,
     memory_itemsize: int = 4,
 ) -> Sizes:
@@ -83,3 +86,88 @@ def sizes_on_paper(
         memory_messages=others * batch_size * (dim * 4 + INDEX_BYTES),
         gradient_messages=2 * others * student_parameters * 4 // processes,
     )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `codir plan` shows.
+
+    Attributes:
+        rows: N.
+        sizes: in bytes.
+        choices: what the rules of `codir.teacher` and `codir.memory` choose, with the reason; a line each.
+    """
+
+    rows: int
+    sizes: Sizes
+    choices: tuple[str, ...]
+
+    def table(self) -> list[tuple[str, str, int]]:
+        """What is counted, where it takes its room, and its bytes."""
+        return [
+            ("teacher cache", "disk, shared by all processes", self.sizes.cache),
+            ("memory bank", "memory of each process", self.sizes.bank),
+            ("queue, in place of a bank", "memory of each process", self.sizes.queue),
+            ("negatives of one label", "memory, at each step", self.sizes.lookup),
+            ("messages of the memory", "received by each process per step", self.sizes.memory_messages),
+            ("messages of the gradients", "received by each process per step", self.sizes.gradient_messages),
+        ]
+
+
+def plan_on_paper(
+    *,
+    rows: int,
+    layers: int,
+    hidden: int,
+    classes: int,
+    epochs: float,
+    batch_size: int,
+    negatives: int,
+    dim: int,
+    queue_size: int,
+    processes: int,
+    student_parameters: int,
+    cache_dtype: str,
+    memory_dtype: str,
+    free_memory: int | None,
+    free_disk: int | None,
+) -> Plan:
+    """Sizes of a run, and what the rules choose for it where so much memory and disk are free.
+
+    Args:
+        rows: N; `layers` to `student_parameters` are those of `sizes_on_paper`.
+        epochs: passes over the training set.
+        cache_dtype: `float32` or `float16`.
+        memory_dtype: `float32` or `float16`.
+        free_memory: bytes that all processes share; by default those that are free here.
+        free_disk: bytes; by default those that are free here.
+    """
+    itemsize = {"float32": 4, "float16": 2}
+    sizes = sizes_on_paper(
+        rows,
+        layers=layers,
+        hidden=hidden,
+        classes=classes,
+        dim=dim,
+        negatives=negatives,
+        batch_size=batch_size,
+        processes=processes,
+        queue_size=queue_size,
+        student_parameters=student_parameters,
+        cache_itemsize=itemsize[cache_dtype],
+        memory_itemsize=itemsize[memory_dtype],
+    )
+    disk = system.free_disk(Path.home()) if free_disk is None else free_disk
+    readings = count_readings(epochs, negatives=negatives, batch_size=batch_size)
+    cache = choose_cache("auto", size=sizes.cache, readings=readings, free_disk=disk)
+    memory = choose_memory(
+        "auto",
+        num_examples=rows,
+        dim=dim,
+        queue_size=queue_size,
+        itemsize=itemsize[memory_dtype],
+        free_memory=system.free_memory() if free_memory is None else free_memory,
+        free_disk=disk,
+        processes=processes,
+    )
+    return Plan(rows, sizes, (cache.line, memory.line))

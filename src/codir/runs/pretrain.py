@@ -148,14 +148,16 @@ def build_trainer(
     return PretrainingTrainer(
         teacher=teacher.model if teacher else None,
         student=student.model,
-        args=build_training_arguments(recipe.training, recipe.output_dir / "checkpoints"),
+        args=build_training_arguments(
+            recipe.training,
+            recipe.output_dir / "checkpoints",
+            mask_probability=recipe.masking.probability,
+            whole_words=recipe.masking.whole_words,
+        ),
         objectives=build_objectives(recipe.objectives),
         train_dataset=train,
         eval_dataset=None if recipe.training.eval_strategy == "no" else heldout,
         processing_class=student.tokenizer,
-        mask_probability=recipe.masking.probability,
-        whole_words=recipe.masking.whole_words,
-        head_learning_rate=recipe.training.head_learning_rate,
     )
 
 

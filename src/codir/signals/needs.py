@@ -5,28 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from codir.config.words import LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
-
-Pooling = Literal["mean", "cls"]
-
 
 TokenPosition = Literal["first", "last"]
 
 
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
-
-
-NegativeSource = Literal["dataset", "batch"]
-
-
-MemoryKind = Literal["auto", "bank", "queue", "momentum"]
-
-
-MemoryDtype = Literal["float32", "float16"]
-
-
-LayerChoice = Literal["all", "last"] | tuple[int, ...]
+LayerChoice = LayerWord | tuple[int, ...]
 """Which layers: 1-based, where layer `l` is `hidden_states[l]` and 0 would be the embedding output."""
+
+
+Demand = Literal["classes", "vocabulary", "attention", "equal_heads"]
+"""What a model must have: classes or a score, a language-model head, attention, as many heads as its teacher."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,7 @@ class NegativeNeeds:
     needs_classes: bool = False
     hard_pool: int = 1
     memory: MemoryKind = "auto"
-    memory_dtype: MemoryDtype = "float32"
+    memory_dtype: StoredDtype = "float32"
     bank_momentum: float = 0.5
     queue_size: int = 65536
     encoder_momentum: float = 0.999
@@ -113,6 +103,7 @@ class Needs:
         teacher_token_logits: the teacher's answers at the predicted positions.
         student_token_logits: the same of the student.
         negatives: other examples to be told from.
+        demands: what the models must have beside that; see `codir.signals.check_demands`.
     """
 
     teacher_logits: bool = False
@@ -123,6 +114,7 @@ class Needs:
     teacher_token_logits: bool = False
     student_token_logits: bool = False
     negatives: NegativeNeeds | None = None
+    demands: frozenset[Demand] = frozenset()
 
     @property
     def tokens(self) -> bool:
@@ -163,6 +155,7 @@ class Needs:
             teacher_token_logits=self.teacher_token_logits or other.teacher_token_logits,
             student_token_logits=self.student_token_logits or other.student_token_logits,
             negatives=self.negatives or other.negatives,
+            demands=self.demands | other.demands,
         )
 
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.signals.needs import Pooling, Representation, TokenPosition, resolve_layers
+from codir.config.words import Pooling
+from codir.signals.needs import Representation, TokenPosition, resolve_layers
 
 
 def token_mask(model_inputs: Mapping[str, Tensor]) -> Bool[Tensor, "batch tokens"]:

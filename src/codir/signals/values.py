@@ -128,35 +128,68 @@ class StudentSignal:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Rows drawn by their index: K vectors for each group, shared by the examples of that group.
+
+    Attributes:
+        vectors: normalised projections from a bank.
+        positives: the batch's own vectors from the same bank; `None` where the fresh ones are the positives.
+    """
+
+    vectors: Float[Tensor, "groups negatives dim"]
+    positives: Float[Tensor, "batch dim"] | None = None
+
+
+@dataclass(frozen=True)
+class Unprojected:
+    """Rows drawn by their index, as the teacher gives them: today's head projects them, so no vector is stale.
+
+    Attributes:
+        pooled: the contrast's own teacher representation.
+    """
+
+    pooled: Float[Tensor, "groups negatives layers hidden"]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """All that a queue holds, one set for the whole batch.
+
+    Attributes:
+        vectors: normalised projections.
+        allowed: which of them are negatives of each group.
+    """
+
+    vectors: Float[Tensor, "queued dim"]
+    allowed: Bool[Tensor, "groups queued"]
+
+
+@dataclass(frozen=True)
+class OfTheStep:
+    """The other rows of the step, of all processes in the order of their ranks.
+
+    Attributes:
+        is_negative: which rows are negatives of each example.
+        is_positive: which are the example itself, or of its class.
+    """
+
+    is_negative: Bool[Tensor, "batch gathered"]
+    is_positive: Bool[Tensor, "batch gathered"]
+
+
+@dataclass(frozen=True)
 class Negatives:
-    """What an anchor must not be matched with: looked up by index, all that a queue holds, or the rows of the step.
+    """What an anchor must not be matched with, by the side that the vectors come from.
 
     Attributes:
         group: which set of negatives belongs to each example of the batch.
-        student_vectors: normalised student projections from the memory bank.
-        student_positives: the batch's own, where positives too are read from the bank.
-        queued_vectors: normalised student projections from the queue, one set for the whole batch.
-        queued_teacher_vectors: normalised teacher projections of the same examples, from a queue of their own.
-        queued_allowed: which of these examples are negatives of each group.
-        teacher_pooled: the contrast's own teacher representation, not yet projected, so that a head of today does it.
-        teacher_vectors: normalised teacher projections from a bank of their own.
-        teacher_positives: the batch's own.
-        step_negative: which rows of the step, those of all processes in the order of their ranks, are negatives of
-            each example.
-        step_positive: which of them are the example itself, or of its class.
+        student: what the teacher's anchors are compared with; `None` where the teacher has no anchors.
+        teacher: what the student's anchors are compared with; `None` where the student has none.
     """
 
     group: Int[Tensor, " batch"]
-    student_vectors: Float[Tensor, "groups negatives dim"] | None = None
-    student_positives: Float[Tensor, "batch dim"] | None = None
-    queued_vectors: Float[Tensor, "queued dim"] | None = None
-    queued_teacher_vectors: Float[Tensor, "queued dim"] | None = None
-    queued_allowed: Bool[Tensor, "groups queued"] | None = None
-    teacher_pooled: Float[Tensor, "groups negatives layers hidden"] | None = None
-    teacher_vectors: Float[Tensor, "groups negatives dim"] | None = None
-    teacher_positives: Float[Tensor, "batch dim"] | None = None
-    step_negative: Bool[Tensor, "batch gathered"] | None = None
-    step_positive: Bool[Tensor, "batch gathered"] | None = None
+    student: Drawn | Queued | OfTheStep | None = None
+    teacher: Drawn | Unprojected | Queued | OfTheStep | None = None
 
 
 @dataclass(frozen=True)

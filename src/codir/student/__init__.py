@@ -2,8 +2,9 @@
 
 from codir.bilstm.config import BiLSTMConfig
 from codir.bilstm.model import BiLSTMForSequenceClassification, BiLSTMModel
+from codir.config.words import LayerSelection
 from codir.student.build import StudentOrigin, build_student, student_origin
-from codir.student.layers import LayerSelection, find_layer_stack, select_layers
+from codir.student.layers import find_layer_stack, select_layers
 
 __all__ = [
     "BiLSTMConfig",

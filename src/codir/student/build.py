@@ -20,9 +20,10 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
+from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
 from codir.models import language_class, vocabulary_of
-from codir.student.layers import LayerSelection, copy_layers, select_layers
+from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
 
@@ -67,7 +68,7 @@ def build_student(
     teacher: PreTrainedModel,
     *,
     layers: int | Sequence[int] | None = None,
-    selection: LayerSelection = "every-other",
+    selection: LayerSelection = LAYER_SELECTION,
     checkpoint: str | Path | None = None,
     config: PreTrainedConfig | Mapping[str, Any] | None = None,
     seed: int = 0,

@@ -8,20 +8,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError, nearest
-
-LayerSelection = Literal["lower", "upper", "every-other"]
 
 
 def select_layers(
     num_teacher_layers: int,
     num_student_layers: int,
-    selection: LayerSelection | Sequence[int] = "every-other",
+    selection: LayerSelection | Sequence[int] = LAYER_SELECTION,
 ) -> tuple[int, ...]:
     """Choose the teacher layers that become the student's, from bottom to top, as 1-based numbers.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
 
 import torch
 from torch import nn
 
-Precision = Literal["auto", "bf16", "fp32"]
+from codir.config.words import Precision
 
 
 def default_device() -> torch.device:

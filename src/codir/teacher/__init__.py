@@ -1,28 +1,21 @@
 """A frozen model that only speaks: live, or from the feature cache. Both say the same."""
 
+from codir.config.words import CacheWish, StoredDtype
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.base import NoTeacher, Teacher
-from codir.teacher.cache import (
-    CachedTeacher,
-    CacheDtype,
-    CacheKey,
-    estimate_bytes,
-    find_cache,
-    open_or_build_cache,
-    table_names,
-)
+from codir.teacher.cache import CachedTeacher, CacheKey, estimate_bytes, find_cache, open_or_build_cache, table_names
 from codir.teacher.live import LiveTeacher, TeacherView
-from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, CacheWish, cache_bytes, choose_cache, count_readings
+from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, cache_bytes, choose_cache, count_readings
 
 __all__ = [
     "CACHE_DISK_SHARE",
     "CacheChoice",
-    "CacheDtype",
     "CacheKey",
     "CacheWish",
     "CachedTeacher",
     "LiveTeacher",
     "NoTeacher",
+    "StoredDtype",
     "Teacher",
     "TeacherView",
     "cache_bytes",

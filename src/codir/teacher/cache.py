@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codir.config.words import STORED_DTYPE, StoredDtype
 from codir.errors import UserError
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer, written_whole
@@ -32,7 +33,6 @@ from codir.teacher.rule import cache_bytes
 
 logger = logging.getLogger(__name__)
 
-CacheDtype = Literal["float32", "float16"]
 CACHE_VERSION = 3
 """Raised whenever codir computes features in another way, so that caches of before are left alone."""
 MEMORY_SHARE = 0.25
@@ -73,7 +73,7 @@ class CacheKey:
     max_length: int
     pooled: tuple[str, ...]
     compute_dtype: str
-    cache_dtype: CacheDtype
+    cache_dtype: StoredDtype
     version: int = CACHE_VERSION
 
     @property
@@ -95,7 +95,7 @@ class CacheKey:
         return set(wanted.pooled) <= set(self.pooled) and self.of_any_tables == wanted.of_any_tables
 
     @classmethod
-    def of(cls, teacher: LiveTeacher, cache_dtype: CacheDtype) -> CacheKey:
+    def of(cls, teacher: LiveTeacher, cache_dtype: StoredDtype) -> CacheKey:
         """The key of what this teacher would say."""
         return cls(
             weights=fingerprint_model(teacher.model),
@@ -155,7 +155,7 @@ class CachedTeacher(Teacher):
 
 
 def open_or_build_cache(
-    teacher: LiveTeacher, cache_dir: Path, *, cache_dtype: CacheDtype = "float32", batch_size: int = 64
+    teacher: LiveTeacher, cache_dir: Path, *, cache_dtype: StoredDtype = STORED_DTYPE, batch_size: int = 64
 ) -> Path:
     """The folder of this teacher's cache: found, or built by running the teacher once over its rows.
 
@@ -188,7 +188,7 @@ def find_cache(key: CacheKey, cache_dir: Path) -> Path | None:
     return min(serving, key=lambda folder: (folder.name != key.name, folder.name), default=None)
 
 
-def estimate_bytes(teacher: LiveTeacher, cache_dtype: CacheDtype) -> int:
+def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     """Bytes of this teacher's cache on disk."""
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from codir.config.words import MAX_LENGTH
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.models import run_model
 from codir.signals import Batch, Representation, TeacherSignal
@@ -59,7 +60,7 @@ class LiveTeacher(Teacher):
         tokenizer: PreTrainedTokenizerBase,
         view: TeacherView,
         *,
-        max_length: int = 128,
+        max_length: int = MAX_LENGTH,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.dataset, self.tokenizer, self.view, self.max_length = dataset, tokenizer, view, max_length

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from rich.filesize import decimal
 
-CacheWish = bool | Literal["auto"]
+from codir.config.words import CacheWish
 
 CACHE_DISK_SHARE = 0.5
 """A cache is built unasked while it takes at most this share of the free disk."""

@@ -1,17 +1,19 @@
 """The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
 
+from codir.trainer.arguments import DistillationArguments, PretrainingArguments
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
 from codir.trainer.checks import check_pretraining
 from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
-from codir.trainer.trainer import DEFAULT_CACHE_DIR, HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
+from codir.trainer.trainer import HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 
 __all__ = [
-    "DEFAULT_CACHE_DIR",
     "HEAD_LEARNING_RATE_FACTOR",
+    "DistillationArguments",
     "DistillationTrainer",
     "Distiller",
+    "PretrainingArguments",
     "PretrainingTrainer",
     "check_neighbours",
     "check_pretraining",

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from codir.config.words import MemoryKind
 from codir.errors import IncompleteArtifactError, UserError
-from codir.signals import MemoryKind
 from codir.trainer.memories import Memories
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"

@@ -15,19 +15,11 @@ import torch
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
+from codir.config.words import CacheWish, MemoryKind, StoredDtype
 from codir.memory import Memory, MemoryBank, MemoryPlace, NegativeQueue, choose_memory
-from codir.signals import MemoryKind, Needs, NegativeNeeds
+from codir.signals import Needs, NegativeNeeds
 from codir.system import free_disk, free_memory
-from codir.teacher import (
-    CacheDtype,
-    CacheKey,
-    CacheWish,
-    LiveTeacher,
-    choose_cache,
-    count_readings,
-    estimate_bytes,
-    find_cache,
-)
+from codir.teacher import CacheKey, LiveTeacher, choose_cache, count_readings, estimate_bytes, find_cache
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +56,7 @@ def build_memory(
 
 
 def keeps_cache(
-    wanted: CacheWish, live: LiveTeacher, needs: Needs, args: TrainingArguments, cache_dir: Path, dtype: CacheDtype
+    wanted: CacheWish, live: LiveTeacher, needs: Needs, args: TrainingArguments, cache_dir: Path, dtype: StoredDtype
 ) -> bool:
     """Whether this run reads the teacher from a cache."""
 

@@ -73,7 +73,7 @@ class Distiller(nn.Module):
         signal = self.student_signal(batch.model_inputs, batch.predicted)
         with torch.autocast(signal.logits.device.type, enabled=False):  # losses in fp32, whatever the products run in
             breakdown = self.objectives(signal, teacher, batch, negatives)
-        return breakdown, self.vectors_to_remember(signal, teacher)
+        return breakdown, self._vectors_of_the_step()
 
     def student_signal(self, model_inputs: Mapping[str, Tensor], predicted: Tensor | None = None) -> StudentSignal:
         """Run the student for what the active objectives ask of it, and no more."""
@@ -90,16 +90,20 @@ class Distiller(nn.Module):
             )
         )
 
-    @torch.no_grad()
-    def vectors_to_remember(self, student: StudentSignal, teacher: TeacherSignal | None = None) -> dict[str, Tensor]:
-        """What the memories keep of these examples, by side; nothing where there are none."""
+    def _vectors_of_the_step(self) -> dict[str, Tensor]:
+        """What the memories keep of these examples, by side: the very vectors that the loss was computed from."""
         contrast, negatives = self.objectives.active.contrast, self.objectives.active.needs.negatives
-        vectors: dict[str, Tensor] = {}
         if contrast is None or negatives is None:
-            return vectors
-        with torch.autocast(student.logits.device.type, enabled=False):
-            if negatives.from_student:
-                vectors["student"] = contrast.embed_student(student)
-            if negatives.teacher_remembered and teacher is not None:
-                vectors["teacher"] = contrast.embed_teacher(teacher.pooled[contrast.teacher_representation])
-        return vectors
+            return {}
+        kept = {"student": negatives.from_student, "teacher": negatives.teacher_remembered}
+        if not any(kept.values()):
+            return {}
+        return {side: vectors for side, vectors in contrast.vectors_of_the_step().items() if kept[side]}
+
+    @torch.no_grad()
+    def student_vectors(self, model_inputs: Mapping[str, Tensor]) -> Tensor:
+        """The student's view of some examples, as a memory keeps it."""
+        contrast, signal = self.objectives.active.contrast, self.student_signal(model_inputs)
+        assert contrast is not None, "only a contrast has a memory to fill"
+        with torch.autocast(signal.logits.device.type, enabled=False):
+            return contrast.embed_student(signal)

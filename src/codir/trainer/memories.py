@@ -1,17 +1,26 @@
-"""All that a contrast remembers, as one: what a step notes, what it looks up, and what a checkpoint keeps."""
+"""All that a contrast remembers: what a step notes, what it looks up, what a checkpoint keeps, and when it begins.
+
+`Memories` is the state; `MemoryKeeper` makes it, fills it, begins it anew with a stage, and resumes it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
+import datasets
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from codir.data import NegativeSampler
+from codir.config.words import MemoryKind
+from codir.data import NegativeSampler, length_sorted_batches
 from codir.memory import Memory, MemoryBank, NegativeQueue
-from codir.signals import Batch, NegativeNeeds, Negatives
-from codir.system import gather
+from codir.signals import Batch, Drawn, NegativeNeeds, Negatives, OfTheStep, Queued
+from codir.system import autocast, gather
+from codir.teacher import Teacher
+from codir.trainer.arguments import compute_dtype
+from codir.trainer.choices import build_memory
+from codir.trainer.distiller import Distiller
 from codir.trainer.momentum import MomentumCopy
 
 OF_TEACHER, OF_COPY = "teacher.", "copy."
@@ -47,24 +56,22 @@ class Memories:
 
     def look_up(self, batch: Batch, needs: NegativeNeeds, sampler: NegativeSampler) -> Negatives:
         """What is remembered of the batch's negatives, and where positives are remembered too, of the batch itself."""
-        assert batch.negative_index is not None
         assert batch.negative_group is not None
-        drawn, own = batch.negative_index, batch.example_index
-        negatives = Negatives(batch.negative_group)
-        if isinstance(self.teacher, MemoryBank):
-            vectors, positives = self.teacher.lookup(drawn), self.teacher.lookup(own)
-            negatives = replace(negatives, teacher_vectors=vectors, teacher_positives=positives)
-        sides = {"queued_vectors": self.student, "queued_teacher_vectors": self.teacher}
-        queues = {name: memory for name, memory in sides.items() if isinstance(memory, NegativeQueue)}
-        if queues:
-            queued = next(iter(queues.values())).index  # two queues hold the same examples
-            allowed = torch.from_numpy(sampler.allows(own.cpu().numpy(), queued.cpu().numpy())).to(own.device)
-            vectors_of = {name: queue.vectors for name, queue in queues.items()}
-            return replace(negatives, queued_allowed=allowed, **vectors_of)
-        if isinstance(self.student, MemoryBank):
-            banked = self.student.lookup(own) if needs.banked else None
-            return replace(negatives, student_vectors=self.student.lookup(drawn), student_positives=banked)
-        return negatives
+
+        def rows_of(memory: Memory | None) -> Drawn | Queued | None:
+            if isinstance(memory, NegativeQueue):
+                return Queued(memory.vectors, allowed)
+            if isinstance(memory, MemoryBank):
+                assert batch.negative_index is not None
+                own = memory.lookup(batch.example_index) if needs.banked else None
+                return Drawn(memory.lookup(batch.negative_index), own)
+            return None
+
+        queues = [memory for memory in (self.student, self.teacher) if isinstance(memory, NegativeQueue)]
+        if queues:  # two queues hold the same examples
+            own, queued = (index.cpu().numpy() for index in (batch.example_index, queues[0].index))
+            allowed = torch.from_numpy(sampler.allows(own, queued)).to(batch.example_index.device)
+        return Negatives(batch.negative_group, student=rows_of(self.student), teacher=rows_of(self.teacher))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -102,4 +109,100 @@ def rows_of_the_step(batch: Batch, sampler: NegativeSampler) -> Negatives:
     everywhere = gather(batch.example_index)
     judged = sampler.relate(batch.example_index.cpu().numpy(), everywhere.cpu().numpy())
     is_negative, is_positive = (torch.from_numpy(judgement).to(everywhere.device) for judgement in judged)
-    return Negatives(batch.negative_group, step_negative=is_negative, step_positive=is_positive)
+    rows = OfTheStep(is_negative, is_positive)
+    return Negatives(batch.negative_group, student=rows, teacher=rows)
+
+
+class MemoryKeeper:
+    """The life of a run's memories.
+
+    Args:
+        distiller: student and objectives, whose vectors are remembered.
+        args: the trainer's.
+        rows: the encoded training set.
+        tokenizer: the student's.
+    """
+
+    def __init__(
+        self, distiller: Distiller, args: TrainingArguments, rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        self.distiller, self.args, self.rows, self.tokenizer = distiller, args, rows, tokenizer
+        self.memories = Memories(self._empty_student(), self._empty_teacher())
+
+    @property
+    def bank(self) -> MemoryBank | None:
+        """The student's memory, where it is a bank."""
+        return self.memories.student if isinstance(self.memories.student, MemoryBank) else None
+
+    def resume(self, begun_with: MemoryKind | None) -> None:
+        """Make room for a checkpoint: a resumed run keeps the kind of memory that it began with.
+
+        Args:
+            begun_with: that kind; `None` where the checkpoint does not tell.
+        """
+        self.memories.copy = self._slow_copy()
+        needs = self.distiller.objectives.needs.negatives
+        is_other = begun_with is not None and begun_with != ("queue" if self.bank is None else "bank")
+        if is_other and needs is not None and needs.memory == "auto":
+            self.memories.student = self._empty_student(begun_with)
+
+    def start(self, teacher: Teacher) -> None:
+        """Begin a stage: its heads are new, so vectors that another stage's heads made mean nothing to them."""
+        self.memories.clear()
+        if self.distiller.objectives.active.contrast is None:
+            return
+        self.memories.copy = self._slow_copy()
+        if self.bank is not None:
+            self.fill_bank()
+        if isinstance(self.memories.teacher, MemoryBank):
+            self.fill_teacher_bank(self.memories.teacher, teacher)
+
+    def fill_bank(self) -> None:
+        """The first pass: every slot holds its example's vector before the first step, each process doing its share."""
+        assert self.bank is not None
+        self.bank.clear()
+        share = range(self.args.process_index, len(self.rows), self.args.world_size)
+        distiller, device = self.distiller.eval(), self.args.device
+        for rows, inputs in length_sorted_batches(
+            self.rows, self.tokenizer, batch_size=self.args.eval_batch_size, rows=share
+        ):
+            on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
+            with torch.no_grad(), autocast(device, compute_dtype(self.args)):
+                vectors = distiller.student_vectors(on_device)
+            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
+        self.bank.synchronise()
+
+    @torch.no_grad()
+    def fill_teacher_bank(self, bank: MemoryBank, teacher: Teacher) -> None:
+        """The same for the teacher's vectors, which the teacher gives before projection."""
+        contrast = self.distiller.objectives.active.contrast
+        assert contrast is not None
+        bank.clear()
+        share = torch.arange(self.args.process_index, len(self.rows), self.args.world_size)
+        for rows in torch.split(share.to(self.args.device), self.args.eval_batch_size):
+            pooled = teacher.pooled(rows.unsqueeze(0), contrast.teacher_representation)
+            bank.fill(rows, contrast.embed_teacher(pooled).squeeze(0))
+        bank.synchronise()
+
+    def _empty_student(self, kind: MemoryKind | None = None) -> Memory | None:
+        needs = self.distiller.objectives.needs.negatives
+        return self._empty(kind or needs.memory, needs) if needs is not None and needs.from_student else None
+
+    def _empty_teacher(self) -> Memory | None:
+        needs = self.distiller.objectives.needs.negatives
+        if needs is None or not needs.teacher_remembered:
+            return None
+        return self._empty("bank" if needs.banked else "queue", needs)
+
+    def _empty(self, kind: MemoryKind, needs: NegativeNeeds) -> Memory | None:
+        contrast = self.distiller.objectives.contrast
+        if contrast is None:
+            return None
+        return build_memory(kind, needs, self.args, num_examples=len(self.rows), dim=contrast.projection_dim)
+
+    def _slow_copy(self) -> MomentumCopy | None:
+        """A copy of the student as it is now, where the queue of any stage is filled by one."""
+        needs = self.distiller.objectives.needs.negatives
+        if needs is None or needs.memory != "momentum":
+            return None
+        return MomentumCopy(self.distiller, needs.encoder_momentum, dtype=compute_dtype(self.args))

@@ -50,7 +50,7 @@ class MomentumCopy:
         if isinstance(ours, StagedObjectives) and isinstance(theirs, StagedObjectives):
             ours.position = theirs.position
         with autocast(self.distiller.student.device, self.dtype):
-            return self.distiller.vectors_to_remember(self.distiller.student_signal(model_inputs))["student"]
+            return self.distiller.student_vectors(model_inputs)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a checkpoint keeps; a weight that two layers share once."""

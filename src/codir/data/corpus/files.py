@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
+from codir.config.words import DocumentBoundary
 from codir.data.sources.columns import choose_text_column, not_a_text
 from codir.data.sources.formats import FORMATS, broken, not_utf8, require_file
 from codir.data.sources.tables import Table
 from codir.errors import UserError
-
-Convention = Literal["file", "line", "blank-line"]
-"""What a document is in a text file: all of it, a line, or what stands between blank lines."""
 
 TEXT_ENDING = ".txt"
 ENDINGS = (TEXT_ENDING, *FORMATS)
@@ -50,7 +48,7 @@ def find_files(path: Path) -> list[Path]:
     return found
 
 
-def read_documents(file: Path, convention: Convention = "line", column: str | None = None) -> Iterator[str]:
+def read_documents(file: Path, convention: DocumentBoundary = "line", column: str | None = None) -> Iterator[str]:
     """Read the documents of one file.
 
     Args:
@@ -93,7 +91,7 @@ def split_paragraphs(stream: TextIO) -> Iterator[str]:
     return ("".join(lines).strip() for is_blank, lines in groupby(stream, key=str.isspace) if not is_blank)
 
 
-SPLITTERS: dict[Convention, Callable[[TextIO], Iterator[str]]] = {
+SPLITTERS: dict[DocumentBoundary, Callable[[TextIO], Iterator[str]]] = {
     "file": split_whole,
     "line": split_lines,
     "blank-line": split_paragraphs,

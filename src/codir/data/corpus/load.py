@@ -14,21 +14,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from datasets import Dataset
 from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
+from codir.config.words import DOCUMENT_BOUNDARY, MAX_LENGTH, NUM_PROC, PACKING, DocumentBoundary, Packing
 from codir.data.corpus.build import build_corpus, open_corpus
 from codir.data.corpus.documents import Source, open_documents
-from codir.data.corpus.files import Convention
 from codir.data.corpus.sequences import Layout
 from codir.store import STAGING_PREFIX, fingerprint_tokenizer, written_whole
 
 logger = logging.getLogger(__name__)
 
-Packing = Literal["apart", "packed"]
 CORPUS_VERSION = 1
 """Raised whenever codir cuts or packs in another way, so that corpora of before are left alone."""
 
@@ -40,7 +38,7 @@ class CorpusKey:
     texts: str
     tokenizer: str
     layout: Layout
-    documents: Convention
+    documents: DocumentBoundary
     text_column: str | None
     max_documents: int | None
     version: int = CORPUS_VERSION
@@ -55,12 +53,12 @@ def load_corpus(
     source: Source,
     tokenizer: PreTrainedTokenizerBase,
     *,
-    max_length: int = 128,
-    documents: Convention = "line",
+    max_length: int = MAX_LENGTH,
+    documents: DocumentBoundary = DOCUMENT_BOUNDARY,
     text_column: str | None = None,
-    packing: Packing = "packed",
+    packing: Packing = PACKING,
     max_documents: int | None = None,
-    num_proc: int = 1,
+    num_proc: int = NUM_PROC,
     cache_dir: Path,
 ) -> Dataset:
     """Prepare a corpus for pre-training, or find it as it was prepared before.

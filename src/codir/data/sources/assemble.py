@@ -11,8 +11,9 @@ from itertools import chain
 
 from datasets import Dataset, Features, Value
 
+from codir.config.words import TaskChoice
 from codir.data.sources.columns import ColumnNames, Columns, choose_columns, describe_choice, match_columns, read_texts
-from codir.data.sources.labels import LabelCode, LabelOptions, TaskChoice, learn_labels, read_labels
+from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.data.tasks import LoadedData, Task

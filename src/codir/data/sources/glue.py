@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from codir.config.words import TaskChoice
 from codir.data.sources.assemble import Parts
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.formats import read_delimited, require_file
-from codir.data.sources.labels import TaskChoice
 from codir.data.sources.tables import Table, not_empty, read_hub
 from codir.errors import UserError, nearest
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from codir.config.words import TaskChoice
 from codir.data.sources.tables import Table
 from codir.data.tasks import Task
 from codir.errors import UserError
 
 Label = str | int | float
 """A label as it stands in the data; a truth value is the number 0 or 1."""
-
-TaskChoice = Literal["auto", "classification", "regression"]
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
 from codir.data.sources.formats import FORMATS, read_table, require_file
 from codir.data.sources.glue import find_glue_task, read_glue
-from codir.data.sources.labels import LabelOptions, TaskChoice
+from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
 from codir.data.tasks import LoadedData
 from codir.errors import UserError
@@ -36,11 +37,11 @@ def load_data(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
-    task: TaskChoice = "auto",
+    task: TaskChoice = TASK,
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
     model_names: Sequence[str] | None = None,
-    dev_fraction: float = 0.1,
+    dev_fraction: float = DEV_FRACTION,
     max_train_rows: int | None = None,
     heldout_rows: int | None = None,
     tune_rows: int | None = None,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from codir.config.words import EstimatorName
 from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce_from_scores
 from codir.objectives.contrast.jsd import jsd
 from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys
@@ -20,8 +20,6 @@ from codir.objectives.contrast.nce import log_mean_exp, nce
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Tau
 from codir.system import gather
-
-EstimatorName = Literal["info_nce", "nce", "jsd", "supcon"]
 
 NORMALISER_MOMENTUM = 0.99
 """Share of NCE's normaliser that a batch leaves as it was."""

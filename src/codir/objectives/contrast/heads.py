@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-HeadKind = Literal["linear", "mlp"]
+from codir.config.words import HeadKind
 
 
 class ProjectionHead(nn.Module):

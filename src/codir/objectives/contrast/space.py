@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from codir.objectives.contrast.estimators import Estimator
 from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest
 from codir.objectives.contrast.temperature import Temperature
-from codir.signals import Negatives
+from codir.signals import Drawn, Negatives, OfTheStep, Queued, Unprojected
 from codir.system import gather_with_gradient
 
 Side = Literal["teacher", "student"]
@@ -45,6 +45,7 @@ class ContrastSpace(nn.Module):
         self.teacher_head, self.student_head = teacher_head, student_head
         self.estimators, self.temperature = nn.ModuleDict(estimators), temperature
         self.num_hardest = num_hardest
+        self.last_vectors: dict[str, Tensor] = {}
 
     def forward(
         self,
@@ -54,39 +55,43 @@ class ContrastSpace(nn.Module):
     ) -> Float[Tensor, ""]:
         """Mean over all anchors, and over the sides that have any."""
         teacher_vectors, student_vectors = self.teacher_head(teacher_pooled), self.student_head(student_pooled)
+        self.last_vectors = {"student": student_vectors.detach(), "teacher": teacher_vectors.detach()}
         losses = []
         for side, estimator in self.estimators.items():
             if side == "student":
-                anchors, (positives, keys) = student_vectors, self._teacher_keys(teacher_vectors, negatives)
+                anchors, fresh, rows, head = student_vectors, teacher_vectors, negatives.teacher, self.teacher_head
             else:
-                anchors, (positives, keys) = teacher_vectors, self._student_keys(student_vectors, negatives)
+                anchors, fresh, rows, head = teacher_vectors, student_vectors, negatives.student, self.student_head
+            positives, keys = positives_and_keys(rows, negatives.group, fresh=fresh, head=head)
             if self.num_hardest is not None and isinstance(keys, GroupedKeys):
                 keys = hardest(keys, teacher_vectors, self.num_hardest)
             losses.append(estimator(anchors, positives, keys, self.temperature()))
         return torch.stack(losses).mean()
 
-    def _teacher_keys(self, vectors: Tensor, negatives: Negatives) -> tuple[Tensor, Keys]:
-        """The student's anchors' positives and keys."""
-        if negatives.step_negative is not None:
-            return vectors, _of_the_step(vectors, negatives)
-        if negatives.queued_teacher_vectors is not None and negatives.queued_allowed is not None:
-            return vectors, SharedKeys(negatives.queued_teacher_vectors, negatives.queued_allowed[negatives.group])
-        if negatives.teacher_vectors is not None and negatives.teacher_positives is not None:
-            return negatives.teacher_positives, GroupedKeys(negatives.teacher_vectors, negatives.group)
-        assert negatives.teacher_pooled is not None, "the trainer looks up what `needs.negatives` asks for"
-        return vectors, GroupedKeys(self.teacher_head(negatives.teacher_pooled), negatives.group)
 
-    def _student_keys(self, vectors: Tensor, negatives: Negatives) -> tuple[Tensor, Keys]:
-        """The teacher's anchors' positives and keys."""
-        if negatives.step_negative is not None:
-            return vectors, _of_the_step(vectors, negatives)
-        if negatives.queued_vectors is not None and negatives.queued_allowed is not None:
-            return vectors, SharedKeys(negatives.queued_vectors, negatives.queued_allowed[negatives.group])
-        assert negatives.student_vectors is not None, "the trainer looks up what `needs.negatives` asks for"
-        positives = vectors if negatives.student_positives is None else negatives.student_positives
-        return positives, GroupedKeys(negatives.student_vectors, negatives.group)
+def positives_and_keys(
+    rows: Drawn | Unprojected | Queued | OfTheStep | None,
+    group: Int[Tensor, " batch"],
+    *,
+    fresh: Float[Tensor, "batch dim"],
+    head: nn.Module,
+) -> tuple[Float[Tensor, "batch dim"], Keys]:
+    """What the anchors of one side look for, and what they must tell it from.
 
-
-def _of_the_step(vectors: Tensor, negatives: Negatives) -> SharedKeys:
-    assert negatives.step_negative is not None
-    return SharedKeys(gather_with_gradient(vectors), negatives.step_negative, negatives.step_positive)
+    Args:
+        rows: the negatives of this side.
+        group: which set of them belongs to each anchor.
+        fresh: the batch's vectors on the other side, made in this step.
+        head: projects rows that are not projected yet.
+    """
+    match rows:
+        case Drawn(vectors, positives):
+            return fresh if positives is None else positives, GroupedKeys(vectors, group)
+        case Unprojected(pooled):
+            return fresh, GroupedKeys(head(pooled), group)
+        case Queued(vectors, allowed):
+            return fresh, SharedKeys(vectors, allowed[group])
+        case OfTheStep(is_negative, is_positive):
+            return fresh, SharedKeys(gather_with_gradient(fresh), is_negative, is_positive)
+        case None:
+            raise AssertionError("the trainer looks up what `needs.negatives` asks for")

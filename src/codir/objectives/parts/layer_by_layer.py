@@ -28,7 +28,7 @@ class LayerByLayer(Objective):
         super().__init__()
         self.student_layers, self.layer_map = student_layers, layer_map
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers."""
         assert teacher is not None, "`needs` asks for one"
         self.pairs = match_layers(

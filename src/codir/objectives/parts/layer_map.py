@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from codir.config.words import LAYER_WISE, LayerMapWord, StudentLayerWord
 from codir.errors import UserError
 from codir.signals import resolve_layers
 
-LayerMap = Literal["uniform", "skip", "last"] | tuple[tuple[int, int], ...]
+LayerMap = LayerMapWord | tuple[tuple[int, int], ...]
 """A rule, or pairs `(student layer, teacher layer)`; layers count from 1."""
 
-StudentLayers = Literal["all", "all-but-last", "last"] | tuple[int, ...]
+StudentLayers = StudentLayerWord | tuple[int, ...]
 """Which student layers are matched; one alone where a stage opens them one by one."""
 
 
 def match_layers(
-    layer_map: LayerMap, student_layers: StudentLayers = "all", *, teacher_depth: int, student_depth: int
+    layer_map: LayerMap,
+    student_layers: StudentLayers = LAYER_WISE.student_layers,
+    *,
+    teacher_depth: int,
+    student_depth: int,
 ) -> tuple[tuple[int, int], ...]:
     """Pairs `(l, g(l))` of the chosen student layers `l`, for a student of `M` layers and a teacher of `N`.
 
@@ -63,7 +66,7 @@ def _choose(student_layers: StudentLayers, depth: int) -> tuple[int, ...]:
     return resolve_layers(student_layers, depth)
 
 
-def _answer(rule: Literal["uniform", "skip", "last"], layer: int, teacher_depth: int, student_depth: int) -> int:
+def _answer(rule: LayerMapWord, layer: int, teacher_depth: int, student_depth: int) -> int:
     if rule == "uniform":
         return -(-layer * teacher_depth // student_depth)
     if rule == "skip":

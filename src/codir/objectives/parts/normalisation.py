@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Normalisation = Literal["none", "l2", "layer"]
+from codir.config.words import Normalisation
 
 
 def normalise(vectors: Float[Tensor, "*shape hidden"], normalisation: Normalisation) -> Float[Tensor, "*shape hidden"]:

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from codir.errors import UserError
-from codir.signals import AttentionInputs, ModelShape, masked_mean
+from codir.signals import AttentionInputs, masked_mean
 
 
 def token_scores(
@@ -58,21 +57,6 @@ def score_kl(
     teacher_log_probs = _log_softmax_over_real(teacher_scores, mask)
     divergence = F.kl_div(student_log_probs, teacher_log_probs, reduction="none", log_target=True).sum(dim=-1)
     return masked_mean(divergence.transpose(1, 2), mask).mean()
-
-
-def check_equal_heads(term: str, *, teacher: ModelShape, student: ModelShape) -> None:
-    """Attention is compared head by head, so both models need the same number of heads.
-
-    Raises:
-        UserError: they have not; says what else there is.
-    """
-    if student.heads != teacher.heads or not student.heads:
-        raise UserError(
-            term,
-            expected=f"a student with attention, and with as many heads as its teacher ({teacher.heads})",
-            got=f"{student.heads} heads",
-            do="choose such a student, or `relation_kl`, which cuts both models' vectors into equally many heads",
-        )
 
 
 def _log_softmax_over_real(scores: Tensor, mask: Tensor) -> Tensor:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from codir.config.words import WidthMap
 from codir.errors import UserError
-
-WidthMap = Literal["linear", "none"]
 
 
 def build_width_map(width_map: WidthMap, *, student_width: int, teacher_width: int) -> nn.Module:

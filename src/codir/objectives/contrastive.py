@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from codir.config.words import (
+    CONTRAST,
+    Anchor,
+    EstimatorName,
+    HeadKind,
+    KeyKind,
+    MemoryKind,
+    NegativeSource,
+    NegativeStrategy,
+    Pooling,
+    StoredDtype,
+    keys_for,
+)
 from codir.errors import UserError
 from codir.objectives.base import Objective
 from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_word
-from codir.objectives.contrast.estimators import ESTIMATORS, EstimatorName
-from codir.objectives.contrast.heads import HEADS, HeadKind
+from codir.objectives.contrast.estimators import ESTIMATORS
+from codir.objectives.contrast.heads import HEADS
 from codir.objectives.contrast.space import ContrastSpace, Side
 from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.parts.layer_map import match_layers
 from codir.signals import (
     Batch,
     LayerChoice,
-    MemoryDtype,
-    MemoryKind,
     ModelShape,
     Needs,
     NegativeNeeds,
     Negatives,
-    NegativeSource,
-    NegativeStrategy,
-    Pooling,
     Representation,
     StudentSignal,
     TeacherSignal,
+    Unprojected,
     resolve_layers,
 )
-
-Anchor = Literal["teacher", "student", "both"]
-KeyKind = Literal["fresh", "banked", "queued"]
 
 
 class Contrastive(Objective):
@@ -51,8 +57,9 @@ class Contrastive(Objective):
       nothing is stale. No memory is kept, unless `keys` says so.
     - `anchor="both"`: the mean of the two.
 
-    The student's anchor is the default: where the student moves fast, as in fine-tuning, its vectors in the bank are
-    so stale that fresh ones are told from them at a glance, and the teacher's anchor has nothing left to learn.
+    The default is preset `codir`'s contrast: both anchors, all keys read from banks. Fresh positives beside banked
+    negatives fail where the student moves fast, as in fine-tuning: the model can spot old negatives by their age alone,
+    so the loss stops teaching.
 
     Estimator, source of negatives and representation are chosen apart from one another; the presets are combinations:
 
@@ -91,7 +98,7 @@ class Contrastive(Objective):
         per_layer: see above.
         head: `linear`, or `mlp` with one hidden layer.
         projection_dim: P.
-        keys: `fresh`, `banked` or `queued`.
+        keys: `fresh`, `banked` or `queued`; by default `banked` where a bank can serve both anchors, or else `fresh`.
         memory: `bank`, `queue`, `momentum`, or `auto`: what `codir.memory.choose_memory` takes for the size of the
             data, or the bank where only a bank can serve, or the queue where keys are queued.
         memory_dtype: of stored vectors; `float16` halves the room.
@@ -109,7 +116,7 @@ class Contrastive(Objective):
         >>> student = StudentSignal(torch.randn(2, 2), {contrast.student_representation: torch.randn(2, 3, 8)})
         >>> teacher = TeacherSignal(torch.randn(2, 2), {contrast.teacher_representation: torch.randn(2, 6, 8)})
         >>> batch = Batch(model_inputs={}, example_index=torch.tensor([7, 9]))
-        >>> others = Negatives(group=torch.tensor([0, 0]), teacher_pooled=torch.randn(1, 5, 6, 8))
+        >>> others = Negatives(group=torch.tensor([0, 0]), teacher=Unprojected(torch.randn(1, 5, 6, 8)))
         >>> contrast(student, teacher, batch, others).shape  # one number, a mean over the batch
         torch.Size([])
     """
@@ -117,29 +124,30 @@ class Contrastive(Objective):
     def __init__(
         self,
         *,
-        anchor: Anchor = "student",
-        estimator: EstimatorName = "info_nce",
-        contrastive_temperature: float = 0.07,
+        anchor: Anchor = CONTRAST.anchor,
+        estimator: EstimatorName = CONTRAST.estimator,
+        contrastive_temperature: float = CONTRAST.contrastive_temperature,
         learned_temperature: bool = False,
-        num_negatives: int = 100,
-        strategy: NegativeStrategy = "auto",
+        num_negatives: int = CONTRAST.num_negatives,
+        strategy: NegativeStrategy = CONTRAST.strategy,
         score_distance: float | None = None,
-        hard_pool: int = 1,
-        source: NegativeSource = "dataset",
-        teacher_layers: LayerChoice = "all",
-        student_layers: LayerChoice = "all",
-        pooling: Pooling = "mean",
+        hard_pool: int = CONTRAST.hard_pool,
+        source: NegativeSource = CONTRAST.source,
+        teacher_layers: LayerChoice = CONTRAST.teacher_layers,
+        student_layers: LayerChoice = CONTRAST.student_layers,
+        pooling: Pooling = CONTRAST.pooling,
         per_layer: bool = False,
-        head: HeadKind = "linear",
-        projection_dim: int = 128,
-        keys: KeyKind = "fresh",
-        memory: MemoryKind = "auto",
-        memory_dtype: MemoryDtype = "float32",
-        bank_momentum: float = 0.5,
-        queue_size: int = 65536,
-        encoder_momentum: float = 0.999,
+        head: HeadKind = CONTRAST.head,
+        projection_dim: int = CONTRAST.projection_dim,
+        keys: KeyKind | None = None,
+        memory: MemoryKind = CONTRAST.memory,
+        memory_dtype: StoredDtype = CONTRAST.memory_dtype,
+        bank_momentum: float = CONTRAST.bank_momentum,
+        queue_size: int = CONTRAST.queue_size,
+        encoder_momentum: float = CONTRAST.encoder_momentum,
     ) -> None:
         super().__init__()
+        keys = keys or keys_for(anchor, source, memory, per_layer=per_layer)
         for name, choices, given in (
             ("anchor", get_args(Anchor), anchor),
             ("estimator", tuple(ESTIMATORS), estimator),
@@ -182,7 +190,7 @@ class Contrastive(Objective):
             negatives=replace(negatives, memory="bank") if needs_bank and memory == "auto" else negatives,
         )
 
-    def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Make heads, temperature and estimators: one space, or one for each matched pair of layers."""
         assert teacher is not None, "the trainer refuses a contrast without a teacher"
         num_teacher = len(resolve_layers(self.teacher_representation.layers, teacher.num_layers))
@@ -210,6 +218,10 @@ class Contrastive(Objective):
     def embed_teacher(self, pooled: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
         """The teacher's side, as its bank or queue keeps it."""
         return self._only_space.teacher_head(pooled)
+
+    def vectors_of_the_step(self) -> dict[str, Tensor]:
+        """What both heads made of the last batch, by side, without gradient: the memories keep it as it is."""
+        return self._only_space.last_vectors
 
     @property
     def _only_space(self) -> ContrastSpace:
@@ -249,5 +261,6 @@ def _match_layers(num_teacher: int, num_student: int) -> list[int]:
 
 
 def _of_layer(negatives: Negatives, place: int) -> Negatives:
-    pooled = negatives.teacher_pooled
-    return negatives if pooled is None else replace(negatives, teacher_pooled=pooled[:, :, [place]])
+    if not isinstance(negatives.teacher, Unprojected):
+        return negatives
+    return replace(negatives, teacher=Unprojected(negatives.teacher.pooled[:, :, [place]]))

@@ -1,0 +1,194 @@
+"""Which flags each command has, and the recipe key that each flag sets.
+
+Nothing else about a flag is written here: its type, choices, default and help come from the field of the recipe model
+(`codir.cli.fields`). Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag.
+
+    Attributes:
+        name: as it is typed; further names follow after a space.
+        key: the recipe key that it sets.
+        read: makes the value from the text. By default, a number where the field is a number, else the text itself.
+        value: for a flag without a value: what it sets the key to.
+        also: choices that the command accepts beside those of the field.
+    """
+
+    name: str
+    key: str
+    read: Callable[[str], Any] | None = None
+    value: bool | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The name that messages use."""
+        return self.name.split()[0]
+
+
+def read_names(text: str) -> list[str]:
+    """Split names at commas.
+
+    Example:
+        >>> read_names("negative, positive")
+        ['negative', 'positive']
+    """
+    return [name.strip() for name in text.split(",")]
+
+
+def read_numbers(text: str) -> int | list[int] | str:
+    """One number, or numbers with commas between them; any other text is left for the recipe's own check.
+
+    Example:
+        >>> read_numbers("3"), read_numbers("1,3,5"), read_numbers("three")
+        (3, [1, 3, 5], 'three')
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return text
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+TEACHER = Flag("--teacher", "teacher.model")
+SOURCE = Flag("--data", "data.source")
+DATA_DIR = Flag("--data-dir", "data.data_dir")
+DEV = Flag("--dev", "data.dev")
+UNLABELLED = Flag("--unlabelled", "data.unlabelled")
+TASK = Flag("--task", "data.task")
+COLUMNS = (
+    Flag("--text-column", "data.text_column"),
+    Flag("--text-pair-column", "data.text_pair_column"),
+    Flag("--label-column", "data.label_column"),
+)
+LABELS = Flag("--labels", "data.labels", read=read_names)
+MAX_LENGTH = Flag("--max-length", "data.max_length")
+DATA = (SOURCE, DATA_DIR, DEV, UNLABELLED, *COLUMNS, TASK, LABELS, MAX_LENGTH)
+
+LAYERS = Flag("--student-layers", "student.layers", read=read_numbers)
+SELECTION = Flag("--selection", "student.selection")
+STUDENT = Flag("--student", "student.checkpoint")
+PRESET = Flag("--preset", "objectives.preset")
+
+EPOCHS = Flag("--epochs", "training.num_train_epochs")
+MAX_STEPS = Flag("--max-steps", "training.max_steps")
+BATCH_SIZE = Flag("--batch-size", "training.per_device_train_batch_size")
+LEARNING_RATE = Flag("--learning-rate", "training.learning_rate")
+SEED = Flag("--seed", "training.seed")
+PRECISION = Flag("--precision", "training.precision")
+LENGTH = (EPOCHS, MAX_STEPS, BATCH_SIZE, LEARNING_RATE)
+
+NO_CACHE = Flag("--no-cache", "teacher.cache", value=False)
+CACHE_DIR = Flag("--cache-dir", "teacher.cache_dir")
+OUTPUT_DIR = Flag("--output-dir", "output_dir")
+OVERWRITE = Flag("--overwrite", "overwrite", value=True)
+RESUME = Flag("--resume", "resume", value=True)
+OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        model: name of the model that its keys belong to.
+        flags: in the order of `--help`.
+        home: module of the model.
+        has_recipe: whether the command reads a recipe file and `--set` too.
+    """
+
+    model: str
+    flags: tuple[Flag, ...]
+    home: str = "codir.config"
+    has_recipe: bool = True
+
+    def load_model(self) -> type[BaseModel]:
+        """Import the model."""
+        model: type[BaseModel] = getattr(import_module(self.home), self.model)
+        return model
+
+
+COMMANDS = {
+    "finetune": Command(
+        "FinetuneConfig",
+        (
+            Flag("--model", "model"),
+            *(SOURCE, DATA_DIR, DEV, *COLUMNS, replace(TASK, also=("mlm",)), LABELS, MAX_LENGTH),
+            *(*LENGTH, SEED, PRECISION, *OUTPUT),
+        ),
+    ),
+    "distill": Command(
+        "Recipe",
+        (
+            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR),
+            *(Flag("--baseline", "baseline", value=True), *OUTPUT),
+        ),
+    ),
+    "pretrain": Command(
+        "PretrainRecipe",
+        (
+            Flag("--teacher", "teacher"),
+            Flag("--corpus", "corpus.source"),
+            Flag("--documents", "corpus.documents"),
+            Flag("--text-column", "corpus.text_column"),
+            Flag("--max-length", "corpus.max_length"),
+            *(LAYERS, STUDENT, PRESET, replace(MAX_STEPS, name="--steps --max-steps")),
+            *(BATCH_SIZE, LEARNING_RATE, SEED, PRECISION, *OUTPUT),
+        ),
+    ),
+    "evaluate": Command(
+        "EvaluateConfig",
+        (
+            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, TASK, LABELS, MAX_LENGTH),
+            Flag("--output", "output"),
+        ),
+    ),
+    "compare": Command(
+        "CompareConfig",
+        (
+            Flag("--presets", "presets", read=read_names),
+            Flag("--seeds", "seeds", read=read_numbers),
+            Flag("--reference", "reference"),
+            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, *LENGTH, PRECISION, NO_CACHE, CACHE_DIR),
+            Flag("--jobs", "jobs"),
+            Flag("--keep-students", "keep_students", value=True),
+            *(OUTPUT_DIR, OVERWRITE),
+        ),
+    ),
+    "plan": Command(
+        "PlanConfig",
+        tuple(
+            Flag(f"--{key.replace('_', '-')}", key)
+            for key in (
+                *("rows", "layers", "hidden", "classes", "epochs", "batch_size", "negatives", "dim", "queue_size"),
+                *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
+            )
+        ),
+        home="codir.cli.sizes",
+        has_recipe=False,
+    ),
+}
+"""The commands that are made from this table."""
+
+MISTAKEN = {
+    "--lr": LEARNING_RATE.key,
+    "--num-train-epochs": EPOCHS.key,
+    "--per-device-train-batch-size": BATCH_SIZE.key,
+    "--bs": BATCH_SIZE.key,
+    "--layers": LAYERS.key,
+    "--steps": MAX_STEPS.key,
+}
+"""Flags that people expect by another tool's name, and the key that they mean."""

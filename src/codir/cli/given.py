@@ -1,0 +1,139 @@
+"""What was typed: a recipe file, flags and `--set`, laid over one another and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from codir.config import deep_merge, parse_settings, read_yaml, validate
+from codir.errors import UserError, together
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Config = TypeVar("Config", bound="BaseModel")
+
+FIRST_KEYS = {"teacher": "model", "data": "source", "corpus": "source", "objectives": "preset"}
+"""`data: file` in a recipe is short for `data: {source: file}`, and so on."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was typed.
+
+    Attributes:
+        recipe: content of the recipe file.
+        values: what flags say, by recipe key.
+        flags: how those flags are spelled, by recipe key.
+        settings: words of `--set`.
+        mistakes: found so far; reported together with those of the recipe.
+    """
+
+    recipe: Mapping[str, Any]
+    values: Mapping[str, Any]
+    flags: Mapping[str, str]
+    settings: Sequence[str] = ()
+    mistakes: Sequence[UserError] = field(default=())
+
+    def laid_over_recipe(self) -> dict[str, Any]:
+        """The recipe under the flags, without `--set`."""
+        content = dict(self.recipe)
+        for path, value in self.values.items():
+            for key in reversed(path.split(".")):
+                value = {key: value}
+            content = deep_merge(content, value)
+        return content
+
+    def config(self, model: type[Config]) -> Config:
+        """The checked recipe: the file, under the flags, under `--set`.
+
+        Raises:
+            UserError: says all mistakes of the command line and the recipe at once.
+        """
+        content, mistakes = self.laid_over_recipe(), [*self.mistakes]
+        for setting in self.settings:
+            try:
+                content = deep_merge(content, _parse(model, setting))
+            except UserError as error:
+                mistakes.append(error)
+        try:
+            config = validate(model, content, flags={**_of_one_student(self.flags), **self.flags})
+        except UserError as error:
+            mistakes += getattr(error, "errors", [error])
+        if mistakes:
+            raise together(mistakes)
+        return config
+
+
+def read_recipe(path: Path | None, *, teacher_is_a_section: bool = True) -> dict[str, Any]:
+    """The content of a recipe file, with its short forms written out; nothing without a file."""
+    content = read_yaml(path) if path else {}
+    first_keys = {name: key for name, key in FIRST_KEYS.items() if name != "teacher" or teacher_is_a_section}
+    return {
+        name: {first_keys[name]: value} if name in first_keys and isinstance(value, str) else value
+        for name, value in content.items()
+    }
+
+
+READ_BY_ADAPTATION = {
+    "model": "student.checkpoint",
+    "data.source": "corpus.source",
+    "data.text_column": "corpus.text_column",
+    "data.max_length": "corpus.max_length",
+}
+"""Keys of `codir finetune --task mlm`, and what they are called in pre-training."""
+
+
+def as_adaptation(given: Given, *, epochs: float) -> Given:
+    """`codir finetune --task mlm` is pre-training without a teacher, of a model that may have no head yet.
+
+    Raises:
+        UserError: there are keys or flags of labelled data.
+    """
+    content = given.laid_over_recipe()
+    data, model = content.pop("data"), content.pop("model", None)
+    strays = [key for key in data if key != "task" and f"data.{key}" not in READ_BY_ADAPTATION]
+    if strays:
+        raise UserError(
+            ", ".join(given.flags.get(f"data.{key}", f"data.{key}") for key in strays),
+            expected="nothing, with `--task mlm`, which reads text without labels",
+            got=", ".join(str(data[key]) for key in strays),
+            do="leave it out",
+        )
+    content["corpus"] = {key: data[key] for key in data if f"data.{key}" in READ_BY_ADAPTATION}
+    content["student"] = {"checkpoint": model} if model is not None else {}
+    content["objectives"] = "mlm"
+    content["training"] = {"num_train_epochs": epochs, **content.get("training", {})}
+    flags = {READ_BY_ADAPTATION.get(key, key): flag for key, flag in given.flags.items()}
+    return replace(given, recipe=content, values={}, flags=flags)
+
+
+def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a run says what `codir evaluate` scores: the model in its `output_dir`, on its data."""
+    if "output_dir" not in recipe:
+        return dict(recipe)
+    return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
+
+
+def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:
+    """`student` of a comparison is checked as the entry of that name in its `students`."""
+    return {f"students.{key}": flag for key, flag in flags.items() if key.startswith("student.")}
+
+
+def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
+    """One word of `--set`.
+
+    Raises:
+        UserError: it is not `section.key=value`, or has no section, as in `max_steps=3`.
+    """
+    from codir.cli.fields import keys_of
+
+    key, equals, value = setting.partition("=")
+    alike = [path for path in keys_of(model) if path.endswith(f".{key}")]
+    meant = min(alike, key=lambda path: (path.count("."), path), default=None)
+    if equals and key not in model.model_fields and meant is not None:
+        do = f"did you mean `--set {meant}={value}`?"
+        raise UserError(f"--set {setting}", expected="section.key=value", got=f"`{key}` without a section", do=do)
+    return parse_settings([setting])

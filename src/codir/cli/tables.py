@@ -1,0 +1,80 @@
+"""What a command prints at its end: tables, and where the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from codir.measure import Comparison
+    from codir.report import PretrainingResult, RunResult
+    from codir.runs.plan import Plan
+
+console = Console()
+
+
+def show_result(result: RunResult) -> None:
+    """Teacher, student and baseline of a distillation."""
+    from codir.report import result_table
+
+    console.print(result_table(result))
+    _show_report(result.output_dir)
+
+
+def show_pretraining(result: PretrainingResult) -> None:
+    """Losses of a pre-training."""
+    from codir.report import to_terminal
+
+    console.print(to_terminal(result.rows(), title=result.title))
+    _show_report(result.output_dir)
+
+
+def show_comparison(comparison: Comparison, output_dir: Path) -> None:
+    """A table for each kind of student, and the runs that failed."""
+    from codir.report import comparison_rows, to_terminal
+
+    for student in comparison.students:
+        title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
+        console.print(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
+    for failure in comparison.failed:
+        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
+    console.print(f"results.json, table.md and comparison.png: [bold]{output_dir}[/bold]")
+
+
+def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
+    """Metrics of one model."""
+    table = Table(title=title)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console.print(table)
+
+
+def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
+    """Names, commands and sources of presets."""
+    table = Table("preset", "of codir", "what it descends", "source")
+    for one in presets:
+        table.add_row(one["name"], one["command"], one["summary"], one["source"])
+    console.print(table)
+
+
+def show_plan(plan: Plan) -> None:
+    """Sizes, and the choices that the rules make of them."""
+    from rich.filesize import decimal
+
+    table = Table("what", "where", "size", title=f"{plan.rows:,} rows")
+    table.columns[-1].justify = "right"
+    for what, where, count in plan.table():
+        table.add_row(what, where, decimal(count))
+    console.print(table)
+    for line in plan.choices:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _show_report(folder: Path | None) -> None:
+    console.print(f"Student, report.md, report.json and training_curves.png: [bold]{folder}[/bold]")

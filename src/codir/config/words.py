@@ -1,0 +1,194 @@
+"""Every choice and every shared default, said once: for recipes, the command line and the rooms alike.
+
+Imports nothing of codir and no library, so that any room may import it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+# ---- The machine ----
+
+Precision = Literal["auto", "bf16", "fp32"]
+StoredDtype = Literal["float32", "float16"]
+
+PRECISION: Final[Precision] = "auto"
+
+# ---- Data ----
+
+TaskChoice = Literal["auto", "classification", "regression"]
+DocumentBoundary = Literal["file", "line", "blank-line"]
+Packing = Literal["packed", "apart"]
+
+TASK: Final[TaskChoice] = "auto"
+MAX_LENGTH: Final = 128
+DEV_FRACTION: Final = 0.1
+DOCUMENT_BOUNDARY: Final[DocumentBoundary] = "line"
+PACKING: Final[Packing] = "packed"
+NUM_PROC: Final = 1
+MASK_PROBABILITY: Final = 0.15
+HELDOUT_FRACTION: Final = 0.05
+
+# ---- Teacher and student ----
+
+CacheWish = Literal["auto"] | bool
+LayerSelection = Literal["lower", "upper", "every-other"]
+
+TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
+CORPUS_CACHE_DIR: Final = "~/.cache/codir/corpus"
+CACHE_WISH: Final[CacheWish] = "auto"
+STORED_DTYPE: Final[StoredDtype] = "float32"
+LAYER_SELECTION: Final[LayerSelection] = "every-other"
+
+# ---- Layers and what is made of them ----
+
+Pooling = Literal["mean", "cls"]
+LayerWord = Literal["all", "last"]
+StudentLayerWord = Literal["all", "all-but-last", "last"]
+LayerMapWord = Literal["uniform", "skip", "last"]
+Normalisation = Literal["none", "layer", "l2"]
+WidthMap = Literal["linear", "none"]
+PooledTarget = Literal["matched", "all"]
+Relation = Literal["qk", "qq", "kk", "vv"]
+OpenedLayers = Literal["all", "one-by-one", "stacked"]
+
+KD_TEMPERATURE: Final = 2.0
+
+
+@dataclass(frozen=True)
+class LayerWiseDefaults:
+    """What all objectives have that match layers of the student with layers of the teacher."""
+
+    student_layers: StudentLayerWord = "all"
+    layer_map: LayerMapWord = "uniform"
+
+
+@dataclass(frozen=True)
+class PooledMSEDefaults(LayerWiseDefaults):
+    """Of `codir.objectives.PooledMSE`."""
+
+    normalisation: Normalisation = "layer"
+    pooling: Pooling = "mean"
+    target: PooledTarget = "matched"
+    width_map: WidthMap = "linear"
+
+
+@dataclass(frozen=True)
+class HiddenMSEDefaults(LayerWiseDefaults):
+    """Of `codir.objectives.HiddenMSE`."""
+
+    normalisation: Normalisation = "none"
+    embeddings: bool = True
+    width_map: WidthMap = "linear"
+
+
+@dataclass(frozen=True)
+class CosineDefaults(LayerWiseDefaults):
+    """Of `codir.objectives.ClsCosine` and `TokenCosine`."""
+
+    width_map: WidthMap = "none"
+
+
+@dataclass(frozen=True)
+class RelationDefaults(LayerWiseDefaults):
+    """Of `codir.objectives.RelationKL`."""
+
+    relations: tuple[Relation, ...] = ("qq", "kk", "vv")
+
+
+LAYER_WISE: Final = LayerWiseDefaults()
+POOLED_MSE: Final = PooledMSEDefaults()
+HIDDEN_MSE: Final = HiddenMSEDefaults()
+CLS_COSINE: Final = CosineDefaults()
+TOKEN_COSINE: Final = CosineDefaults(student_layers="last")
+RELATION_KL: Final = RelationDefaults(student_layers="last")
+
+# ---- The contrast ----
+
+Anchor = Literal["teacher", "student", "both"]
+EstimatorName = Literal["info_nce", "nce", "jsd", "supcon"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
+NegativeSource = Literal["dataset", "batch"]
+HeadKind = Literal["linear", "mlp"]
+KeyKind = Literal["fresh", "banked", "queued"]
+MemoryKind = Literal["auto", "bank", "queue", "momentum"]
+
+
+@dataclass(frozen=True)
+class ContrastDefaults:
+    """The contrast of preset `codir`, which is what `codir.objectives.Contrastive()` builds."""
+
+    anchor: Anchor = "both"
+    estimator: EstimatorName = "info_nce"
+    contrastive_temperature: float = 0.07
+    num_negatives: int = 100
+    strategy: NegativeStrategy = "any"
+    hard_pool: int = 1
+    source: NegativeSource = "dataset"
+    teacher_layers: LayerWord = "all"
+    student_layers: LayerWord = "all"
+    pooling: Pooling = "mean"
+    head: HeadKind = "linear"
+    projection_dim: int = 128
+    memory: MemoryKind = "auto"
+    memory_dtype: StoredDtype = "float32"
+    bank_momentum: float = 0.5
+    queue_size: int = 65536
+    encoder_momentum: float = 0.999
+
+
+CONTRAST: Final = ContrastDefaults()
+
+
+def keys_for(anchor: Anchor, source: NegativeSource, memory: MemoryKind, *, per_layer: bool) -> KeyKind:
+    """The kind of keys where none is named: `banked` wherever a bank can serve both anchors, or else `fresh`.
+
+    Example:
+        >>> [keys_for(anchor, "dataset", "auto", per_layer=False) for anchor in ("both", "student")]
+        ['banked', 'fresh']
+    """
+    can_be_banked = anchor == "both" and source == "dataset" and memory in ("auto", "bank") and not per_layer
+    return "banked" if can_be_banked else "fresh"
+
+
+PresetCommand = Literal["distill", "pretrain"]
+
+# ---- Sizes on paper ----
+
+PLANNED_CLASSES: Final = 2
+PLANNED_PROCESSES: Final = 1
+PLANNED_STUDENT: Final = 0
+
+# ---- Training ----
+
+SamplingStrategy = Literal["random", "sequential", "group_by_length", "batch_rebalance"]
+EvalStrategy = Literal["no", "steps", "epoch"]
+SaveStrategy = Literal["no", "steps", "epoch", "best"]
+
+TRAINING: Final[dict[str, Any]] = {
+    "num_train_epochs": 3.0,
+    "per_device_train_batch_size": 32,
+    "per_device_eval_batch_size": 64,
+    "learning_rate": 1e-4,
+    "weight_decay": 0.01,
+    "warmup_steps": 0.06,
+    "train_sampling_strategy": "group_by_length",
+    "eval_strategy": "epoch",
+    "save_strategy": "epoch",
+    "save_total_limit": 1,
+    "logging_steps": 25,
+    "report_to": "none",
+    "seed": 0,
+}
+"""codir's defaults where they differ from those of `transformers.TrainingArguments`."""
+
+PRETRAINING: Final[dict[str, Any]] = {
+    "max_steps": 10_000,
+    "train_sampling_strategy": "random",
+    "eval_strategy": "steps",
+    "eval_steps": 0.1,
+    "save_strategy": "steps",
+    "save_steps": 0.1,
+}
+"""The same of pre-training, where they differ from those above."""

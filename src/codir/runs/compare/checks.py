@@ -1,0 +1,45 @@
+"""What can be checked before hours of training: teacher, data, every contestant and every kind of student."""
+
+from __future__ import annotations
+
+import logging
+
+from codir.config import CompareConfig, Contestant, ObjectivesConfig
+from codir.errors import UserError
+from codir.runs.build import build_training_arguments, make_student
+from codir.runs.compare.common import Common, exam_of
+from codir.runs.compare.entries import recipe_of
+from codir.runs.objectives import build_objectives
+from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers
+from codir.store import fingerprint_model, fingerprint_tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
+    """Check what can be checked before hours of training; gives a fingerprint of how each kind of student starts."""
+    teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
+    notes = [*data.notes, *check_labels(teacher.model, data.task)]
+    notes += check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task)
+    for contestant in config.presets:
+        check_objectives(contestant, config.objectives_of(contestant))
+    starts = {}
+    for name, section in config.students.items():
+        student = make_student(section, teacher, seed=config.seed_list[0])
+        check_max_length(student.model, config.data.max_length)
+        notes += [f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer)]
+        starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
+        for contestant in config.presets:
+            recipe = recipe_of(config, contestant, section, seed=config.seed_list[0])
+            build_training_arguments(recipe.training, recipe.output_dir)
+    for note in notes:
+        logger.warning(note)
+    return starts
+
+
+def check_objectives(contestant: Contestant, objectives: ObjectivesConfig) -> None:
+    """Refuse options of a contestant that cannot be together with any student."""
+    try:
+        build_objectives(objectives)
+    except UserError as error:
+        raise error.of(contestant.label) from error

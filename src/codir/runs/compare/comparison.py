@@ -1,0 +1,150 @@
+"""A fair comparison of objectives: one teacher and cache, and for each seed the same student, batches and steps.
+
+One run is built as in `codir.runs.distill`; here is how they are carried out, and what they say together."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import yaml
+
+from codir.config import CompareConfig
+from codir.errors import UserError
+from codir.measure import Comparison, Run, gather_conditions
+from codir.report import write_comparison
+from codir.runs.compare.checks import check_all
+from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
+from codir.runs.compare.entries import Entry, entries_of, kept_run
+from codir.runs.compare.training import train_and_keep
+from codir.runs.output import RECORD_NAME, check_writable
+from codir.system import Broken, resolve_dtype, work_in_turn, work_side_by_side
+
+logger = logging.getLogger(__name__)
+
+
+def compare_presets(config: CompareConfig) -> Comparison:
+    """Train every contestant with every kind of student and every seed, and say how they differ.
+
+    Leaves in `config.output_dir`: `results.json`, `table.md`, `comparison.png`, `recipe.yaml`, and a file for each
+    finished run under `runs/`. Started again, it keeps the finished runs whose settings, teacher and data are the same.
+    A run that breaks is named at the end, and the rest goes on.
+
+    Raises:
+        UserError: input that cannot work, before any training; or no run came to its end.
+    """
+    check_folder(config)
+    common = load_common(config)
+    starts = check_all(config, common)
+    entries = list(entries_of(config, common, starts))
+    claim_folder(config)
+
+    finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
+    to_do = [entry for entry in entries if entry not in finished]
+    logger.info("%d runs: %d are kept, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs)
+    build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
+    failed, begun = {}, time.monotonic()
+    for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
+        if isinstance(outcome, Run):
+            finished[entry] = outcome
+        else:
+            failed[entry] = f"{entry}: {outcome.why}"
+        logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
+
+    in_order = [finished[entry] for entry in entries if entry in finished]
+    comparison = gather(config, common, in_order, [failed[entry] for entry in entries if entry in failed])
+    write_comparison(comparison, config.output_dir)
+    return comparison
+
+
+def check_folder(config: CompareConfig) -> None:
+    """Refuse a folder that holds something else than a comparison, unless told to overwrite it."""
+    folder = config.output_dir
+    check_writable(folder)
+    is_other = folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir()
+    if is_other and not config.overwrite:
+        raise UserError(
+            "output_dir",
+            expected="a folder that is empty, not there yet, or of a comparison",
+            got=f"{folder}, which holds something else",
+            do="choose another folder, or pass `--overwrite`",
+        )
+
+
+def claim_folder(config: CompareConfig) -> None:
+    """Note the recipe in the folder, once nothing is left to refuse; finished runs go where that was asked."""
+    folder = config.output_dir
+    if config.overwrite:
+        for name in ("runs", "students"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    for left_by_a_killed_run in folder.glob(".run-*"):
+        shutil.rmtree(left_by_a_killed_run)
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    content = config.model_dump(mode="json", exclude={"overwrite"})
+    (folder / RECORD_NAME).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def carry_out(entries: Sequence[Entry], config: CompareConfig, common: Common) -> Iterator[tuple[Entry, Run | Broken]]:
+    """Do all runs, and yield each with its result, or with what broke it: the others are not to blame."""
+    if config.jobs == 1 or not entries:
+        return work_in_turn(train_and_keep, entries, common)
+    make_common = partial(load_common_quietly, config, common.of_teacher)
+    return work_side_by_side(train_and_keep, entries, make_common, jobs=config.jobs)
+
+
+def load_common_quietly(config: CompareConfig, of_teacher: Mapping[str, np.ndarray]) -> Common:
+    """What a process of its own begins with; its parent has said what there was to say."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    return load_common(config, of_teacher)
+
+
+def progress_line(entry: Entry, outcome: Run | Broken, number: int, of: int, seconds: float) -> str:
+    """Which run of how many, what came of it, and how long the rest will take if it goes on like this."""
+    if isinstance(outcome, Run):
+        metric, value = next(iter(outcome.metrics.items()))
+        told = f"{metric} {value:.4f}, {outcome.seconds:.0f} s"
+    else:
+        told = f"failed: {outcome.why}"
+    rest = seconds / number * (of - number)
+    left = f"; about {rest / 60:.0f} min to go" if rest >= 60 else f"; about {rest:.0f} s to go" if rest else ""
+    return f"[{number}/{of}] {entry}: {told}{left}"
+
+
+def gather(config: CompareConfig, common: Common, runs: Sequence[Run], failed: Sequence[str]) -> Comparison:
+    """All that is known in the end.
+
+    Raises:
+        UserError: that is nothing.
+    """
+    if not runs:
+        raise UserError("comparison", expected="a run that comes to its end", got=failed[0], do="mend what it says")
+    exam, data = exam_of(config, common.data), common.data
+    dtype = str(resolve_dtype(config.training.precision)).removeprefix("torch.")
+    conditions = gather_conditions(dtype=dtype, seed=config.seed_list[0])
+    del conditions["seed"]
+    conditions |= {
+        "seeds": config.seed_list,
+        "jobs": config.jobs,
+        "train_rows": len(data.train or ()) - data.num_unlabelled,
+        "unlabelled_rows": data.num_unlabelled,
+        "evaluation_rows": {name: len(rows) for name, rows in data.dev.items()},
+    }
+    metric = data.task.metrics[0]
+    return Comparison(
+        runs,
+        reference=config.reference_label,
+        metric=metric,
+        metric_on={name: exam.key(metric, name) for name in data.dev},
+        teacher=exam.score(common.of_teacher),
+        conditions=conditions,
+        failed=failed,
+    )

@@ -1,0 +1,61 @@
+"""One run of a comparison, from its start to its file."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from transformers import PrinterCallback
+
+from codir.export import export_student
+from codir.measure import Run, agreement
+from codir.models import Reader
+from codir.runs.build import build_trainer, make_student, runner_of
+from codir.runs.compare.common import Common, exam_of
+from codir.runs.compare.entries import Entry, keep_run
+from codir.system import resolve_dtype
+
+logger = logging.getLogger(__name__)
+
+
+def train_and_keep(entry: Entry, common: Common) -> Run:
+    """One run, from start to file."""
+    run = train(entry, common)
+    keep_run(run, entry.file)
+    return run
+
+
+def train(entry: Entry, common: Common) -> Run:
+    """Train one contestant and examine it."""
+    recipe = entry.recipe
+    student = make_student(recipe.student, common.teacher, seed=entry.seed)
+    with tempfile.TemporaryDirectory(prefix=".run-", dir=recipe.output_dir) as scratch:
+        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, Path(scratch))
+        trainer.remove_callback(PrinterCallback)
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+    student = Reader(trainer.student, student.tokenizer)
+    if entry.is_saved:
+        export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
+    exam = exam_of(recipe, common.data)
+    answers = exam.answers(runner_of(student, resolve_dtype(recipe.training.precision)))
+    agreements = {name: agreement(answers[name], common.of_teacher[name]) for name in answers}
+    return Run(
+        preset=entry.preset,
+        seed=entry.seed,
+        task=recipe.data.source,
+        student=entry.student,
+        student_layers=int(student.model.config.num_hidden_layers),
+        metrics=exam.score(answers),
+        agreement=agreements[exam.first],
+        agreements=agreements,
+        seconds=seconds,
+        seconds_per_step=seconds / max(trainer.state.global_step, 1),
+        steps=trainer.state.global_step,
+        threads=torch.get_num_threads(),
+        fingerprint=entry.fingerprint,
+    )

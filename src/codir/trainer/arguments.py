@@ -1,0 +1,139 @@
+"""`TrainingArguments` with codir's defaults and its own few keys, so that Python trains as the command line does."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from transformers import TrainingArguments
+
+from codir.config.words import (
+    CACHE_WISH,
+    MASK_PROBABILITY,
+    MAX_LENGTH,
+    PRECISION,
+    PRETRAINING,
+    STORED_DTYPE,
+    TEACHER_CACHE_DIR,
+    TRAINING,
+    CacheWish,
+    Precision,
+    StoredDtype,
+)
+from codir.errors import UserError
+from codir.system import default_device, resolve_dtype
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class DistillationArguments(TrainingArguments):
+    """The usual `TrainingArguments` with codir's defaults, those of `codir distill`.
+
+    Batches of 32 rows of similar length, learning rate 1e-4 with 6% warm-up, evaluation and a checkpoint after each
+    epoch, and bf16 where the processor multiplies it natively. Without an `eval_dataset` nothing is evaluated.
+
+    Args:
+        precision: `auto`, `bf16` or `fp32`; `bf16=True` and `fp16=True` work as in `TrainingArguments`.
+        max_length: tokens per example at most, for texts.
+        teacher_cache: keep the teacher's features (`True`), run it at every step (`False`, the same losses), or let
+            `codir.teacher.choose_cache` decide (`"auto"`).
+        teacher_cache_dir: where features are kept from run to run.
+        cache_dtype: number format of pooled layers in the cache.
+        head_learning_rate: learning rate of the projection heads; 20 times the student's by default.
+
+    Raises:
+        UserError: `precision` and `bf16` or `fp16` contradict each other.
+
+    Example:
+        >>> args = DistillationArguments("runs", num_train_epochs=2)
+        >>> args.per_device_train_batch_size, args.learning_rate, args.max_length
+        (32, 0.0001, 128)
+    """
+
+    num_train_epochs: float = TRAINING["num_train_epochs"]
+    per_device_train_batch_size: int = TRAINING["per_device_train_batch_size"]
+    per_device_eval_batch_size: int = TRAINING["per_device_eval_batch_size"]
+    learning_rate: float = TRAINING["learning_rate"]
+    weight_decay: float = TRAINING["weight_decay"]
+    warmup_steps: float = TRAINING["warmup_steps"]
+    train_sampling_strategy: str = TRAINING["train_sampling_strategy"]
+    eval_strategy: str = TRAINING["eval_strategy"]
+    save_strategy: str = TRAINING["save_strategy"]
+    save_total_limit: int | None = TRAINING["save_total_limit"]
+    logging_steps: float = TRAINING["logging_steps"]
+    report_to: str | list[str] | None = TRAINING["report_to"]
+    seed: int = TRAINING["seed"]
+    precision: Precision = field(default=PRECISION, metadata={"help": "Number format of the matrix products."})
+    max_length: int = field(default=MAX_LENGTH, metadata={"help": "Tokens per example at most."})
+    teacher_cache: CacheWish = field(default=CACHE_WISH, metadata={"help": "Whether the teacher runs once."})
+    teacher_cache_dir: str = field(default=TEACHER_CACHE_DIR, metadata={"help": "Where its features are kept."})
+    cache_dtype: StoredDtype = field(default=STORED_DTYPE, metadata={"help": "Number format of the features."})
+    head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of projection heads."})
+
+    def __post_init__(self) -> None:
+        device, given = default_device(), cast(Any, self)  # transformers' own annotations are not read
+        is_named = given.bf16 or given.fp16
+        if self.precision == "fp32" and is_named:
+            raise UserError(
+                "precision",
+                expected="one number format",
+                got="`fp32` beside `bf16=True` or `fp16=True`",
+                do="leave one of the two out",
+            )
+        given.use_cpu = given.use_cpu or device.type == "cpu"
+        given.bf16 = given.bf16 if is_named else resolve_dtype(self.precision, device) == torch.bfloat16
+        super().__post_init__()
+
+
+@dataclass
+class PretrainingArguments(DistillationArguments):
+    """The same for pre-training, with the defaults of `codir pretrain`: counted in steps, sequences in random order.
+
+    Args:
+        mask_probability: share of the tokens that is predicted, where tokens are masked.
+        whole_words: mask all tokens of a word together.
+    """
+
+    max_steps: int = PRETRAINING["max_steps"]
+    train_sampling_strategy: str = PRETRAINING["train_sampling_strategy"]
+    eval_strategy: str = PRETRAINING["eval_strategy"]
+    eval_steps: float | None = PRETRAINING["eval_steps"]
+    save_strategy: str = PRETRAINING["save_strategy"]
+    save_steps: float = PRETRAINING["save_steps"]
+    mask_probability: float = field(default=MASK_PROBABILITY, metadata={"help": "Share of the tokens to predict."})
+    whole_words: bool = field(default=False, metadata={"help": "Mask all tokens of a word together."})
+
+
+def own_key(args: TrainingArguments, name: str) -> Any:
+    """One of codir's keys; its default where the arguments are transformers' own.
+
+    Example:
+        >>> own_key(TrainingArguments("runs", use_cpu=True), "max_length")
+        128
+    """
+    return getattr(args, name, getattr(PretrainingArguments, name))
+
+
+def own_copy(args: TrainingArguments, *, has_evaluation: bool) -> TrainingArguments:
+    """The trainer's own arguments, so that the caller's stay as they are.
+
+    codir's default of evaluating each epoch asks for nothing that is not there; that of a plain `TrainingArguments` is
+    the user's own, and `Trainer` says what it lacks.
+    """
+    args = copy.copy(args)
+    if args.n_gpu > 1:
+        logger.warning("One process sees %d GPUs and uses one; `torchrun` or `accelerate launch` use all.", args.n_gpu)
+        args._n_gpu = 1
+    if isinstance(args, DistillationArguments) and not has_evaluation:
+        args.eval_strategy = "no"
+    args.logging_nan_inf_filter = False  # it hides what the trainer looks for
+    return args
+
+
+def compute_dtype(args: TrainingArguments) -> torch.dtype:
+    """The number format of the matrix products."""
+    return torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32

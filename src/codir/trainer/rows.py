@@ -1,0 +1,189 @@
+"""What rows a trainer reads: examples with labels, or sequences of a corpus. Everything that differs between them.
+
+Knows data and tokenizers; knows no model, no loss and no loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
+
+from codir.data import (
+    CausalCollator,
+    DistillationCollator,
+    MaskingCollator,
+    NegativeSampler,
+    build_negative_sampler,
+    column_of,
+    fit_labels,
+    prepare,
+)
+from codir.objectives import Objectives
+from codir.signals import IGNORED_CLASS
+from codir.store import fingerprint_sequences, fingerprint_texts
+from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler
+
+
+class Rows(Protocol):
+    """How a trainer treats its rows."""
+
+    def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        """Rows as the student reads them, each with its `example_index`."""
+
+    def for_evaluation(self, dataset: Any) -> Any:
+        """The same for evaluation: one data set, several by name, or the name of one."""
+
+    def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
+        """Class, score or document of each row, by its `example_index`; negatives are of another kind."""
+
+    def collator(self, sampler: NegativeSampler | None = None) -> Any:
+        """Rows to batches; with negatives where there is a sampler."""
+
+    def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
+        """An order of training that these rows bring; `None` where `args` decide."""
+
+    def fingerprint(self, encoded: datasets.Dataset) -> str:
+        """What a checkpoint remembers of its training set."""
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Examples with a class, a score or no label, from texts or token ids.
+
+    Attributes:
+        tokenizer: the student's.
+        num_labels: its classes, or 1 for a score.
+        max_length: tokens per example at most, for texts.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    num_labels: int
+    max_length: int
+
+    def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        """Token ids, numbered, with labels in the form of the student's head."""
+        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels)
+
+    def for_evaluation(self, dataset: Any) -> Any:
+        """Token ids; a string names one of the data sets that the trainer has."""
+        if isinstance(dataset, Mapping):
+            return {name: self.for_evaluation(part) for name, part in dataset.items()}
+        if dataset is None or isinstance(dataset, str):
+            return dataset
+        return prepare(dataset, self.tokenizer, max_length=self.max_length)
+
+    def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
+        """The label of each row, where there are labels."""
+        return column_of(encoded, "labels") if "labels" in encoded.column_names else None
+
+    def collator(self, sampler: NegativeSampler | None = None) -> Any:
+        """Padded batches."""
+        return DistillationCollator(self.tokenizer, sampler)
+
+    def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
+        """None of their own."""
+        return None
+
+    def fingerprint(self, encoded: datasets.Dataset) -> str:
+        """Of the texts, as the student reads them."""
+        return fingerprint_texts(encoded)
+
+
+@dataclass(frozen=True)
+class CorpusRows:
+    """Sequences of documents, from `codir.data.load_corpus`; masked, or shifted for a causal model, at every step.
+
+    Attributes:
+        tokenizer: of teacher and student.
+        is_masked: whether masked tokens are predicted, or the next one.
+        mask_probability: share of the tokens that is predicted, where tokens are masked.
+        whole_words: mask all tokens of a word together.
+        seed: of the masks.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    is_masked: bool
+    mask_probability: float
+    whole_words: bool
+    seed: int
+
+    def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
+        """As they are."""
+        return dataset
+
+    def for_evaluation(self, dataset: Any) -> Any:
+        """As they are."""
+        return dataset
+
+    def kinds(self, encoded: datasets.Dataset) -> NDArray[Any]:
+        """The document of each sequence, by its number in the corpus; held-out numbers belong to no document."""
+        index = column_of(encoded, "example_index")
+        documents = np.full(int(index.max()) + 1, IGNORED_CLASS)
+        documents[index] = column_of(encoded, "document_id")
+        return documents
+
+    def collator(self, sampler: NegativeSampler | None = None) -> Any:
+        """Masks anew in each epoch; a causal model sees the sequences as they are."""
+        if not self.is_masked:
+            return CausalCollator(self.tokenizer, sampler)
+        return MaskingCollator(
+            self.tokenizer,
+            mask_probability=self.mask_probability,
+            whole_words=self.whole_words,
+            seed=self.seed,
+            negative_sampler=sampler,
+        )
+
+    def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
+        """Where neighbours are to be negatives, an order that brings them into reach of one another."""
+        if not asks_for_neighbours(objectives):
+            return None
+        return build_neighbour_sampler(column_of(encoded, "document_id"), objectives, args)
+
+    def fingerprint(self, encoded: datasets.Dataset) -> str:
+        """Of the token ids."""
+        return fingerprint_sequences(encoded)
+
+
+def negative_sampler(
+    rows: Rows, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments
+) -> NegativeSampler | None:
+    """Draws the rows that a contrast asks for; `None` without a contrast."""
+    needs = objectives.needs.negatives
+    if needs is None:
+        return None
+    kinds = rows.kinds(encoded)
+    return build_negative_sampler(
+        kinds,
+        num_examples=len(encoded) if kinds is None else len(kinds),
+        count=needs.count,
+        batch_size=args.train_batch_size,
+        strategy=needs.strategy,
+        score_distance=needs.score_distance,
+        needs_classes=needs.needs_classes,
+        hard_pool=needs.hard_pool,
+        seed=data_seed(args),
+    )
+
+
+def data_seed(args: TrainingArguments) -> int:
+    """The seed of everything that draws rows."""
+    return int(args.seed if args.data_seed is None else args.data_seed)
+
+
+class EpochSetter(TrainerCallback):
+    """Tells whatever goes by epochs which one it is, also where a resumed run has wrapped it too deep for others."""
+
+    def __init__(self, follower: Any) -> None:
+        self.follower = follower
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Before the first batch of the epoch is made."""
+        self.follower.set_epoch(int(state.epoch or 0))
