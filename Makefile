@@ -2,12 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
+AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
-<<<<<<< HEAD
-.PHONY: help setup demo pretrain-demo check test lint format types contracts house unit doctest docs slow bench bench-peers tables clean
-=======
-.PHONY: help setup demo pretrain-demo check test test-lowest lint format types contracts unit doctest docs slow bench bench-peers tables clean
->>>>>>> floors
+.PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
+	slow bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,7 +26,7 @@ pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then
 check: setup lint types contracts house ## The quick part of `make test`
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
 
-test: setup lint types contracts house unit doctest docs ## Everything that CI runs
+test: setup lint types contracts house unit isa doctest docs ## Everything that CI runs
 
 test-lowest: .venv-lowest/installed ## The quick tests and one training at the lowest versions of all dependencies
 	.venv-lowest/bin/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
@@ -59,11 +57,22 @@ house: setup ## The package's shape: names at the top, import cycles, long files
 unit: setup ## Tests, with shapes checked
 	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"
 
+isa: setup ## Tests that rounding can break, as on a processor with AVX2 alone
+	OMP_NUM_THREADS=1 $(AVX2_ALONE) $(BIN)/python -m pytest --quiet tests/models tests/speed tests/trainer/test_recorded.py \
+		tests/objectives/test_laws.py tests/objectives/test_estimators.py \
+		"tests/trainer/test_recurrent_student.py::test_a_recurrent_student_that_learns_nothing[kd-bf16]"
+
 doctest: setup ## Examples in docstrings
 	$(BIN)/python -m pytest --quiet --doctest-modules src
 
 docs: setup ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+test-isa: setup ## All tests as on other x86-64 processors, one kind after the other
+	for limit in ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 "$(AVX2_ALONE)"; do \
+		echo "== $$limit"; \
+		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow" || exit 1; \
+	done
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow

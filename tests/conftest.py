@@ -34,11 +34,14 @@ import datasets
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from transformers import BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from families import tiny_classifier
 
 datasets.disable_progress_bars()
+settings.register_profile("codir", deadline=None)  # tests share their cores: the time of one says nothing
+settings.load_profile("codir")
 
 WORDS = [f"w{i}" for i in range(90)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
