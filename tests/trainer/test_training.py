@@ -16,9 +16,15 @@ from transformers import AutoModelForSequenceClassification, BertTokenizer, Trai
 
 from codir.data import DistillationCollator, prepare
 from codir.errors import NonFiniteLossError, UserError
-from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
+from codir.objectives import Contrastive, HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
 from codir.student import build_student
-from codir.trainer import DistillationTrainer, PretrainingArguments, is_complete, last_complete_checkpoint
+from codir.trainer import (
+    DistillationArguments,
+    DistillationTrainer,
+    PretrainingArguments,
+    is_complete,
+    last_complete_checkpoint,
+)
 from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
 from conftest import SPECIAL, WORDS, make_texts
 from families import FAMILIES, tiny_classifier
@@ -628,3 +634,34 @@ def test_two_processes_that_resume_elsewhere(once_per_suite):
     resumed = run_processes(once_per_suite, "resume", processes=2)
     assert [report["steps"] for report in (straight[0], stopped[0], resumed[0])] == [16, 11, 16]
     assert resumed == straight
+
+
+@pytest.mark.parametrize("stages", [False, True])
+def test_arguments_of_the_caller_that_a_trainer_changes(tmp_path, tokenizer, teacher, student, stages):
+    objectives = codir()
+    if stages:
+        objectives = StagedObjectives([Stage(objectives)])
+    args = arguments(
+        tmp_path / "run", max_steps=2, eval_strategy="epoch", save_strategy="steps", save_steps=1, save_total_limit=1
+    )
+    before = dict(vars(args))
+    trainer = DistillationTrainer(teacher, student, args, objectives, make_texts(64), processing_class=tokenizer)
+    trainer.train()
+    assert trainer.args is not args
+    assert dict(vars(args)) == before
+
+
+def test_arguments_without_an_evaluation_set_that_stop_training(tmp_path, tokenizer, teacher, student):
+    """Evaluation each epoch is codir's default; where nothing is there to evaluate, nothing is."""
+    args = DistillationArguments(str(tmp_path / "run"), max_steps=2, disable_tqdm=True, dataloader_pin_memory=False)
+    trainer = DistillationTrainer(teacher, student, args, codir(), make_texts(64), processing_class=tokenizer)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert args.eval_strategy == "epoch"
+
+
+def test_two_words_for_precision_that_contradict_each_other(tmp_path):
+    with pytest.raises(UserError, match="one number format"):
+        DistillationArguments(str(tmp_path), precision="fp32", bf16=True)
+    assert not DistillationArguments(str(tmp_path), precision="fp32").bf16
+    assert DistillationArguments(str(tmp_path), precision="bf16").bf16
