@@ -25,8 +25,8 @@ class MomentumCopy:
     Differs from MoCo in that the positive comes from the student itself and not from the copy: the teacher's view is
     the anchor here, so that a positive without gradient would leave the student nothing to learn from.
 
-    `torch.optim.swa_utils.AveragedModel` follows too, but it prefixes every name and counts its updates in the state, so
-    that the copies of earlier checkpoints would no longer load.
+    `torch.optim.swa_utils.AveragedModel` follows too, but it prefixes every name and counts its updates in the state:
+    the copies of earlier checkpoints would no longer load.
 
     Args:
         leader: student and objectives, whose weights it follows.
