@@ -173,7 +173,7 @@ def test_teacher_vectors_that_their_bank_has_wrong(tmp_path, tokenizer):
     contrast, model = trainer.distiller.objectives.contrast, tiny_classifier("bert", num_labels=2, seed=1)
     with torch.no_grad():
         expected = torch.stack([contrast.embed_teacher(pool_by_hand(model, tokenizer, text)) for text in train["text"]])
-    trainer.keeper.start(trainer.teacher)
+    trainer.keeper.begin(trainer.teacher)
     assert torch.allclose(trainer.memories.teacher.vectors, expected, atol=1e-4)
     trainer.memories.teacher.fill(torch.arange(64), expected.flip(0))
     trainer.keeper.fill_teacher_bank = lambda bank, teacher: bank.fill(torch.arange(64), expected.flip(0))

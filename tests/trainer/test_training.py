@@ -390,7 +390,7 @@ def test_an_old_checkpoint_deleted_before_the_new_one_is_whole(tmp_path, tokeniz
         if trainer.state.global_step == 8:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("codir.trainer.trainer.save_scaffolding", _after(dies))
+    monkeypatch.setattr("codir.trainer.saving.save_scaffolding", _after(dies))
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert last_complete_checkpoint(tmp_path / "run") == tmp_path / "run" / "checkpoint-4"

@@ -134,6 +134,11 @@ class MemoryKeeper:
         """The student's memory, where it is a bank."""
         return self.memories.student if isinstance(self.memories.student, MemoryBank) else None
 
+    def begin(self, teacher: Teacher) -> None:
+        """Begin a run: the slow copy exists from the first step, whichever stage its queue belongs to."""
+        self.memories.copy = self._slow_copy()
+        self.start(teacher)
+
     def resume(self, begun_with: MemoryKind | None) -> None:
         """Make room for a checkpoint: a resumed run keeps the kind of memory that it began with.
 

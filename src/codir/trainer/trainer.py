@@ -167,7 +167,7 @@ class DistillationTrainer(WholeCheckpoints):
         if isinstance(self.distiller.objectives, StagedObjectives):
             self.distiller.objectives.position = 0
         if checkpoint is None:
-            self.keeper.start(self.teacher)
+            self.keeper.begin(self.teacher)
         else:
             self.keeper.resume(kind_of_memory(Path(checkpoint)))
         with faster_training(self.student, one_process=self.args.world_size <= 1):
