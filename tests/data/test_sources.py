@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from codir.data import LoadedData
 from codir.data.sources import formats
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import find_minilm, load_movie_reviews
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.split import hold_out_rows
-from codir.data.tasks import LoadedData
 from codir.errors import UserError
 from codir.signals import IGNORED_CLASS
 
@@ -232,7 +232,7 @@ def test_a_label_keeps_its_meaning(
 )
 def test_scores_are_not_read_as_classes(tmp_path: Path, labels: list[float], options: dict[str, Any]) -> None:
     data = load(tmp_path, labels, **options)
-    assert data.task.is_regression
+    assert data.task.kind == "regression"
     assert data.task.num_labels == 1
     assert data.task.metrics == ("pearson", "spearman")
     assert train_labels(data) == labels

@@ -58,7 +58,7 @@ class DataConfig(Room):
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
     text_pair_column: str | None = Field(None, description="column of the second text")
     label_column: str | None = Field(None, description="column of the label or score")
-    task: TaskChoice = Field(TASK, description="classes or scores; found from the labels by default")
+    task: TaskChoice | str = Field(TASK, description="kind of task; found from the labels by default")
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
     dev_fraction: float = Field(DEV_FRACTION, gt=0, lt=1, description="share held out where there is no dev set")
     max_train_rows: PositiveInt | None = Field(None, description="train on a seeded part of the labelled rows")

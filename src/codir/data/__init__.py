@@ -15,11 +15,12 @@ from codir.data.encode import (
     model_columns,
     prepare,
 )
+from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.load import from_datasets, load_data
-from codir.data.tasks import LoadedData, Task
+from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",

@@ -16,7 +16,8 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.errors import UserError
-from codir.signals import IGNORED_CLASS, TokenPosition
+from codir.signals import TokenPosition
+from codir.tasks import Kind, kind_of_outputs
 
 
 def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
@@ -93,26 +94,30 @@ def prepare(
     return encode(dataset, tokenizer, max_length=max_length)
 
 
-def fit_labels(encoded: datasets.Dataset, num_labels: int) -> datasets.Dataset:
+def fit_labels(encoded: datasets.Dataset, num_labels: int, kind: Kind | None = None) -> datasets.Dataset:
     """Check that the labels are what a model with this many outputs can learn; scores become floats.
+
+    Args:
+        encoded: with or without a column `labels`.
+        num_labels: outputs of the model.
+        kind: of the task; what the outputs say by default.
 
     Raises:
         UserError: class labels that are not indices below `num_labels` or `IGNORED_CLASS`, scores that are no numbers.
     """
     if "labels" not in encoded.column_names:
         return encoded
-    labels = column_of(encoded, "labels")
-    if num_labels == 1 and labels.dtype.kind in "fiu":
-        return encoded.cast_column("labels", datasets.Value("float32"))
-    known = np.isin(labels, [IGNORED_CLASS, *range(num_labels)]) if labels.dtype.kind in "iu" else np.array([False])
-    if known.all():
-        return encoded
-    raise UserError(
-        "labels",
-        expected=f"class indices from 0 to {num_labels - 1} ({IGNORED_CLASS} for none)" if num_labels > 1 else "scores",
-        got=f"{labels[int(known.argmin())]!r} ({labels.dtype})",
-        do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
-    )
+    labels, kind = column_of(encoded, "labels"), kind or kind_of_outputs(num_labels)
+    dtype = kind.fitted(labels, num_labels)
+    if dtype is None:
+        place = int(np.argmin(np.isin(labels, [kind.no_label, *range(num_labels)]))) if labels.dtype.kind in "iu" else 0
+        raise UserError(
+            "labels",
+            expected=kind.labels_in_words(num_labels),
+            got=f"{labels[place]!r} ({labels.dtype})",
+            do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
+        )
+    return encoded if dtype == str(labels.dtype) else encoded.cast_column("labels", datasets.Value(dtype))
 
 
 def column_of(dataset: datasets.Dataset, name: str) -> NDArray[Any]:

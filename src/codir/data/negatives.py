@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from codir.config.words import CONTRAST, NegativeStrategy
 from codir.errors import UserError
-from codir.signals import IGNORED_CLASS
+from codir.tasks import KINDS, Kind, kind_of_labels
 
 MIXED_FAR_SHARE = 0.5
 """Of the negatives of strategy `mixed`, those that are not of the anchor's kind."""
@@ -219,38 +219,33 @@ def build_negative_sampler(
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy in ("any", "neighbours"):
         return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed)
-    are_scores = np.issubdtype(labels.dtype, np.floating)
-    _check_strategy(strategy, are_scores)
-    kinds = labels if are_scores else np.where(labels == IGNORED_CLASS, np.nan, labels)
-    radius = 0.0
-    if are_scores and not np.isnan(kinds).all():
-        radius = float(np.nanstd(kinds)) if score_distance is None else score_distance
+    kind = kind_of_labels(labels)
+    _check_strategy(strategy, kind)
+    places = kind.places(labels)
     return NegativeSampler(
-        kinds.astype(np.float64),
+        places,
         count=count,
         batch_size=batch_size,
-        radius=radius,
+        radius=kind.radius(places, score_distance),
         far_share=MIXED_FAR_SHARE if strategy == "mixed" else 1.0,
         hard_pool=hard_pool,
         seed=seed,
     )
 
 
-def _check_strategy(strategy: NegativeStrategy, are_scores: bool) -> None:
-    wanted = {"other_class": False, "distant": True}
-    if strategy in wanted and wanted[strategy] != are_scores:
-        found = "scores" if are_scores else "classes"
+def _check_strategy(strategy: NegativeStrategy, kind: Kind) -> None:
+    if strategy in {one.strategy for one in KINDS.values()} and strategy != kind.strategy:
         raise UserError(
             "negative strategy",
-            expected=f"one that fits labels that are {found}",
+            expected=f"one that fits labels that are {'classes' if kind.has_classes else 'scores'}",
             got=f"{strategy!r}",
             do="use `auto`, which takes `other_class` for classes and `distant` for scores",
         )
 
 
 def _check_classes(labels: NDArray[np.float64] | NDArray[np.int64] | None) -> None:
-    are_scores = labels is not None and np.issubdtype(labels.dtype, np.floating)
-    if labels is None or are_scores or (labels == IGNORED_CLASS).all():
+    are_scores = labels is not None and not kind_of_labels(labels).has_classes
+    if labels is None or are_scores or np.isnan(kind_of_labels(labels).places(labels)).all():
         raise UserError(
             "estimator",
             expected="class labels for `supcon`, whose positives are examples of one class",

@@ -7,7 +7,6 @@ from codir.measure.exam import Answers, Exam
 from codir.measure.language import examine_language_models
 from codir.measure.metrics import (
     METRIC_NAMES,
-    SCORE_METRICS,
     agreement,
     best_label_permutation,
     compute_metrics,
@@ -21,7 +20,6 @@ from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_val
 
 __all__ = [
     "METRIC_NAMES",
-    "SCORE_METRICS",
     "Answers",
     "Comparison",
     "Estimate",

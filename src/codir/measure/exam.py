@@ -13,12 +13,13 @@ import datasets
 import numpy as np
 from torch import Tensor
 
-from codir.data import RowCollator, Task, encode
+from codir.data import RowCollator, encode
 from codir.measure.cost import measure_throughputs
 from codir.measure.metrics import agreement, compute_metrics
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
+from codir.tasks import Task, kind_of
 
 SPEED_ROWS, SPEED_BATCH = 256, 32
 
@@ -59,7 +60,7 @@ class Exam:
         """Metrics of every dev set; those of a second one carry its name."""
         scores: dict[str, float] = {}
         for name, logits in answers.items():
-            metrics = compute_metrics(logits, self.labels(name), self.task.metrics)
+            metrics = compute_metrics(logits, self.labels(name), self.task.metrics, kind_of(self.task))
             scores |= {self.key(metric, name): value for metric, value in metrics.items()}
         return scores
 
@@ -81,7 +82,9 @@ class Exam:
             for name, runner in runners.items()
         }
         of_teacher = answers["teacher"][self.first]
-        agreements = {name: agreement(given[self.first], of_teacher) for name, given in answers.items()}
+        agreements = {
+            name: agreement(given[self.first], of_teacher, kind_of(self.task)) for name, given in answers.items()
+        }
         return {
             "teacher": results["teacher"],
             "student": results["student"],

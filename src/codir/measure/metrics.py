@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from codir.errors import UserError, nearest
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
+from codir.tasks import Kind, Metric, kind_of_logits
 
 
 def compute_metrics(
-    logits: Float[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, " labels"], names: Sequence[str]
+    logits: Float[np.ndarray, "rows ..."],
+    labels: Shaped[np.ndarray, " labels"],
+    names: Sequence[str],
+    kind: Kind | None = None,
 ) -> dict[str, float]:
     """Score predictions by each named metric.
 
@@ -28,6 +30,7 @@ def compute_metrics(
         labels: class indices or scores, one per row.
         names: `accuracy`, `f1` (two classes, of class 1), `macro_f1` and `matthews` for classes; `pearson` and
             `spearman` for scores.
+        kind: of the task; what the logits say by default.
 
     Raises:
         UserError: an unknown name, a metric of the other kind of task, or rows that do not match.
@@ -37,12 +40,17 @@ def compute_metrics(
         >>> compute_metrics(logits, np.array([0, 1, 0, 0]), ["accuracy", "f1"])
         {'accuracy': 0.75, 'f1': 0.6666666666666666}
     """
-    predicted = predictions(logits)
+    kind = kind or kind_of_logits(logits)
+    predicted = predictions(logits, kind)
     _check_same_rows("labels", len(labels), len(predicted))
-    return {name: _find_metric(name, scores=is_scores(logits))(predicted, labels) for name in names}
+    return {name: _find_metric(name, kind)(predicted, labels) for name in names}
 
 
-def agreement(logits: Float[np.ndarray, "rows ..."], teacher_logits: Float[np.ndarray, "teacher_rows ..."]) -> float:
+def agreement(
+    logits: Float[np.ndarray, "rows ..."],
+    teacher_logits: Float[np.ndarray, "teacher_rows ..."],
+    kind: Kind | None = None,
+) -> float:
     """How far a student answers as its teacher does, whatever the labels say.
 
     For classes, the share of rows with the same prediction; for scores, the Pearson correlation of the two.
@@ -52,11 +60,12 @@ def agreement(logits: Float[np.ndarray, "rows ..."], teacher_logits: Float[np.nd
         0.5
     """
     _check_same_rows("teacher logits", len(teacher_logits), len(logits))
-    same_kind = pearson if is_scores(logits) else accuracy
-    return same_kind(predictions(logits), predictions(teacher_logits))
+    kind = kind or kind_of_logits(logits)
+    metric = _find_metric(kind.agreement[0], kind)
+    return metric(predictions(logits, kind), predictions(teacher_logits, kind))
 
 
-def predictions(logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
+def predictions(logits: Float[np.ndarray, "rows ..."], kind: Kind | None = None) -> Shaped[np.ndarray, " rows"]:
     """Turn logits into what the model answers: the likeliest class, or the score itself.
 
     Raises:
@@ -70,12 +79,7 @@ def predictions(logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " r
             otherwise="each such row would have been counted as some class",
             do="run the model in fp32, or go back to an earlier checkpoint",
         )
-    return logits.reshape(len(logits)) if is_scores(logits) else logits.argmax(axis=-1)
-
-
-def is_scores(logits: Float[np.ndarray, "rows ..."]) -> bool:
-    """Whether a model with such logits predicts scores: they have one column, or none."""
-    return logits.ndim == 1 or logits.shape[1] == 1
+    return (kind or kind_of_logits(logits)).answers(logits)
 
 
 def best_label_permutation(
@@ -156,9 +160,15 @@ def spearman(predicted: np.ndarray, labels: np.ndarray) -> float:
     return _correlation(spearmanr, predicted, labels)
 
 
-CLASS_METRICS: dict[str, Metric] = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
-SCORE_METRICS: dict[str, Metric] = {"pearson": pearson, "spearman": spearman}
-METRIC_NAMES = (*CLASS_METRICS, *SCORE_METRICS)
+METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "f1": f1,
+    "macro_f1": macro_f1,
+    "matthews": matthews,
+    "pearson": pearson,
+    "spearman": spearman,
+}
+METRIC_NAMES = tuple(METRICS)
 
 
 def _correlation(statistic: Callable[..., tuple[float, float]], predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -175,20 +185,21 @@ def _is_constant(values: np.ndarray) -> bool:
     return bool(np.all(values == values[0]))
 
 
-def _find_metric(name: str, *, scores: bool) -> Metric:
-    known = SCORE_METRICS if scores else CLASS_METRICS
-    if name not in METRIC_NAMES:
+def _find_metric(name: str, kind: Kind) -> Metric:
+    if name in kind.own_metrics:
+        return kind.own_metrics[name]
+    if name not in METRICS:
         raise UserError(
             "metric", expected="a metric that codir knows", got=f"'{name}'", do=nearest(name, METRIC_NAMES).rstrip("?")
         )
-    if name not in known:
+    if name not in kind.known_metrics:
         raise UserError(
             f"metric '{name}'",
-            expected="a model that predicts " + ("classes" if scores else "scores"),
-            got="one column of scores" if scores else "logits of several classes",
-            do="choose from " + ", ".join(f"`{metric}`" for metric in known),
+            expected="a model that predicts " + ("scores" if kind.has_classes else "classes"),
+            got="logits of several classes" if kind.has_classes else "one column of scores",
+            do="choose from " + ", ".join(f"`{metric}`" for metric in kind.known_metrics),
         )
-    return known[name]
+    return METRICS[name]
 
 
 def _check_same_rows(subject: str, found: int, expected: int) -> None:

@@ -21,6 +21,7 @@ from transformers import (
 
 from codir.errors import UserError
 from codir.models.language import language_class
+from codir.tasks import NAMED_IN_CONFIG
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -53,6 +54,8 @@ def load_model(
         UserError: nothing can be loaded from `path`, or it has no trained head and `head` is `None`.
     """
     check_source(path)
+    head = None if head is None else dict(head)
+    kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
     try:
         model, loading = AutoModelForSequenceClassification.from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=head is not None, **(head or {})
@@ -64,6 +67,8 @@ def load_model(
         raise _without_head(path, model, loading["missing_keys"], kind, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+    if kind is not None:
+        setattr(model.config, NAMED_IN_CONFIG, kind)
     return model
 
 

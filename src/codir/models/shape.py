@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from codir.models.language import vocabulary_of
 from codir.signals import ModelShape
+from codir.tasks import kind_of_config
 
 
 def label_names(model: PreTrainedModel) -> list[str] | None:
@@ -38,4 +39,5 @@ def shape_of(model: PreTrainedModel) -> ModelShape:
         heads=int(getattr(config, "num_attention_heads", 0)),
         classes=0 if vocabulary else int(config.num_labels),
         vocabulary=vocabulary,
+        kind=None if vocabulary else kind_of_config(config),
     )

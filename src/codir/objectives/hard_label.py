@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.signals import IGNORED_CLASS, Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import Kind, kind_of_outputs
 
 
 def hard_label_loss(
@@ -27,19 +26,13 @@ def hard_label_loss(
         labels: class indices, `IGNORED_CLASS` (-100) where there is none, or scores, NaN where there is none.
 
     Example:
+        >>> import torch
         >>> hard_label_loss(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.tensor([1, -100]))
         tensor(0.6931)
         >>> hard_label_loss(torch.tensor([[2.0], [7.0]]), torch.tensor([4.0, float("nan")]))
         tensor(4.)
     """
-    if logits.shape[1] == 1:
-        is_labelled = ~torch.isnan(labels)
-        errors = torch.where(is_labelled, logits.squeeze(1) - labels, 0.0)  # before the square: NaN * 0 is NaN
-        total = errors.square().sum()
-    else:
-        is_labelled = labels != IGNORED_CLASS
-        total = F.cross_entropy(logits, labels, ignore_index=IGNORED_CLASS, reduction="sum")
-    return total / is_labelled.sum().clamp(min=1)
+    return kind_of_outputs(logits.shape[1]).hard_loss(logits, labels)
 
 
 class HardLabel(Objective):
@@ -50,6 +43,11 @@ class HardLabel(Objective):
     """
 
     needs = Needs(demands=frozenset({"classes"}))
+    kind: Kind | None = None
+
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Remember the kind of task; there are no weights."""
+        self.kind = student.kind
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
@@ -57,4 +55,5 @@ class HardLabel(Objective):
         """Mean over the labelled examples; 0 where no example has a label."""
         if batch.labels is None:
             return student.logits.sum() * 0.0
-        return hard_label_loss(student.logits, batch.labels)
+        kind = self.kind or kind_of_outputs(student.logits.shape[1])
+        return kind.hard_loss(student.logits, batch.labels)

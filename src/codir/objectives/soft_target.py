@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
-from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import Kind, kind_of_outputs
 
 
 def soft_target_loss(
@@ -34,12 +34,8 @@ def soft_target_loss(
         >>> soft_target_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[8.0, 0.0]]), temperature=4.0)
         tensor(5.2450)
     """
-    if student_logits.shape[1] == 1:
-        return F.mse_loss(student_logits, teacher_logits)
-    student_log_probs = F.log_softmax(student_logits / temperature, dim=1)
-    teacher_log_probs = F.log_softmax(teacher_logits / temperature, dim=1)
-    divergence = F.kl_div(student_log_probs, teacher_log_probs, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
+    kind = kind_of_outputs(student_logits.shape[1])
+    return kind.soft_loss(student_logits, teacher_logits, temperature=temperature)
 
 
 class SoftTarget(Objective):
@@ -53,13 +49,19 @@ class SoftTarget(Objective):
     """
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
+    kind: Kind | None = None
 
     def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
 
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Remember the kind of task; there are no weights."""
+        self.kind = student.kind
+
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Mean over all examples, labelled or not."""
-        return soft_target_loss(student.logits, teacher.logits, temperature=self.kd_temperature)
+        kind = self.kind or kind_of_outputs(student.logits.shape[1])
+        return kind.soft_loss(student.logits, teacher.logits, temperature=self.kd_temperature)

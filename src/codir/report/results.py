@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.measure import SCORE_METRICS, ModelResult
+from codir.measure import ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.words import (
     CORRELATIONS,
@@ -22,6 +22,7 @@ from codir.report.words import (
     to_terminal,
 )
 from codir.store import files_added_whole
+from codir.tasks import kind_of_metric
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -152,12 +153,12 @@ def summarise(result: RunResult) -> str:
 def _row(
     name: str, result: RunResult, model: ModelResult, agreement: float | None, retention: float | None
 ) -> dict[str, str]:
-    on_scores = result.primary_metric in SCORE_METRICS
+    agreement_metric, _ = kind_of_metric(result.primary_metric).agreement
     speed = model.sentences_per_second
     return {
         "model": name,
         **{in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
-        "agreement": _show("pearson" if on_scores else "accuracy", agreement),
+        "agreement": _show(agreement_metric, agreement),
         "retention": _show("retention", retention),
         "params": in_thousands(model.parameters),
         "on disk": f"{model.bytes / 1e6:.1f} MB",
@@ -180,14 +181,9 @@ def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
 
 
 def _render_page(result: RunResult, curves: str) -> str:
-    on_scores = result.primary_metric in SCORE_METRICS
-    shared = (
-        "the correlation of the two models' scores"
-        if on_scores
-        else "the share of rows where both models answer the same"
-    )
+    _, meaning = kind_of_metric(result.primary_metric).agreement
     explained = (
-        f"Agreement with the teacher is {shared}.\n"
+        f"Agreement with the teacher is the {meaning}.\n"
         f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
     )
     picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"

@@ -16,13 +16,14 @@ from codir.config import (
     StudentConfig,
     TrainingConfig,
 )
-from codir.data import LoadedData, Task, load_data
+from codir.data import LoadedData, load_data
 from codir.errors import UserError
 from codir.measure import TorchRunner, compute_metrics
 from codir.models import Reader, label_names, load_model, load_tokenizer
 from codir.runs.objectives import build_objectives
 from codir.student import build_student
 from codir.system import default_device
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments
 
 
@@ -49,12 +50,13 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
 
 def head_for(task: Task) -> dict[str, Any]:
     """What a new head has to know of the task."""
-    problem = "regression" if task.is_regression else "single_label_classification"
+    kind = kind_of(task)
     return {
         "num_labels": task.num_labels,
         "id2label": task.id2label,
         "label2id": task.label2id,
-        "problem_type": problem,
+        "problem_type": kind.problem_type,
+        **({} if kind_of_outputs(task.num_labels) is kind else {NAMED_IN_CONFIG: kind.name}),
     }
 
 
@@ -100,7 +102,7 @@ def build_trainer(
     """The trainer with all its parts; this is where the teacher's cache is built or found."""
 
     def metrics(answers: Any) -> dict[str, float]:
-        return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics)
+        return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
 
     own: dict[str, Any] = {"max_length": config.data.max_length}
     if isinstance(config, Recipe):

@@ -12,11 +12,11 @@ import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from codir.data import Task
 from codir.errors import UserError
 from codir.measure import best_label_permutation, compute_metrics
 from codir.models import count_positions, label_names
 from codir.store import fingerprint_tokenizer
+from codir.tasks import Task, kind_of, kind_of_config
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +34,16 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
     Raises:
         UserError: another number of classes, or the same names in another order.
     """
-    if teacher.config.num_labels != task.num_labels:
+    outputs = teacher.config.num_labels
+    if outputs != task.num_labels:
         raise UserError(
             "labels",
-            expected=f"{_kind(teacher.config.num_labels)}, as the teacher gives",
-            got=f"{_kind(task.num_labels)} in the data",
+            expected=f"{kind_of_config(teacher.config).outputs_in_words(outputs)}, as the teacher gives",
+            got=f"{kind_of(task).outputs_in_words(task.num_labels)} in the data",
             do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
         )
     names = label_names(teacher)
-    if task.label_names is None or task.is_regression or names is None:
+    if task.label_names is None or not kind_of(task).has_classes or names is None:
         return []
     teachers, datas = ([name.lower() for name in side] for side in (names, task.label_names))
     if teachers == datas:
@@ -74,10 +75,10 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     Raises:
         UserError: the answers fit the labels well once the classes are renamed.
     """
-    metrics = compute_metrics(logits, labels, task.metrics)
+    metrics = compute_metrics(logits, labels, task.metrics, kind_of(task))
     name, score = task.metrics[0], metrics[task.metrics[0]]
     logger.info("The teacher's %s on the dev set: %.4f", name, score)
-    if task.is_regression:
+    if not kind_of(task).has_classes:
         useless = score <= 0.0
         return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
     permutation, as_is, renamed = best_label_permutation(logits, labels)
@@ -136,7 +137,3 @@ def check_tokens_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
             got=f"{len(tokenizer)} tokens",
             do="save the model's own tokenizer into its folder",
         )
-
-
-def _kind(num_labels: int) -> str:
-    return "one score" if num_labels == 1 else f"{num_labels} classes"

@@ -13,7 +13,6 @@ from codir.signals.needs import (
 )
 from codir.signals.pooling import masked_mean, pool_representations, token_at, token_mask
 from codir.signals.values import (
-    IGNORED_CLASS,
     AttentionInputs,
     Batch,
     Drawn,
@@ -26,6 +25,7 @@ from codir.signals.values import (
     TokenSignal,
     Unprojected,
 )
+from codir.tasks import IGNORED_CLASS
 
 __all__ = [
     "IGNORED_CLASS",

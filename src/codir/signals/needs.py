@@ -7,6 +7,7 @@ from typing import Literal
 
 from codir.config.words import LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
+from codir.tasks import Kind
 
 TokenPosition = Literal["first", "last"]
 
@@ -37,6 +38,7 @@ class ModelShape:
         heads: attention heads; 0 where the model has no attention.
         classes: classes, or 1 for a score; 0 where the model is no classifier.
         vocabulary: tokens that its language-model head chooses from; 0 where it has none.
+        kind: of its task; `None` where it is no classifier, or its outputs alone say it.
     """
 
     num_layers: int
@@ -44,6 +46,7 @@ class ModelShape:
     heads: int
     classes: int
     vocabulary: int = 0
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from codir.signals.needs import Representation
-
-IGNORED_CLASS = -100
-"""The class label of a row that has none (PyTorch's `ignore_index`). Rows without a score carry NaN."""
+from codir.tasks import IGNORED_CLASS
 
 
 @dataclass(frozen=True)

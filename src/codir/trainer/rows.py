@@ -28,6 +28,7 @@ from codir.data import (
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
 from codir.store import fingerprint_sequences, fingerprint_texts
+from codir.tasks import Kind
 from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler
 
 
@@ -59,17 +60,19 @@ class LabelledRows:
 
     Attributes:
         tokenizer: the student's.
-        num_labels: its classes, or 1 for a score.
+        num_labels: its outputs.
+        kind: of its task.
         max_length: tokens per example at most, for texts.
     """
 
     tokenizer: PreTrainedTokenizerBase
     num_labels: int
+    kind: Kind
     max_length: int
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels)
+        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""

@@ -30,6 +30,7 @@ from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, Needs, Negatives, Unprojected
 from codir.speed import faster_training
+from codir.tasks import kind_of_config
 from codir.teacher import (
     CachedTeacher,
     LiveTeacher,
@@ -298,7 +299,8 @@ class DistillationTrainer(WholeCheckpoints):
     # ---- Data ----
 
     def _make_rows(self, args: TrainingArguments, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Rows:
-        return LabelledRows(tokenizer, student.config.num_labels, own_key(args, "max_length"))
+        config = student.config
+        return LabelledRows(tokenizer, config.num_labels, kind_of_config(config), own_key(args, "max_length"))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Training batches alone carry negatives."""

@@ -12,13 +12,13 @@ from itertools import chain
 from datasets import Dataset, Features, Value
 
 from codir.config.words import TaskChoice
+from codir.data.loaded import LoadedData
 from codir.data.sources.columns import ColumnNames, Columns, choose_columns, describe_choice, match_columns, read_texts
 from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
-from codir.data.tasks import LoadedData, Task
 from codir.errors import UserError, nearest
-from codir.signals import IGNORED_CLASS
+from codir.tasks import Task, kind_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Rows:
 
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
-        label = Value("float64" if task.is_regression else "int64")
+        label = Value(kind_of(task).label_dtype)
         features = Features({column: Value("string") for column in self.texts} | {"label": label})
         return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
 
@@ -139,11 +139,7 @@ def _read_rows(table: Table, chosen: Columns, code: LabelCode, class_names: tupl
 
 def _read_unlabelled(table: Table, chosen: Columns, task: Task) -> Rows:
     texts = read_texts(table, match_columns(table, chosen, labelled=False))
-    return Rows(table.name, texts, [_no_label(task)] * len(table))
-
-
-def _no_label(task: Task) -> float:
-    return float("nan") if task.is_regression else IGNORED_CLASS
+    return Rows(table.name, texts, [kind_of(task).no_label] * len(table))
 
 
 def _split(
@@ -191,7 +187,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     _require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[_no_label(task)] * count)], [note]
+    return [replace(chosen, labels=[kind_of(task).no_label] * count)], [note]
 
 
 def _require_rows(key: str, count: int, available: int) -> None:
@@ -235,7 +231,7 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
             got=f"{len(train)} rows in as many classes",
             do="give a dev file with `--dev`, or more rows",
         )
-    how = "at random" if task.is_regression else "stratified by class"
+    how = "stratified by class" if kind_of(task).has_classes else "at random"
     note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}, seed {split.seed}"
     return train.take(stay), {"dev": train.take(held_out, "dev")}, note
 
@@ -254,11 +250,11 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
 
 
 def _groups(rows: Rows, task: Task) -> list[float]:
-    return [0.0] * len(rows) if task.is_regression else rows.labels
+    return rows.labels if kind_of(task).has_classes else [0.0] * len(rows)
 
 
 def _require_two_classes(train: Rows, task: Task) -> None:
-    if task.is_regression or len(set(train.labels)) > 1:
+    if not kind_of(task).has_classes or len(set(train.labels)) > 1:
         return
     raise UserError(
         f"{train.name}, labels",
@@ -270,7 +266,7 @@ def _require_two_classes(train: Rows, task: Task) -> None:
 
 
 def _describe_task(task: Task) -> str:
-    if task.is_regression:
+    if not kind_of(task).has_classes:
         return "the labels are read as scores; `--task classification` reads them as classes"
     names = ", ".join(list(task.id2label.values())[:10]) + (", ..." if task.num_labels > 10 else "")
     return f"the labels are read as {task.num_labels} classes ({names}); `--task regression` reads numbers as scores"

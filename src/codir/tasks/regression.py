@@ -1,0 +1,69 @@
+"""One score."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codir.tasks.base import Kind
+
+
+class Regression(Kind):
+    """One score: squared errors, correlations."""
+
+    name = "regression"
+    problem_type = "regression"
+    has_classes = False
+    label_dtype = "float64"
+    no_label = math.nan
+    metrics = ("pearson", "spearman")
+    known_metrics = ("pearson", "spearman")
+    correlations = frozenset({"pearson", "spearman"})
+    agreement = ("pearson", "correlation of the two models' scores")
+    strategy = "distant"
+
+    def hard_loss(
+        self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]
+    ) -> Float[Tensor, ""]:
+        """`mean_i (s_i - y_i)^2` over the labelled rows `i`."""
+        is_labelled = ~torch.isnan(labels)
+        errors = torch.where(is_labelled, logits.squeeze(1) - labels, 0.0)  # before the square: NaN * 0 is NaN
+        return errors.square().sum() / is_labelled.sum().clamp(min=1)
+
+    def soft_loss(
+        self, student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], *, temperature: float
+    ) -> Float[Tensor, ""]:
+        """Squared error; a temperature has no meaning for scores."""
+        return F.mse_loss(student, teacher)
+
+    def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
+        """The score itself."""
+        return logits.reshape(len(logits))
+
+    def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
+        """Numbers become single-precision floats."""
+        return "float32" if labels.dtype.kind in "fiu" else None
+
+    def labels_in_words(self, outputs: int) -> str:
+        """`scores`."""
+        return "scores"
+
+    def outputs_in_words(self, outputs: int) -> str:
+        """`one score`."""
+        return "one score"
+
+    def places(self, labels: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The score."""
+        return labels.astype(np.float64)
+
+    def radius(self, places: NDArray[np.float64], asked: float | None) -> float:
+        """What was asked; one standard deviation of the scores by default."""
+        if np.isnan(places).all():
+            return 0.0
+        return float(np.nanstd(places)) if asked is None else asked
