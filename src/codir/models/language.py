@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError
+from codir.tasks import language_task
 
 
 def is_masked(config: PreTrainedConfig) -> bool:
@@ -38,12 +39,11 @@ def language_class(config: PreTrainedConfig) -> Any:
     Raises:
         UserError: the type has none, or has an encoder and a decoder.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM
+    import transformers
 
-    if not config.is_encoder_decoder and is_masked(config):
-        return AutoModelForMaskedLM
-    if not config.is_encoder_decoder and type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
-        return AutoModelForCausalLM
+    has_head = is_masked(config) or type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    if has_head and not config.is_encoder_decoder:
+        return getattr(transformers, language_task(is_masked=is_masked(config)).auto_class)
     raise UserError(
         "model",
         expected="an encoder or a decoder that transformers has a language-model head for",

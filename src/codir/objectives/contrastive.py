@@ -111,7 +111,7 @@ class Contrastive(Objective):
             matched.
 
     Example:
-        >>> contrast = Contrastive(num_negatives=5, projection_dim=4)
+        >>> contrast = Contrastive(anchor="student", num_negatives=5, projection_dim=4)
         >>> contrast.build(teacher=ModelShape(6, 8, 2, classes=2), student=ModelShape(3, 8, 2, classes=2))
         >>> student = StudentSignal(torch.randn(2, 2), {contrast.student_representation: torch.randn(2, 3, 8)})
         >>> teacher = TeacherSignal(torch.randn(2, 2), {contrast.teacher_representation: torch.randn(2, 6, 8)})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from codir.errors import UserError, nearest
 from codir.tasks.base import Kind, Metric, Task
 from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "KINDS",
     "NAMED_IN_CONFIG",
     "Kind",
+    "LanguageTask",
     "Metric",
     "Task",
     "kind_named",
@@ -26,6 +28,7 @@ __all__ = [
     "kind_of_logits",
     "kind_of_metric",
     "kind_of_outputs",
+    "language_task",
 ]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}

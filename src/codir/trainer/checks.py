@@ -12,6 +12,7 @@ from codir.errors import UserError
 from codir.models import check_attention, is_masked, reads_ahead, shape_of, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
 from codir.store import fingerprint_tokenizer
+from codir.tasks import language_task
 from codir.trainer.neighbours import asks_for_neighbours
 
 
@@ -86,7 +87,7 @@ def check_pretraining(teacher: PreTrainedModel | None, student: PreTrainedModel,
         if model is not None:
             check_language_model(model, role)
     if teacher is not None and is_masked(teacher.config) != is_masked(student.config):
-        kinds = {True: "masked tokens", False: "the next token"}
+        kinds = {masked: language_task(is_masked=masked).name for masked in (True, False)}
         raise UserError(
             "student",
             expected=f"a model that predicts {kinds[is_masked(teacher.config)]}, as its teacher does",
