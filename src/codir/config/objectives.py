@@ -136,7 +136,7 @@ class StageConfig(ObjectivesConfig):
         return self
 
     def layer_wise(self) -> list[str]:
-        """Names of the terms that look at the student's layers, all of them unless told otherwise."""
+        """Names of the terms that look at the student's layers, all of them by default."""
         return [name for name, term in self.terms().items() if getattr(term, "student_layers", None) == "all"]
 
 

@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = parse_yaml(path.read_text())
     except yaml.YAMLError as error:
-        raise UserError("recipe", expected="YAML", got=f"{path}: {error}", do="mend the file") from error
+        raise UserError("recipe", expected="YAML", got=f"{path}: {error}", do="correct the file") from error
     if not isinstance(content, dict):
         raise UserError(
             "recipe", expected="sections with keys", got=f"{path} without any", do="see `codir distill --help`"

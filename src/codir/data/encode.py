@@ -26,7 +26,7 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
     Args:
         dataset: columns `text`, optionally `text_pair` and `label`.
         tokenizer: of the model that will read the result.
-        max_length: tokens at the most, special ones included; longer rows are cut and marked in column `truncated`.
+        max_length: tokens at most, special ones included; longer rows are cut and marked in column `truncated`.
 
     Returns:
         What the tokenizer gives, and `example_index`, `length`, `truncated`, and `labels` where `dataset` has `label`.
@@ -50,7 +50,7 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
 def with_example_index(dataset: datasets.Dataset) -> datasets.Dataset:
     """Number the rows of a data set that was tokenised elsewhere, and note their lengths."""
     stale = [name for name in ("example_index", "length") if name in dataset.column_names]
-    dataset = dataset.remove_columns(stale)  # of before it was shuffled or selected from
+    dataset = dataset.remove_columns(stale)  # from before it was shuffled or selected from
     if "label" in dataset.column_names:
         dataset = dataset.rename_column("label", "labels")
     dataset = dataset.add_column("example_index", list(range(len(dataset))))

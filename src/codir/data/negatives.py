@@ -44,7 +44,7 @@ class NegativeSampler:
         radius: labels no farther apart than this are of one kind.
         far_share: of the negatives of an anchor with a label, those that are not of its kind; the rest are any rows
             outside its batch.
-        hard_pool: how many times more rows `count` is than negatives are kept of it; told to people alone.
+        hard_pool: how many times more rows `count` is than negatives are kept of it; for messages only.
         batch_size: the largest batch that will ask.
         seed: of the draws.
 
@@ -198,6 +198,7 @@ def build_negative_sampler(
     needs_classes: bool = False,
     hard_pool: int = CONTRAST.hard_pool,
     seed: int = 0,
+    kind: Kind | None = None,
 ) -> NegativeSampler:
     """Choose the sampler that fits the labels.
 
@@ -213,13 +214,14 @@ def build_negative_sampler(
         needs_classes: refuse anything else, since examples of one class are to be each other's positives.
         hard_pool: how many times more rows `count` is than negatives are kept of it.
         seed: of the draws.
+        kind: of the task, which says which rows are alike; what the dtype of the labels says by default.
     """
     if needs_classes:
         _check_classes(labels)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy in ("any", "neighbours"):
         return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed)
-    kind = kind_of_labels(labels)
+    kind = kind or kind_of_labels(labels)
     _check_strategy(strategy, kind)
     places = kind.places(labels)
     return NegativeSampler(

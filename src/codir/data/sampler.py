@@ -57,7 +57,7 @@ class NeighbourSampler(Sampler[int]):
     Args:
         documents: of each row, whose rows stand in the order of the text, shape `[examples]`. Kept in 16 bytes a row.
         lanes: 1, or the rows of a step, of all its micro-batches and processes.
-        run_length: rows of a run, at the most.
+        run_length: rows of a run at most.
         seed: of the shuffling.
 
     Example:

@@ -58,7 +58,7 @@ class Comparison:
         metric_on: what that metric is called on each evaluation set, the first one first.
         teacher: its metrics.
         conditions: as `gather_conditions` gives them, with the rows of each part.
-        failed: one line for each run that did not come to its end.
+        failed: one line for each run that failed.
     """
 
     runs: Sequence[Run]

@@ -1,6 +1,6 @@
 """Conditions: what a number needs beside it so that someone else can get it again.
 
-Asks the interpreter, the machine and git; knows nothing of the run but what it is told.
+Asks the interpreter, the machine and git; knows nothing else of the run.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Knows nothing of models or data sets. A model with several columns of logits predicts classes; a model with one column
 predicts scores. Every metric is a fraction or a correlation (0.9, not 90). Logits and labels have axes of different
-names in the annotations because rows that do not match are the user's mistake, and are told in words.
+names in the annotations because rows that do not match are the user's mistake, and get a message.
 """
 
 from __future__ import annotations

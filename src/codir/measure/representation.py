@@ -31,7 +31,7 @@ def uniformity(vectors: Float[Tensor, "rows dim"]) -> float:
     0 where all texts have one vector; the lower, the more evenly they are spread; -4 where all are at right angles.
 
     Args:
-        vectors: of length 1, two at the least.
+        vectors: of length 1, at least two.
 
     Example:
         >>> round(uniformity(torch.eye(3)), 4)

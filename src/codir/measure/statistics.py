@@ -14,7 +14,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds, and half the width of its 95% interval; `None` where one seed tells no interval."""
+    """A mean over seeds, and half the width of its 95% interval; `None` for a single seed."""
 
     mean: float
     half_width: float | None

@@ -29,7 +29,7 @@ class NegativeQueue(Memory):
     Every process enters the batches of all, in the order of their ranks, so that queues are the same everywhere.
 
     Args:
-        size: entries at the most.
+        size: entries at most.
         dim: P.
         device: where the vectors live.
         dtype: of storage; `torch.float16` halves the room.

@@ -55,7 +55,7 @@ def check_attention(model: PreTrainedModel) -> None:
     """Refuse a model whose attention cannot be captured, one layer at a time: two tokens through it will tell.
 
     Raises:
-        UserError: as it says.
+        UserError: its attention cannot be captured.
     """
     with capture_attention(model) as captured:
         model.base_model(input_ids=torch.ones(1, 2, dtype=torch.long, device=model.device))

@@ -1,7 +1,7 @@
 """Language models: which class a type has for it, who has a head, and how to run it at some positions instead of all.
 
-The vocabulary matrix is the dearest part of a small model's step, and masked-LM training asks for its answer at one
-position in seven. Knows one model; knows nothing of masks or losses.
+The vocabulary matrix is the most expensive part of a small model's step, and masked-LM training asks for its answer at
+one position in seven. Knows one model; knows nothing of masks or losses.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
 def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
     """Comparisons by name in one table, each by its first evaluation set: a row per contestant, a column per student.
 
-    Of several comparisons, only contestants that at least two of them have are told.
+    Of several comparisons, only contestants that at least two of them have are shown.
     """
     columns = {
         _heading(name, student, comparisons): (
@@ -52,13 +52,13 @@ def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
     taking_part = Counter(
         preset for comparison in comparisons.values() for preset in dict.fromkeys(run.preset for run in comparison.runs)
     )
-    told = [preset for preset, count in taking_part.items() if count >= min(2, len(comparisons))]
-    told.sort(key=lambda preset: -sum(of[preset].score.mean for _, of in columns.values() if preset in of))
+    shown = [preset for preset, count in taking_part.items() if count >= min(2, len(comparisons))]
+    shown.sort(key=lambda preset: -sum(of[preset].score.mean for _, of in columns.values() if preset in of))
     teacher = {heading: _show(one.metric, one.teacher[_key(one, one.first)]) for heading, (one, _) in columns.items()}
     rows = [
-        {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in told
+        {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in shown
     ]
-    return [{"preset": name} | row for name, row in zip(["*teacher*", *told], [teacher, *rows], strict=True)]
+    return [{"preset": name} | row for name, row in zip(["*teacher*", *shown], [teacher, *rows], strict=True)]
 
 
 def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> str:

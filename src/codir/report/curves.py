@@ -23,7 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NOT_A_METRIC = ("_loss", "_runtime", "_per_second", "_time")
-"""Endings of `eval_` entries that are on another scale than metrics, or tell of the clock."""
+"""Endings of `eval_` entries that are on another scale than metrics, or measure time."""
 
 PANELS_PER_ROW = 3
 

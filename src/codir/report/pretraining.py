@@ -46,8 +46,8 @@ class PretrainingResult:
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
-        told = ("title", "scores", "parameters", "notes", "conditions")
-        return {name: getattr(self, name) for name in told}
+        reported = ("title", "scores", "parameters", "notes", "conditions")
+        return {name: getattr(self, name) for name in reported}
 
 
 def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping[str, int]) -> list[dict[str, str]]:

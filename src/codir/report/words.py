@@ -80,8 +80,8 @@ def render_page(
 
     template = resources.files("codir.report").joinpath("page.md.j2").read_text("utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    told = {name: _condition(name, value) for name, value in (conditions or {}).items()}
-    return environment.from_string(template).render(title=title, blocks=blocks, notes=notes, conditions=told)
+    written = {name: _condition(name, value) for name, value in (conditions or {}).items()}
+    return environment.from_string(template).render(title=title, blocks=blocks, notes=notes, conditions=written)
 
 
 def _condition(name: str, value: Any) -> str:

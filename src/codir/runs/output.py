@@ -19,7 +19,7 @@ RECORD_NAME = "recipe.yaml"
 
 
 def check_output_dir(config: AnyRun) -> None:
-    """Refuse a folder that holds something, unless told to overwrite it, or to resume the very same recipe in it."""
+    """Refuse a folder that is not empty, unless it may be overwritten or the same recipe is resumed in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
     check_writable(folder)
     if config.resume and record.exists():

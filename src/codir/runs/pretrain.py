@@ -1,4 +1,4 @@
-"""A pre-training from corpus to report, as it happens: `recipe.distill` tells the same of fine-tuning.
+"""A pre-training from corpus to report, as it happens; `codir.runs.distill` does the same for fine-tuning.
 
 A language model and text without labels become a student for any task, which `codir distill`, `codir finetune` or plain
 transformers then take further.
@@ -34,7 +34,7 @@ from codir.trainer import PretrainingTrainer, check_neighbours, check_pretrainin
 logger = logging.getLogger(__name__)
 
 EXAM_ROWS = 2000
-"""Held-out sequences that evaluation reads, at the most: enough to judge by, however large the corpus is."""
+"""Held-out sequences that evaluation reads at most: enough to judge by, however large the corpus is."""
 
 
 def pretrain(recipe: PretrainRecipe) -> PretrainingResult:

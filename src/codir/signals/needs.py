@@ -105,7 +105,7 @@ class Needs:
         attention: queries, keys and values of every layer, of both models.
         teacher_token_logits: the teacher's answers at the predicted positions.
         student_token_logits: the same of the student.
-        negatives: other examples to be told from.
+        negatives: which other examples an anchor must not be matched with.
         demands: what the models must have beside that; see `codir.signals.check_demands`.
     """
 

@@ -1,7 +1,7 @@
 """An embedding whose gradient costs what the rows of the batch cost, not what the vocabulary costs.
 
 PyTorch's gradient of a 30,522-row table is a fresh table of zeros with a few hundred rows in it: 47 MB are allocated
-and zeroed at every step for less than 1 MB of content. Here the table is kept, and only the rows of before are zeroed.
+and zeroed at every step for less than 1 MB of content. Here the table is kept, and only the rows used last are zeroed.
 """
 
 from __future__ import annotations

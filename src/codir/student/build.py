@@ -179,7 +179,7 @@ def _start_at_random(
             "student config",
             expected="settings that transformers can build a model from",
             got=_one_line(error),
-            do="mend that setting; `hidden_size`, for one, must be a multiple of `num_attention_heads`",
+            do="change that setting; `hidden_size`, for example, must be a multiple of `num_attention_heads`",
         ) from error
     if not isinstance(config, PreTrainedConfig) and config.get("embedding_size") == "teacher":
         return student, StudentOrigin("random", notes=(copy_embeddings(teacher, student),))

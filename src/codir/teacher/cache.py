@@ -34,7 +34,7 @@ from codir.teacher.rule import cache_bytes
 logger = logging.getLogger(__name__)
 
 CACHE_VERSION = 3
-"""Raised whenever codir computes features in another way, so that caches of before are left alone."""
+"""Raised whenever codir computes features in another way, so that older caches are not used."""
 MEMORY_SHARE = 0.25
 """A cache is held whole where it is wanted when it takes no more than this share of the memory that is free there."""
 
@@ -233,7 +233,7 @@ def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
         expected=f"finite numbers in {dtype}",
         got="infinity or NaN" if np.isfinite(values).all() else "a teacher that itself gives infinity or NaN",
         otherwise="every run that used this cache would have stopped at a loss that is not finite",
-        do="set `teacher.cache_dtype: float32`, or `--precision fp32`, or mend the teacher",
+        do="set `teacher.cache_dtype: float32`, or `--precision fp32`, or correct the teacher",
     )
 
 

@@ -50,7 +50,7 @@ class LiveTeacher(Teacher):
         dataset: the training set, as texts or as this model's token ids.
         tokenizer: the teacher's, whatever the student's is.
         view: what to compute.
-        max_length: tokens per example at the most.
+        max_length: tokens per example at most.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LiveTeacher(Teacher):
     def pooled(
         self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
-        """Run the model on the rows of the negatives: exact, and as dear as it sounds; the cache is for this."""
+        """Run the model on the rows of the negatives: exact, but expensive; the cache avoids it."""
         alone = TeacherView(frozenset({representation}), dtype=self.view.dtype)
         pooled = self._run(self._collate(example_index.flatten().tolist()), alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])

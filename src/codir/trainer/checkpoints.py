@@ -63,7 +63,7 @@ def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *,
 
 
 def kind_of_memory(folder: Path) -> MemoryKind | None:
-    """What the run that wrote a checkpoint remembered with; `None` where it is not told."""
+    """The kind of memory of the run that wrote a checkpoint; `None` if the checkpoint does not say."""
     path = folder / SCAFFOLDING_NAME
     if not path.exists():
         return None

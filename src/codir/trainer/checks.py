@@ -79,7 +79,7 @@ def check_pretraining(teacher: PreTrainedModel | None, student: PreTrainedModel,
     """Refuse models that predict no tokens, or not the same kind of them, and negatives that are out of reach.
 
     Raises:
-        UserError: as it says.
+        UserError: a head is missing, the two predict different tokens, or negatives are out of reach.
     """
     check_pretraining_negatives(objectives)
     models = {"teacher": teacher, "student": student}
@@ -100,7 +100,7 @@ def check_sequences(corpus: datasets.Dataset) -> None:
     """Refuse a corpus with nothing to predict.
 
     Raises:
-        UserError: as it says.
+        UserError: there are no sequences, or columns are missing.
     """
     missing = {"input_ids", "document_id", "example_index"} - set(corpus.column_names)
     if missing or not len(corpus):
@@ -116,7 +116,7 @@ def check_language_model(model: PreTrainedModel, role: str) -> None:
     """Refuse a model without a language-model head, and one that would copy the token that it is to predict.
 
     Raises:
-        UserError: as it says.
+        UserError: it has no language-model head, or sees the tokens that it predicts.
     """
     name = type(model).__name__
     if not vocabulary_of(model):
@@ -140,7 +140,7 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
     """Refuse negatives that would have to be read from a cache or a bank: a corpus is masked anew at every step.
 
     Raises:
-        UserError: as it says.
+        UserError: negatives would be looked up by index.
     """
     needs = objectives.needs.negatives
     if needs is None or needs.source == "batch" or (needs.memory in ("queue", "momentum") and not needs.from_teacher):

@@ -76,7 +76,7 @@ def keeps_cache(
 
 
 def of_main_process(args: TrainingArguments, ask: Callable[[], Answer]) -> Answer:
-    """Ask in the main process alone and tell the others: what is free differs between machines and moments."""
+    """Ask in the main process alone and share its answer: what is free differs between machines and moments."""
     answer = [ask() if args.process_index == 0 else None]
     broadcast_object_list(answer)
     return answer[0]  # type: ignore[return-value]  # `None` is only what the others come with

@@ -26,7 +26,7 @@ def check_neighbours(objectives: Objectives, args: TrainingArguments) -> None:
     """Refuse settings that would keep neighbours from meeting.
 
     Raises:
-        UserError: as it says.
+        UserError: the settings or the corpus leave neighbours out of reach.
     """
     negatives = objectives.needs.negatives
     if negatives is None or not asks_for_neighbours(objectives):
@@ -53,7 +53,7 @@ def check_documents(documents: NDArray[np.int64]) -> None:
     """Refuse neighbours where every document is one sequence.
 
     Raises:
-        UserError: as it says.
+        UserError: the settings or the corpus leave neighbours out of reach.
     """
     if len(np.unique(documents)) == len(documents):
         raise UserError(

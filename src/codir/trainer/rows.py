@@ -35,6 +35,10 @@ from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sample
 class Rows(Protocol):
     """How a trainer treats its rows."""
 
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of task that says which rows are alike; `None` where rows are alike within a document."""
+
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Rows as the student reads them, each with its `example_index`."""
 
@@ -117,6 +121,11 @@ class CorpusRows:
     whole_words: bool
     seed: int
 
+    @property
+    def kind(self) -> Kind | None:
+        """Sequences of one document are alike, as rows of one class are."""
+        return None
+
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """As they are."""
         return dataset
@@ -173,6 +182,7 @@ def negative_sampler(
         needs_classes=needs.needs_classes,
         hard_pool=needs.hard_pool,
         seed=data_seed(args),
+        kind=rows.kind,
     )
 
 

@@ -55,7 +55,7 @@ from codir.trainer.terms import TermMeter
 logger = logging.getLogger(__name__)
 
 HEAD_LEARNING_RATE_FACTOR = 20.0
-"""Heads start from nothing, so they learn this much faster than the student unless told otherwise."""
+"""Heads start from nothing, so by default they learn this much faster than the student."""
 
 
 class DistillationTrainer(WholeCheckpoints):

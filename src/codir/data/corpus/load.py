@@ -28,7 +28,7 @@ from codir.store import STAGING_PREFIX, fingerprint_tokenizer, written_whole
 logger = logging.getLogger(__name__)
 
 CORPUS_VERSION = 1
-"""Raised whenever codir cuts or packs in another way, so that corpora of before are left alone."""
+"""Raised whenever codir cuts or packs in another way, so that older corpora are not used."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def load_corpus(
             configuration as `name:config`; `demo:imdb`; a `datasets.Dataset`, or a stream, which is read to its end or
             to `max_documents`.
         tokenizer: of the model that will read the sequences.
-        max_length: tokens of a sequence at the most, special ones included.
+        max_length: tokens of a sequence at most, special ones included.
         documents: what a document is in a text file: the whole `file`, each `line`, or what stands between blank lines.
         text_column: where the text stands in any other file, if not under a usual name.
         packing: short documents share a sequence, or are left apart.

@@ -106,7 +106,7 @@ def group_documents(lengths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def cut(input_ids: Sequence[int], room: int) -> list[Sequence[int]]:
-    """Pieces of `room` tokens, one after another and none twice; the last is what remains, and is two at the least.
+    """Pieces of `room` tokens, one after another and none twice; the last is what remains, and is at least two.
 
     Example:
         >>> cut([1, 2, 3, 4, 5, 6], room=4), cut([1, 2, 3, 4, 5], room=4)

@@ -146,5 +146,5 @@ def not_a_text(value: object, where: str, flag: str = "--text-column") -> UserEr
         where,
         expected="a text",
         got="no value" if value is None else f"{value!r} ({type(value).__name__})",
-        do=f"mend or remove the row, or name the column that holds the text with `{flag}`",
+        do=f"correct or remove the row, or name the column that holds the text with `{flag}`",
     )

@@ -1,4 +1,4 @@
-"""Combinations of a contrast's options that cannot be, told before anything begins."""
+"""Combinations of a contrast's options that do not work, refused before anything begins."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ Side = Literal["teacher", "student"]
 class ContrastSpace(nn.Module):
     """Projects both sides and asks every anchor for its partner.
 
-    The student's anchors look for teacher vectors, the teacher's for student vectors. Whence the others come that they
-    have to be told from is not chosen here: whatever `Negatives` holds.
+    The student's anchors look for teacher vectors, the teacher's for student vectors. The negatives are whatever
+    `Negatives` holds; they are chosen elsewhere.
 
     Args:
         teacher_head: pooled layers to a normalised vector.

@@ -62,7 +62,7 @@ def compare_presets(config: CompareConfig) -> Comparison:
 
 
 def check_folder(config: CompareConfig) -> None:
-    """Refuse a folder that holds something else than a comparison, unless told to overwrite it."""
+    """Refuse a folder that holds something other than a comparison, unless it may be overwritten."""
     folder = config.output_dir
     check_writable(folder)
     is_other = folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir()
@@ -111,12 +111,12 @@ def progress_line(entry: Entry, outcome: Run | Broken, number: int, of: int, sec
     """Which run of how many, what came of it, and how long the rest will take if it goes on like this."""
     if isinstance(outcome, Run):
         metric, value = next(iter(outcome.metrics.items()))
-        told = f"{metric} {value:.4f}, {outcome.seconds:.0f} s"
+        outcome_in_words = f"{metric} {value:.4f}, {outcome.seconds:.0f} s"
     else:
-        told = f"failed: {outcome.why}"
+        outcome_in_words = f"failed: {outcome.why}"
     rest = seconds / number * (of - number)
     left = f"; about {rest / 60:.0f} min to go" if rest >= 60 else f"; about {rest:.0f} s to go" if rest else ""
-    return f"[{number}/{of}] {entry}: {told}{left}"
+    return f"[{number}/{of}] {entry}: {outcome_in_words}{left}"
 
 
 def gather(config: CompareConfig, common: Common, runs: Sequence[Run], failed: Sequence[str]) -> Comparison:
@@ -126,7 +126,7 @@ def gather(config: CompareConfig, common: Common, runs: Sequence[Run], failed: S
         UserError: that is nothing.
     """
     if not runs:
-        raise UserError("comparison", expected="a run that comes to its end", got=failed[0], do="mend what it says")
+        raise UserError("comparison", expected="at least one run that finishes", got=failed[0], do="fix what it names")
     exam, data = exam_of(config, common.data), common.data
     dtype = str(resolve_dtype(config.training.precision)).removeprefix("torch.")
     conditions = gather_conditions(dtype=dtype, seed=config.seed_list[0])

@@ -60,7 +60,7 @@ def entries_of(config: CompareConfig, common: Common, starts: Mapping[str, str])
 
 
 def recipe_of(config: CompareConfig, contestant: Contestant, student: StudentConfig, seed: int) -> Recipe:
-    """What `codir distill` would be told for this run.
+    """The recipe that `codir distill` would run.
 
     All runs read the teacher from its cache, unless it is to run live: what is free on the disk must not decide that,
     since the two agree to rounding only. Objectives that compare tokens run it live in any case.
