@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import codir.objectives
+from codir.errors import UserError
 from codir.objectives import (
     AttentionKL,
     AttentionMSE,
@@ -30,6 +32,7 @@ from codir.signals import (
     IGNORED_CLASS,
     AttentionInputs,
     Batch,
+    Demand,
     Drawn,
     ModelShape,
     Negatives,
@@ -257,6 +260,43 @@ def test_an_objective_that_no_law_looks_at():
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
     assert len(found) == 13
     assert found == {name.split("-")[0] for name in MAKERS}
+
+
+UNSUITABLE: dict[Demand, list[tuple[ModelShape, ModelShape]]] = {
+    "classes": [(TEACHER, replace(STUDENT, classes=0)), (TEACHER, replace(STUDENT, classes=2))],
+    "vocabulary": [(TEACHER, replace(STUDENT, vocabulary=0)), (TEACHER, replace(STUDENT, vocabulary=5))],
+    "attention": [(replace(TEACHER, heads=0), STUDENT), (TEACHER, replace(STUDENT, heads=0))],
+    "equal_heads": [(TEACHER, replace(STUDENT, heads=1)), (replace(TEACHER, heads=0), replace(STUDENT, heads=0))],
+}
+"""Teachers and students that a demand refuses. What a teacher lacks matters only where the objective has one."""
+
+
+def test_a_demand_that_no_law_looks_at():
+    assert set(UNSUITABLE) == set(get_args(Demand))
+    assert set(UNSUITABLE) == {demand for maker in MAKERS.values() for demand in maker().needs.demands}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_models_that_an_objective_cannot_work_with(name):
+    for demand in MAKERS[name]().needs.demands:
+        pairs = UNSUITABLE[demand]
+        if not MAKERS[name]().needs.teacher:
+            pairs = [(None, student) for _, student in pairs[:1]]  # nobody to have other sizes than
+        for teacher, student in pairs:
+            objective = MAKERS[name]()
+            with pytest.raises(UserError) as refused:
+                objective.build(teacher=teacher, student=student)
+            assert refused.value.subject == objective.term
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_an_objective_without_the_teacher_it_needs(name):
+    objective = MAKERS[name]()
+    if objective.needs.teacher:
+        with pytest.raises(UserError, match=f"`{objective.term}` needs"):
+            objective.build(teacher=None, student=STUDENT)
+    else:
+        objective.build(teacher=None, student=STUDENT)
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -51,6 +51,7 @@ Normalisation = Literal["none", "layer", "l2"]
 WidthMap = Literal["linear", "none"]
 PooledTarget = Literal["matched", "all"]
 Relation = Literal["qk", "qq", "kk", "vv"]
+"""Which vectors are multiplied: `qk` is attention itself."""
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
 
 KD_TEMPERATURE: Final = 2.0

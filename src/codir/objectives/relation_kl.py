@@ -15,8 +15,6 @@ from codir.objectives.parts.layer_map import LayerMap, StudentLayers
 from codir.objectives.parts.token_scores import score_kl, token_scores
 from codir.signals import AttentionInputs, ModelShape, Needs, TokenSignal
 
-"""Which vectors are multiplied: `qk` is attention itself."""
-
 VECTORS = {"q": "query", "k": "key", "v": "value"}
 
 

@@ -23,9 +23,9 @@ def check_demands(term: str, needs: Needs, *, teacher: ModelShape | None, studen
         >>> check_demands("hard_label", Needs(demands=frozenset({"classes"})), teacher=None, student=shape)
     """
     if needs.teacher and teacher is None:
-        raise UserError("teacher", expected=f"a model, which `{term}` asks", got="None", do="pass `teacher=...`")
+        raise UserError("teacher", expected=f"a model, which `{term}` needs", got="None", do="pass `teacher=...`")
     if "classes" in needs.demands:
-        _check_classes(term, student)
+        _check_classes(term, teacher if needs.teacher else None, student)
     if "vocabulary" in needs.demands:
         _check_vocabulary(term, teacher if needs.teacher else None, student)
     if teacher is not None and "attention" in needs.demands:
@@ -34,13 +34,21 @@ def check_demands(term: str, needs: Needs, *, teacher: ModelShape | None, studen
         _check_equal_heads(term, teacher, student)
 
 
-def _check_classes(term: str, student: ModelShape) -> None:
-    if not student.classes:
+def _check_classes(term: str, teacher: ModelShape | None, student: ModelShape) -> None:
+    for role, model in (("teacher", teacher), ("student", student)):
+        if model is not None and not model.classes:
+            raise UserError(
+                term,
+                expected=f"a classifier or regressor as the {role}",
+                got="a language model",
+                do="in pre-training, use `token_label` instead of `hard_label`, and `token_kl` instead of other terms",
+            )
+    if teacher is not None and teacher.classes != student.classes:
         raise UserError(
             term,
-            expected="a classifier or regressor as the student",
-            got="a language model",
-            do="in pre-training, use `token_label` instead of `hard_label`, and `token_kl` instead of other terms",
+            expected=f"a student with as many outputs as its teacher, {teacher.classes}",
+            got=str(student.classes),
+            do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
         )
 
 

@@ -1,4 +1,4 @@
-"""What an objective asks of models and memory. The trainer computes this and no more."""
+"""What an objective needs from models and memory. The trainer computes this and no more."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LayerChoice = LayerWord | tuple[int, ...]
 
 
 Demand = Literal["classes", "vocabulary", "attention", "equal_heads"]
-"""What a model must have: classes or a score, a language-model head, attention, as many heads as its teacher."""
+"""What a model must have: as many classes or scores as its teacher, a language-model head, attention, as many heads as
+its teacher."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class NegativeNeeds:
 
 @dataclass(frozen=True)
 class Needs:
-    """What an objective asks of the models and of memory. The trainer computes this and no more.
+    """What an objective needs from the models and from memory. The trainer computes this and no more.
 
     Attributes:
         teacher_logits: the teacher's answers.
