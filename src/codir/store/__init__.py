@@ -7,15 +7,43 @@ from codir.store.fingerprint import (
     fingerprint_texts,
     fingerprint_tokenizer,
 )
-from codir.store.folders import STAGING_PREFIX, files_added_whole, written_whole
+from codir.store.folders import (
+    BUILDING,
+    DRAFTS,
+    READING,
+    RUN,
+    files_added_whole,
+    follow_umask,
+    scratch_folder,
+    sweep,
+    write_whole,
+    written_whole,
+)
+from codir.store.lock import FolderInUseError, locked_folder
+from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_sealed, seal, write_manifest
 
 __all__ = [
-    "STAGING_PREFIX",
+    "BUILDING",
+    "DRAFTS",
+    "MANIFEST_NAME",
+    "READING",
+    "RUN",
+    "Damage",
+    "FolderInUseError",
     "files_added_whole",
+    "find_damage",
     "fingerprint_files",
     "fingerprint_model",
     "fingerprint_sequences",
     "fingerprint_texts",
     "fingerprint_tokenizer",
+    "follow_umask",
+    "locked_folder",
+    "read_sealed",
+    "scratch_folder",
+    "seal",
+    "sweep",
+    "write_manifest",
+    "write_whole",
     "written_whole",
 ]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -23,7 +21,7 @@ from codir.config.words import DOCUMENT_BOUNDARY, MAX_LENGTH, NUM_PROC, PACKING,
 from codir.data.corpus.build import build_corpus, open_corpus
 from codir.data.corpus.documents import Source, open_documents
 from codir.data.corpus.sequences import Layout
-from codir.store import STAGING_PREFIX, fingerprint_tokenizer, written_whole
+from codir.store import READING, fingerprint_tokenizer, scratch_folder, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -90,14 +88,13 @@ def load_corpus(
     """
     layout = Layout.of(tokenizer, max_length=max_length, packed=packing == "packed")
     cache_dir = Path(cache_dir).expanduser()
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".reading-", dir=cache_dir) as scratch:
+    with scratch_folder(cache_dir, READING) as scratch:
         found = open_documents(
             source,
             convention=documents,
             text_column=text_column,
             max_documents=max_documents,
-            scratch=Path(scratch),
+            scratch=scratch,
         )
         key = CorpusKey(
             texts=found.fingerprint,
@@ -113,7 +110,7 @@ def load_corpus(
                 logger.info("%s: reusing %s", found.name, folder)
             else:
                 texts = islice(found.texts(), max_documents)
-                _build(texts, tokenizer, layout, folder, Path(scratch), name=found.name, num_proc=num_proc)
+                _build(texts, tokenizer, layout, folder, scratch, name=found.name, num_proc=num_proc)
     corpus = open_corpus(folder)
     logger.info("%s: %s", found.name, corpus.info.description)
     return corpus
@@ -129,8 +126,6 @@ def _build(
     name: str,
     num_proc: int,
 ) -> None:
-    for left_by_a_killed_run in folder.parent.glob(f"{STAGING_PREFIX}{folder.name}-*"):
-        shutil.rmtree(left_by_a_killed_run, ignore_errors=True)
     logger.info("%s: preparing it once, in %s", name, folder)
     with written_whole(folder) as staging:
         build_corpus(texts, tokenizer, layout, folder=staging, scratch=scratch, name=name, num_proc=num_proc)

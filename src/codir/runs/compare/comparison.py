@@ -81,8 +81,6 @@ def claim_folder(config: CompareConfig) -> None:
     if config.overwrite:
         for name in ("runs", "students"):
             shutil.rmtree(folder / name, ignore_errors=True)
-    for left_by_a_killed_run in folder.glob(".run-*"):
-        shutil.rmtree(left_by_a_killed_run)
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     content = config.model_dump(mode="json", exclude={"overwrite"})
     (folder / RECORD_NAME).write_text(yaml.safe_dump(content, sort_keys=False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
 from codir.measure import Run, read_run
 from codir.runs.compare.common import Common
-from codir.store import fingerprint_model, fingerprint_texts
+from codir.store import fingerprint_model, fingerprint_texts, write_whole
 from codir.system import resolve_dtype
 
 logger = logging.getLogger(__name__)
@@ -111,8 +110,5 @@ def kept_run(entry: Entry) -> Run | None:
 
 
 def keep_run(run: Run, file: Path) -> None:
-    """Write a finished run under another name first: a file of the right name is whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".part")
-    draft.write_text(json.dumps(asdict(run), indent=2, allow_nan=False) + "\n", "utf-8")
-    os.replace(draft, file)
+    """Write the file of a finished run: whole or not there."""
+    write_whole(file, json.dumps(asdict(run), indent=2, allow_nan=False) + "\n")

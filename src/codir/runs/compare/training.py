@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
-from pathlib import Path
 
 import torch
 from transformers import PrinterCallback
@@ -16,6 +14,7 @@ from codir.models import Reader
 from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
+from codir.store import RUN, scratch_folder
 from codir.system import resolve_dtype
 from codir.tasks import kind_of
 
@@ -33,8 +32,8 @@ def train(entry: Entry, common: Common) -> Run:
     """Train one contestant and examine it."""
     recipe = entry.recipe
     student = make_student(recipe.student, common.teacher, seed=entry.seed)
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=recipe.output_dir) as scratch:
-        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, Path(scratch))
+    with scratch_folder(recipe.output_dir, RUN) as scratch:
+        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
