@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_training import arguments, assert_same, make_trainer, weights_of
 from transformers import EarlyStoppingCallback, TrainerCallback
 
 from codir.config import preset_names, read_preset
@@ -14,10 +15,8 @@ from codir.data import load_corpus
 from codir.runs import preset
 from codir.student import build_student
 from codir.trainer import DistillationTrainer, PretrainingTrainer
-
 from conftest import make_texts
 from families import tiny_classifier, tiny_language_model
-from test_training import arguments, assert_same, codir, make_trainer, weights_of
 
 pytestmark = pytest.mark.training
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_resume import Taken, steps_saved
+from test_training import StopAt, assert_same, make_trainer, weights_of
 
 from codir.errors import NonFiniteLossError, UserError
 from codir.store import MANIFEST_NAME
 from codir.trainer import last_complete_checkpoint
 from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME, checkpoints_in, find_fault, rotate
 from conftest import make_texts
-from test_resume import Taken, steps_saved
-from test_training import StopAt, assert_same, codir, make_trainer, weights_of
 
 pytestmark = pytest.mark.training
 

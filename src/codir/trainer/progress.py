@@ -33,7 +33,9 @@ def load_progress(file: Path, device: torch.device) -> dict[str, Any] | None:
     """Read it; `None` from a checkpoint of an earlier version, or of another number of processes."""
     if not file.exists():
         return None
-    progress: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    progress["loss"] = progress["loss"].to(device)  # not by `map_location`, which does not know `cpu:0`
+    progress["terms"]["sums"] = {name: total.to(device) for name, total in progress["terms"]["sums"].items()}
     return progress
 
 
@@ -58,7 +60,7 @@ def restore_callbacks(callbacks: Iterable[TrainerCallback], stored: Mapping[str,
     states = {name: iter(state if isinstance(state, list) else [state]) for name, state in stored.items()}
     for callback in callbacks:
         if isinstance(callback, ExportableState):
-            state = next(states.get(type(callback).__name__, iter(())), {})
+            state: dict[str, Any] = next(states.get(type(callback).__name__, iter(())), {})
             for name, value in state.get("attributes", {}).items():
                 setattr(callback, name, value)
 
@@ -85,7 +87,9 @@ def take_rates(optimizer: torch.optim.Optimizer, scheduler: Any, rates: Sequence
         scheduler: the same.
         rates: `base_rates` of the optimiser before it was loaded, as `args` ask for them.
     """
-    saved = [(group["lr"], group.get("initial_lr", rate)) for group, rate in zip(optimizer.param_groups, rates, strict=True)]
+    saved = [
+        (group["lr"], group.get("initial_lr", rate)) for group, rate in zip(optimizer.param_groups, rates, strict=True)
+    ]
     if isinstance(scheduler, LambdaLR):
         now = [rate * shape(scheduler.last_epoch) for rate, shape in zip(rates, scheduler.lr_lambdas, strict=True)]
     else:
