@@ -6,8 +6,8 @@ killed: the weights of student and baseline bit for bit, and the names of all fi
 
 Most lives are forked from this process, which has imported everything, uses one thread and runs no model itself: the
 child calls `codir.cli.main` with its own `sys.argv`, as `python -m codir` does, without the seconds that imports take.
-A few (`--processes`) are real `python -m codir` processes. Half of the kills come at a time drawn evenly over the length
-of a whole run, the others a moment after a certain file appears, so that short phases are hit as well.
+A few (`--processes`) are real `python -m codir` processes. Half of the kills come at a time drawn evenly over the
+length of a whole run, the others a moment after a certain file appears, so that short phases are hit as well.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def import_everything() -> None:
     import transformers
 
     import codir.cli.app
-    import codir.runs
+    import codir.runs  # noqa: F401 - what the command imports inside itself
 
     torch.set_num_threads(1)
     _ = transformers.BertForSequenceClassification, transformers.BertTokenizer, transformers.Trainer
