@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.training
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "torture.py"
-KILLS = 4
+KILLS = 3
 
 
 def test_a_killed_run_that_is_lost_or_ends_elsewhere(tmp_path):
