@@ -1,6 +1,6 @@
 """Kill runs of `codir distill` at random moments, resume them, and compare how they end: `make torture KILLS=100`.
 
-A tiny teacher, a small CSV, forty steps with evaluation and checkpoints, and its baseline. Each run is killed with SIGKILL
+A tiny teacher, a small CSV, forty steps with evaluation and checkpoints, and its baseline. Each run is killed (SIGKILL)
 and started again with `--resume` until it ends by itself. Then its files are compared with those of a run that nobody
 killed: the weights of student and baseline bit for bit, and the names of all files, so that nothing is left behind.
 
@@ -53,7 +53,7 @@ PHASES = {
     "the report": "run/report.md",
 }
 """Phases by a file that appears in each."""
-SCRATCH = (".drafts-", ".building-", ".run-", ".reading-", ".codir-")
+SCRATCH = (".drafts-", ".building-", ".run-", ".reading-", ".codir-lock", ".codir-holder", ".codir-owner")
 
 
 @dataclass
