@@ -32,9 +32,11 @@ class UserError(CodirError, ValueError):
 
     def of(self, whole: str) -> UserError:
         """The same error, about a part of something."""
-        return UserError(
-            f"{whole}, {self.subject}", expected=self.expected, got=self.got, do=self.do, otherwise=self.otherwise
-        )
+        return self.named(f"{whole}, {self.subject}")
+
+    def named(self, subject: str) -> UserError:
+        """The same error about a subject of another name."""
+        return UserError(subject, expected=self.expected, got=self.got, do=self.do, otherwise=self.otherwise)
 
 
 class JointUserError(UserError):
@@ -51,6 +53,10 @@ class JointUserError(UserError):
         self.do, self.otherwise = first.do, first.otherwise
         count = f"{len(self.errors)} mistakes:"
         ValueError.__init__(self, "\n".join([count, *(f"- {error}" for error in self.errors)]))
+
+    def of(self, whole: str) -> UserError:
+        """The same errors, each about a part of something."""
+        return JointUserError([error.of(whole) for error in self.errors])
 
 
 def together(errors: Sequence[UserError]) -> UserError:

@@ -64,10 +64,10 @@ def finetune(given: Given) -> None:
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
     from codir.cli.fields import find_key
-    from codir.cli.given import as_adaptation
+    from codir.cli.given import as_adaptation, is_adaptation
     from codir.config import FinetuneConfig
 
-    if _is_adaptation(given.laid_over_recipe()):
+    if is_adaptation(given):
         pretrain(as_adaptation(given, epochs=find_key(FinetuneConfig, "training.num_train_epochs").default))
         return
     config = given.config(FinetuneConfig)
@@ -193,12 +193,6 @@ def presets(
     import json
 
     typer.echo(json.dumps(found, indent=2))
-
-
-def _is_adaptation(content: Mapping[str, Any]) -> bool:
-    """Whether `codir finetune` is to train a language-model head."""
-    data = content.get("data")
-    return isinstance(data, Mapping) and data.get("task") == "mlm"
 
 
 def _entries(names: list[str], known: Any) -> list[Any]:

@@ -182,13 +182,3 @@ COMMANDS = {
     ),
 }
 """The commands that are made from this table."""
-
-MISTAKEN = {
-    "--lr": LEARNING_RATE.key,
-    "--num-train-epochs": EPOCHS.key,
-    "--per-device-train-batch-size": BATCH_SIZE.key,
-    "--bs": BATCH_SIZE.key,
-    "--layers": LAYERS.key,
-    "--steps": MAX_STEPS.key,
-}
-"""Flags that people expect by another tool's name, and the key that they mean."""

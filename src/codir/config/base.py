@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from codir.config.explain import explain
+from codir.config.explain import explain, parts_of
+from codir.errors import UserError
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
@@ -33,6 +35,28 @@ class Room(BaseModel):
             raise explain(type(self), error) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested sections are validated without it
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_in_place_of_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts `true` as 1, so `max_steps: true` would train for one step."""
+        parts = set(parts_of(cls.model_fields[str(info.field_name)].annotation))
+        if isinstance(value, bool) and parts & {int, float} and bool not in parts:
+            raise ValueError("a number")
+        return value
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
+        """From JSON text, as from a recipe file.
+
+        Raises:
+            UserError: lists every mistake.
+        """
+        try:
+            content = json.loads(json_data)
+        except ValueError as error:
+            raise UserError("recipe", expected="JSON", got=str(error), do="correct the text") from None
+        return cls.model_validate(content, **kwargs)
 
     @classmethod
     def model_validate(cls, obj: Any, **kwargs: Any) -> Self:

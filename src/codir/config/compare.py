@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import (
     Field,
-    NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -16,6 +16,7 @@ from codir.config.base import OutputDir, Room
 from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
+from codir.config.trainer_options import Seed
 from codir.config.training import TrainingConfig
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
@@ -44,6 +45,12 @@ class Contestant(Room):
     preset: str = Field(description="whose objectives these are")
     objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
     training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, preset: str) -> str:
+        refuse_pretraining(validate(ObjectivesConfig, {"preset": preset}))
+        return preset
 
     @model_validator(mode="before")
     @classmethod
@@ -79,7 +86,7 @@ class CompareConfig(Room):
     presets: list[Contestant] = Field(
         min_length=1, description="which presets: names such as `kd,pkd,codir`, or sections"
     )
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+    seeds: PositiveInt | Annotated[list[Seed], Field(min_length=1)] = Field(
         5, description="how many, such as `5`, or which, such as `0,3,7`"
     )
     reference: str | None = Field(
@@ -115,7 +122,10 @@ class CompareConfig(Room):
         if not isinstance(given, Mapping) or not isinstance(given.get("objectives", {}), str | Mapping):
             return given
         objectives = given.get("objectives", {})
-        terms = {} if isinstance(objectives, str) else {k: v for k, v in objectives.items() if k != "preset"}
+        terms = {} if isinstance(objectives, str) else dict(objectives)
+        terms.pop("preset", None)
+        if terms.get("stages") is None:  # as the record of a run has it
+            terms.pop("stages", None)
         return {**given, "objectives": terms}
 
     @model_validator(mode="after")
@@ -127,6 +137,15 @@ class CompareConfig(Room):
             raise UserError(
                 f"objectives.{name}", expected="a term that codir knows", got=f"'{name}'", do=nearest(name, known)
             )
+        return self
+
+    @model_validator(mode="after")
+    def _training_of_each(self) -> CompareConfig:
+        for contestant in self.presets:
+            try:
+                validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
+            except UserError as error:
+                raise error.of(contestant.label) from None
         return self
 
     @model_validator(mode="after")
