@@ -353,19 +353,23 @@ def test_a_plan_that_no_rule_decides(codir):
     code, roomy = codir("plan", *SIZES, *room)
     assert code == 0, roomy
     assert "36.9 GB" in roomy  # 1e6 rows * (2 classes * 4 + 12 layers * 768 * 4 bytes)
-    assert "512.0 MB" in roomy  # 1e6 rows * 128 * 4 bytes
+    assert "1.0 GB" in roomy  # two banks of 1e6 rows * 128 * 4 bytes
+    assert "in place of 3 readings" in roomy  # once an epoch: negatives come from the banks
+    code, fresh = codir("plan", *SIZES, *room, "--keys", "fresh")
+    assert "512.0 MB" in fresh
+    assert "in place of 12.4 readings" in fresh
     assert "teacher: cached" in roomy
-    assert "negatives: memory bank" in roomy
+    assert "vectors of the teacher: memory bank" in roomy
     code, small = codir("plan", *SIZES, "--free-disk", "10GB", "--free-memory", "1GB")
     assert code == 0, small
     assert "teacher: live" in small
-    assert "negatives: queue" in small
+    assert "vectors of the student: queue" in small
 
 
 def test_a_plan_that_asks_for_a_machine(codir):
     code, output = codir("plan", "--rows", "1000", "--layers", "2", "--hidden", "8")
     assert code == 0, output
-    assert "negatives: memory bank" in output
+    assert "vectors of the teacher: memory bank" in output
 
 
 def test_a_plan_without_a_size(codir):

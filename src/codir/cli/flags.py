@@ -173,7 +173,18 @@ COMMANDS = {
         tuple(
             Flag(f"--{key.replace('_', '-')}", key)
             for key in (
-                *("rows", "layers", "hidden", "classes", "epochs", "batch_size", "negatives", "dim", "queue_size"),
+                *(
+                    "rows",
+                    "layers",
+                    "hidden",
+                    "classes",
+                    "epochs",
+                    "batch_size",
+                    "negatives",
+                    "dim",
+                    "queue_size",
+                    "keys",
+                ),
                 *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
             )
         ),

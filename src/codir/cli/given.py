@@ -29,6 +29,7 @@ class Given:
         flags: how those flags are spelled, by recipe key.
         settings: words of `--set`.
         mistakes: found so far; reported together with those of the recipe.
+        offered: how all flags of the command are spelled, by recipe key.
     """
 
     recipe: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Given:
     flags: Mapping[str, str]
     settings: Sequence[str] = ()
     mistakes: Sequence[UserError] = field(default=())
+    offered: Mapping[str, str] = field(default_factory=dict)
 
     def laid_over_recipe(self) -> dict[str, Any]:
         """The recipe under the flags, without `--set`."""
@@ -61,7 +63,7 @@ class Given:
             except UserError as error:
                 mistakes.append(error)
         try:
-            config = validate(model, content, flags={**_of_one_student(names), **names})
+            config = validate(model, content, flags={**_of_one_student(names), **names}, offered=self.offered)
         except UserError as error:
             mistakes += getattr(error, "errors", [error])
         if mistakes:

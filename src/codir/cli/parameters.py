@@ -130,6 +130,7 @@ def _read(
         flags={flag.key: flag.shown for flag in given},
         settings=settings,
         mistakes=mistakes,
+        offered={flag.key: flag.shown for flag in command.flags},
     )
 
 

@@ -22,7 +22,12 @@ SYNONYMS = {
 """What other tools call a key."""
 
 
-def explain(model: type[BaseModel], error: ValidationError, flags: Mapping[str, str] | None = None) -> UserError:
+def explain(
+    model: type[BaseModel],
+    error: ValidationError,
+    flags: Mapping[str, str] | None = None,
+    offered: Mapping[str, str] | None = None,
+) -> UserError:
     """All mistakes of a recipe as one error.
 
     Args:
@@ -30,12 +35,15 @@ def explain(model: type[BaseModel], error: ValidationError, flags: Mapping[str, 
         error: what pydantic found.
         flags: for keys that the command line gave, the flag as it was typed, such as `{"data.max_length":
             "--max-length"}`.
+        offered: all flags of the command, by the key that they set.
     """
-    found = [one for detail in error.errors() for one in _explain_one(model, detail, flags or {})]
+    found = [one for detail in error.errors() for one in _explain_one(model, detail, flags or {}, offered or {})]
     return together(list({str(one): one for one in found}.values()))
 
 
-def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[str, str]) -> Iterator[UserError]:
+def _explain_one(
+    model: type[BaseModel], detail: ErrorDetails, flags: Mapping[str, str], offered: Mapping[str, str]
+) -> Iterator[UserError]:
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):
         for one in getattr(cause, "errors", [cause]):
@@ -48,7 +56,10 @@ def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[st
         yield UserError(where, expected="a key that codir knows", got=f"'{path[-1]}'", do=_suggest(model, path))
         return
     if detail["type"] == "missing":
-        yield UserError(where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag")
+        flag = offered.get(key) or next((flag for one, flag in offered.items() if one.startswith(f"{key}.")), None)
+        do = f"set `{key}` in the recipe" if flag is None else f"pass `{flag}`"
+        do += f", or set `{key}` in the recipe" if flag and "output_dir" in model.model_fields else ""
+        yield UserError(where, expected="a value", got="none", do=do)
         return
     expected = str(cause) if cause is not None else detail["msg"].removeprefix("Input should be ")
     yield UserError(where, expected=expected, got=repr(detail["input"]), do=f"change `{where}`")

@@ -158,6 +158,7 @@ PresetCommand = Literal["distill", "pretrain"]
 # ---- Sizes on paper ----
 
 PLANNED_CLASSES: Final = 2
+PLANNED_KEYS: Final[KeyKind] = "banked"
 PLANNED_PROCESSES: Final = 1
 PLANNED_STUDENT: Final = 0
 
