@@ -32,7 +32,7 @@ HELDOUT_FRACTION: Final = 0.05
 
 # ---- Teacher and student ----
 
-CacheWish = Literal["auto"] | bool
+CacheWish = Literal["auto", True, False]
 LayerSelection = Literal["lower", "upper", "every-other"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
