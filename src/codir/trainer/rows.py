@@ -5,7 +5,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
+from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
     CausalCollator,
@@ -29,6 +29,7 @@ from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
 from codir.store import fingerprint_sequences, fingerprint_texts
 from codir.tasks import Kind
+from codir.tasks.metrics import compute_metrics
 from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler
 
 
@@ -56,6 +57,10 @@ class Rows(Protocol):
 
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """What a checkpoint remembers of its training set."""
+
+    @property
+    def metrics(self) -> Callable[[EvalPrediction], dict[str, float]] | None:
+        """What an evaluation reports beside the loss, where the user names no `compute_metrics`."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,16 @@ class LabelledRows:
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """Of the texts, as the student reads them."""
         return fingerprint_texts(encoded)
+
+    @property
+    def metrics(self) -> Callable[[EvalPrediction], dict[str, float]]:
+        """The metrics of the kind of task."""
+
+        def compute(answers: EvalPrediction) -> dict[str, float]:
+            logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
+            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+
+        return compute
 
 
 @dataclass(frozen=True)
@@ -162,6 +177,11 @@ class CorpusRows:
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """Of the token ids."""
         return fingerprint_sequences(encoded)
+
+    @property
+    def metrics(self) -> None:
+        """None: the logits of all tokens would not fit into memory."""
+        return None
 
 
 def negative_sampler(

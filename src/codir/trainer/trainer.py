@@ -16,12 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
 from codir.errors import NonFiniteLossError, UserError
@@ -76,7 +71,8 @@ class DistillationTrainer(WholeCheckpoints):
         processing_class: the student's tokenizer.
         teacher_processing_class: the teacher's; the student's by default.
         **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
-            takes; not `compute_loss_func`, `data_collator` or `model_init`.
+            takes; not `compute_loss_func`, `data_collator` or `model_init`. Without `compute_metrics`, evaluation
+            reports the metrics of the task: accuracy and macro F1, or correlations.
 
     Raises:
         UserError: the data set has neither texts nor token ids, too few negatives, texts without a tokenizer.
@@ -115,6 +111,8 @@ class DistillationTrainer(WholeCheckpoints):
         encoded = self.rows.for_training(train_dataset)
         self._plain_collator = self.rows.collator()
         self._train_collator = self.rows.collator(negative_sampler(self.rows, encoded, objectives, args))
+        if not args.batch_eval_metrics:
+            trainer_kwargs.setdefault("compute_metrics", self.rows.metrics)
         self.distiller = Distiller(student, objectives, cls_token_position(processing_class))
         super().__init__(
             model=self.distiller,

@@ -11,7 +11,7 @@ from itertools import chain
 
 from datasets import Dataset, Features, Value
 
-from codir.config.words import TaskChoice
+from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.loaded import LoadedData
 from codir.data.sources.columns import ColumnNames, Columns, choose_columns, describe_choice, match_columns, read_texts
 from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels
@@ -38,7 +38,7 @@ class Parts:
     dev: Mapping[str, Table]
     unlabelled: tuple[Table, ...] = ()
     columns: ColumnNames = field(default_factory=ColumnNames)
-    task: TaskChoice = "auto"
+    task: TaskChoice = TASK
     metrics: tuple[str, ...] | None = None
 
     @property
@@ -60,7 +60,7 @@ class SplitOptions:
         seed: of every choice.
     """
 
-    dev_fraction: float = 0.1
+    dev_fraction: float = DEV_FRACTION
     max_train_rows: int | None = None
     set_aside: Mapping[str, int | None] = field(default_factory=dict)
     unlabelled_rows: int | None = None

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codir.config.words import TaskChoice
+from codir.config.words import TASK, TaskChoice
 from codir.data.sources.tables import Table
 from codir.errors import UserError
 from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
@@ -30,7 +30,7 @@ class LabelOptions:
         may_lack_classes: true where only a part of the data is seen, as in evaluation.
     """
 
-    task: TaskChoice | str = "auto"
+    task: TaskChoice | str = TASK
     names: tuple[str, ...] | None = None
     num_labels: int | None = None
     model_names: tuple[str, ...] | None = None
@@ -113,14 +113,14 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
         'regression'
     """
     if _are_scores(labels, options):
-        kind = KINDS["regression"] if options.task == "auto" else kind_named(options.task)
+        kind = KINDS["regression"] if options.task == TASK else kind_named(options.task)
         return LabelCode(Task(kind.name, None, 1, kind.metrics), {})
     found = _in_order(labels)
     names, class_index = _name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)
     if not options.may_lack_classes:
         class_index = {key: index for key, index in class_index.items() if key in found}
-    kind = KINDS["classification"] if options.task == "auto" else kind_named(options.task)
+    kind = KINDS["classification"] if options.task == TASK else kind_named(options.task)
     return LabelCode(Task(kind.name, names, num_labels, kind.metrics), class_index)
 
 
@@ -173,7 +173,7 @@ def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -
 
 
 def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
-    if options.task != "auto":
+    if options.task != TASK:
         return not kind_named(options.task).has_classes
     if options.num_labels is not None and not kind_of_outputs(options.num_labels).has_classes:
         return True
