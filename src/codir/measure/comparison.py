@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.tasks import retention
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
         difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
         p_value=paired_p_value(ours, theirs),
         agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
-        retention=score.mean / of_teacher if of_teacher > 0 else None,
+        retention=retention(comparison.metric, score.mean, of_teacher),
         seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
         values=values,
     )

@@ -11,14 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from codir.measure import Comparison, Estimate, Line, lines_of
-from codir.report.words import CORRELATIONS, NOT_MEASURED, in_words, render_page, to_markdown
+from codir.report.words import NOT_MEASURED, in_words, render_page, to_markdown
 from codir.store import files_added_whole
+from codir.tasks import is_share
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
     """A table in words, column name to cell: the teacher, and a row per contestant."""
     metric = comparison.metric
-    unit = "" if metric in CORRELATIONS else " %"
+    unit = " %" if is_share(metric) else ""
     teacher = {"preset": "*teacher*", in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
     rows = [
         {
@@ -83,7 +84,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 def explain(comparison: Comparison) -> str:
     """What the numbers of the tables mean."""
     metric = in_words(comparison.metric)
-    unit = "" if comparison.metric in CORRELATIONS else ", in percent"
+    unit = ", in percent" if is_share(comparison.metric) else ""
     lines = [
         f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to `{comparison.reference}`, "
         "seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
@@ -105,7 +106,7 @@ def _key(comparison: Comparison, on: str) -> str:
 
 
 def _show(metric: str, value: float, *, sign: str = "") -> str:
-    return f"{value:{sign}.4f}" if metric in CORRELATIONS else f"{100 * value:{sign}.2f}"
+    return f"{100 * value:{sign}.2f}" if is_share(metric) else f"{value:{sign}.4f}"
 
 
 def _show_estimate(metric: str, estimate: Estimate | None, *, sign: str = "") -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from codir.measure import Comparison, Line, lines_of
 from codir.report.curves import COLOURS
-from codir.report.words import CORRELATIONS, in_words
+from codir.report.words import in_words
+from codir.tasks import is_share
 
 PANELS_PER_ROW = 3
 
@@ -32,7 +33,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) -> None:
-    scale = 1.0 if comparison.metric in CORRELATIONS else 100.0
+    scale = 100.0 if is_share(comparison.metric) else 1.0
     for place, line in enumerate(lines):
         colour = COLOURS[1] if line.preset == comparison.reference else COLOURS[0]
         values, spread = [scale * value for value in line.values], scale * (line.score.half_width or 0.0)

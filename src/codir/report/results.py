@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from codir.measure import ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.words import (
-    CORRELATIONS,
     NOT_MEASURED,
     in_thousands,
     in_words,
@@ -22,7 +21,7 @@ from codir.report.words import (
     to_terminal,
 )
 from codir.store import files_added_whole
-from codir.tasks import kind_of_metric
+from codir.tasks import is_share, kind_of_metric, retention
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,8 +93,8 @@ class RunResult:
         }
 
     def _retention_of(self, model: ModelResult) -> float | None:
-        of_teacher = self.teacher.metrics[self.primary_metric]
-        return model.metrics[self.primary_metric] / of_teacher if of_teacher > 0 else None
+        metric = self.primary_metric
+        return retention(metric, model.metrics[metric], self.teacher.metrics[metric])
 
 
 def write_report(result: RunResult, folder: Path) -> list[Path]:
@@ -169,7 +168,7 @@ def _row(
 def _show(metric: str, value: float | None) -> str:
     if value is None:
         return NOT_MEASURED
-    return f"{value:.3f}" if metric in CORRELATIONS else f"{value:.1%}"
+    return f"{value:.1%}" if is_share(metric) else f"{value:.3f}"
 
 
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:

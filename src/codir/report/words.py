@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from codir.tasks import KINDS
-
 if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_MEASURED = "—"
-CORRELATIONS = frozenset().union(*(kind.correlations for kind in KINDS.values()))
-"""Metrics that are shown as numbers from -1 to 1; all others are shares, shown in percent."""
 
 
 def in_words(metric: str) -> str:

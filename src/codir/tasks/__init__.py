@@ -21,6 +21,7 @@ __all__ = [
     "LanguageTask",
     "Metric",
     "Task",
+    "is_share",
     "kind_named",
     "kind_of",
     "kind_of_config",
@@ -29,6 +30,7 @@ __all__ = [
     "kind_of_metric",
     "kind_of_outputs",
     "language_task",
+    "retention",
 ]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
@@ -73,6 +75,29 @@ def kind_of_logits(logits: np.ndarray) -> Kind:
 def kind_of_labels(labels: NDArray[np.generic]) -> Kind:
     """What labels of this dtype are, where no model is at hand: fractions are scores."""
     return KINDS["regression"] if np.issubdtype(labels.dtype, np.floating) else KINDS["classification"]
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share, shown in percent; `metric` may end in the name of an evaluation set.
+
+    Example:
+        >>> is_share("accuracy"), is_share("matthews"), is_share("pearson_heldout")
+        (True, False, False)
+    """
+    numbers = frozenset().union(*(kind.correlations | kind.errors for kind in KINDS.values()))
+    return not any(metric == name or metric.startswith(f"{name}_") for name in numbers)
+
+
+def retention(metric: str, student: float, teacher: float) -> float | None:
+    """A student's score over its teacher's; the other way round where lower is better. `None` for a score of 0 or less.
+
+    Example:
+        >>> retention("accuracy", 0.81, 0.9), retention("matthews", 0.1, -0.1)
+        (0.9, None)
+    """
+    is_error = any(metric in kind.errors for kind in KINDS.values())
+    better, worse = (student, teacher) if is_error else (teacher, student)
+    return worse / better if better > 0 else None
 
 
 def kind_of_metric(metric: str) -> Kind:

@@ -32,7 +32,8 @@ class Kind(ABC):
         metrics: what is reported, the primary one first.
         known_metrics: what may be reported.
         own_metrics: functions for metrics that codir does not have.
-        correlations: metrics that are shown as numbers from -1 to 1; the others are shown in percent.
+        correlations: metrics that are shown as numbers from -1 to 1.
+        errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         strategy: which negatives `strategy: auto` takes.
     """
@@ -47,6 +48,7 @@ class Kind(ABC):
     known_metrics: ClassVar[tuple[str, ...]]
     own_metrics: ClassVar[Mapping[str, Metric]] = {}
     correlations: ClassVar[frozenset[str]] = frozenset()
+    errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     strategy: ClassVar[str]
 
