@@ -106,7 +106,7 @@ def defaults_said_twice() -> list[str]:
 
 def defaults_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
     """Names, defaults and lines of a file's constants, fields and parameters, where the default is spelled out."""
-    yield from ((name, default, 0) for name, default in constants(tree))
+    yield from constants(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield from ((name, default, node.lineno) for name, default in field_defaults(node))
@@ -114,16 +114,16 @@ def defaults_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
             yield from ((name, default, node.lineno) for name, default in signature_defaults(node))
 
 
-def constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def constants(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
     """Constants at the top of a file, by their names in lower case; a dictionary gives its entries."""
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             if isinstance(node.value, ast.Dict):
                 for key, value in zip(node.value.keys, node.value.values, strict=True):
                     if isinstance(key, ast.Constant) and is_spelled_out(value):
-                        yield str(key.value), ast.unparse(value)
+                        yield str(key.value), ast.unparse(value), value.lineno
             elif is_spelled_out(node.value):
-                yield node.target.id.lower(), ast.unparse(node.value)
+                yield node.target.id.lower(), ast.unparse(node.value), node.lineno
 
 
 def field_defaults(section: ast.ClassDef) -> Iterator[tuple[str, str]]:

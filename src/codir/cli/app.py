@@ -27,6 +27,23 @@ app = typer.Typer(
 )
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from codir import __version__
+
+        typer.echo(f"codir {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options of codir itself; its help text is the app's."""
+
+
 @app.command()
 def demo(
     stage: Annotated[

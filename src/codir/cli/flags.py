@@ -25,6 +25,7 @@ class Flag:
         read: makes the value from the text. By default, a number where the field is a number, else the text itself.
         value: for a flag without a value: what it sets the key to.
         also: choices that the command accepts beside those of the field.
+        help: where the field's own words would say the opposite.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Flag:
     read: Callable[[str], Any] | None = None
     value: bool | None = None
     also: tuple[str, ...] = ()
+    help: str | None = None
 
     @property
     def shown(self) -> str:
@@ -91,7 +93,12 @@ SEED = Flag("--seed", "training.seed")
 PRECISION = Flag("--precision", "training.precision")
 LENGTH = (EPOCHS, MAX_STEPS, BATCH_SIZE, LEARNING_RATE)
 
-NO_CACHE = Flag("--no-cache", "teacher.cache", value=False)
+NO_CACHE = Flag(
+    "--no-cache",
+    "teacher.cache",
+    value=False,
+    help="Run the teacher at every step instead of caching its features.",
+)
 CACHE_DIR = Flag("--cache-dir", "teacher.cache_dir")
 OUTPUT_DIR = Flag("--output-dir", "output_dir")
 OVERWRITE = Flag("--overwrite", "overwrite", value=True)

@@ -88,7 +88,7 @@ def option(model: type[BaseModel], flag: Flag, *, has_recipe: bool = True) -> An
     key = find_key(model, flag.key)
     said: dict[str, Any] = {"rich_help_panel": PANELS.get(flag.key.partition(".")[0]), "show_default": False}
     if flag.value is not None:
-        text = f"{key.description}." if flag.value else f"Set `{flag.key}` to false. {key.description}."
+        text = flag.help or f"{key.description}."
         return Annotated[bool | None, typer.Option(flag.name, help=text, **said)]
     text = key.description.rstrip(".") + "."
     text += " Repeatable." if key.is_repeatable else ""

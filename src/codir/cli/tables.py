@@ -57,7 +57,7 @@ def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
 
 def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
     """Names, commands and sources of presets."""
-    table = Table("preset", "of codir", "what it descends", "source")
+    table = Table("preset", "command", "what it minimises", "source")
     for one in presets:
         table.add_row(one["name"], one["command"], one["summary"], one["source"])
     console.print(table)

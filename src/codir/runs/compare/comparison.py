@@ -45,7 +45,9 @@ def compare_presets(config: CompareConfig) -> Comparison:
 
     finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
     to_do = [entry for entry in entries if entry not in finished]
-    logger.info("%d runs: %d are kept, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs)
+    logger.info(
+        "%d runs: %d already done, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs
+    )
     build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
     failed, begun = {}, time.monotonic()
     for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
