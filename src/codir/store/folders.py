@@ -5,15 +5,22 @@ Knows nothing of what they hold.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from codir.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 BUILDING, DRAFTS, READING, RUN = ".building-", ".drafts-", ".reading-", ".run-"
 """How the names of scratch folders begin: a folder to come, files to come, a corpus being read, a run's checkpoints."""
@@ -21,6 +28,36 @@ OWNER_NAME = ".codir-owner"
 """Locked by the process that a scratch folder belongs to, for as long as it lives."""
 YOUNG_SECONDS = 60.0
 """An empty scratch folder of this age may still be about to get its owner."""
+COPY_BYTES = 1 << 22
+
+
+class FolderError(UserError):
+    """A folder cannot be made or written to, or its disk is full."""
+
+
+@contextmanager
+def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
+    """Turn what the system refuses within the block into a `FolderError` that names the folder.
+
+    Args:
+        folder: where the block writes.
+        subject: what messages call it.
+        do: the way out.
+
+    Example:
+        >>> with writing_to(Path("/dev/null/cache"), "cache", do="choose another folder"):
+        ...     Path("/dev/null/cache").mkdir()
+        Traceback (most recent call last):
+        ...
+        codir.store.folders.FolderError: cache: expected a folder that can be written to, got /dev/null/cache \
+(Not a directory). What to do: choose another folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        got = f"{folder} ({reason})"
+        raise FolderError(subject, expected="a folder that can be written to", got=got, do=do) from error
 
 
 @contextmanager
@@ -42,14 +79,12 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
-    scratch = parent / f"{prefix}{secrets.token_hex(8)}"
-    scratch.mkdir()
-    owner = FileLock(scratch / OWNER_NAME)
-    with owner:
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    scratch, owner = _make_owned(parent, prefix)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        owner.release()
 
 
 def sweep(parent: Path) -> None:
@@ -79,7 +114,35 @@ def written_whole(folder: Path) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         follow_umask(staging)
-        _rename_into_place(staging, folder)
+        clear_place(folder)
+        os.rename(staging, folder)
+
+
+def clear_place(folder: Path, own: Collection[str] = ()) -> None:
+    """Make way for a new folder: an old one that holds codir's own files alone is removed, any other is set aside.
+
+    Args:
+        folder: a folder, a file or a link of that name; nothing happens where there is none.
+        own: patterns of the names of codir's own files.
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp()) / "cache"
+        >>> place.mkdir()
+        >>> _ = (place / "logits.npy").write_text("damaged")
+        >>> clear_place(place, own=["*.npy"])
+        >>> place.exists()
+        False
+    """
+    if not os.path.lexists(folder):
+        return
+    if _holds_only(folder, own):
+        with scratch_folder(folder.parent, BUILDING) as scratch:
+            os.rename(folder, scratch / "old")  # at once, so that nobody opens a part of it
+        return
+    aside = folder.with_name(f".set-aside-{folder.name}-{secrets.token_hex(4)}")
+    os.rename(folder, aside)
+    logger.warning("%s is not only codir's: it was set aside as %s", folder, aside)
 
 
 @contextmanager
@@ -127,6 +190,44 @@ def follow_umask(folder: Path) -> None:
             path.chmod(allowed if path.is_dir() else allowed & 0o666)
 
 
+def claim_disk(file: Path) -> None:
+    """Give a file with holes all its blocks now; on a full disk a memory-mapped write would kill the process.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    size = file.stat().st_size
+    with file.open("r+b") as content:
+        try:
+            os.posix_fallocate(content.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            _write_over(content.fileno(), size)
+
+
+def _write_over(descriptor: int, size: int) -> None:
+    """Write a file's content over itself, holes included."""
+    for start in range(0, size, COPY_BYTES):
+        os.pwrite(descriptor, os.pread(descriptor, COPY_BYTES, start), start)
+    os.fsync(descriptor)
+
+
+def _make_owned(parent: Path, prefix: str) -> tuple[Path, FileLock]:
+    """A scratch folder and the lock that this process holds on it."""
+    while True:
+        scratch = parent / f"{prefix}{secrets.token_hex(8)}"
+        scratch.mkdir()
+        owner = FileLock(scratch / OWNER_NAME)
+        try:
+            owner.acquire()
+        except FileNotFoundError:  # another process swept it before it had its owner
+            continue
+        if scratch.is_dir():
+            return scratch, owner
+        owner.release()
+
+
 def _remove_ownerless(scratch: Path) -> None:
     owner = scratch / OWNER_NAME
     try:
@@ -139,9 +240,11 @@ def _remove_ownerless(scratch: Path) -> None:
         return
 
 
-def _rename_into_place(staging: Path, folder: Path) -> None:
-    try:
-        os.rename(staging, folder)
-    except OSError:
-        if not folder.exists():  # otherwise another process finished the same folder first, and it is as good
-            raise
+def _holds_only(folder: Path, own: Collection[str]) -> bool:
+    """Whether a folder is one indeed, and has nothing in it but plain files of these names."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(
+        path.is_file() and not path.is_symlink() and any(fnmatch(path.name, pattern) for pattern in own)
+        for path in folder.iterdir()
+    )
