@@ -169,6 +169,8 @@ def files_added_whole(folder: Path, *, last: str | None = None) -> Iterator[Path
         yield drafts
         follow_umask(drafts)
         for draft in sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name)):
+            if (folder / draft.name).is_dir() and not (folder / draft.name).is_symlink():
+                clear_place(folder / draft.name)  # no file takes the place of a folder
             os.replace(draft, folder / draft.name)
 
 
