@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,6 +125,8 @@ DAMAGERS: dict[str, Damager] = {
     "of another run": swap,
     "rolled or random": shuffle,
 }
+KEEPS_A_FILE = ("flipped bit", "zeroed block", "of another run", "rolled or random")
+"""Damage that may leave a file of the same format."""
 
 
 # ---- What is damaged, and how it is read ----
@@ -277,6 +280,7 @@ def checkpoint_subject(folder: Path) -> Subject:
             learning_rate=5e-3,
             save_strategy="steps",
             save_steps=2,
+            save_total_limit=None,
             eval_strategy="no",
             logging_steps=1,
             precision="fp32",
@@ -407,11 +411,11 @@ def try_case(subject: Subject, file: Path, damage: str, expected: Any, place: Pa
     DAMAGERS[damage](place / file, subject.other / file, dice)
     if (place / file).is_file() and (place / file).read_bytes() == (subject.whole / file).read_bytes():
         return None
-    verdict, said = judge(subject, place, expected)
+    verdict, said = judge(subject, place, expected, damage)
     return Case(subject.name, file.name, damage, verdict, said)
 
 
-def judge(subject: Subject, place: Path, expected: Any) -> tuple[str, str]:
+def judge(subject: Subject, place: Path, expected: Any, damage: str) -> tuple[str, str]:
     """Read a damaged folder; the verdict, and what was said."""
     warnings, codir_logger = Warnings(), logging.getLogger("codir")
     codir_logger.addHandler(warnings)
@@ -425,7 +429,7 @@ def judge(subject: Subject, place: Path, expected: Any) -> tuple[str, str]:
         codir_logger.removeHandler(warnings)
     said = " | ".join(warnings.said)
     if result != expected:
-        return SILENT if subject.has_checksums else UNKNOWABLE, said
+        return UNKNOWABLE if damage in KEEPS_A_FILE and not subject.has_checksums else SILENT, said
     return REPAIRED if said else HARMLESS, said
 
 
@@ -477,12 +481,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="print every case")
     given = parser.parse_args(arguments)
     quiet()
-    with tempfile.TemporaryDirectory(prefix="codir-torture-") as folder:
-        cases = []
+    cases, terminal = [], sys.stdout
+    with (
+        tempfile.TemporaryDirectory(prefix="codir-torture-") as folder,
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+    ):
         for case in torture(given.only.split(","), part=given.part, seed=given.seed, folder=Path(folder)):
             cases.append(case)
-            if given.verbose or case in failures_in([case]):
-                print(f"{case.verdict}: {case.subject}, {case.file}, {case.damage}: {case.said[:300]}", flush=True)
+            if given.verbose or failures_in([case]):
+                line = f"{case.verdict}: {case.subject}, {case.file}, {case.damage}: {case.said[:300]}"
+                print(line, file=terminal, flush=True)
     print(f"{len(cases)} files damaged\n{table_of(cases)}\n{MEANINGS}")
     if given.json:
         given.json.write_text(json.dumps([vars(case) for case in cases], indent=2) + "\n")
@@ -490,11 +500,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def quiet() -> None:
-    """Leave the terminal to the table."""
+    """No bars and no log: the table says it all."""
     datasets.disable_progress_bars()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     logging.getLogger("codir").propagate = False
+    logging.getLogger("codir").addHandler(logging.NullHandler())
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ class FolderError(UserError):
 def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
     """Turn what the system refuses within the block into a `FolderError` that names the folder.
 
+    An error about a file elsewhere, such as one that is only read, goes through as it is.
+
     Args:
         folder: where the block writes.
         subject: what messages call it.
@@ -54,10 +56,26 @@ def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        got = f"{folder} ({reason})"
+    except UserError:
+        raise
+    except Exception as error:
+        refusal = _refusal_behind(error)
+        if refusal is None or not _may_be_of(folder, refusal):
+            raise
+        got = f"{folder} ({refusal.strerror or refusal})"
         raise FolderError(subject, expected="a folder that can be written to", got=got, do=do) from error
+
+
+def _refusal_behind(error: BaseException | None) -> OSError | None:
+    """The system's own error among those that led to this one: libraries trip over a file that they could not write."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _may_be_of(folder: Path, error: OSError) -> bool:
+    """Whether an error is of a file under a folder, or does not say of which."""
+    return not isinstance(error.filename, str) or Path(error.filename).absolute().is_relative_to(folder.absolute())
 
 
 @contextmanager
@@ -89,10 +107,13 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 def sweep(parent: Path) -> None:
     """Remove the scratch folders under `parent` whose processes are gone; nothing else is touched."""
-    for prefix in (BUILDING, DRAFTS, READING, RUN):
-        for scratch in parent.glob(f"{prefix}*"):
-            if scratch.is_dir() and not scratch.is_symlink():
-                _remove_ownerless(scratch)
+    try:
+        left = [path for path in parent.iterdir() if path.name.startswith((BUILDING, DRAFTS, READING, RUN))]
+    except OSError:  # there is no such folder, or nobody may look
+        return
+    for scratch in left:
+        if os.path.isdir(scratch) and not os.path.islink(scratch):
+            _remove_ownerless(scratch)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ A folder whose manifest fits is whole and undamaged. Knows nothing of what the f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def find_damage(folder: Path, *, listed: Collection[str] = ()) -> Damage | None:
 def _fault_of(path: Path, entry: Mapping[str, Any]) -> str | None:
     """What is wrong with a file, by its entry in the manifest."""
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return "is missing"
         size = path.stat().st_size
         if size != entry.get("bytes"):
@@ -120,11 +121,11 @@ def read_sealed(path: Path) -> dict[str, Any] | Damage:
 
 def read_json(path: Path) -> Any | Damage:
     """What a JSON file holds, whatever that is, or why it cannot be read."""
+    if not os.path.isfile(path):
+        return Damage(path.name, "is not a file" if os.path.lexists(path) else "is missing")
     try:
         content = json.loads(path.read_text("utf-8"))
         json.dumps(content)  # what is nested too deep to be written again is refused here
-    except FileNotFoundError:
-        return Damage(path.name, "is missing")
     except OSError as error:
         return Damage(path.name, f"cannot be read ({error.strerror or error})")
     except (ValueError, RecursionError):

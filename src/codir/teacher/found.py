@@ -6,6 +6,7 @@ Never raises for what others left in the folder. Runs no model and writes nothin
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -53,7 +54,7 @@ def find_fault(folder: Path, key: CacheKey, *, is_checked: bool = False) -> Dama
     """What is wrong with a cache: its manifest, a file's hash, or a table that is not what the key says."""
     tables = [f"{table}{TABLE_ENDING}" for table in key.tables]
     if not is_checked:
-        if not (folder / MANIFEST_NAME).exists():
+        if not os.path.lexists(folder / MANIFEST_NAME):
             return Damage(MANIFEST_NAME, "is missing, as in caches of older versions of codir")
         damage = find_damage(folder, listed=[KEY_NAME, *tables])
         if damage is not None:
@@ -78,7 +79,7 @@ def _read_keys(cache_dir: Path) -> Iterator[tuple[Path, CacheKey]]:
 
 def _folders_in(cache_dir: Path) -> list[Path]:
     try:
-        return sorted(path for path in cache_dir.iterdir() if not path.name.startswith(".") and path.is_dir())
+        return sorted(path for path in cache_dir.iterdir() if not path.name.startswith(".") and os.path.isdir(path))
     except OSError:  # there is none, or nobody may look
         return []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,7 +151,7 @@ def _scratch(cache_dir: Path) -> Iterator[Path]:
 
 def _is_sound(folder: Path, key: CorpusKey) -> bool:
     """Whether a corpus is there and undamaged; damage is named."""
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return False
     fault = _find_fault(folder, key)
     if fault is not None:
@@ -159,7 +160,7 @@ def _is_sound(folder: Path, key: CorpusKey) -> bool:
 
 
 def _find_fault(folder: Path, key: CorpusKey) -> Damage | None:
-    if not (folder / MANIFEST_NAME).exists():
+    if not os.path.lexists(folder / MANIFEST_NAME):
         return Damage(MANIFEST_NAME, "is missing, as in corpora of older versions of codir")
     damage = find_damage(folder, listed=FILES)
     if damage is not None:
