@@ -20,6 +20,7 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from torch import Tensor
 
 from codir.config.words import STORED_DTYPE, StoredDtype
@@ -28,7 +29,7 @@ from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
 from codir.store import FolderError, claim_disk, clear_place, sweep, write_manifest, writing_to, written_whole
 from codir.system import free_memory
 from codir.teacher.base import Teacher
-from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, name_once
+from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
 from codir.teacher.key import KEY_NAME, LOGITS, TABLE_ENDING, CacheKey, table_names
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
@@ -133,7 +134,7 @@ def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
     damaged = [other for other, _ in caches_serving(key, folder.parent)]
     for place in dict.fromkeys([*damaged, folder]):  # what serves and was not found is damaged, or has no key
         clear_place(place, own=OWN_NAMES)
-    name_once.cache_clear()  # what was named is gone
+        forget(place)
     _check_disk(folder.parent, size)
     with written_whole(folder) as staging:
         _write(teacher, staging, key, batch_size)
@@ -204,7 +205,7 @@ def _check_disk(cache_dir: Path, needed: int) -> None:
     if needed > free:
         raise FolderError(
             "teacher cache",
-            expected=f"{needed / 1e9:.1f} GB of free disk under {cache_dir}",
-            got=f"{free / 1e9:.1f} GB",
+            expected=f"{decimal(needed)} of free disk under {cache_dir}",
+            got=decimal(free),
             do="choose another `--cache-dir`, fewer `teacher_layers`, or run the teacher live with `--no-cache`",
         )

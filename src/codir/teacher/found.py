@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}")
 """Patterns of the names of a cache's files; whatever else lies in its folder is somebody else's."""
+_NAMED: set[tuple[Path, str]] = set()
+"""Folders that this process has warned of, and what is wrong with them."""
 
 
 def find_cache(key: CacheKey, cache_dir: Path, *, is_checked: bool = False) -> Path | None:
@@ -35,7 +36,7 @@ def find_cache(key: CacheKey, cache_dir: Path, *, is_checked: bool = False) -> P
         fault = find_fault(folder, stored, is_checked=is_checked)
         if fault is None:
             return folder
-        name_once(f"teacher cache {folder} is damaged and not used: {fault}")
+        name_once(folder, str(fault))
     return None
 
 
@@ -62,10 +63,16 @@ def find_fault(folder: Path, key: CacheKey, *, is_checked: bool = False) -> Dama
     return _fault_of_tables(folder, key)
 
 
-@cache
-def name_once(message: str) -> None:
-    """Warn, but not again when the same folder is looked through once more."""
-    logger.warning(message)
+def name_once(folder: Path, fault: str) -> None:
+    """Warn of a folder, but not again when it is looked through once more."""
+    if (folder, fault) not in _NAMED:
+        _NAMED.add((folder, fault))
+        logger.warning("%s is not used as a teacher cache: %s", folder, fault)
+
+
+def forget(folder: Path) -> None:
+    """What was wrong with a folder that is no longer there; its successor's faults are named anew."""
+    _NAMED.difference_update([named for named in _NAMED if named[0] == folder])
 
 
 def _read_keys(cache_dir: Path) -> Iterator[tuple[Path, CacheKey]]:
@@ -74,7 +81,7 @@ def _read_keys(cache_dir: Path) -> Iterator[tuple[Path, CacheKey]]:
         if isinstance(key, CacheKey):
             yield folder, key
         elif key.fault != "is missing" or any(folder.glob(f"*{TABLE_ENDING}")):  # any other folder is none of ours
-            name_once(f"{folder} is not used as a teacher cache: {key}")
+            name_once(folder, str(key))
 
 
 def _folders_in(cache_dir: Path) -> list[Path]:
