@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.store import Damage, read_sealed
 from codir.tasks import retention
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,10 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def read_run(file: Path) -> Run | None:
-    """Read one run's file; `None` where there is none, or another version wrote it."""
-    if not file.exists():
+    """Read one run's file; `None` where there is none, where it is damaged, or another version wrote it."""
+    content = read_sealed(file)
+    if isinstance(content, Damage):
+        if os.path.lexists(file):
+            logger.warning("the kept run %s is not used, and is done again: %s", file, content)
         return None
-    content = json.loads(file.read_text("utf-8"))
     return Run(**content) if set(content) == {known.name for known in fields(Run)} else None

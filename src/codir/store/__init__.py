@@ -12,15 +12,19 @@ from codir.store.folders import (
     DRAFTS,
     READING,
     RUN,
+    FolderError,
+    claim_disk,
+    clear_place,
     files_added_whole,
     follow_umask,
     scratch_folder,
     sweep,
     write_whole,
+    writing_to,
     written_whole,
 )
 from codir.store.lock import FolderInUseError, locked_folder
-from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_sealed, seal, write_manifest
+from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_json, read_sealed, seal, write_manifest
 
 __all__ = [
     "BUILDING",
@@ -29,7 +33,10 @@ __all__ = [
     "READING",
     "RUN",
     "Damage",
+    "FolderError",
     "FolderInUseError",
+    "claim_disk",
+    "clear_place",
     "files_added_whole",
     "find_damage",
     "fingerprint_files",
@@ -39,11 +46,13 @@ __all__ = [
     "fingerprint_tokenizer",
     "follow_umask",
     "locked_folder",
+    "read_json",
     "read_sealed",
     "scratch_folder",
     "seal",
     "sweep",
     "write_manifest",
     "write_whole",
+    "writing_to",
     "written_whole",
 ]

@@ -25,6 +25,7 @@ from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, Needs, Negatives, Unprojected
 from codir.speed import faster_training
+from codir.store import FolderError
 from codir.tasks import kind_of_config
 from codir.teacher import (
     CachedTeacher,
@@ -262,8 +263,15 @@ class DistillationTrainer(WholeCheckpoints):
         folder = Path(folder).expanduser()
         if not keeps_cache(wish, live, self.distiller.objectives.needs, self.args, folder, dtype):
             return live
-        with self.args.main_process_first(desc="teacher cache"):
-            folder = open_or_build_cache(live, folder, cache_dtype=dtype)
+        try:
+            with self.args.main_process_first(desc="teacher cache"):
+                follows = self.args.local_process_index > 0
+                folder = open_or_build_cache(live, folder, cache_dtype=dtype, is_checked=follows)
+        except FolderError as error:
+            if wish is True:
+                raise
+            logger.warning("The teacher runs live at every step, since its cache cannot be kept. %s", error)
+            return live
         live.model.to("cpu")
         return CachedTeacher(folder, table_names(live), self.args.device)
 
