@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	slow bench bench-peers tables clean
+	slow torture bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ test-isa: setup ## All tests as on other x86-64 processors, one kind after the o
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
+
+KILLS ?= 100
+torture: setup ## Kill real runs at random moments and resume them, KILLS times; every end must be the same, bit for bit
+	$(BIN)/python scripts/torture.py --kills $(KILLS)
 
 bench: setup ## Time every claim but those against other libraries, and write docs/performance.md
 	for claim in step contrast arithmetic teacher_cache startup scaling page; do \

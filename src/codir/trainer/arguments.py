@@ -169,6 +169,7 @@ def own_copy(args: TrainingArguments, *, has_evaluation: bool) -> TrainingArgume
     if isinstance(args, DistillationArguments) and not has_evaluation:
         args.eval_strategy = "no"
     args.logging_nan_inf_filter = False  # it hides what the trainer looks for
+    args.dataloader_persistent_workers = False  # they read on from one epoch to the next, which no resume can repeat
     return args
 
 

@@ -1,33 +1,46 @@
-"""What a checkpoint holds beside the student, and how to tell a whole one from a half-written one.
+"""What a checkpoint holds beside the student, and which checkpoints may be used: those that are whole and undamaged.
 
-Heads and memory are in one safetensors file. A folder that is being written carries a marker until it is whole.
+Heads and memory are in one safetensors file, which also names the run. A folder that is being written carries a marker
+until it is whole; its manifest, written last, finds damage done later. Checkpoints of codir 0.x before manifests had
+the marker alone, and still load.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.config.words import MemoryKind
 from codir.errors import IncompleteArtifactError, UserError
+from codir.store import MANIFEST_NAME, Damage, find_damage
 from codir.trainer.memories import Memories
+
+logger = logging.getLogger(__name__)
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
 MARKER_NAME = "incomplete"
+NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
+OPTIMIZER_NAME, SCHEDULER_NAME, STATE_NAME = "optimizer.pt", "scheduler.pt", "trainer_state.json"
 
 
-def save_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str) -> None:
-    """Write heads and memories, and which training set they belong to: what training needs and the student does not."""
+def save_scaffolding(
+    folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str, run: str = ""
+) -> None:
+    """Write heads and memories, their training set and their run: what training needs and the student does not."""
     tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
     tensors |= {f"memory.{name}": tensor.contiguous() for name, tensor in memories.state_dict().items()}
-    save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set})
+    save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set, "run": run})
 
 
 def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str) -> None:
@@ -76,16 +89,19 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+# ---- Whole or not ----
+
+
 @contextmanager
-def marked_incomplete(folder: Path, *, is_writer: bool) -> Iterator[None]:
-    """Mark a folder as half-written until the block ends well."""
-    marker = folder / MARKER_NAME
+def marked_incomplete(folder: Path, *, is_writer: bool, run: str = "") -> Iterator[None]:
+    """Mark a folder as half-written until the block ends well; what an earlier attempt left in it goes first."""
     if is_writer:
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.touch()
+        _mark(folder, run)
+        if is_ours(folder):
+            _empty(folder)
     yield
     if is_writer:
-        marker.unlink()
+        (folder / MARKER_NAME).unlink()
 
 
 def is_complete(checkpoint: Path) -> bool:
@@ -93,9 +109,151 @@ def is_complete(checkpoint: Path) -> bool:
     return (checkpoint / SCAFFOLDING_NAME).exists() and not (checkpoint / MARKER_NAME).exists()
 
 
+def find_fault(checkpoint: Path) -> str | None:
+    """Why a checkpoint cannot be used, with the file at fault; `None` if it can. Reads every file.
+
+    One that codir wrote before it wrote manifests has no checksums: it is searched for missing and unreadable files.
+    """
+    if not is_complete(checkpoint):
+        return "was not written to its end"
+    damage = _find_old_damage(checkpoint) if _is_old(checkpoint) else find_damage(checkpoint)
+    return None if damage is None else f"is damaged: {damage}"
+
+
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint that is whole; half-written ones are passed over."""
-    pattern = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
-    found = [(int(match[1]), path) for path in output_dir.glob("*") if (match := pattern.fullmatch(path.name))]
-    complete = [path for _, path in sorted(found) if is_complete(path)]
-    return complete[-1] if complete else None
+    """The newest checkpoint that is whole and undamaged; half-written ones are passed over, damaged ones by name."""
+    for checkpoint in reversed(checkpoints_in(output_dir)):
+        if not is_complete(checkpoint):
+            continue
+        fault = find_fault(checkpoint)
+        if fault is None:
+            return checkpoint
+        logger.warning("%s %s. It is passed over; an earlier checkpoint is used if there is one.", checkpoint, fault)
+    return None
+
+
+def warn_without_checksums(checkpoint: Path) -> None:
+    """Say that a checkpoint of an earlier version cannot be searched for damage."""
+    if _is_old(checkpoint):
+        logger.warning("%s was written by an earlier version, without checksums: damage would not be seen.", checkpoint)
+
+
+def _is_old(checkpoint: Path) -> bool:
+    return not (checkpoint / MANIFEST_NAME).exists() and "run" not in (_metadata(checkpoint) or {})
+
+
+def _find_old_damage(checkpoint: Path) -> Damage | None:
+    weights = [path.name for path in checkpoint.glob("model*.safetensors")] or ["model.safetensors"]
+    names = [STATE_NAME, SCAFFOLDING_NAME, *weights]
+    if (checkpoint / OPTIMIZER_NAME).exists():  # without, the run saved models only, which is refused by its own words
+        random_states = [path.name for path in checkpoint.glob("rng_state*.pth")] or ["rng_state.pth"]
+        names += [OPTIMIZER_NAME, SCHEDULER_NAME, *random_states]
+    for name in names:
+        if not (checkpoint / name).is_file():
+            return Damage(name, "is missing")
+        if not _can_be_read(checkpoint / name):
+            return Damage(name, "cannot be read")
+    return None
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                return True
+        if path.suffix in (".pt", ".pth"):
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        return isinstance(json.loads(path.read_text("utf-8")), dict)
+    except (SafetensorError, OSError, ValueError, zipfile.BadZipFile):
+        return False
+
+
+# ---- Which checkpoints are a run's, and which of them stay ----
+
+
+def checkpoints_in(output_dir: Path) -> list[Path]:
+    """Folders that are named as checkpoints are, by their steps."""
+    found = [path for path in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if NAME.fullmatch(path.name)]
+    return sorted((path for path in found if path.is_dir() and not path.is_symlink()), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint's name says.
+
+    Example:
+        >>> step_of(Path("run/checkpoint-40"))
+        40
+    """
+    return int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"))
+
+
+def run_of(checkpoint: Path) -> str | None:
+    """The run that wrote a checkpoint: empty where codir did not note it yet, `None` where nothing can be read."""
+    metadata = _metadata(checkpoint)
+    return None if metadata is None else metadata.get("run", "")
+
+
+def _metadata(checkpoint: Path) -> dict[str, str] | None:
+    try:
+        with safe_open(checkpoint / SCAFFOLDING_NAME, framework="pt") as stored:
+            return dict(stored.metadata() or {})
+    except (OSError, SafetensorError):
+        return None
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether codir wrote a checkpoint to the folder, or began to."""
+    return (folder / SCAFFOLDING_NAME).exists() or (folder / MARKER_NAME).exists()
+
+
+def rotate(output_dir: Path, newest: Path, *, run: str, limit: int | None, best: str | None) -> None:
+    """Delete all but the newest few checkpoints of a run, by step; the best one stays too, and so does all else.
+
+    Args:
+        output_dir: the run's.
+        newest: the checkpoint that the run wrote last. Those of later steps are of a future that it went back behind,
+            so they go first.
+        run: whose checkpoints may go.
+        limit: how many stay; all by default.
+        best: path of the best one.
+    """
+    if not limit or limit < 0:
+        return
+    ours = [path for path in checkpoints_in(output_dir) if is_complete(path) and run_of(path) == run]
+    kept = {newest.name, *([] if best is None else [Path(best).name])}
+    later = [path for path in ours if step_of(path) > step_of(newest)]
+    free = [path for path in [*later, *(path for path in ours if path not in later)] if path.name not in kept]
+    too_many = len(ours) - max(limit, len(ours) - len(free))
+    for path in free[: max(0, too_many)]:
+        remove(path, run)
+
+
+def remove_half_written(output_dir: Path, run: str) -> None:
+    """Delete what a killed process left of the run's checkpoints: half-written, or half-deleted."""
+    for path in checkpoints_in(output_dir):
+        marker = path / MARKER_NAME
+        if not any(path.iterdir()) or (marker.exists() and marker.read_text("utf-8", "replace") == run):
+            remove(path, run)
+
+
+def remove(checkpoint: Path, run: str) -> None:
+    """Delete a checkpoint so that it is seen to be half-deleted until it is gone."""
+    _mark(checkpoint, run)
+    _empty(checkpoint)
+    (checkpoint / MARKER_NAME).unlink(missing_ok=True)
+    checkpoint.rmdir()
+
+
+def _mark(checkpoint: Path, run: str) -> None:
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / MARKER_NAME).write_text(run, "utf-8")
+
+
+def _empty(checkpoint: Path) -> None:
+    """Delete all but the marker."""
+    for path in checkpoint.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER_NAME:
+            path.unlink()

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
-from codir.errors import NonFiniteLossError, UserError
+from codir.errors import UserError
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
@@ -41,12 +41,12 @@ from codir.trainer.checkpoints import kind_of_memory
 from codir.trainer.checks import check_arguments, check_models, check_tokens
 from codir.trainer.choices import keeps_cache
 from codir.trainer.distiller import Distiller
+from codir.trainer.finite import check_weights, loss_error
 from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
 from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
 from codir.trainer.saving import WholeCheckpoints
 from codir.trainer.stages import StageEnterer, staged_scheduler
-from codir.trainer.terms import TermMeter
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,9 @@ class DistillationTrainer(WholeCheckpoints):
             )
         check_arguments(args, trainer_kwargs, objectives)
         check_models(teacher, student, objectives)
+        for role, model in (("teacher", teacher), ("student", student)):
+            if model is not None:
+                check_weights(model, role)
         args = own_copy(args, has_evaluation=eval_dataset is not None)
         set_seed(args.seed)  # heads are made before Trainer sets it
         objectives.build(teacher=None if teacher is None else shape_of(teacher), student=shape_of(student))
@@ -127,7 +130,6 @@ class DistillationTrainer(WholeCheckpoints):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise UserError("args", expected="data parallelism", got="FSDP or DeepSpeed", do="launch with `torchrun`")
         self.loss_is_scaled_for_ga = False
-        self._terms = TermMeter()
         self.teacher: Teacher = NoTeacher()
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
         self.memories = self.keeper.memories
@@ -220,15 +222,9 @@ class DistillationTrainer(WholeCheckpoints):
         return negatives
 
     def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
-        if torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's own filter had one too
-            return
-        bad = [name for name, term in breakdown.terms.items() if not torch.isfinite(term)]
-        last = self.last_checkpoint()
-        raise NonFiniteLossError(
-            f"step {self.state.global_step + 1}: loss term {' and '.join(bad) or 'total'} is not finite; no step was "
-            f"taken on it. Last good checkpoint: {last or 'none was saved'}. What to do: lower the learning rate, or "
-            "train in fp32 (`--precision fp32`), and resume from that checkpoint."
-        )
+        if not torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's filter had one too
+            step, rate = self.state.global_step + 1, self.args.learning_rate
+            raise loss_error(breakdown, step=step, learning_rate=rate, last=self.last_checkpoint())
 
     # ---- The teacher ----
 
@@ -290,6 +286,8 @@ class DistillationTrainer(WholeCheckpoints):
         if missing:
             rate = own_key(self.args, "head_learning_rate") or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
             optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])  # a resumed run may ask for another
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
