@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class CodirError(Exception):
@@ -30,6 +31,10 @@ class UserError(CodirError, ValueError):
         end = "" if do.endswith("?") else "."
         super().__init__(f"{subject}: expected {expected}, got {got}.{silence} What to do: {do}{end}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes as they are; `Exception` alone would call `__init__` with the message."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
     def of(self, whole: str) -> UserError:
         """The same error, about a part of something."""
         return UserError(
@@ -51,6 +56,13 @@ class JointUserError(UserError):
         self.do, self.otherwise = first.do, first.otherwise
         count = f"{len(self.errors)} mistakes:"
         ValueError.__init__(self, "\n".join([count, *(f"- {error}" for error in self.errors)]))
+
+
+def _as_it_was(kind: type[UserError], args: tuple[Any, ...], attributes: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def together(errors: Sequence[UserError]) -> UserError:

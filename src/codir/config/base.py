@@ -6,11 +6,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from codir.config.explain import explain
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _is_named(path: Any) -> Any:
+    if path == "":  # `Path("")` is the current folder
+        raise ValueError("Input should be the name of a file or folder")
+    return path
+
+
+UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 OutputDir = Annotated[UserPath, Field(description="folder for the model, the report and the checkpoints")]
 Overwrite = Annotated[bool, Field(description="replace an earlier run in the output folder")]

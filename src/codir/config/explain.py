@@ -35,7 +35,7 @@ def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[st
         return UserError(where, expected="a key that codir knows", got=f"'{path[-1]}'", do=_suggest(model, path))
     if detail["type"] == "missing":
         return UserError(where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag")
-    expected = detail["msg"].removeprefix("Input should be ")
+    expected = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return UserError(where, expected=expected, got=repr(detail["input"]), do=f"change `{where}`")
 
 

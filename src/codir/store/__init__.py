@@ -14,22 +14,28 @@ from codir.store.folders import (
     RUN,
     files_added_whole,
     follow_umask,
+    is_scratch,
     scratch_folder,
     sweep,
     write_whole,
     written_whole,
 )
-from codir.store.lock import FolderInUseError, locked_folder
+from codir.store.ledger import REPLACED_NAME, Ledger
+from codir.store.lock import HOLDER_NAME, LOCK_NAME, FolderInUseError, locked_folder
 from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_sealed, seal, write_manifest
 
 __all__ = [
     "BUILDING",
     "DRAFTS",
+    "HOLDER_NAME",
+    "LOCK_NAME",
     "MANIFEST_NAME",
     "READING",
+    "REPLACED_NAME",
     "RUN",
     "Damage",
     "FolderInUseError",
+    "Ledger",
     "files_added_whole",
     "find_damage",
     "fingerprint_files",
@@ -38,6 +44,7 @@ __all__ = [
     "fingerprint_texts",
     "fingerprint_tokenizer",
     "follow_umask",
+    "is_scratch",
     "locked_folder",
     "read_sealed",
     "scratch_folder",
