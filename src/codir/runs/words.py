@@ -16,7 +16,8 @@ def command_again() -> str | None:
         True
     """
     program, *words = sys.argv
-    if Path(program).name not in ("codir", "__main__.py") or not words:
+    is_command = Path(program).name == "codir" or Path(program).parts[-2:] == ("codir", "__main__.py")
+    if not is_command or not words:
         return None
     kept = [word for word in words if word not in ("--overwrite", "--resume")]
     processes = os.environ.get("LOCAL_WORLD_SIZE", "1")

@@ -155,7 +155,7 @@ class Ledger:
     def _lines(self) -> list[str]:
         """Without the end of a line that a killed process did not complete."""
         try:
-            written = self.file.read_text("utf-8").splitlines()
+            written = self.file.read_text("utf-8", errors="replace").splitlines()
         except (OSError, ValueError):
             return []
         return [line for line in written if _is_entry(line)]
