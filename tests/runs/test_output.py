@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+import codir
 from codir.config import AnyRun, CompareConfig, EvaluateConfig, FinetuneConfig, PretrainRecipe, Recipe, validate
 from codir.errors import UserError
+from codir.runs import compare_presets, finetune
 from codir.runs.compare.folder import comparison_folder
 from codir.runs.inputs import INPUTS, check_apart, inputs_of
 from codir.runs.output import MAY_CHANGE, changed_keys, record_of, refuse_other_recipe, run_folder
+from codir.runs.processes import refuse_processes
 from codir.store import FolderInUseError, Ledger
 from conftest import WORDS
 
@@ -305,3 +308,38 @@ def test_an_unreadable_file_name_in_the_output(place):
     ledger.finish()
     ledger.set_aside()
     assert sorted(os.listdir(out / ".replaced")) == sorted([*names, ledger.file.name])
+
+
+# ---- Before anything is loaded ----
+
+
+@pytest.mark.parametrize("asked", [{"fsdp": "full_shard"}, {"deepspeed": "config.json"}])
+def test_a_way_to_shard_that_is_refused_after_loading(place, monkeypatch, asked):
+    """The teacher's folder holds no model: loading it would fail otherwise."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    (place / "data.txt").write_text("a text\n")
+    corpus = {"source": str(place / "data.txt")}
+    pretraining = {"teacher": str(place / "teacher"), "corpus": corpus, "student": {"layers": 2}}
+    comparison = recipe(place).model_dump(mode="json", include={"teacher", "data", "student"})
+    runs = [
+        (codir.distill, recipe(place, training=asked)),
+        (finetune, finetuning(place, training=asked)),
+        (codir.pretrain, validate(PretrainRecipe, {**pretraining, "training": asked, "output_dir": place / "out"})),
+        (
+            compare_presets,
+            validate(CompareConfig, {**comparison, "presets": ["kd"], "training": asked, "output_dir": place / "out"}),
+        ),
+    ]
+    for command, config in runs:
+        with pytest.raises(UserError, match=r"expected data parallelism"):
+            command(config)
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "demo"])
+def test_a_command_that_would_do_all_its_work_in_each_process(monkeypatch, command):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="expected one process, got 2"):
+        refuse_processes(command, "start it without `torchrun`")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    refuse_processes(command, "start it without `torchrun`")
