@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class CodirError(Exception):
@@ -29,6 +30,10 @@ class UserError(CodirError, ValueError):
         silence = f" Otherwise {otherwise}." if otherwise else ""
         end = "" if do.endswith("?") else "."
         super().__init__(f"{subject}: expected {expected}, got {got}.{silence} What to do: {do}{end}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes as they are; `Exception` alone would call `__init__` with the message."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
 
     def of(self, whole: str) -> UserError:
         """The same error, about a part of something."""
@@ -57,6 +62,13 @@ class JointUserError(UserError):
     def of(self, whole: str) -> UserError:
         """The same errors, each about a part of something."""
         return JointUserError([error.of(whole) for error in self.errors])
+
+
+def _as_it_was(kind: type[UserError], args: tuple[Any, ...], attributes: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def together(errors: Sequence[UserError]) -> UserError:

@@ -5,6 +5,7 @@ The flags are in `codir.cli.flags`. Heavy imports are inside the commands, so th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -136,15 +137,18 @@ def evaluate(given: Given) -> None:
     from codir.config import EvaluateConfig
 
     config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
-    if config.output is not None:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
     import json
 
     from codir import runs
+    from codir.runs.inputs import check_apart, inputs_of
+    from codir.system import is_main_process
 
-    metrics = runs.evaluate(config.model, config.data)
     if config.output is not None:
+        check_apart(config.output, inputs_of(config), key="output")
+        config.output.parent.mkdir(parents=True, exist_ok=True)
+    metrics = runs.evaluate(config.model, config.data)
+    if config.output is not None and is_main_process():
         config.output.write_text(json.dumps(metrics, indent=2))
     tables.show_metrics(metrics, title=config.data.source)
 
@@ -239,4 +243,5 @@ def _quiet_libraries() -> None:
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("codir").setLevel(logging.INFO)
+    is_main = os.environ.get("RANK", "0") == "0"
+    logging.getLogger("codir").setLevel(logging.INFO if is_main else logging.ERROR)

@@ -7,12 +7,28 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from codir.config.explain import explain, parts_of
 from codir.errors import UserError
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _is_named(path: Any) -> Any:
+    if path == "":  # `Path("")` is the current folder
+        raise ValueError("the name of a file or folder")
+    return path
+
+
+UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(Path.expanduser)]
 PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
 OutputDir = Annotated[UserPath, Field(description="folder for the model, the report and the checkpoints")]
 Overwrite = Annotated[bool, Field(description="replace an earlier run in the output folder")]

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -26,6 +26,8 @@ BUILDING, DRAFTS, READING, RUN = ".building-", ".drafts-", ".reading-", ".run-"
 """How the names of scratch folders begin: a folder to come, files to come, a corpus being read, a run's checkpoints."""
 OWNER_NAME = ".codir-owner"
 """Locked by the process that a scratch folder belongs to, for as long as it lives."""
+_noting: list[Callable[[Sequence[Path]], None]] = []
+"""Who wants to be told of files before they appear, such as the list of the files of a run."""
 YOUNG_SECONDS = 60.0
 """An empty scratch folder of this age may still be about to get its owner."""
 COPY_BYTES = 1 << 22
@@ -189,10 +191,28 @@ def files_added_whole(folder: Path, *, last: str | None = None) -> Iterator[Path
         drafts.mkdir()
         yield drafts
         follow_umask(drafts)
-        for draft in sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name)):
+        in_order = sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name))
+        for note in _noting:
+            note([folder / draft.name for draft in in_order])
+        for draft in in_order:
             if (folder / draft.name).is_dir() and not (folder / draft.name).is_symlink():
                 clear_place(folder / draft.name)  # no file takes the place of a folder
             os.replace(draft, folder / draft.name)
+
+
+@contextmanager
+def files_noted(note: Callable[[Sequence[Path]], None]) -> Iterator[None]:
+    """While the block lasts, `note` is told of the files that `files_added_whole` adds, just before they appear."""
+    _noting.append(note)
+    try:
+        yield
+    finally:
+        _noting.remove(note)
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a file or folder has the name of scratch, which the next start removes."""
+    return path.name.startswith((BUILDING, DRAFTS, READING, RUN))
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -12,12 +12,14 @@ from codir.errors import UserError
 from codir.models import check_attention, is_masked, reads_ahead, shape_of, vocabulary_of
 from codir.objectives import Objectives, StagedObjectives
 from codir.store import fingerprint_tokenizer
+from codir.system import check_sharding
 from codir.tasks import language_task
 from codir.trainer.neighbours import asks_for_neighbours
 
 
 def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
     """Refuse what `Trainer` takes and distillation would leave unused in silence."""
+    check_sharding(args.fsdp, args.deepspeed)
     unused = {
         "label_smoothing_factor": args.label_smoothing_factor != 0.0,
         "compute_loss_func": trainer_kwargs.get("compute_loss_func") is not None,

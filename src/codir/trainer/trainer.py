@@ -127,8 +127,6 @@ class DistillationTrainer(WholeCheckpoints):
             data_collator=self._plain_collator,
             **trainer_kwargs,
         )
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError("args", expected="data parallelism", got="FSDP or DeepSpeed", do="launch with `torchrun`")
         self.loss_is_scaled_for_ga = False
         self.teacher: Teacher = NoTeacher()
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
@@ -326,7 +324,7 @@ class DistillationTrainer(WholeCheckpoints):
         sampler: Any = self.rows.order(self.train_dataset, self.distiller.objectives, self.args)
         if sampler is None and self.args.train_sampling_strategy == "group_by_length":
             lengths = column_of(train_dataset or self.train_dataset, "length").tolist()
-            step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
             sampler = EpochLengthGroupedSampler(step_rows, lengths, seed=data_seed(self.args))
         if sampler is None:
             return super()._get_train_sampler(train_dataset)
