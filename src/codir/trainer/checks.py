@@ -16,6 +16,18 @@ from codir.tasks import language_task
 from codir.trainer.neighbours import asks_for_neighbours
 
 
+def check_processing_class(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
+    """Refuse a trainer without a tokenizer, or with one that cannot pad; gives it back."""
+    if tokenizer is None:
+        raise UserError(
+            "processing_class",
+            expected="the student's tokenizer, which also pads the batches",
+            got="None",
+            do="pass `processing_class=tokenizer`",
+        )
+    return tokenizer
+
+
 def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
     """Refuse what `Trainer` takes and distillation would leave unused in silence."""
     unused = {

@@ -42,9 +42,10 @@ from codir.teacher import (
 )
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
-from codir.trainer.checks import check_arguments, check_models, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_processing_class, check_tokens
 from codir.trainer.choices import keeps_cache
 from codir.trainer.distiller import Distiller
+from codir.trainer.label_weights import weigh_labels
 from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
 from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
@@ -96,13 +97,7 @@ class DistillationTrainer(WholeCheckpoints):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        if processing_class is None:
-            raise UserError(
-                "processing_class",
-                expected="the student's tokenizer, which also pads the batches",
-                got="None",
-                do="pass `processing_class=tokenizer`",
-            )
+        processing_class = check_processing_class(processing_class)
         check_arguments(args, trainer_kwargs, objectives)
         check_models(teacher, student, objectives)
         args = own_copy(args, has_evaluation=eval_dataset is not None)
@@ -205,6 +200,12 @@ class DistillationTrainer(WholeCheckpoints):
         if self.accelerator.sync_gradients:
             self.memories.take_up()
         return loss
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | int | None]:
+        """The micro-batches of one optimiser step, each with what its labels weigh in it."""
+        step, count = super().get_batch_samples(*args, **kwargs)
+        weigh_labels(step, self.rows, self.accelerator)
+        return step, count
 
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
         needs, contrast = self._active.needs.negatives, self._active.contrast
