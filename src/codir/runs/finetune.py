@@ -12,7 +12,7 @@ from codir.models import Reader, load_model, load_tokenizer
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.distill import logger
 from codir.runs.output import can_resume, check_output_dir, claim_output_dir
-from codir.runs.preflight import check_max_length
+from codir.runs.preflight import check_reader, has_pairs
 from codir.system import resolve_dtype, seeded
 
 
@@ -27,7 +27,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     tokenizer = load_tokenizer(config.model)
     with seeded(config.training.seed):  # the new head
         reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
-    check_max_length(reader.model, config.data.max_length)
+    check_reader(reader, config.data.max_length, pairs=has_pairs(data))
     for note in data.notes:
         logger.warning(note)
     objectives = ObjectivesConfig.model_validate("fine-tune")

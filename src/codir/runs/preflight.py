@@ -12,9 +12,10 @@ import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import best_label_permutation, compute_metrics
-from codir.models import count_positions, label_names
+from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
 from codir.store import fingerprint_tokenizer
 from codir.tasks import Task, kind_of, kind_of_config
 
@@ -45,17 +46,9 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
     names = label_names(teacher)
     if task.label_names is None or not kind_of(task).has_classes or names is None:
         return []
-    teachers, datas = ([name.lower() for name in side] for side in (names, task.label_names))
-    if teachers == datas:
+    check_label_order(names, task.label_names)
+    if [name.lower() for name in names] == [name.lower() for name in task.label_names]:
         return []
-    if sorted(teachers) == sorted(datas):
-        raise UserError(
-            "label order",
-            expected=f"the teacher's: {', '.join(names)}",
-            got=f"the data's: {', '.join(task.label_names)}",
-            otherwise="the student would have been taught the opposite of its labels",
-            do=f"number the data as the teacher does: `--labels {','.join(names)}`",
-        )
     return [
         f"The teacher calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
     ]
@@ -98,6 +91,21 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     return []
 
 
+def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:
+    """Refuse a model that would misread its texts, or lacks positions for them, before it reads any.
+
+    Raises:
+        UserError: its tokenizer is another model's, or `max_length` is too long.
+    """
+    check_tokenizer_fits(reader.model, reader.tokenizer, pairs=pairs, role=role)
+    check_max_length(reader.model, max_length)
+
+
+def has_pairs(data: LoadedData) -> bool:
+    """Whether an example is two texts."""
+    return any("text_pair" in rows.column_names for rows in data.dev.values())
+
+
 def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:
     """Say when the two read the same text by different rules; the contrast compares whole texts, so it may."""
     if fingerprint_tokenizer(teacher) == fingerprint_tokenizer(student):
@@ -113,27 +121,3 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
     if share == 0.0:
         return []
     return [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
-
-
-def check_max_length(model: PreTrainedModel, max_length: int) -> None:
-    """Refuse lengths that the model has no positions for."""
-    positions = count_positions(model)
-    if positions is not None and positions < max_length:
-        raise UserError(
-            "max_length",
-            expected=f"at most {positions}, the positions that {model.config.model_type} was built with",
-            got=str(max_length),
-            do=f"set `--max-length {positions}` or lower",
-        )
-
-
-def check_tokens_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that writes numbers beyond the model's embeddings."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise UserError(
-            "tokenizer",
-            expected=f"one of at most {rows} tokens, as many as the model has embeddings",
-            got=f"{len(tokenizer)} tokens",
-            do="save the model's own tokenizer into its folder",
-        )

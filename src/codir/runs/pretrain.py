@@ -24,7 +24,7 @@ from codir.report import PretrainingResult, write_pretraining_report
 from codir.runs.build import build_training_arguments, make_student
 from codir.runs.objectives import build_objectives
 from codir.runs.output import can_resume, check_output_dir, claim_output_dir
-from codir.runs.preflight import check_max_length, check_tokens_fit
+from codir.runs.preflight import check_reader
 from codir.signals import Batch
 from codir.store import fingerprint_tokenizer
 from codir.student import student_origin
@@ -121,8 +121,7 @@ def check_before_reading(recipe: PretrainRecipe, teacher: Reader | None, student
     check_neighbours(objectives, build_training_arguments(recipe.training, recipe.output_dir / "checkpoints"))
     exam_views(recipe, student)
     for reader in filter(None, (teacher, student)):
-        check_max_length(reader.model, recipe.corpus.max_length)
-        check_tokens_fit(reader.model, reader.tokenizer)
+        check_reader(reader, recipe.corpus.max_length)
 
 
 def load(corpus: CorpusConfig, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:

@@ -16,12 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
 from codir.errors import NonFiniteLossError, UserError
@@ -42,7 +37,7 @@ from codir.teacher import (
 )
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
-from codir.trainer.checks import check_arguments, check_models, check_processing_class, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
 from codir.trainer.choices import keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.label_weights import weigh_labels
@@ -66,21 +61,21 @@ class DistillationTrainer(WholeCheckpoints):
     evaluation, `load_best_model_at_end`, pushing to the hub, `accelerate launch` and `torchrun`.
 
     Args:
-        teacher: a model with a trained classification or regression head, of any architecture. Frozen here. `None` when
-            no objective needs one (preset `fine-tune`).
-        student: the model to train, from `codir.build_student` or anywhere else.
+        teacher: a model with a trained classification or regression head, of any architecture. Frozen here, and cast to
+            fp32. `None` when no objective needs one (preset `fine-tune`).
+        student: the model to train, from `codir.build_student` or anywhere else. Cast to fp32; see `precision`.
         args: `codir.DistillationArguments`, or plain `TrainingArguments` with codir's own keys at their defaults. They
             stay as they are: the trainer works on a copy.
         objectives: from `codir.preset(...)`, or put together by hand; in stages or not.
         train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
         eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
         processing_class: the student's tokenizer.
-        teacher_processing_class: the teacher's; the student's by default.
+        teacher_processing_class: the teacher's; the student's by default, refused if the teacher's own is another.
         **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
             takes; not `compute_loss_func`, `data_collator` or `model_init`.
 
     Raises:
-        UserError: the data set has neither texts nor token ids, too few negatives, texts without a tokenizer.
+        UserError: rows, models or tokenizers that do not fit together, in the words of the recipes' checks.
         NonFiniteLossError: from `train`, before a step is taken on a loss that is NaN or infinite.
     """
 
@@ -97,7 +92,9 @@ class DistillationTrainer(WholeCheckpoints):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        processing_class = check_processing_class(processing_class)
+        processing_class = check_readers(
+            teacher, student, processing_class, teacher_processing_class, train_dataset, own_key(args, "max_length")
+        )
         check_arguments(args, trainer_kwargs, objectives)
         check_models(teacher, student, objectives)
         args = own_copy(args, has_evaluation=eval_dataset is not None)
