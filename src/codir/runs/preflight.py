@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 SWAPPED_LABELS_MARGIN = 0.2
-"""Stop when renaming the teacher's classes beats both its accuracy and the largest class by more than this."""
+"""Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
 
 def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
@@ -74,21 +74,42 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     if not kind_of(task).has_classes:
         useless = score <= 0.0
         return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
-    permutation, as_is, renamed = best_label_permutation(logits, labels)
-    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
-    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
-        raise UserError(
-            "label order",
-            expected="a teacher whose classes are numbered as the data's",
-            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
-            otherwise="the student would have been taught the opposite of its labels",
-            do="number the labels in the data as the teacher does (`--labels` names them in order)",
-        )
+    as_is, majority = check_permutation(logits, labels, task, whose="the teacher")
     if as_is <= majority:
         return [
             f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."
         ]
     return []
+
+
+def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> tuple[float, float]:
+    """Refuse answers that fit the labels well once the classes are renamed, and badly as they are.
+
+    Args:
+        logits: `[rows, classes]`.
+        labels: of the same rows.
+        task: what is measured; scores have no classes to rename.
+        whose: what messages call the model.
+
+    Returns:
+        The accuracy, and the share of the largest class.
+
+    Raises:
+        UserError: the data numbers its classes in another way than the model.
+    """
+    if not kind_of(task).has_classes:
+        return 0.0, 0.0
+    permutation, as_is, renamed = best_label_permutation(logits, labels)
+    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
+    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
+        raise UserError(
+            "label order",
+            expected=f"data that numbers its classes as {whose} does",
+            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
+            otherwise="each answer would have been taken for another class",
+            do="number the labels in the data as the model does (`--labels` names them in order)",
+        )
+    return as_is, majority
 
 
 def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:

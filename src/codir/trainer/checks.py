@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import datasets
 import pyarrow.compute as pc
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from codir.data import note_unknown_tokens
 from codir.errors import UserError
 from codir.models import (
     check_attention,
@@ -30,6 +32,8 @@ from codir.objectives import Objectives, StagedObjectives
 from codir.store import fingerprint_tokenizer
 from codir.tasks import language_task
 from codir.trainer.neighbours import asks_for_neighbours
+
+logger = logging.getLogger(__name__)
 
 
 def check_readers(
@@ -71,6 +75,9 @@ def check_readers(
             check_max_length(model, max_length)
         else:
             check_token_ids(model, dataset, role)
+        if isinstance(dataset, datasets.Dataset) and {"text", "input_ids"} & {*columns}:
+            for note in note_unknown_tokens(dataset, tokenizer):
+                logger.warning("The %s: %s", role, note)
     check_class_names(teacher, student, dataset)
     return of_student
 
