@@ -105,7 +105,10 @@ def note_unknown_tokens(dataset: datasets.Dataset, tokenizer: PreTrainedTokenize
     if "input_ids" in sample.column_names:
         rows = [list(ids) for ids in sample["input_ids"]]
     else:
-        texts = [text for name in ("text", "text_pair") if name in sample.column_names for text in sample[name]]
+        columns = [name for name in ("text", "text_pair") if name in sample.column_names]
+        for column in columns:
+            check_texts(sample, column)
+        texts = [text for column in columns for text in sample[column]]
         rows = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=SAMPLED_TOKENS)["input_ids"]
     tokens = sum(map(len, rows))
     share = sum(row.count(unknown) for row in rows) / max(tokens, 1)
