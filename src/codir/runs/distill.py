@@ -21,7 +21,14 @@ from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.output import RunFolder, run_folder
-from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
+from codir.runs.preflight import (
+    check_labels,
+    check_reader,
+    check_teacher_score,
+    has_pairs,
+    note_tokenizers,
+    note_truncation,
+)
 from codir.runs.processes import begin, say
 from codir.student import student_origin
 from codir.system import on_main, resolve_dtype
@@ -53,8 +60,8 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
         origin = student_origin(student.model)
         notes += origin.notes if origin else ()
         notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
-        for reader in (teacher, student):
-            check_max_length(reader.model, recipe.data.max_length)
+        for role, reader in (("teacher", teacher), ("student", student)):
+            check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
 
         exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
         answers = {"teacher": on_main(exam.answers, runner_of(teacher, dtype))}

@@ -8,7 +8,7 @@ from codir.measure import Exam
 from codir.models import Reader, load_model, load_tokenizer
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_max_length
+from codir.runs.preflight import check_reader, has_pairs
 from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
 
@@ -25,7 +25,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         tokenizer = load_tokenizer(config.model)
         with seeded(config.training.seed):  # the new head
             reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
-        check_max_length(reader.model, config.data.max_length)
+        check_reader(reader, config.data.max_length, pairs=has_pairs(data))
         say(data.notes)
 
         folder.claim()

@@ -23,7 +23,7 @@ from codir.report import PretrainingResult, write_pretraining_report
 from codir.runs.build import build_training_arguments, make_student
 from codir.runs.objectives import build_objectives
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_max_length, check_tokens_fit
+from codir.runs.preflight import check_reader
 from codir.runs.processes import begin, say
 from codir.signals import Batch
 from codir.store import fingerprint_tokenizer
@@ -122,8 +122,7 @@ def check_before_reading(recipe: PretrainRecipe, teacher: Reader | None, student
     check_neighbours(objectives, build_training_arguments(recipe.training, recipe.output_dir / "checkpoints"))
     exam_views(recipe, student)
     for reader in filter(None, (teacher, student)):
-        check_max_length(reader.model, recipe.corpus.max_length)
-        check_tokens_fit(reader.model, reader.tokenizer)
+        check_reader(reader, recipe.corpus.max_length)
 
 
 def load(corpus: CorpusConfig, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:

@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import language_class, vocabulary_of
+from codir.models import check_loaded, language_class, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
@@ -156,6 +156,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
             got=f"{str(checkpoint)!r} ({_one_line(error)})",
             do="check the path, or the network where the model is on the hub",
         ) from error
+    check_loaded(checkpoint, student, outcome, new_head=True)
     new = sorted({*outcome["missing_keys"], *(name for name, *_ in outcome["mismatched_keys"])})
     notes = [f"read from {checkpoint}"]
     if new:

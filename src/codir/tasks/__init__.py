@@ -62,9 +62,30 @@ def kind_of_outputs(outputs: int) -> Kind:
 
 
 def kind_of_config(config: Any) -> Kind:
-    """What a model with this configuration answers."""
+    """What a model with this configuration answers.
+
+    Raises:
+        UserError: several labels at once, or classes with a single output.
+    """
+    problem, outputs = getattr(config, "problem_type", None), int(config.num_labels)
+    if problem == "multi_label_classification":
+        raise UserError(
+            "model",
+            expected="one class out of several, or one score",
+            got="`problem_type: multi_label_classification`, several labels at once",
+            otherwise="its labels would have been taught as if one excluded the others",
+            do="take a model that gives one class, or train one for each label",
+        )
+    if outputs == 1 and problem == "single_label_classification":
+        raise UserError(
+            "model",
+            expected="one output for each class",
+            got="`problem_type: single_label_classification` with one output",
+            otherwise="its logit would have been taught as a score",
+            do="fine-tune it with `num_labels=2`, or set `problem_type: regression` if it gives a score",
+        )
     named = getattr(config, NAMED_IN_CONFIG, None)
-    return kind_of_outputs(int(config.num_labels)) if named is None else kind_named(named)
+    return kind_of_outputs(outputs) if named is None else kind_named(named)
 
 
 def kind_of_logits(logits: np.ndarray) -> Kind:

@@ -5,13 +5,15 @@ Knows torch and numpy; knows nothing of models, data sets or recipes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,6 +53,10 @@ class Kind(ABC):
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     strategy: ClassVar[str]
+
+    def is_labelled(self, labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Which rows have a label."""
+        return ~torch.isnan(labels) if math.isnan(self.no_label) else labels != self.no_label
 
     @abstractmethod
     def hard_loss(

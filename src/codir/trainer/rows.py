@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import datasets
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
@@ -51,6 +52,9 @@ class Rows(Protocol):
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
+
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """An order of training that these rows bring; `None` where `args` decide."""
@@ -98,6 +102,10 @@ class LabelledRows:
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Padded batches."""
         return DistillationCollator(self.tokenizer, sampler)
+
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Rows with a label."""
+        return self.kind.is_labelled(batch["labels"]).sum() if "labels" in batch else None
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """None of their own."""
@@ -167,6 +175,10 @@ class CorpusRows:
             seed=self.seed,
             negative_sampler=sampler,
         )
+
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Predicted tokens."""
+        return (batch["token_labels"] != IGNORED_CLASS).sum()
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """Where neighbours are to be negatives, an order that brings them into reach of one another."""

@@ -91,6 +91,29 @@ def read_labels(table: Table, column: str, class_names: tuple[str, ...] | None =
     return labels  # type: ignore[return-value]  # the loop above has looked at each
 
 
+def require_numbers(labels: Sequence[Label], options: LabelOptions, where: str) -> None:
+    """Refuse a label that is no finite number where nearly all others are: one `inf` would make classes of scores.
+
+    Args:
+        labels: the labels, as `read_labels` gives them.
+        options: what is known beforehand; with a task or names given, labels are what those say.
+        where: file and column, for messages.
+
+    Raises:
+        UserError: most labels are numbers and one is not finite, or scores and one is a word.
+    """
+    if options.task != "auto" or options.names is not None or all(map(_is_number, labels)):
+        return
+    numbers = [_as_number(label) for label in labels]
+    finite = [number for number in numbers if number is not None and math.isfinite(number)]
+    have_fractions = not all(number.is_integer() for number in finite)
+    if 2 * len(finite) <= len(labels):
+        return
+    for row, (label, number) in enumerate(zip(labels, numbers, strict=True), start=1):
+        if have_fractions if number is None else not math.isfinite(number):
+            raise _no_score(label, f"{where}, row {row}")
+
+
 def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tuple[str, ...] | None) -> LabelCode:
     """Learn from the labels of the training data what is to be predicted.
 
@@ -215,10 +238,23 @@ def _named(value: object, names: Sequence[str]) -> object:
     return value
 
 
-def _score(label: Label, where: str) -> float:
-    if _is_number(label) and math.isfinite(float(label)):
+def _as_number(label: Label) -> float | None:
+    """A label as a number, also where it is written as a text; `None` for a word."""
+    try:
         return float(label)
-    raise UserError(
+    except ValueError:
+        return None
+
+
+def _score(label: Label, where: str) -> float:
+    number = _as_number(label)
+    if number is None or not math.isfinite(number):
+        raise _no_score(label, where)
+    return number
+
+
+def _no_score(label: Label, where: str) -> UserError:
+    return UserError(
         where,
         expected="a finite number as the score",
         got=repr(label),
