@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codir.errors import UserError, nearest, together
+from codir.errors.shown import HIDDEN, as_literal, is_secret
 
 
 def explain(model: type[BaseModel], error: ValidationError, flags: Mapping[str, str] | None = None) -> UserError:
@@ -20,7 +21,7 @@ def explain(model: type[BaseModel], error: ValidationError, flags: Mapping[str, 
         flags: for keys that the command line gave, the flag as it was typed, such as `{"data.max_length":
             "--max-length"}`.
     """
-    found = [_explain_one(model, detail, flags or {}) for detail in error.errors()]
+    found = [_explain_one(model, detail, flags or {}) for detail in error.errors(include_url=False)]
     return together(list({str(one): one for one in found}.values()))
 
 
@@ -35,8 +36,9 @@ def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[st
         return UserError(where, expected="a key that codir knows", got=f"'{path[-1]}'", do=_suggest(model, path))
     if detail["type"] == "missing":
         return UserError(where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag")
-    expected = detail["msg"].removeprefix("Input should be ")
-    return UserError(where, expected=expected, got=repr(detail["input"]), do=f"change `{where}`")
+    expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    got = HIDDEN if any(map(is_secret, path)) else as_literal(detail["input"])
+    return UserError(where, expected=expected, got=got, do=f"change `{where}`")
 
 
 def _suggest(model: type[BaseModel], path: Sequence[str]) -> str:

@@ -32,7 +32,8 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> read_preset("kd")["objectives"]["soft_target"]
         {'weight': 0.5, 'kd_temperature': 2.0}
     """
+    names = preset_names()
+    if name not in names:  # a path such as `../mine` names none
+        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(str(name), names))
     file = resources.files("codir") / "presets" / f"{name}.yaml"
-    if not file.is_file():
-        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
-    return {"command": "distill", **parse_yaml(file.read_text())}
+    return {"command": "distill", **parse_yaml(file.read_text("utf-8"))}

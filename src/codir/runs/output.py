@@ -11,6 +11,7 @@ import yaml
 from codir.config import (
     AnyRun,
     parse_yaml,
+    redacted,
 )
 from codir.errors import UserError
 from codir.trainer import DistillationTrainer
@@ -66,7 +67,7 @@ def can_resume(config: AnyRun, trainer: DistillationTrainer) -> bool:
 
 
 def _record_of(config: AnyRun) -> str:
-    content = config.model_dump(mode="json", exclude={"overwrite", "resume"})
+    content = redacted(config.model_dump(mode="json", exclude={"overwrite", "resume"}))
     return str(yaml.safe_dump(content, sort_keys=False))
 
 
