@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from codir.cli.app import app
-from codir.errors import UserError
 
 __all__ = ["app", "main"]
 
@@ -17,12 +16,6 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        from rich.console import Console
-        from rich.markup import escape
+        from codir.cli.failures import show_failure
 
-        is_users = isinstance(error, UserError)
-        kind = "" if is_users else f"{type(error).__name__}: "
-        Console(stderr=True).print(f"[bold red]Error[/bold red] {escape(kind + str(error))}", soft_wrap=True)
-        if not is_users:
-            Console(stderr=True).print("[dim]`--debug` shows where it came from.[/dim]")
-        sys.exit(2 if is_users else 1)
+        sys.exit(show_failure(error))

@@ -19,7 +19,7 @@ def preset_names(command: PresetCommand | None = None) -> list[str]:
     """
     folder = resources.files("codir") / "presets"
     names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return [name for name in names if command in (None, read_preset(name)["command"])]
+    return names if command is None else [name for name in names if read_preset(name)["command"] == command]
 
 
 def read_preset(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 HIDDEN = "***"
@@ -86,6 +87,19 @@ def shorten(text: str, longest: int) -> str:
         return text
     tail = longest // 4
     return f"{text[: longest - tail - 1]}…{text[len(text) - tail :]}"
+
+
+def short_paths(text: str) -> str:
+    """Absolute paths in a text as they read from the working directory, or else from home: a report travels.
+
+    Example:
+        >>> short_paths(f"--data={Path.cwd() / 'train.csv'} {Path.home() / 'teacher'}")
+        '--data=train.csv ~/teacher'
+    """
+    for folder, instead in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if folder != Path(folder.anchor):
+            text = re.sub(rf"(?<![\w./~-]){re.escape(str(folder))}/", lambda _, short=instead: short, text)
+    return text
 
 
 # ---- Secrets ----

@@ -5,7 +5,7 @@ Knows transformers; knows nothing of data, teachers or students."""
 from codir.models.attention import capture_attention, check_attention
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import load_language_model, load_model, load_tokenizer
+from codir.models.loading import load_language_model, load_model, load_tokenizer, loading
 from codir.models.reader import Reader
 from codir.models.shape import count_positions, label_names, shape_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "load_language_model",
     "load_model",
     "load_tokenizer",
+    "loading",
     "predict_only",
     "reads_ahead",
     "run_model",
