@@ -217,6 +217,8 @@ def _check_writable(file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+        if file.exists() and not file.is_file():  # such as `/dev/null`, whose place it would take
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
         if not os.access(file.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
 

@@ -7,12 +7,13 @@ from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import load_language_model, load_model, load_tokenizer, loading
 from codir.models.reader import Reader
-from codir.models.shape import count_positions, label_names, shape_of
+from codir.models.shape import check_size, count_positions, label_names, shape_of
 
 __all__ = [
     "Reader",
     "capture_attention",
     "check_attention",
+    "check_size",
     "count_positions",
     "is_masked",
     "label_names",

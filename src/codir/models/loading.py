@@ -22,6 +22,7 @@ from transformers import (
 from codir.errors import UserError, naming
 from codir.errors.shown import as_text
 from codir.models.language import language_class
+from codir.models.shape import check_size
 from codir.tasks import NAMED_IN_CONFIG
 
 
@@ -56,6 +57,7 @@ def load_model(
     head = None if head is None else dict(head)
     kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
     with loading(path):
+        check_size(AutoConfig.from_pretrained(path), f"model {path}")
         model, found = AutoModelForSequenceClassification.from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=head is not None, **(head or {})
         )
@@ -82,7 +84,9 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     check_source(path)
     settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32"}
     with loading(path):
-        auto = language_class(AutoConfig.from_pretrained(path))
+        config = AutoConfig.from_pretrained(path)
+        check_size(config, f"model {path}")
+        auto = language_class(config)
         model, found = auto.from_pretrained(path, **settings)
         missing = found["missing_keys"]
         if missing and not needs_head:

@@ -20,9 +20,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import language_class, loading, vocabulary_of
+from codir.models import check_size, language_class, loading, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
-from codir.student.other_type import check_settings, check_size, config_of_type, copy_embeddings, is_other_type
+from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,7 @@ def _copy_from_teacher(
 def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
     with loading(checkpoint, "student checkpoint"):
         config = AutoConfig.from_pretrained(checkpoint)
+        check_size(config, f"student checkpoint {checkpoint}")
         student, outcome = _class_for_task_of(teacher, config).from_pretrained(
             checkpoint,
             config=_for_task_of(teacher, config),
@@ -160,7 +161,7 @@ def _start_at_random(
     try:
         whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
         auto = _class_for_task_of(teacher, whole)
-        check_size(whole)
+        check_size(whole, "student config")
         student = auto.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
     except UserError:
         raise

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError, nearest
 
-MOST_LAYERS = 1000
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 
 
@@ -59,23 +57,6 @@ def copy_embeddings(teacher: PreTrainedModel, student: PreTrainedModel) -> str:
 def _embedding_table(teacher: PreTrainedModel) -> Tensor:
     """The teacher's token embeddings, `[vocabulary, width]`."""
     return teacher.get_input_embeddings().weight
-
-
-def check_size(config: PreTrainedConfig) -> None:
-    """Refuse a model that this machine could not hold, before layers are made one by one until it gives up."""
-    vocabulary, width, layers, inner = (
-        int(getattr(config, name, None) or 0)
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
-    )
-    needed = 4 * (vocabulary * width + layers * width * (4 * width + 2 * inner))
-    memory = psutil.virtual_memory().total
-    if needed > memory or layers > MOST_LAYERS:
-        raise UserError(
-            "student config",
-            expected=f"a model that fits into {memory / 1e9:.0f} GB of memory, of at most {MOST_LAYERS} layers",
-            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}",
-            do="lower these sizes",
-        )
 
 
 def check_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:
