@@ -196,7 +196,8 @@ def killer(draw: random.Random, home: Path, length: float) -> tuple[str, Callabl
         return "at random", lambda age: age > at
     phase = draw.choice(sorted(PHASES))
     before = set(home.glob(PHASES[phase]))
-    delay, seen = draw.uniform(0, 0.02), []
+    delay = draw.uniform(0, 0.02)
+    seen: list[float] = []
 
     def is_time(age: float) -> bool:
         if not seen and set(home.glob(PHASES[phase])) - before:

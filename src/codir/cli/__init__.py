@@ -7,7 +7,6 @@ import sys
 
 from codir.cli.app import app
 from codir.cli.stop import Stopped, stopped_by_signals
-from codir.errors import UserError
 
 __all__ = ["app", "main"]
 
@@ -19,17 +18,20 @@ def main() -> None:
             app()
     except Stopped as stop:
         if _speaks_for_all():
-            _say_in_red("Stopped", "", stop)
+            from codir.cli.failures import show_stop
+
+            show_stop(stop)
         sys.exit(stop.exit_code)
     except Exception as error:
-        is_users = isinstance(error, UserError)
-        if _speaks_for_all():
-            if "--debug" in sys.argv:
-                raise
-            _say_in_red("Error", str(error) if is_users else f"{type(error).__name__}: {error}", error)
-            if not is_users:
-                print("`--debug` shows where it came from.", file=sys.stderr)
-        sys.exit(2 if is_users else 1)
+        if not _speaks_for_all():
+            from codir.errors import UserError, of_files
+
+            sys.exit(2 if isinstance(error, UserError) or of_files(error) else 1)
+        if "--debug" in sys.argv:
+            raise
+        from codir.cli.failures import show_failure
+
+        sys.exit(show_failure(error))
 
 
 def _speaks_for_all() -> bool:
@@ -41,14 +43,3 @@ def _speaks_for_all() -> bool:
     from codir.system import speaks_for_all
 
     return speaks_for_all()
-
-
-def _say_in_red(word: str, text: str, error: BaseException) -> None:
-    """A word, what happened, and the notes that the error carries, such as how to go on."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(stderr=True)
-    console.print(f"[bold red]{word}[/bold red] {escape(text)}".rstrip(), soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
-        console.print(note, markup=False, highlight=False, soft_wrap=True)

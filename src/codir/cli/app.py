@@ -5,6 +5,7 @@ The flags are in `codir.cli.flags`. Heavy imports are inside the commands, so th
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from codir.cli import tables
+from codir.cli.failures import PlainFormatter, PlainGroup
 from codir.cli.parameters import Debug, recipe_command
+from codir.errors import naming
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
 
 app = typer.Typer(
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -138,18 +142,16 @@ def evaluate(given: Given) -> None:
 
     config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
     _quiet_libraries()
-    import json
-
     from codir import runs
     from codir.runs.inputs import check_apart, inputs_of
     from codir.system import is_main_process
 
     if config.output is not None:
         check_apart(config.output, inputs_of(config), key="output")
-        config.output.parent.mkdir(parents=True, exist_ok=True)
+        _check_writable(config.output)
     metrics = runs.evaluate(config.model, config.data)
     if config.output is not None and is_main_process():
-        config.output.write_text(json.dumps(metrics, indent=2))
+        _write_json(config.output, metrics)
     tables.show_metrics(metrics, title=config.data.source)
 
 
@@ -222,6 +224,27 @@ def _entries(names: list[str], known: Any) -> list[Any]:
     return [own.get(name, name) for name in names]
 
 
+def _check_writable(file: Path) -> None:
+    """Refuse what `_write_json` could not write, before the work is done."""
+    with naming(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+        if file.exists() and not file.is_file():  # such as `/dev/null`, whose place it would take
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    import json
+
+    from codir.store import write_whole
+
+    with naming(file):
+        write_whole(file, json.dumps(content, indent=2))
+
+
 def _quiet_single_runs() -> None:
     """In a comparison, the notes of each run would hide which runs are done."""
     import logging
@@ -242,6 +265,8 @@ def _quiet_libraries() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     is_main = os.environ.get("RANK", "0") == "0"
     logging.getLogger("codir").setLevel(logging.INFO if is_main else logging.ERROR)

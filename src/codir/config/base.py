@@ -21,6 +21,19 @@ from pydantic import (
 from codir.config.explain import explain, parts_of
 from codir.errors import UserError
 
+LONGEST_NAME, LONGEST_PATH = 255, 4096
+"""Bytes that a file's name and a path may have on the usual systems."""
+
+
+def usable_path(path: str) -> str:
+    """A path with `~` written out; what no system could open is refused."""
+    written_out = os.path.expanduser(path)
+    if len(os.fsencode(written_out)) >= LONGEST_PATH or any(
+        len(os.fsencode(part)) > LONGEST_NAME for part in Path(written_out).parts
+    ):
+        raise ValueError(f"a path of names of at most {LONGEST_NAME} bytes, {LONGEST_PATH} in all")
+    return written_out
+
 
 def _is_named(path: Any) -> Any:
     if path == "":  # `Path("")` is the current folder
@@ -28,8 +41,10 @@ def _is_named(path: Any) -> Any:
     return path
 
 
-UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(Path.expanduser)]
-PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
+UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(lambda path: Path(usable_path(str(path))))]
+PathOrName = Annotated[str, AfterValidator(usable_path)]
+FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+"""A name that files and folders are called by: no path, and neither `.` nor `..`."""
 OutputDir = Annotated[UserPath, Field(description="folder for the model, the report and the checkpoints")]
 Overwrite = Annotated[bool, Field(description="replace an earlier run in the output folder")]
 Resume = Annotated[bool, Field(description="go on with an interrupted run in the output folder")]

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from codir.config.base import OutputDir, Room
+from codir.config.base import FileName, OutputDir, Room
 from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
@@ -39,9 +39,7 @@ SAME_FOR_ALL = frozenset(
 class Contestant(Room):
     """One entry of a comparison: a preset, and what is different from it."""
 
-    name: str | None = Field(
-        None, pattern=r"^[\w.-]+$", description="its name in the table; the preset's own by default"
-    )
+    name: FileName | None = Field(None, description="its name in the table; the preset's own by default")
     preset: str = Field(description="whose objectives these are")
     objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
     training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
@@ -80,7 +78,7 @@ class CompareConfig(Room):
 
     teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
     data: DataConfig = Field(description=DataConfig.__doc__)
-    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(
+    students: dict[FileName, StudentConfig] = Field(
         min_length=1, description="kinds of student by name; `student` stands for one"
     )
     presets: list[Contestant] = Field(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codir.errors import UserError, nearest, together
+from codir.errors.shown import HIDDEN, as_literal, is_secret
 
 SYNONYMS = {
     "lr": "training.learning_rate",
@@ -37,7 +38,11 @@ def explain(
             "--max-length"}`.
         offered: all flags of the command, by the key that they set.
     """
-    found = [one for detail in error.errors() for one in _explain_one(model, detail, flags or {}, offered or {})]
+    found = [
+        one
+        for detail in error.errors(include_url=False)
+        for one in _explain_one(model, detail, flags or {}, offered or {})
+    ]
     return together(list({str(one): one for one in found}.values()))
 
 
@@ -62,7 +67,8 @@ def _explain_one(
         yield UserError(where, expected="a value", got="none", do=do)
         return
     expected = str(cause) if cause is not None else detail["msg"].removeprefix("Input should be ")
-    yield UserError(where, expected=expected, got=repr(detail["input"]), do=f"change `{where}`")
+    got = HIDDEN if any(map(is_secret, path)) else as_literal(detail["input"])
+    yield UserError(where, expected=expected, got=got, do=f"change `{where}`")
 
 
 def _suggest(model: type[BaseModel], path: Sequence[str]) -> str:

@@ -17,9 +17,9 @@ from codir.models.fit import (
 )
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import check_loaded, load_language_model, load_model, load_tokenizer
+from codir.models.loading import check_loaded, load_language_model, load_model, load_tokenizer, loading
 from codir.models.reader import Reader
-from codir.models.shape import count_positions, label_names, shape_of
+from codir.models.shape import check_size, count_positions, label_names, shape_of
 
 __all__ = [
     "Reader",
@@ -31,6 +31,7 @@ __all__ = [
     "check_own_tokenizer",
     "check_padding",
     "check_segments",
+    "check_size",
     "check_tokenizer_fits",
     "check_vocabulary",
     "count_embeddings",
@@ -42,6 +43,7 @@ __all__ = [
     "load_language_model",
     "load_model",
     "load_tokenizer",
+    "loading",
     "names_of",
     "predict_only",
     "reads_ahead",

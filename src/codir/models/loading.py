@@ -6,12 +6,12 @@ Knows transformers; knows nothing of codir's rooms.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -20,8 +20,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from codir.errors import UserError
+from codir.errors import UserError, naming
+from codir.errors.shown import as_text
 from codir.models.language import language_class
+from codir.models.shape import check_size
 from codir.tasks import NAMED_IN_CONFIG, kind_of_config
 
 
@@ -32,10 +34,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         UserError: there is no tokenizer at `path`, on disk or on the hub, or only its special tokens.
     """
     check_source(path)
-    try:
+    with loading(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise _not_found(path, "tokenizer", error) from error
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # made up where there are no files
         raise UserError(
             "tokenizer",
@@ -66,17 +66,16 @@ def load_model(
     check_source(path)
     head = None if head is None else dict(head)
     kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
+    with loading(path):
+        check_size(AutoConfig.from_pretrained(path), f"model {path}")
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=True, **(head or {})
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _not_found(path, "model", error) from error
-    check_loaded(path, model, loading, new_head=head is not None)
+    check_loaded(path, model, found, new_head=head is not None)
     kind_of_config(model.config)
-    if head is None and loading["missing_keys"]:
+    if head is None and found["missing_keys"]:
         kind, remedy = "classification (or regression) head", "fine-tune it first: `codir finetune --model ..."
-        raise _without_head(path, model, loading["missing_keys"], kind, remedy)
+        raise _without_head(path, model, found["missing_keys"], kind, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if kind is not None:
@@ -96,17 +95,15 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     """
     check_source(path)
     settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32", "ignore_mismatched_sizes": True}
-    try:
-        auto = language_class(AutoConfig.from_pretrained(path))
-        model, loading = auto.from_pretrained(path, **settings)
-        missing = loading["missing_keys"]
+    with loading(path):
+        config = AutoConfig.from_pretrained(path)
+        check_size(config, f"model {path}")
+        auto = language_class(config)
+        model, found = auto.from_pretrained(path, **settings)
+        missing = found["missing_keys"]
         if missing and not needs_head:
             model, _ = auto.from_pretrained(path, **settings, tie_word_embeddings=True)
-    except UserError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _not_found(path, "model", error) from error
-    check_loaded(path, model, loading, new_head=not needs_head)
+    check_loaded(path, model, found, new_head=not needs_head)
     if needs_head and missing:
         remedy = "adapt it first: `codir finetune --task mlm --model ..."
         raise _without_head(path, model, missing, "language-model head", remedy)
@@ -162,6 +159,20 @@ def _do_not_fit(path: str | Path, first: str, others: int) -> UserError:
     )
 
 
+@contextmanager
+def loading(path: str | Path, what: str = "model") -> Iterator[None]:
+    """Whatever the libraries raise while they read a model's files is one `UserError` with the path and its first line.
+
+    What is in those files decides what is raised, and by which library: errors of JSON, keys, types, shapes, memory.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise _not_found(path, what, error) from error
+
+
 def check_source(path: str | Path) -> None:
     """Refuse at once what cannot be loaded: loading itself would try the hub for a minute first.
 
@@ -169,11 +180,13 @@ def check_source(path: str | Path) -> None:
         UserError: a folder without a model, or a name that is neither in the local cache nor to be had from the hub.
     """
     looks_local = isinstance(path, Path) or str(path).startswith((".", "/", "~")) or Path(path).exists()
-    if looks_local and not (Path(path) / "config.json").exists():
+    with naming(path):
+        is_there, has_config = Path(path).exists(), (Path(path) / "config.json").is_file()
+    if looks_local and not has_config:
         raise UserError(
             "model",
             expected="a folder with a config.json and its weights, or a name on the hub",
-            got=f"{path}, which holds none" if Path(path).exists() else f"{path}, which does not exist",
+            got=f"{path}, which holds none" if is_there else f"{path}, which does not exist",
             do="check the path",
         )
     if looks_local or try_to_load_from_cache(str(path), "config.json"):
@@ -199,9 +212,10 @@ def _without_head(
 
 
 def _not_found(path: str | Path, what: str, error: Exception) -> UserError:
-    return UserError(
-        what,
-        expected="a model folder, or a name on a hub that can be reached",
-        got=f"{path} ({str(error).splitlines()[0]})",
-        do="check the spelling, or download it and give the folder's path",
-    )
+    said = " ".join(as_text(error).split("\n", 1)[0].split()) or type(error).__name__
+    if Path(path).is_dir():
+        expected, do = "a folder that transformers can load", "save or download it again"
+    else:
+        expected = "a model folder, or a name on a hub that can be reached"
+        do = "check the spelling, or download it and give the folder's path"
+    return UserError(what, expected=expected, got=f"{path} ({said})", do=do)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codir.errors.shown import redacted, short_paths
 from codir.measure import ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.words import (
@@ -77,8 +78,8 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
-        return {
-            "task": self.task_name,
+        content = {
+            "task": short_paths(self.task_name),
             "primary_metric": self.primary_metric,
             "teacher": asdict(self.teacher),
             "student": asdict(self.student),
@@ -91,6 +92,7 @@ class RunResult:
             "notes": list(self.notes),
             "conditions": self.conditions,
         }
+        return dict(redacted(content))
 
     def _retention_of(self, model: ModelResult) -> float | None:
         metric = self.primary_metric
@@ -187,5 +189,5 @@ def _render_page(result: RunResult, curves: str) -> str:
     )
     picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"
     blocks = [summarise(result), markdown_table(result), explained, picture]
-    conditions = {"task": result.task_name, **result.conditions}
+    conditions = {"task": short_paths(result.task_name), **result.conditions}
     return render_page(result.title, blocks, notes=result.notes, conditions=conditions)

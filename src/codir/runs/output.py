@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from codir.config import AnyRun, parse_yaml
+from codir.config import AnyRun, parse_yaml, redacted
 from codir.errors import UserError
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.words import command_again, how_to_go_on
@@ -251,7 +251,7 @@ def read_record(record: Path) -> Mapping[str, Any]:
 
 def record_of(config: AnyRun) -> str:
     """What `recipe.yaml` holds: every setting, with defaults filled in."""
-    content = config.model_dump(mode="json", exclude={"overwrite", "resume"})
+    content = redacted(config.model_dump(mode="json", exclude={"overwrite", "resume"}))
     return str(yaml.safe_dump(content, sort_keys=False))
 
 
