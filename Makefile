@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	slow torture bench bench-peers tables clean
+	test-distributed slow torture bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +24,12 @@ pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then
 	$(BIN)/codir demo --stage pretrain --output-dir pretrain-demo --overwrite
 
 check: setup lint types contracts house ## The quick part of `make test`
-	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
+	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training and not distributed"
 
 test: setup lint types contracts house unit isa doctest docs ## Everything that CI runs
 
 test-lowest: .venv-lowest/installed ## The quick tests and one training at the lowest versions of all dependencies
-	.venv-lowest/bin/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training"
+	.venv-lowest/bin/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not training and not distributed"
 	.venv-lowest/bin/python -m pytest --quiet tests/cli/test_cli.py::test_an_interrupted_run_that_cannot_go_on
 
 .venv-lowest/installed: pyproject.toml constraints-lowest.txt
@@ -55,7 +55,7 @@ house: setup ## The package's shape: names at the top, import cycles, long files
 	$(BIN)/python scripts/house.py
 
 unit: setup ## Tests, with shapes checked
-	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow"
+	$(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not distributed"
 
 isa: setup ## Tests that rounding can break, as on a processor with AVX2 alone
 	OMP_NUM_THREADS=1 $(AVX2_ALONE) $(BIN)/python -m pytest --quiet tests/models tests/speed tests/trainer/test_recorded.py \
@@ -71,8 +71,11 @@ docs: setup ## Build the documentation, strictly
 test-isa: setup ## All tests as on other x86-64 processors, one kind after the other
 	for limit in ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 "$(AVX2_ALONE)"; do \
 		echo "== $$limit"; \
-		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow" || exit 1; \
+		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not distributed" || exit 1; \
 	done
+
+test-distributed: setup ## Two processes on the command line, against one; a killed process; `accelerate launch`
+	$(BIN)/python -m pytest --quiet -m "distributed or training" tests/distributed
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow

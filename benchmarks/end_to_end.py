@@ -72,7 +72,7 @@ SETTINGS = (
     ),
     Setting(
         "defaults",
-        "Each as people run it: time of the nearest peer over that of codir distill",
+        "Default settings of each tool: time of the closest competitor divided by that of codir distill",
         {3: 3.0, 10: 3.5},
         {
             "dtype": "codir: bf16; peers: fp32",

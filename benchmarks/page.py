@@ -52,7 +52,7 @@ SECTIONS = (
         "memory. It is timed against NCE with two memory banks, written from the papers' formulas (CRD, arXiv "
         "1910.10699; Wu et al., arXiv 1805.01978), which draws negatives per example.",
     ),
-    Section("arithmetic", "Where the time of a step goes", "Arithmetic that was done over what the processor can do."),
+    Section("arithmetic", "Where the time of a step goes", "Arithmetic performed, as a share of the processor's peak."),
     Section("teacher-cache", "Building the teacher's cache", "The one pass of the teacher over the training rows."),
     Section(
         "startup",
@@ -90,8 +90,8 @@ WHY_NOT = {
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
     "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
     "codir pays for every class of the batch, since it looks up and scores a set of negatives per class.",
-    "teacher-cache": "Beside the inference that both do, building the cache hashes the weights and the texts that it "
-    "is keyed by, pools every layer of every batch, and writes the table to the disk before it calls it whole.",
+    "teacher-cache": "Besides the inference that both do, building the cache hashes the weights and texts that form "
+    "its key, pools every layer of every batch, and writes the table to disk before marking it complete.",
     "scaling": "A line does not fit one of the axes so well; the table and the picture say which.",
 }
 """Said under a claim that does not hold, unless its file has a `note` of its own."""
@@ -106,16 +106,15 @@ BESIDE = {
     "its time grows with N. With the student's anchor and fresh keys (preset `codir-fresh`), each step reads the "
     "cached layers of K teacher rows per class and projects them with today's head: nothing is stale and no bank is "
     "kept, but the cost is that of K rows of all layers. It is meant for hundreds of negatives; for thousands, a bank "
-    "is the cheap one.",
+    "is cheaper.",
     "end-to-end-defaults-3-epochs": BEFORE_BANKS,
     "end-to-end-defaults-10-epochs": BEFORE_BANKS,
     "contrast-flat-in-n": "The number of operations is the same at every N; bytes grow linearly, by the bytes per "
     "row of the table. Files had just been written, and were read from the page cache.",
-    "scaling": "The row over N is of the contrastive term alone, and flat is what is wanted there: the slope of its "
-    "time is per row of the training set. Two processes have one core each and exchange the gradients of the whole "
-    "student over this machine's own network stack (gloo) at every step. The share of the ideal says what is left of "
-    "twice the rows per second; it holds for this machine and student, and says nothing of processes on machines of "
-    "their own.",
+    "scaling": "The row for N measures the contrastive term alone and should be flat; its slope is per training row. "
+    "Two processes have one core each and exchange the gradients of the whole student over this machine's own network "
+    "stack (gloo) at every step. The share of the ideal says what is left of twice the rows per second; it holds for "
+    "this machine and student, and says nothing of processes on machines of their own.",
 }
 """Said under a claim whatever its verdict."""
 
@@ -175,10 +174,10 @@ def render_page(claims: Sequence[Claim]) -> str:
         "# Performance",
         "What codir claims about speed and memory, measured: each claim is a script under `benchmarks/` and a file "
         "under `benchmarks/results/performance/`, and this page is written from those files by `benchmarks/page.py`. "
-        "Each claim has a bound, and where it was not reached the page says so. The conditions stand under each "
-        "table; another machine gives other numbers.",
-        "```sh\nmake bench        # every claim but the peers\nmake bench-peers  # the other tools, in environments of "
-        "their own\n```",
+        "Each claim has a bound, and the page says where it was missed. Conditions are listed under each table; "
+        "results differ on other machines.",
+        "```sh\nmake bench        # every claim except the comparisons with other tools\n"
+        "make bench-peers  # the other tools, in environments of their own\n```",
         f"{kept} of {len(claims)} claims hold.",
         render_table(claims),
     ]
@@ -193,7 +192,10 @@ def render_claim(claim: Claim) -> str:
     """One claim, whatever it is about."""
     content = claim.content
     title = content.get("title", TITLES.get(claim.name, claim.name.replace("-", " ").capitalize()))
-    parts = [f"### {title}", f"{_sentence(content['claim'])} **{_cell(content['value'])}**, to be {_bound(content)}: "]
+    parts = [
+        f"### {title}",
+        f"{_sentence(content['claim'])} **{_cell(content['value'])}** (target: {_bound(content)}): ",
+    ]
     parts[-1] += f"{claim.verdict}.{_quartiles(content)}"
     parts += _notes(claim)
     parts.append(markdown_table(content["rows"]))

@@ -161,6 +161,7 @@ def on_paper() -> dict[str, Any]:
         processes=64,
         student_parameters=student_parameters,
         cache_itemsize=2,
+        keys="fresh",
     )
     cache = choose_cache("auto", size=sizes.cache, readings=count_readings(1.0), free_disk=machine["free_disk"])
     memory = choose_memory(

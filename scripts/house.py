@@ -20,6 +20,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "codir"
 MOST_NAMES, MOST_LINES = 21, 400
 ALLOWED: dict[str, str] = {}
 """What one of the lists would show, and why it may stay."""
+OF_NO_OPTION = {"seed"}
+"""Names whose default is a custom everywhere: a seed that nobody chose is 0."""
 
 
 def names_at_the_top() -> list[str]:
@@ -88,23 +90,40 @@ def words_of(node: ast.AST) -> tuple[str, ...]:
 
 
 def defaults_said_twice() -> list[str]:
-    """Options of a recipe whose default is written out in `config`, and again in a signature of another room."""
-    of_config: dict[str, set[str]] = defaultdict(set)
-    of_rooms: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    """Options whose default is spelled out in two of `config/words.py`, the rest of `config`, and the other rooms."""
+    places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for path, tree in parsed():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and path.parent.name == "config":
-                for name, default in field_defaults(node):
-                    of_config[name].add(default)
-            elif isinstance(node, ast.FunctionDef) and path.parent.name not in ("config", "cli"):
-                for name, default in signature_defaults(node):
-                    of_rooms[name].add((default, f"{place(path)}:{node.lineno}"))
+        layer = path.name if path.name == "words.py" else path.parent.name if path.parent.name == "config" else "rooms"
+        for name, default, line in [] if path.parent.name == "cli" else defaults_in(tree):
+            if name not in OF_NO_OPTION:
+                places[name, default].setdefault(layer, f"{place(path)}:{line}")
     return [
-        f"{name}={default}: config and {where}"
-        for name, defaults in sorted(of_config.items())
-        for default, where in sorted(of_rooms.get(name, ()))
-        if default in defaults
+        f"{name}={default}: {', '.join(found.values())}"
+        for (name, default), found in sorted(places.items())
+        if len(found) > 1
     ]
+
+
+def defaults_in(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+    """Names, defaults and lines of a file's constants, fields and parameters, where the default is spelled out."""
+    yield from constants(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from ((name, default, node.lineno) for name, default in field_defaults(node))
+        elif isinstance(node, ast.FunctionDef):
+            yield from ((name, default, node.lineno) for name, default in signature_defaults(node))
+
+
+def constants(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+    """Constants at the top of a file, by their names in lower case; a dictionary gives its entries."""
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            if isinstance(node.value, ast.Dict):
+                for key, value in zip(node.value.keys, node.value.values, strict=True):
+                    if isinstance(key, ast.Constant) and is_spelled_out(value):
+                        yield str(key.value), ast.unparse(value), value.lineno
+            elif is_spelled_out(node.value):
+                yield node.target.id.lower(), ast.unparse(node.value), node.lineno
 
 
 def field_defaults(section: ast.ClassDef) -> Iterator[tuple[str, str]]:

@@ -197,7 +197,8 @@ def killer(draw: random.Random, home: Path, length: float, steps: int) -> tuple[
     phase = draw.choice(sorted(PHASES))
     sign = PHASES[phase].format(steps=steps)
     before = set(home.glob(sign))
-    delay, seen = draw.uniform(0, 0.02), []
+    delay = draw.uniform(0, 0.02)
+    seen: list[float] = []
 
     def is_time(age: float) -> bool:
         if not seen and set(home.glob(sign)) - before:

@@ -8,9 +8,7 @@ A table stands between `<!-- keys: data -->` and `<!-- /keys -->`. What is aroun
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -18,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from codir import config
 from codir.config import Room, TrainerOptions
+from codir.config.explain import parts_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 TABLE = re.compile(r"(?P<begin><!-- keys: (?P<name>[\w. -]+) -->\n)(?P<table>.*?)(?P<end><!-- /keys -->)", re.DOTALL)
@@ -92,21 +91,10 @@ def default_of(model: type[BaseModel], name: str) -> str:
 def meaning_of(model: type[BaseModel], name: str) -> str:
     """What the field says of itself, and its choices."""
     field = model.model_fields[name]
-    choices = [f"`{word}`" for word in choices_in(field.annotation)]
+    choices = [f"`{word}`" for word in dict.fromkeys(parts_of(field.annotation)) if isinstance(word, str)]
     words = f"one of {', '.join(choices)}" if len(choices) > 1 else ""
     text = " ".join((field.description or "").split()).removesuffix(".")
     return "; ".join(part for part in (text[:1].lower() + text[1:] if text[1:2].islower() else text, words) if part)
-
-
-def choices_in(annotation: Any) -> Iterator[str]:
-    """The words of every `Literal` that a value may be."""
-    if get_origin(annotation) is Literal:
-        yield from (word for word in get_args(annotation) if isinstance(word, str))
-    elif get_origin(annotation) is Annotated:
-        yield from choices_in(get_args(annotation)[0])
-    else:
-        for part in get_args(annotation):
-            yield from choices_in(part)
 
 
 def undocumented() -> set[type[BaseModel]]:

@@ -21,6 +21,8 @@ def package(tmp_path, monkeypatch) -> Path:
     section = 'class Section(Room):\n    size: int = Field(7, description="x")\n    kind: Literal["a", "b"] = "a"\n'
     (package / "config" / "sections.py").write_text(section)
     (package / "memory" / "bank.py").write_text('Kind = Literal["b", "a"]\n\ndef bank(*, size: int = 7): ...\n')
+    (package / "config" / "words.py").write_text('SLOTS: Final = 9\nTRAINING: Final = {"rate": 0.5}\n')
+    (package / "memory" / "queue.py").write_text("class Queue:\n    slots: int = 9\n    rate: float = 0.5\n")
     (package / "memory" / "long.py").write_text("x = 1\n" * 401)
     monkeypatch.setattr(house, "PACKAGE", package)
     return package
@@ -28,7 +30,11 @@ def package(tmp_path, monkeypatch) -> Path:
 
 def test_a_second_spelling_of_choices_or_defaults_that_is_not_found(package):
     assert house.choices_said_twice() == ["a | b: codir/config/sections.py:3, codir/memory/bank.py:1"]
-    assert house.defaults_said_twice() == ["size=7: config and codir/memory/bank.py:3"]
+    assert house.defaults_said_twice() == [
+        "rate=0.5: codir/config/words.py:2, codir/memory/queue.py:1",
+        "size=7: codir/config/sections.py:1, codir/memory/bank.py:3",
+        "slots=9: codir/config/words.py:1, codir/memory/queue.py:1",
+    ]
 
 
 def test_a_long_file_that_is_not_found(package):

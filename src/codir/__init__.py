@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from codir.config import CompareConfig, FinetuneConfig, PretrainRecipe, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
+    from codir.objectives import Contrastive
     from codir.report import PretrainingResult, RunResult
     from codir.runs import compare_presets, distill, evaluate, finetune, preset, pretrain
     from codir.student import build_student
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CodirError": "codir.errors",
     "CompareConfig": "codir.config",
+    "Contrastive": "codir.objectives",
     "DistillationArguments": "codir.trainer",
     "DistillationTrainer": "codir.trainer",
     "FinetuneConfig": "codir.config",
@@ -48,6 +50,7 @@ _HOMES = {
 __all__ = [
     "CodirError",
     "CompareConfig",
+    "Contrastive",
     "DistillationArguments",
     "DistillationTrainer",
     "FinetuneConfig",

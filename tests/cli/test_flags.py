@@ -17,7 +17,7 @@ from test_cli import bad, run
 
 from codir.cli import app
 from codir.cli.fields import find_key
-from codir.cli.flags import COMMANDS, MISTAKEN, Flag
+from codir.cli.flags import COMMANDS, Flag
 from codir.cli.given import Given
 from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
@@ -55,7 +55,7 @@ def test_a_law_over_too_few_flags():
 def test_a_flag_whose_help_differs_from_the_recipe(command, flag):
     key, option = find_key(model_of(command), flag.key), option_of(command, flag)
     assert key.field.description, f"{flag.key} has no description"
-    assert key.field.description.casefold() in option.help.casefold()
+    assert (flag.help or key.field.description).casefold() in option.help.casefold()
     if flag.value is not None:
         return
     for choice in (*key.choices, *flag.also):
@@ -212,10 +212,88 @@ def test_a_mistake_that_hides_the_next(codir):
         assert mistake in said, mistake
 
 
-@pytest.mark.parametrize("name", MISTAKEN)
-def test_another_tools_flag_that_is_only_refused(codir, name):
-    meant = next(flag.shown for flag in COMMANDS["distill"].flags if flag.key == MISTAKEN[name])
-    assert f"did you mean `{meant}`?" in bad(codir, "distill", *DISTILL, name, "3")
+@pytest.mark.parametrize(
+    ("command", "typed", "meant"),
+    [
+        ("distill", "--lr", "--learning-rate"),
+        ("distill", "--num-train-epochs", "--epochs"),
+        ("distill", "--per-device-train-batch-size", "--batch-size"),
+        ("distill", "--bs", "--batch-size"),
+        ("distill", "--layers", "--student-layers"),
+        ("distill", "--steps", "--max-steps"),
+        ("pretrain", "--epochs", "--set training.num_train_epochs=3"),
+        ("plan", "--hiden", "--hidden"),
+    ],
+)
+def test_another_tools_flag_that_is_only_refused(codir, command, typed, meant):
+    assert f"did you mean `{meant}`?" in bad(codir, command, typed, "3")
+
+
+@pytest.mark.parametrize("words", [["--bogus", "3"], ["--bogus=3"], ["--bogus"], ["-z", "3"]])
+def test_an_unknown_flag_that_hides_the_other_mistakes(codir, words):
+    said = bad(codir, "distill", *DISTILL, "--max-length", "0", *words)
+    assert words[0].partition("=")[0] in said
+    assert "--max-length: expected greater than 0" in said
+
+
+def test_a_second_recipe_that_is_read_as_nothing(codir):
+    assert "`a.yaml` and `b.yaml`" in bad(codir, "distill", "a.yaml", "b.yaml")
+    assert "`a.yaml`" in bad(codir, "plan", "a.yaml", *SIZES)
+
+
+@pytest.mark.parametrize(
+    ("words", "mistakes"),
+    [
+        (["--preset", "codir-pre", "--max-length", "0"], ["--preset: expected one of the fine", "--max-length: "]),
+        (["--preset", "codr", "--epochs", "0"], ["--preset: expected the name", "--epochs: "]),
+        (
+            ["--set", "training.output_dir=x", "--set", "training.bf16=true", "--set", "training.max_steps=abc"],
+            ["training.output_dir: ", "training.bf16: ", "max_steps: "],
+        ),
+    ],
+)
+def test_a_check_of_one_key_that_hides_the_others(codir, words, mistakes):
+    said = bad(codir, "distill", *DISTILL, *words)
+    for mistake in mistakes:
+        assert mistake in said
+
+
+def test_a_mistake_of_set_that_is_blamed_on_a_flag(codir):
+    said = bad(codir, "distill", *DISTILL, "--max-length", "64", "--set", "data.max_length=-1")
+    assert "--set data.max_length: expected greater than 0" in said
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"weight_decay": "abc"}, {"lerning_rate": 3}, {"output_dir": "x"}],
+)
+def test_an_entry_of_a_comparison_that_is_checked_after_an_hour(codir, tmp_path, training):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({"presets": ["kd", {"preset": "fine-tune", "training": training}]}))
+    assert next(iter(training)) in bad(codir, "compare", path, *DISTILL)
+
+
+def test_a_misspelt_key_of_a_comparisons_student(codir):
+    assert "did you mean 'layers'?" in bad(codir, "compare", *DISTILL, "--presets", "kd", "--set", "student.layerz=3")
+
+
+def test_the_record_of_a_run_that_comparing_refuses(read, tmp_path):
+    record = read("distill", *DISTILL, "--student-layers", "3").model_dump(mode="json", exclude={"overwrite"})
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(record))
+    assert read("compare", path, "--presets", "kd").objectives.keys() >= {"hard_label"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("training.max_steps=true", "training.learning_rate=true", "data.max_length=true"),
+        *("training.adam_beta1=1.0", "training.logging_steps=2.5", "training.debug=bogus"),
+        *("training.label_smoothing_factor=0.1", "training.eval_steps=1.5"),
+    ],
+)
+def test_a_value_that_no_training_can_have(codir, setting):
+    assert setting.partition("=")[0].rpartition(".")[2] in bad(codir, "distill", *DISTILL, "--set", setting)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +303,10 @@ def test_another_tools_flag_that_is_only_refused(codir, name):
         (["--output_dir", "o"], "--output-dir"),
         (["--set", "learning_rate=1e-4"], "--set training.learning_rate=1e-4"),
         (["--set", "num_negatives=3"], "--set objectives.contrastive.num_negatives=3"),
+        (["--set", "lr=3"], "--set training.learning_rate=3"),
+        (["--set", "max_step=3"], "--set training.max_steps=3"),
+        (["--set", "training.lr=3"], "did you mean 'learning_rate'?"),
+        (["--set", "training.batch_size=3"], "did you mean 'per_device_train_batch_size'?"),
     ],
 )
 def test_a_near_miss_without_a_suggestion(codir, words, meant):
@@ -255,7 +337,8 @@ def test_several_mistakes_that_are_no_user_error():
 def test_labels_in_a_recipe_that_an_adaptation_ignores(codir, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({"model": "m", "data": {"source": "d", "task": "mlm", "dev": "x"}}))
-    said = bad(codir, "finetune", path, "--labels", "a,b")
+    said = bad(codir, "finetune", path, "--labels", "a,b", "--seed", "-1")
+    assert "--seed" in said
     assert "--labels" in said
     assert "data.dev" in said
 
@@ -270,19 +353,23 @@ def test_a_plan_that_no_rule_decides(codir):
     code, roomy = codir("plan", *SIZES, *room)
     assert code == 0, roomy
     assert "36.9 GB" in roomy  # 1e6 rows * (2 classes * 4 + 12 layers * 768 * 4 bytes)
-    assert "512.0 MB" in roomy  # 1e6 rows * 128 * 4 bytes
+    assert "1.0 GB" in roomy  # two banks of 1e6 rows * 128 * 4 bytes
+    assert "in place of 3 readings" in roomy  # once an epoch: negatives come from the banks
+    code, fresh = codir("plan", *SIZES, *room, "--keys", "fresh")
+    assert "512.0 MB" in fresh
+    assert "in place of 12.4 readings" in fresh
     assert "teacher: cached" in roomy
-    assert "negatives: memory bank" in roomy
+    assert "vectors of the teacher: memory bank" in roomy
     code, small = codir("plan", *SIZES, "--free-disk", "10GB", "--free-memory", "1GB")
     assert code == 0, small
     assert "teacher: live" in small
-    assert "negatives: queue" in small
+    assert "vectors of the student: queue" in small
 
 
 def test_a_plan_that_asks_for_a_machine(codir):
     code, output = codir("plan", "--rows", "1000", "--layers", "2", "--hidden", "8")
     assert code == 0, output
-    assert "negatives: memory bank" in output
+    assert "vectors of the teacher: memory bank" in output
 
 
 def test_a_plan_without_a_size(codir):

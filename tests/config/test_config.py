@@ -301,3 +301,13 @@ def test_a_key_or_default_of_a_corpus_that_loading_it_does_not_have():
 def test_a_corpus_that_cannot_be_meant(key, value):
     with pytest.raises(UserError, match=key):
         validate(CorpusConfig, {"source": "a.txt", key: value})
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [({}, "banked"), ({"anchor": "student"}, "fresh"), ({"source": "batch"}, "fresh"), ({"memory": "queue"}, "fresh")],
+    ids=str,
+)
+def test_an_option_of_the_default_preset_that_drags_another_along(changed, keys):
+    contrast = ObjectivesConfig.model_validate({"preset": "codir", "contrastive": changed}).contrastive
+    assert contrast.keys == keys

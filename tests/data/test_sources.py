@@ -590,3 +590,65 @@ def test_a_class_that_an_evaluation_file_lacks(tmp_path):
     path.write_text("text,label\nso so,c\nbad,a\n")
     data = load_data(str(path), evaluation_only=True, model_names=("a", "b", "c"), num_labels=3)
     assert list(data.dev["dev"]["label"]) == [2, 0]
+
+
+# ---- Rows that would change what the labels mean ----
+
+
+@pytest.mark.parametrize("odd", ["inf", "-Infinity", "nan", "1e999"])
+@pytest.mark.parametrize("others", [[0.5, 1.5, 2.5], [1, 2, 3]], ids=["scores", "whole numbers"])
+@pytest.mark.parametrize("ending", WRITERS)
+def test_one_label_that_makes_classes_of_numbers(tmp_path, ending, others, odd):
+    labels = [*others * 5, odd]
+    as_written = (
+        labels if ending == ".csv" or ending == ".tsv" or ending.startswith(".json") else list(map(str, labels))
+    )
+    path = write(tmp_path / f"rows{ending}", sentences(as_written))
+    with pytest.raises(UserError, match=r"column 'label', row 16: expected a finite number"):
+        load_data(path)
+
+
+@pytest.mark.parametrize("odd", ["n/a", "high", "2,5"])
+def test_one_word_among_scores(tmp_path, odd):
+    path = write(tmp_path / "rows.csv", sentences([0.5, 1.5, 2.5, 0.75] * 4 + [odd]))
+    with pytest.raises(UserError, match=r"row 17: expected a finite number as the score"):
+        load_data(path)
+    path = write(tmp_path / "rows.csv", sentences([odd, "1", "2", "3"] * 4))  # words and numbers may name classes
+    assert load_data(path).task.num_labels == 4
+    path = write(tmp_path / "rows.csv", sentences([0.5, 1.5] * 8 + [odd] * 2))
+    assert load_data(path, task="classification").task.num_labels == 3
+
+
+def test_a_dev_score_that_is_not_finite_named_by_its_row(tmp_path):
+    train = write(tmp_path / "train.csv", sentences([0.5, 1.5, 2.5] * 4))
+    dev = write(tmp_path / "dev.csv", sentences([0.5, 1.5, "inf"]))
+    with pytest.raises(UserError, match=r"dev.csv, column 'label', row 3: expected a finite number"):
+        load_data(train, dev=dev)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"text_column": "text", "label_column": "text"},
+        {"text_column": "text", "text_pair_column": "text"},
+        {"text_column": "text", "text_pair_column": "label", "label_column": "label"},
+    ],
+    ids=lambda names: " and ".join(names),
+)
+def test_one_column_for_two_things(tmp_path, names):
+    path = write(tmp_path / "rows.csv", sentences([0, 1] * 10))
+    with pytest.raises(UserError, match="a column of its own"):
+        load_data(path, **names)
+
+
+@pytest.mark.parametrize("blank", [" ", "\t ", "\u00a0"])
+def test_texts_of_white_space_read_in_silence(tmp_path, blank):
+    rows = sentences([0, 1] * 10)
+    for row in (2, 3, 7):
+        rows[row]["text"] = blank
+    path = write(tmp_path / "rows.jsonl", rows)
+    assert [note for note in load_data(path).notes if "white space" in note] == [
+        "rows.jsonl: 3 rows have an empty text, or one of white space only"
+    ]
+    dev = load_data(path, evaluation_only=True)
+    assert any("3 rows have an empty text" in note for note in dev.notes)

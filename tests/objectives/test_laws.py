@@ -251,6 +251,10 @@ def padded(signal):
     return replace(signal, tokens=tokens_of(signal.tokens, pad))
 
 
+OVER_LABELS = {"HardLabel", "TokenLabel", "TokenKL"}
+"""A mean over rows that have a label, or over predicted tokens: how many there are differs from batch to batch."""
+
+
 def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.Tensor:
     return objective(student, teacher, batch, select(objective, negatives))
 
@@ -378,3 +382,13 @@ def test_both_anchors_not_being_the_mean_of_the_two():
     """Heads of one seed are the same whatever the anchor."""
     of = {anchor: loss_of(make(f"Contrastive-{anchor}"), *signals()) for anchor in ("teacher", "student", "both")}
     assert torch.allclose(of["both"], (of["teacher"] + of["student"]) / 2)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_mean_over_labels_that_forgets_how_many_the_step_has(name):
+    objective = make(name)
+    student, teacher, batch, negatives = signals()
+    once, twice = (
+        loss_of(objective, student, teacher, replace(batch, label_weight=weight), negatives) for weight in (1.0, 2.0)
+    )
+    assert torch.allclose(twice, once * (2.0 if name in OVER_LABELS else 1.0))

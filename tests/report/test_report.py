@@ -37,6 +37,7 @@ from codir.report import (
     write_report,
 )
 from codir.report.curves import select_panels
+from codir.report.words import in_markdown
 
 LOG: list[dict[str, float]] = [
     {"step": 10, "epoch": 0.5, "loss": 3.0, "loss/hard_label": 1.0, "loss/contrastive": 2.0, "learning_rate": 1e-4},
@@ -231,7 +232,13 @@ def test_report_is_not_read_back_as_it_was_written(result: RunResult, tmp_path: 
 
 def test_page_lacks_a_part(result: RunResult, tmp_path: Path) -> None:
     page = write_report(result, tmp_path)[1].read_text("utf-8")
-    for part in (result.title, summarise(result), markdown_table(result), "(training_curves.png)", *result.notes):
+    for part in (
+        in_markdown(result.title),
+        summarise(result),
+        markdown_table(result),
+        "(training_curves.png)",
+        *result.notes,
+    ):
         assert part in page
     assert "- **versions**: python 3.12, codir unknown\n- **cores**: 2\n- **commit**: unknown\n" in page
     assert "\n\n\n" not in page

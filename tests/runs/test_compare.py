@@ -351,7 +351,7 @@ def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(path.read_bytes() == content for path, content in kept.items())
-    assert f"4 runs: {len(kept)} are kept, {4 - len(kept)} to do" in done.stderr
+    assert f"4 runs: {len(kept)} already done, {4 - len(kept)} to do" in done.stderr
     assert f"[{4 - len(kept)}/{4 - len(kept)}]" in done.stderr
     assert not list(folder.glob(".run-*"))
     straight = compare_presets(config_of(scored, tmp_path / "straight"))

@@ -8,8 +8,8 @@ import pytest
 
 from codir.data import Task, encode
 from codir.errors import UserError
-from codir.models import count_positions
-from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_truncation
+from codir.models import check_max_length, count_positions
+from codir.runs.preflight import check_labels, check_teacher_score, note_truncation
 from families import tiny_classifier
 
 CLASSES = Task("classification", ("negative", "positive"), 2, ("accuracy",))

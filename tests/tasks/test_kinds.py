@@ -31,10 +31,11 @@ class Rating(Classification):
     """A toy: classes in an order, where a near miss costs less."""
 
     name = "rating"
-    metrics = ("closeness", "accuracy")
+    metrics = ("distance", "accuracy")
     known_metrics = ("accuracy",)
     correlations = frozenset()
-    own_metrics: ClassVar = {"closeness": lambda answered, labels: float(1 - np.abs(answered - labels).mean() / 2)}
+    errors = frozenset({"distance"})
+    own_metrics: ClassVar = {"distance": lambda answered, labels: float(np.abs(answered - labels).mean())}
 
     def radius(self, places, asked):
         """Neighbouring ratings are alike."""
@@ -115,14 +116,14 @@ def test_answers_that_are_not_in_the_form_of_the_labels(kind):
     labels = labels_of(kind)
     assert np.allclose(kind.answers(right(kind, labels).numpy()), labels)
     found = compute_metrics(right(kind, labels).numpy(), labels, kind.metrics, kind)
-    assert found == pytest.approx(dict.fromkeys(kind.metrics, 1.0))
+    assert found == pytest.approx({name: float(name not in kind.errors) for name in kind.metrics})
     assert agreement(right(kind, labels).numpy(), right(kind, labels).numpy(), kind) == pytest.approx(1.0)
 
 
 def test_metrics_that_nobody_computes(kind):
     assert {*kind.known_metrics} <= {*METRIC_NAMES}
     assert {*kind.metrics} <= {*kind.known_metrics, *kind.own_metrics}
-    assert kind.correlations <= {*kind.known_metrics, *kind.own_metrics}
+    assert kind.correlations | kind.errors <= {*kind.known_metrics, *kind.own_metrics}
     assert kind.agreement[0] in (*kind.known_metrics, *kind.own_metrics)
 
 
@@ -219,7 +220,7 @@ def test_a_new_kind_that_needs_more_than_its_own_file(tmp_path, tokenizer, ratin
             model=str(tmp_path / "start"), data=data, training=training, output_dir=tmp_path / "teacher"
         )
     )
-    assert list(scores) == ["closeness", "accuracy"]
+    assert list(scores) == ["distance", "accuracy"]
     result = codir.distill(
         codir.Recipe(
             teacher={"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
@@ -230,7 +231,12 @@ def test_a_new_kind_that_needs_more_than_its_own_file(tmp_path, tokenizer, ratin
             output_dir=tmp_path / "student",
         )
     )
-    assert result.primary_metric == "closeness"
+    assert result.primary_metric == "distance"
+    distances = result.teacher.metrics["distance"], result.student.metrics["distance"]
+    assert result.retention == pytest.approx(distances[0] / distances[1])
+    assert f"distance {distances[1]:.3f}" in (tmp_path / "student" / "report.md").read_text().replace("(", "distance ")
     student = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student")
     assert shape_of(student).kind is rating
-    assert codir.evaluate(str(tmp_path / "student"), codir.config.DataConfig(**data)).keys() == scores.keys()
+    for task in ("rating", "auto"):  # the student's configuration names its kind
+        asked = codir.config.DataConfig(**{**data, "task": task})
+        assert codir.evaluate(str(tmp_path / "student"), asked).keys() == scores.keys()

@@ -52,6 +52,7 @@ def arguments(output_dir: Path, **overrides) -> PretrainingArguments:
     """Arguments for either trainer, in fp32 unless told otherwise."""
     defaults = {
         **PLAIN,
+        "max_length": 16,
         "precision": "auto" if {"bf16", "fp16"} & overrides.keys() else "fp32",
         "per_device_train_batch_size": 8,
         "num_train_epochs": 2,
@@ -593,7 +594,7 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
-JOBS = ["compare", "queue", "tokens", "stages", "family"]
+JOBS = ["compare", "queue", "tokens", "unlabelled", "stages", "family"]
 """Of `distributed_run.py`: what two processes must do as one does."""
 
 
@@ -653,7 +654,9 @@ def test_arguments_of_the_caller_that_a_trainer_changes(tmp_path, tokenizer, tea
 
 def test_arguments_without_an_evaluation_set_that_stop_training(tmp_path, tokenizer, teacher, student):
     """Evaluation each epoch is codir's default; where nothing is there to evaluate, nothing is."""
-    args = DistillationArguments(str(tmp_path / "run"), max_steps=2, disable_tqdm=True, dataloader_pin_memory=False)
+    args = DistillationArguments(
+        str(tmp_path / "run"), max_length=16, max_steps=2, disable_tqdm=True, dataloader_pin_memory=False
+    )
     trainer = DistillationTrainer(teacher, student, args, codir(), make_texts(64), processing_class=tokenizer)
     trainer.train()
     assert trainer.state.global_step == 2

@@ -1,28 +1,45 @@
-"""The command line: `codir --help`. Exit codes: 0 done, 2 the user's input, 1 anything else."""
+"""The command line: `codir --help`. Exit codes: 0 done, 2 the user's input, 130 or 143 stopped, 1 anything else."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 from codir.cli.app import app
-from codir.errors import UserError
+from codir.cli.stop import Stopped, stopped_by_signals
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command line; a traceback only with `--debug`."""
+    """Run the command line; a traceback only with `--debug`. Of several processes, one speaks for all."""
     try:
-        app()
+        with stopped_by_signals():
+            app()
+    except Stopped as stop:
+        if _speaks_for_all():
+            from codir.cli.failures import show_stop
+
+            show_stop(stop)
+        sys.exit(stop.exit_code)
     except Exception as error:
+        if not _speaks_for_all():
+            from codir.errors import UserError, of_files
+
+            sys.exit(2 if isinstance(error, UserError) or of_files(error) else 1)
         if "--debug" in sys.argv:
             raise
-        from rich.console import Console
-        from rich.markup import escape
+        from codir.cli.failures import show_failure
 
-        is_users = isinstance(error, UserError)
-        kind = "" if is_users else f"{type(error).__name__}: "
-        Console(stderr=True).print(f"[bold red]Error[/bold red] {escape(kind + str(error))}", soft_wrap=True)
-        if not is_users:
-            Console(stderr=True).print("[dim]`--debug` shows where it came from.[/dim]")
-        sys.exit(2 if is_users else 1)
+        sys.exit(show_failure(error))
+
+
+def _speaks_for_all() -> bool:
+    """Whether this process is to report the end: it is alone, the main one, or failed alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        return True
+    if "torch" not in sys.modules:  # nothing is loaded yet, and all processes have read the same words
+        return os.environ.get("RANK", "0") == "0"
+    from codir.system import speaks_for_all
+
+    return speaks_for_all()

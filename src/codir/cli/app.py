@@ -5,6 +5,8 @@ The flags are in `codir.cli.flags`. Heavy imports are inside the commands, so th
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,18 +15,38 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from codir.cli import tables
+from codir.cli.failures import PlainFormatter, PlainGroup
 from codir.cli.parameters import Debug, recipe_command
+from codir.errors import naming
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
 
 app = typer.Typer(
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Make transformer encoders small and fast by contrastive distillation, and measure what they keep.",
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from codir import __version__
+
+        typer.echo(f"codir {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options of codir itself; its help text is the app's."""
 
 
 @app.command()
@@ -64,10 +86,10 @@ def finetune(given: Given) -> None:
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
     from codir.cli.fields import find_key
-    from codir.cli.given import as_adaptation
+    from codir.cli.given import as_adaptation, is_adaptation
     from codir.config import FinetuneConfig
 
-    if _is_adaptation(given.laid_over_recipe()):
+    if is_adaptation(given):
         pretrain(as_adaptation(given, epochs=find_key(FinetuneConfig, "training.num_train_epochs").default))
         return
     config = given.config(FinetuneConfig)
@@ -119,16 +141,17 @@ def evaluate(given: Given) -> None:
     from codir.config import EvaluateConfig
 
     config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
-    if config.output is not None:
-        config.output.parent.mkdir(parents=True, exist_ok=True)
     _quiet_libraries()
-    import json
-
     from codir import runs
+    from codir.runs.inputs import check_apart, inputs_of
+    from codir.system import is_main_process
 
-    metrics = runs.evaluate(config.model, config.data)
     if config.output is not None:
-        config.output.write_text(json.dumps(metrics, indent=2))
+        check_apart(config.output, inputs_of(config), key="output")
+        _check_writable(config.output)
+    metrics = runs.evaluate(config.model, config.data)
+    if config.output is not None and is_main_process():
+        _write_json(config.output, metrics)
     tables.show_metrics(metrics, title=config.data.source)
 
 
@@ -195,16 +218,31 @@ def presets(
     typer.echo(json.dumps(found, indent=2))
 
 
-def _is_adaptation(content: Mapping[str, Any]) -> bool:
-    """Whether `codir finetune` is to train a language-model head."""
-    data = content.get("data")
-    return isinstance(data, Mapping) and data.get("task") == "mlm"
-
-
 def _entries(names: list[str], known: Any) -> list[Any]:
     """`--presets`: names of presets, or of a recipe's own entries."""
     own = {entry["name"]: entry for entry in known or () if isinstance(entry, Mapping) and "name" in entry}
     return [own.get(name, name) for name in names]
+
+
+def _check_writable(file: Path) -> None:
+    """Refuse what `_write_json` could not write, before the work is done."""
+    with naming(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+        if file.exists() and not file.is_file():  # such as `/dev/null`, whose place it would take
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    import json
+
+    from codir.store import write_whole
+
+    with naming(file):
+        write_whole(file, json.dumps(content, indent=2))
 
 
 def _quiet_single_runs() -> None:
@@ -227,5 +265,8 @@ def _quiet_libraries() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("codir").setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    is_main = os.environ.get("RANK", "0") == "0"
+    logging.getLogger("codir").setLevel(logging.INFO if is_main else logging.ERROR)

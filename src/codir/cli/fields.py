@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
+from codir.config.explain import parts_of
 
 SHORT_SECTIONS = {"student": "students"}
 """`student` of a comparison is short for one entry of its `students`."""
@@ -43,7 +45,7 @@ class Key:
     @property
     def parts(self) -> list[Any]:
         """The types and words that the annotation is made of."""
-        return list(_parts(self.field.annotation))
+        return list(parts_of(self.field.annotation))
 
     @property
     def is_repeatable(self) -> bool:
@@ -85,7 +87,7 @@ def find_key(model: type[BaseModel], path: str) -> Key:
     for part in section.split(".") if section else ():
         field = model.model_fields.get(part) or model.model_fields[SHORT_SECTIONS[part]]
         start = _start(field) if start is None else getattr(start, part, None)
-        model = next(one for one in _parts(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel))
+        model = next(one for one in parts_of(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel))
     field = model.model_fields[name]
     return Key(field, getattr(start, name) if start is not None else field.get_default(call_default_factory=True))
 
@@ -95,7 +97,7 @@ def keys_of(model: type[BaseModel], *, depth: int = 3) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield name
         if depth > 1:
-            for part in _parts(field.annotation):
+            for part in parts_of(field.annotation):
                 if isinstance(part, type) and issubclass(part, BaseModel):
                     yield from (f"{name}.{key}" for key in keys_of(part, depth=depth - 1))
 
@@ -111,17 +113,3 @@ def _start(field: FieldInfo) -> Any:
 
 def _alternatives(field: FieldInfo) -> tuple[Any, ...]:
     return (field.annotation, *get_args(field.annotation))
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    """Classes, and the words of every `Literal`, that an annotation is made of."""
-    annotation = getattr(annotation, "__value__", annotation)  # of a `type` statement
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-    elif get_origin(annotation) is Annotated:
-        yield from _parts(get_args(annotation)[0])
-    elif args := get_args(annotation):
-        for part in args:
-            yield from _parts(part)
-    else:
-        yield annotation

@@ -25,6 +25,7 @@ class Flag:
         read: makes the value from the text. By default, a number where the field is a number, else the text itself.
         value: for a flag without a value: what it sets the key to.
         also: choices that the command accepts beside those of the field.
+        help: where the field's own words would say the opposite.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Flag:
     read: Callable[[str], Any] | None = None
     value: bool | None = None
     also: tuple[str, ...] = ()
+    help: str | None = None
 
     @property
     def shown(self) -> str:
@@ -91,7 +93,12 @@ SEED = Flag("--seed", "training.seed")
 PRECISION = Flag("--precision", "training.precision")
 LENGTH = (EPOCHS, MAX_STEPS, BATCH_SIZE, LEARNING_RATE)
 
-NO_CACHE = Flag("--no-cache", "teacher.cache", value=False)
+NO_CACHE = Flag(
+    "--no-cache",
+    "teacher.cache",
+    value=False,
+    help="Run the teacher at every step instead of caching its features.",
+)
 CACHE_DIR = Flag("--cache-dir", "teacher.cache_dir")
 OUTPUT_DIR = Flag("--output-dir", "output_dir")
 OVERWRITE = Flag("--overwrite", "overwrite", value=True)
@@ -173,7 +180,18 @@ COMMANDS = {
         tuple(
             Flag(f"--{key.replace('_', '-')}", key)
             for key in (
-                *("rows", "layers", "hidden", "classes", "epochs", "batch_size", "negatives", "dim", "queue_size"),
+                *(
+                    "rows",
+                    "layers",
+                    "hidden",
+                    "classes",
+                    "epochs",
+                    "batch_size",
+                    "negatives",
+                    "dim",
+                    "queue_size",
+                    "keys",
+                ),
                 *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
             )
         ),
@@ -182,13 +200,3 @@ COMMANDS = {
     ),
 }
 """The commands that are made from this table."""
-
-MISTAKEN = {
-    "--lr": LEARNING_RATE.key,
-    "--num-train-epochs": EPOCHS.key,
-    "--per-device-train-batch-size": BATCH_SIZE.key,
-    "--bs": BATCH_SIZE.key,
-    "--layers": LAYERS.key,
-    "--steps": MAX_STEPS.key,
-}
-"""Flags that people expect by another tool's name, and the key that they mean."""

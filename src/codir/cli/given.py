@@ -29,6 +29,7 @@ class Given:
         flags: how those flags are spelled, by recipe key.
         settings: words of `--set`.
         mistakes: found so far; reported together with those of the recipe.
+        offered: how all flags of the command are spelled, by recipe key.
     """
 
     recipe: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Given:
     flags: Mapping[str, str]
     settings: Sequence[str] = ()
     mistakes: Sequence[UserError] = field(default=())
+    offered: Mapping[str, str] = field(default_factory=dict)
 
     def laid_over_recipe(self) -> dict[str, Any]:
         """The recipe under the flags, without `--set`."""
@@ -53,13 +55,15 @@ class Given:
             UserError: says all mistakes of the command line and the recipe at once.
         """
         content, mistakes = self.laid_over_recipe(), [*self.mistakes]
+        names = dict(self.flags)
         for setting in self.settings:
             try:
                 content = deep_merge(content, _parse(model, setting))
+                names[setting.partition("=")[0]] = f"--set {setting.partition('=')[0]}"
             except UserError as error:
                 mistakes.append(error)
         try:
-            config = validate(model, content, flags={**_of_one_student(self.flags), **self.flags})
+            config = validate(model, content, flags={**_of_one_student(names), **names}, offered=self.offered)
         except UserError as error:
             mistakes += getattr(error, "errors", [error])
         if mistakes:
@@ -89,25 +93,37 @@ READ_BY_ADAPTATION = {
 def as_adaptation(given: Given, *, epochs: float) -> Given:
     """`codir finetune --task mlm` is pre-training without a teacher, of a model that may have no head yet.
 
-    Raises:
-        UserError: there are keys or flags of labelled data.
+    Keys and flags of labelled data are mistakes.
     """
     content = given.laid_over_recipe()
-    data, model = content.pop("data"), content.pop("model", None)
+    data, model = content.pop("data", {}), content.pop("model", None)
+    settings = [setting for setting in given.settings if not setting.startswith("data.task=")]
+    settings = [READ_BY_ADAPTATION.get(key, key) + equals + value for key, equals, value in map(_parted, settings)]
     strays = [key for key in data if key != "task" and f"data.{key}" not in READ_BY_ADAPTATION]
-    if strays:
-        raise UserError(
-            ", ".join(given.flags.get(f"data.{key}", f"data.{key}") for key in strays),
+    mistakes = [
+        UserError(
+            given.flags.get(f"data.{key}", f"data.{key}"),
             expected="nothing, with `--task mlm`, which reads text without labels",
-            got=", ".join(str(data[key]) for key in strays),
+            got=str(data[key]),
             do="leave it out",
         )
+        for key in strays
+    ]
     content["corpus"] = {key: data[key] for key in data if f"data.{key}" in READ_BY_ADAPTATION}
     content["student"] = {"checkpoint": model} if model is not None else {}
     content["objectives"] = "mlm"
-    content["training"] = {"num_train_epochs": epochs, **content.get("training", {})}
+    training = content.get("training", {})
+    content["training"] = {"num_train_epochs": epochs, **training} if isinstance(training, Mapping) else training
     flags = {READ_BY_ADAPTATION.get(key, key): flag for key, flag in given.flags.items()}
-    return replace(given, recipe=content, values={}, flags=flags)
+    mistakes = [*given.mistakes, *mistakes]
+    return replace(given, recipe=content, values={}, flags=flags, settings=settings, mistakes=mistakes)
+
+
+def is_adaptation(given: Given) -> bool:
+    """Whether `codir finetune` is to train a language-model head."""
+    data = given.laid_over_recipe().get("data")
+    is_in_recipe = isinstance(data, Mapping) and data.get("task") == "mlm"
+    return is_in_recipe or "data.task=mlm" in given.settings
 
 
 def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +131,10 @@ def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if "output_dir" not in recipe:
         return dict(recipe)
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
+
+
+def _parted(setting: str) -> tuple[str, str, str]:
+    return setting.partition("=")
 
 
 def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:
@@ -129,11 +149,12 @@ def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
         UserError: it is not `section.key=value`, or has no section, as in `max_steps=3`.
     """
     from codir.cli.fields import keys_of
+    from codir.config.explain import key_meant
 
     key, equals, value = setting.partition("=")
     alike = [path for path in keys_of(model) if path.endswith(f".{key}")]
-    meant = min(alike, key=lambda path: (path.count("."), path), default=None)
-    if equals and key not in model.model_fields and meant is not None:
+    meant = min(alike, key=lambda path: (path.count("."), path), default=None) or key_meant(model, key)
+    if equals and "." not in key and key not in model.model_fields and meant is not None:
         do = f"did you mean `--set {meant}={value}`?"
         raise UserError(f"--set {setting}", expected="section.key=value", got=f"`{key}` without a section", do=do)
     return parse_settings([setting])

@@ -5,6 +5,7 @@ So `codir --help` loads no recipe model.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from codir.cli.flags import COMMANDS, MISTAKEN, Flag
+from codir.cli.flags import COMMANDS, Command, Flag
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 PANELS = {"data": "Data", "corpus": "Data", "teacher": "Models and objectives", "student": "Models and objectives"}
 PANELS |= {"objectives": "Models and objectives", "training": "Training"}
 
+Words = Annotated[list[str] | None, typer.Argument(hidden=True)]
 RecipeFile = Annotated[
-    Path | None, typer.Argument(metavar="[RECIPE]", help="YAML recipe. Flags override it.", show_default=False)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any recipe key: `--set training.max_steps=20`. Repeatable."),
+    list[str] | None, typer.Argument(metavar="[RECIPE]", help="YAML recipe. Flags override it.", show_default=False)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -38,14 +36,15 @@ def recipe_command(app: typer.Typer) -> Callable[[Callable[[Given], None]], Call
     """Add a command to the app that is given what was typed; the table has its flags, by the function's name."""
 
     def add(run: Callable[[Given], None]) -> Callable[[Given], None]:
-        class Command(TyperCommand):
+        class Late(TyperCommand):
             def get_params(self, ctx: Any) -> Any:
                 if not self.params:
                     whole = _build(run)
                     self.params, self.callback = whole.params, whole.callback
                 return super().get_params(ctx)
 
-        app.command(run.__name__, help=inspect.getdoc(run), cls=Command)(_nothing)
+        settings = {"ignore_unknown_options": True}  # they are reported together with all other mistakes
+        app.command(run.__name__, help=inspect.getdoc(run), cls=Late, context_settings=settings)(_nothing)
         return run
 
     return add
@@ -60,14 +59,13 @@ def _build(run: Callable[[Given], None]) -> Any:
     model = command.load_model()
     by_word = {_word(flag): flag for flag in command.flags}
 
-    def called(recipe_file: Path | None = None, settings: list[str] | None = None, **typed: Any) -> None:
-        run(_read(model, by_word, recipe_file, settings or [], typed))
+    def called(words: list[str] | None = None, settings: list[str] | None = None, **typed: Any) -> None:
+        run(_read(command, by_word, words or [], settings or [], typed))
 
     parameters = [
-        *([_parameter("recipe_file", RecipeFile, None)] if command.has_recipe else []),
+        _parameter("words", RecipeFile if command.has_recipe else Words, None),
         *(_parameter(_word(flag), option(model, flag, has_recipe=command.has_recipe), None) for flag in command.flags),
-        *(_parameter(_mistaken(name), _hidden(name), None) for name in MISTAKEN if not _has(command.flags, name)),
-        *([_parameter("settings", Settings, None)] if command.has_recipe else []),
+        *([_parameter("settings", _settings(model), None)] if command.has_recipe else []),
         _parameter("debug", Debug, False),
     ]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -90,7 +88,7 @@ def option(model: type[BaseModel], flag: Flag, *, has_recipe: bool = True) -> An
     key = find_key(model, flag.key)
     said: dict[str, Any] = {"rich_help_panel": PANELS.get(flag.key.partition(".")[0]), "show_default": False}
     if flag.value is not None:
-        text = f"{key.description}." if flag.value else f"Set `{flag.key}` to false. {key.description}."
+        text = flag.help or f"{key.description}."
         return Annotated[bool | None, typer.Option(flag.name, help=text, **said)]
     text = key.description.rstrip(".") + "."
     text += " Repeatable." if key.is_repeatable else ""
@@ -104,12 +102,22 @@ def option(model: type[BaseModel], flag: Flag, *, has_recipe: bool = True) -> An
 
 
 def _read(
-    model: type[BaseModel], flags: dict[str, Flag], file: Path | None, settings: list[str], typed: dict[str, Any]
+    command: Command, flags: dict[str, Flag], words: list[str], settings: list[str], typed: dict[str, Any]
 ) -> Given:
-    """Keep what was typed: flags that were not given leave the recipe alone."""
+    """Keep what was typed: flags that were not given leave the recipe alone.
+
+    Args:
+        command: from the table.
+        flags: by the name of their parameter.
+        words: the recipe file, and flags that the command does not have, with their values.
+        settings: of `--set`.
+        typed: values of flags, by the name of their parameter.
+    """
     from codir.cli.fields import find_key
     from codir.cli.given import Given, read_recipe
 
+    model = command.load_model()
+    file, mistakes = _recipe_among(words, command)
     given = {flag: typed[word] for word, flag in flags.items() if typed[word] not in (None, False, [], ())}
     values = {}
     for flag, text in given.items():
@@ -117,12 +125,60 @@ def _read(
         read = flag.read or (_read_number if is_number else lambda text: text)
         values[flag.key] = read(text) if flag.value is None else flag.value
     return Given(
-        recipe=read_recipe(file, teacher_is_a_section=not any(flag.key == "teacher" for flag in flags.values())),
+        recipe=read_recipe(file, teacher_is_a_section=not any(flag.key == "teacher" for flag in command.flags)),
         values=values,
         flags={flag.key: flag.shown for flag in given},
         settings=settings,
-        mistakes=[_mistake(name, flags) for name in MISTAKEN if typed.get(_mistaken(name)) is not None],
+        mistakes=mistakes,
+        offered={flag.key: flag.shown for flag in command.flags},
     )
+
+
+def _recipe_among(words: list[str], command: Command) -> tuple[Path | None, list[UserError]]:
+    """The recipe file, and a mistake for every other word; what follows an unknown flag is its value."""
+    from codir.errors import UserError
+
+    files, mistakes, left = [], [], list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-") or word == "-":
+            files.append(Path(word))
+            continue
+        name, equals, value = word.partition("=")
+        if not equals and left and not left[0].startswith("--"):
+            value = left.pop(0)
+        do = _suggest(name, value, command)
+        mistakes.append(UserError(name, expected="a flag of this command", got=f"`{name}`", do=do))
+    if len(files) > (1 if command.has_recipe else 0):
+        got = " and ".join(f"`{file}`" for file in files)
+        do = "name each value's flag; `--help` lists them"
+        mistakes.append(
+            UserError(
+                "command line",
+                expected="flags, and at most one recipe" if command.has_recipe else "flags alone",
+                got=got,
+                do=do,
+            )
+        )
+    return (files[0] if len(files) == 1 and not mistakes else None), mistakes
+
+
+def _suggest(name: str, value: str, command: Command) -> str:
+    """The flag that was meant, or the key where no flag sets it."""
+    from codir.config.explain import key_meant
+
+    model, word = command.load_model(), name.lstrip("-").replace("-", "_")
+    by_key = {flag.key: flag.shown for flag in command.flags}
+    names = [one for flag in command.flags for one in flag.name.split()]
+    meant = key_meant(model, word, near=False)
+    if meant is None and (close := difflib.get_close_matches(name.replace("_", "-"), names, n=1)):
+        return f"did you mean `{close[0]}`?"
+    meant = meant or key_meant(model, word)
+    if meant in by_key:
+        return f"did you mean `{by_key[meant]}`?"
+    if meant is not None and command.has_recipe:
+        return f"did you mean `--set {meant}={value}`?"
+    return "leave it out; `--help` lists the flags"
 
 
 def _read_number(text: str) -> int | float | str:
@@ -135,29 +191,16 @@ def _read_number(text: str) -> int | float | str:
     return text
 
 
-def _mistake(name: str, flags: dict[str, Flag]) -> UserError:
-    from codir.errors import UserError
-
-    meant = next((flag.shown for flag in flags.values() if flag.key == MISTAKEN[name]), None)
-    do = f"did you mean `{meant}`?" if meant else "leave it out"
-    return UserError(name, expected="a flag of this command", got=f"`{name}`", do=do)
-
-
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _hidden(name: str) -> Any:
-    return Annotated[str | None, typer.Option(name, hidden=True)]
-
-
-def _has(flags: tuple[Flag, ...], name: str) -> bool:
-    return any(name in flag.name.split() for flag in flags)
+def _settings(model: type[BaseModel]) -> Any:
+    """`--set`, with an example that this command understands."""
+    example = "training.max_steps=20" if "training" in model.model_fields else "data.max_length=64"
+    text = f"Any recipe key: `--set {example}`. Repeatable."
+    return Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=text)]
 
 
 def _word(flag: Flag) -> str:
     return flag.shown.removeprefix("--").replace("-", "_")
-
-
-def _mistaken(name: str) -> str:
-    return "mistaken_" + name.removeprefix("--").replace("-", "_")

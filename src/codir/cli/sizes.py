@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ByteSize, Field, PositiveFloat, PositiveInt
+from typing import Annotated
 
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+
+from codir.config.trainer_options import AboveZero
 from codir.config.words import (
     CONTRAST,
     PLANNED_CLASSES,
+    PLANNED_KEYS,
     PLANNED_PROCESSES,
     PLANNED_STUDENT,
     STORED_DTYPE,
     TRAINING,
+    KeyKind,
     StoredDtype,
 )
+
+
+def _read_size(given: object) -> object:
+    try:
+        return TypeAdapter(ByteSize).validate_python(given)
+    except ValidationError:
+        raise ValueError("a size such as 16GB") from None
+
+
+Bytes = Annotated[int, BeforeValidator(_read_size)]
 
 
 class PlanConfig(BaseModel):
@@ -22,14 +45,15 @@ class PlanConfig(BaseModel):
     layers: PositiveInt = Field(description="teacher layers that objectives read")
     hidden: PositiveInt = Field(description="width of the teacher's layers")
     classes: PositiveInt = Field(PLANNED_CLASSES, description="classes of the teacher's head; 1 for a score")
-    epochs: PositiveFloat = Field(TRAINING["num_train_epochs"], description="passes over the training set")
+    epochs: AboveZero = Field(TRAINING["num_train_epochs"], description="passes over the training set")
     batch_size: PositiveInt = Field(TRAINING["per_device_train_batch_size"], description="rows per step and process")
     negatives: PositiveInt = Field(CONTRAST.num_negatives, description="negatives of each row")
     dim: PositiveInt = Field(CONTRAST.projection_dim, description="width of the vectors in the memory")
     queue_size: PositiveInt = Field(CONTRAST.queue_size, description="entries of the queue")
+    keys: KeyKind = Field(PLANNED_KEYS, description="where the contrast's keys come from")
     processes: PositiveInt = Field(PLANNED_PROCESSES, description="processes that train together on one machine")
     student_parameters: int = Field(PLANNED_STUDENT, ge=0, description="parameters of the student")
     cache_dtype: StoredDtype = Field(STORED_DTYPE, description="type of the numbers in the cache")
     memory_dtype: StoredDtype = Field(CONTRAST.memory_dtype, description="type of the numbers in the memory")
-    free_memory: ByteSize | None = Field(None, description="free memory, such as 16GB; this machine's by default")
-    free_disk: ByteSize | None = Field(None, description="free disk space, such as 1TB; this machine's by default")
+    free_memory: Bytes | None = Field(None, description="free memory, such as 16GB; this machine's by default")
+    free_disk: Bytes | None = Field(None, description="free disk space, such as 1TB; this machine's by default")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from codir.errors.shown import plain
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
     from codir.report import PretrainingResult, RunResult
     from codir.runs.plan import Plan
 
-console = Console()
+console = Console(quiet=os.environ.get("RANK", "0") != "0")
+"""Of several processes, the main one shows the results."""
+LONGEST_PATH = 4096
 
 
 def show_result(result: RunResult) -> None:
@@ -41,23 +47,23 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
         title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
         console.print(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
     for failure in comparison.failed:
-        console.print(f"failed: {failure}", style="red", markup=False, soft_wrap=True)
-    console.print(f"results.json, table.md and comparison.png: [bold]{output_dir}[/bold]")
+        console.print(_text(f"failed: {failure}"), style="red", soft_wrap=True)
+    _show_place("results.json, table.md and comparison.png", output_dir)
 
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
     """Metrics of one model."""
-    table = Table(title=title)
+    table = Table(title=_text(title))
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
+        table.add_row(_text(name), f"{value:.4f}")
     console.print(table)
 
 
 def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
     """Names, commands and sources of presets."""
-    table = Table("preset", "of codir", "what it descends", "source")
+    table = Table("preset", "command", "what it minimises", "source")
     for one in presets:
         table.add_row(one["name"], one["command"], one["summary"], one["source"])
     console.print(table)
@@ -73,8 +79,17 @@ def show_plan(plan: Plan) -> None:
         table.add_row(what, where, decimal(count))
     console.print(table)
     for line in plan.choices:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(_text(line), soft_wrap=True)
 
 
 def _show_report(folder: Path | None) -> None:
-    console.print(f"Student, report.md, report.json and training_curves.png: [bold]{folder}[/bold]")
+    _show_place("Student, report.md, report.json and training_curves.png", folder)
+
+
+def _show_place(files: str, folder: Path | None) -> None:
+    console.print(_text(f"{files}: ") + Text(plain(folder, longest=LONGEST_PATH), style="bold"), soft_wrap=True)
+
+
+def _text(words: str) -> Text:
+    """Words from outside as they stand: rich reads no markup in them, and the terminal no control characters."""
+    return Text(plain(words, longest=LONGEST_PATH))

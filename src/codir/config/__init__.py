@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from codir.config.trainer_options import TrainerOptions
     from codir.config.training import PretrainingConfig, TrainingConfig
     from codir.config.yaml import deep_merge, parse_settings, parse_yaml, read_yaml
+    from codir.errors.shown import redacted
 
 __all__ = [
     "AnyRun",
@@ -77,6 +78,7 @@ __all__ = [
     "preset_names",
     "read_preset",
     "read_yaml",
+    "redacted",
     "validate",
 ]
 
@@ -119,6 +121,7 @@ _HOMES = {
     "preset_names": "codir.config.presets",
     "read_preset": "codir.config.presets",
     "read_yaml": "codir.config.yaml",
+    "redacted": "codir.errors.shown",
     "validate": "codir.config.check",
 }
 

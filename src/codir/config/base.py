@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from codir.config.explain import explain
+from codir.config.explain import explain, parts_of
+from codir.errors import UserError
 
-UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-PathOrName = Annotated[str, AfterValidator(os.path.expanduser)]
+LONGEST_NAME, LONGEST_PATH = 255, 4096
+"""Bytes that a file's name and a path may have on the usual systems."""
+
+
+def usable_path(path: str) -> str:
+    """A path with `~` written out; what no system could open is refused."""
+    written_out = os.path.expanduser(path)
+    if len(os.fsencode(written_out)) >= LONGEST_PATH or any(
+        len(os.fsencode(part)) > LONGEST_NAME for part in Path(written_out).parts
+    ):
+        raise ValueError(f"a path of names of at most {LONGEST_NAME} bytes, {LONGEST_PATH} in all")
+    return written_out
+
+
+def _is_named(path: Any) -> Any:
+    if path == "":  # `Path("")` is the current folder
+        raise ValueError("the name of a file or folder")
+    return path
+
+
+UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(lambda path: Path(usable_path(str(path))))]
+PathOrName = Annotated[str, AfterValidator(usable_path)]
+FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+"""A name that files and folders are called by: no path, and neither `.` nor `..`."""
 OutputDir = Annotated[UserPath, Field(description="folder for the model, the report and the checkpoints")]
 Overwrite = Annotated[bool, Field(description="replace an earlier run in the output folder")]
 Resume = Annotated[bool, Field(description="go on with an interrupted run in the output folder")]
@@ -33,6 +66,28 @@ class Room(BaseModel):
             raise explain(type(self), error) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # nested sections are validated without it
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_in_place_of_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts `true` as 1, so `max_steps: true` would train for one step."""
+        parts = set(parts_of(cls.model_fields[str(info.field_name)].annotation))
+        if isinstance(value, bool) and parts & {int, float} and bool not in parts:
+            raise ValueError("a number")
+        return value
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **kwargs: Any) -> Self:
+        """From JSON text, as from a recipe file.
+
+        Raises:
+            UserError: lists every mistake.
+        """
+        try:
+            content = json.loads(json_data)
+        except ValueError as error:
+            raise UserError("recipe", expected="JSON", got=str(error), do="correct the text") from None
+        return cls.model_validate(content, **kwargs)
 
     @classmethod
     def model_validate(cls, obj: Any, **kwargs: Any) -> Self:

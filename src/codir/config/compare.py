@@ -7,15 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import (
     Field,
-    NonNegativeInt,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
-from codir.config.base import OutputDir, Room
+from codir.config.base import FileName, OutputDir, Room
 from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
+from codir.config.trainer_options import Seed
 from codir.config.training import TrainingConfig
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
@@ -38,12 +39,16 @@ SAME_FOR_ALL = frozenset(
 class Contestant(Room):
     """One entry of a comparison: a preset, and what is different from it."""
 
-    name: str | None = Field(
-        None, pattern=r"^[\w.-]+$", description="its name in the table; the preset's own by default"
-    )
+    name: FileName | None = Field(None, description="its name in the table; the preset's own by default")
     preset: str = Field(description="whose objectives these are")
     objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
     training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, preset: str) -> str:
+        refuse_pretraining(validate(ObjectivesConfig, {"preset": preset}))
+        return preset
 
     @model_validator(mode="before")
     @classmethod
@@ -73,13 +78,13 @@ class CompareConfig(Room):
 
     teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
     data: DataConfig = Field(description=DataConfig.__doc__)
-    students: dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], StudentConfig] = Field(
+    students: dict[FileName, StudentConfig] = Field(
         min_length=1, description="kinds of student by name; `student` stands for one"
     )
     presets: list[Contestant] = Field(
         min_length=1, description="which presets: names such as `kd,pkd,codir`, or sections"
     )
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+    seeds: PositiveInt | Annotated[list[Seed], Field(min_length=1)] = Field(
         5, description="how many, such as `5`, or which, such as `0,3,7`"
     )
     reference: str | None = Field(
@@ -115,7 +120,10 @@ class CompareConfig(Room):
         if not isinstance(given, Mapping) or not isinstance(given.get("objectives", {}), str | Mapping):
             return given
         objectives = given.get("objectives", {})
-        terms = {} if isinstance(objectives, str) else {k: v for k, v in objectives.items() if k != "preset"}
+        terms = {} if isinstance(objectives, str) else dict(objectives)
+        terms.pop("preset", None)
+        if terms.get("stages") is None:  # as the record of a run has it
+            terms.pop("stages", None)
         return {**given, "objectives": terms}
 
     @model_validator(mode="after")
@@ -127,6 +135,15 @@ class CompareConfig(Room):
             raise UserError(
                 f"objectives.{name}", expected="a term that codir knows", got=f"'{name}'", do=nearest(name, known)
             )
+        return self
+
+    @model_validator(mode="after")
+    def _training_of_each(self) -> CompareConfig:
+        for contestant in self.presets:
+            try:
+                validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
+            except UserError as error:
+                raise error.of(contestant.label) from None
         return self
 
     @model_validator(mode="after")

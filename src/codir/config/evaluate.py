@@ -12,5 +12,5 @@ class EvaluateConfig(Room):
     """`codir evaluate`: a model is scored on the evaluation part of a data set."""
 
     model: PathOrName = Field(description="model to score: a folder or a hub name")
-    data: DataConfig = Field(description=DataConfig.__doc__)
+    data: DataConfig = Field(description="what it is scored on: the evaluation part")
     output: UserPath | None = Field(None, description="JSON file to write the metrics to as well")

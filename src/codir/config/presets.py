@@ -19,7 +19,7 @@ def preset_names(command: PresetCommand | None = None) -> list[str]:
     """
     folder = resources.files("codir") / "presets"
     names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return [name for name in names if command in (None, read_preset(name)["command"])]
+    return names if command is None else [name for name in names if read_preset(name)["command"] == command]
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def read_preset(name: str) -> dict[str, Any]:
         >>> read_preset("kd")["objectives"]["soft_target"]
         {'weight': 0.5, 'kd_temperature': 2.0}
     """
+    names = preset_names()
+    if name not in names:  # a path such as `../mine` names none
+        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(str(name), names))
     file = resources.files("codir") / "presets" / f"{name}.yaml"
-    if not file.is_file():
-        raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(name, preset_names()))
-    return {"command": "distill", **parse_yaml(file.read_text())}
+    return {"command": "distill", **parse_yaml(file.read_text("utf-8"))}

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import (
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -62,11 +63,17 @@ class PretrainRecipe(Room):
         name = section.get("preset", "codir-pre")
         own = preset_names("pretrain")
         name = f"{name}-pre" if f"{name}-pre" in own else name
+        return {**given, "objectives": {**section, "preset": name}}
+
+    @field_validator("objectives")
+    @classmethod
+    def _no_preset_of_the_other_stage(cls, objectives: ObjectivesConfig) -> ObjectivesConfig:
+        name, own = objectives.preset, preset_names("pretrain")
         if name is not None and name not in own:
             raise UserError(
                 "preset", expected="a preset of the pre-training stage", got=repr(name), do=nearest(name, own)
             )
-        return {**given, "objectives": {**section, "preset": name}}
+        return objectives
 
     @model_validator(mode="after")
     def _something_to_start_from(self) -> PretrainRecipe:
@@ -93,10 +100,11 @@ class Recipe(Room):
     overwrite: Overwrite = False
     resume: Resume = False
 
-    @model_validator(mode="after")
-    def _presets_of_this_command(self) -> Recipe:
-        refuse_pretraining(self.objectives)
-        return self
+    @field_validator("objectives")
+    @classmethod
+    def _presets_of_this_command(cls, objectives: ObjectivesConfig) -> ObjectivesConfig:
+        refuse_pretraining(objectives)
+        return objectives
 
 
 AnyRun = Recipe | FinetuneConfig | PretrainRecipe

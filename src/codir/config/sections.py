@@ -13,6 +13,7 @@ from codir.config.words import (
     CORPUS_CACHE_DIR,
     DEV_FRACTION,
     DOCUMENT_BOUNDARY,
+    HELDOUT_FRACTION,
     LAYER_SELECTION,
     MASK_PROBABILITY,
     MAX_LENGTH,
@@ -84,7 +85,9 @@ class CorpusConfig(Room):
     max_documents: PositiveInt | None = Field(None, description="read this many documents at most, from the first on")
     num_proc: PositiveInt = Field(NUM_PROC, description="processes that tokenise")
     cache_dir: UserPath = Field(Path(CORPUS_CACHE_DIR), description="where prepared corpora are kept, one folder each")
-    heldout_fraction: float = Field(0.05, gt=0, lt=1, description="share of the documents that evaluation is on")
+    heldout_fraction: float = Field(
+        HELDOUT_FRACTION, gt=0, lt=1, description="share of the documents that evaluation is on"
+    )
 
 
 class StudentConfig(Room):

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from codir.config.base import Room
 from codir.config.words import EvalStrategy
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _whole_from_one_on(steps: float) -> float:
+    if steps >= 1 and steps != int(steps):
+        raise ValueError("a whole number of steps, or a share of all steps below 1")
+    return steps
+
+
+Interval = Annotated[AboveZero, AfterValidator(_whole_from_one_on)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Scheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
@@ -35,6 +44,7 @@ Reporter = Literal[
     "none", "all", "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow",
     "mlflow", "neptune", "swanlab", "tensorboard", "trackio", "wandb",
 ]  # fmt: skip
+DebugOption = Literal["underflow_overflow", "tpu_metrics_debug"]
 LogLevel = Literal[
     "critical", "debug", "detail", "error", "info", "passive", "warning",
 ]  # fmt: skip
@@ -52,13 +62,12 @@ class TrainerOptions(Room):
     optim: Optimizer | None = None
     optim_args: str | None = None
     optim_target_modules: str | list[str] | None = None
-    adam_beta1: Share | None = None
-    adam_beta2: Share | None = None
+    adam_beta1: ShareBelowOne | None = None
+    adam_beta2: ShareBelowOne | None = None
     adam_epsilon: AtLeastZero | None = None
     gradient_accumulation_steps: PositiveInt | None = None
     average_tokens_across_devices: bool | None = None
     max_grad_norm: AtLeastZero | None = None
-    label_smoothing_factor: Share | None = None
     bf16_full_eval: bool | None = None
     fp16_full_eval: bool | None = None
     tf32: bool | None = None
@@ -88,7 +97,7 @@ class TrainerOptions(Room):
     trackio_space_id: str | None = None
     trackio_bucket_id: str | None = None
     trackio_static_space_id: str | Literal[False] | None = None
-    eval_steps: AboveZero | None = None
+    eval_steps: Interval | None = None
     eval_delay: AtLeastZero | None = None
     prediction_loss_only: bool | None = None
     eval_on_start: bool | None = None
@@ -98,7 +107,7 @@ class TrainerOptions(Room):
     include_for_metrics: list[str] | None = None
     batch_eval_metrics: bool | None = None
     save_only_model: bool | None = None
-    save_steps: AboveZero | None = None
+    save_steps: Interval | None = None
     save_on_each_node: bool | None = None
     enable_jit_checkpoint: bool | None = None
     push_to_hub: bool | None = None
@@ -136,7 +145,7 @@ class TrainerOptions(Room):
     fsdp: str | None = None
     fsdp_config: dict[str, Any] | str | None = None
     deepspeed: dict[str, Any] | str | None = None
-    debug: str | list[str] | None = None
+    debug: DebugOption | list[DebugOption] | None = None
     skip_memory_metrics: bool | None = None
     do_train: bool | None = None
     do_eval: bool | None = None

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from codir.config.trainer_options import AboveZero, AtLeastZero, Reporter, Seed, TrainerOptions
+from codir.config.trainer_options import AboveZero, AtLeastZero, Interval, Reporter, Seed, TrainerOptions
 from codir.config.words import PRECISION, PRETRAINING, TRAINING, EvalStrategy, Precision, SamplingStrategy, SaveStrategy
-from codir.errors import UserError
+from codir.errors import UserError, together
 
 OWNED = {
     "bf16": (
@@ -25,6 +25,7 @@ OWNED = {
         "set `output_dir`, or `--output-dir`",
     ),
     "hub_token": ("the environment variable `HF_TOKEN`, since a recipe is written to a file", "set `HF_TOKEN`"),
+    "label_smoothing_factor": ("the objectives, which say what the loss is", "leave it out"),
     "resume_from_checkpoint": ("`resume`, which finds the newest whole checkpoint", "pass `--resume`"),
 }
 """Options of `TrainingArguments` that codir decides: what says it instead, and what to do."""
@@ -54,16 +55,23 @@ class TrainingConfig(TrainerOptions):
     eval_strategy: EvalStrategy = Field(TRAINING["eval_strategy"], description="when the student is evaluated")
     save_strategy: SaveStrategy = Field(TRAINING["save_strategy"], description="when a checkpoint is saved")
     save_total_limit: PositiveInt | None = Field(TRAINING["save_total_limit"], description="checkpoints that are kept")
-    logging_steps: AboveZero = Field(TRAINING["logging_steps"], description="steps between two log lines")
+    logging_steps: Interval = Field(TRAINING["logging_steps"], description="steps between two log lines")
     report_to: Reporter | list[Reporter] = Field(TRAINING["report_to"], description="trackers that get the log")
 
     @model_validator(mode="before")
     @classmethod
     def _what_codir_decides(cls, given: Any) -> Any:
-        for key in OWNED.keys() & (given.keys() if isinstance(given, Mapping) else ()):
-            expected, do = OWNED[key]
-            raise UserError(f"training.{key}", expected=expected, got=f"`{key}`", do=do)
-        return given
+        owned = [key for key in OWNED if isinstance(given, Mapping) and key in given]
+        if not owned:
+            return given
+        mistakes = [
+            UserError(f"training.{key}", expected=OWNED[key][0], got=f"`{key}`", do=OWNED[key][1]) for key in owned
+        ]
+        try:
+            cls.model_validate({key: value for key, value in given.items() if key not in owned})
+        except UserError as error:
+            mistakes += [one.of("training") for one in getattr(error, "errors", [error])]
+        raise together(mistakes)
 
     @model_serializer(mode="wrap")
     def _only_what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -95,11 +103,11 @@ class PretrainingConfig(TrainingConfig):
         PRETRAINING["train_sampling_strategy"], description="the order of the sequences"
     )
     eval_strategy: EvalStrategy = Field(PRETRAINING["eval_strategy"], description="when the student is evaluated")
-    eval_steps: AboveZero = Field(
+    eval_steps: Interval = Field(
         PRETRAINING["eval_steps"], description="steps between two evaluations; below 1, a share of all"
     )
     save_strategy: SaveStrategy = Field(PRETRAINING["save_strategy"], description="when a checkpoint is saved")
-    save_steps: AboveZero = Field(
+    save_steps: Interval = Field(
         PRETRAINING["save_steps"], description="steps between two checkpoints; below 1, a share of all"
     )
 

@@ -32,7 +32,7 @@ HELDOUT_FRACTION: Final = 0.05
 
 # ---- Teacher and student ----
 
-CacheWish = Literal["auto"] | bool
+CacheWish = Literal["auto", True, False]
 LayerSelection = Literal["lower", "upper", "every-other"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
@@ -158,6 +158,7 @@ PresetCommand = Literal["distill", "pretrain"]
 # ---- Sizes on paper ----
 
 PLANNED_CLASSES: Final = 2
+PLANNED_KEYS: Final[KeyKind] = "banked"
 PLANNED_PROCESSES: Final = 1
 PLANNED_STUDENT: Final = 0
 

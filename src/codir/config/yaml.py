@@ -12,7 +12,10 @@ from typing import Any
 
 import yaml
 
-from codir.errors import UserError
+from codir.errors import UserError, naming
+
+DEEPEST_KEY = 20
+"""Sections in sections that a word of `--set` may name: far more than any recipe has."""
 
 _BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
 
@@ -35,14 +38,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a recipe file into a mapping that flags can be laid over.
 
     Raises:
-        UserError: the file is missing, is not YAML, or is not a mapping.
+        UserError: the file is missing, cannot be read, is not YAML in UTF-8, or is not a mapping.
     """
-    if not path.is_file():
-        raise UserError("recipe", expected="a YAML file", got=f"{path}, which does not exist", do="check the path")
+    with naming(path):
+        if not path.is_file():
+            raise UserError("recipe", expected="a YAML file", got=f"{path}, which does not exist", do="check the path")
+        written = path.read_bytes()
     try:
-        content = parse_yaml(path.read_text())
+        content = parse_yaml(written.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(
+            "recipe",
+            expected="text in UTF-8",
+            got=f"{path}, with {error.reason} at {error.start}",
+            do="save it in UTF-8",
+        ) from error
     except yaml.YAMLError as error:
-        raise UserError("recipe", expected="YAML", got=f"{path}: {error}", do="correct the file") from error
+        raise UserError("recipe", expected="YAML", got=f"{path}: {in_short(error)}", do="correct the file") from error
     if not isinstance(content, dict):
         raise UserError(
             "recipe", expected="sections with keys", got=f"{path} without any", do="see `codir distill --help`"
@@ -68,7 +80,10 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise UserError(
                 "--set", expected="a value in YAML", got=setting, do="quote it, or close its bracket"
             ) from None
-        for key in reversed(path.split(".")):
+        keys = path.split(".")
+        if len(keys) > DEEPEST_KEY or "" in keys:
+            raise UserError("--set", expected="section.key=value", got=setting, do="see `codir distill --help`")
+        for key in reversed(keys):
             value = {key: value}
         merged = deep_merge(merged, value)
     return merged
@@ -97,4 +112,43 @@ def parse_yaml(text: str) -> Any:
         >>> parse_yaml("{save_strategy: no, learning_rate: 5e-5, bf16: true, layers: [1, 3]}")
         {'save_strategy': 'no', 'learning_rate': 5e-05, 'bf16': True, 'layers': [1, 3]}
     """
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    try:
+        content = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:  # of its constructors, and of deep nesting
+        raise yaml.YAMLError(_FAULTS.get(type(error), "a value that is not what it looks like")) from error
+    if count_values(content) > MOST_VALUES:
+        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values, where anchors (`&`, `*`) are written out")
+    return content
+
+
+MOST_VALUES = 100_000
+"""A recipe has hundreds; a file of a few lines can stand for billions."""
+_FAULTS: dict[type[Exception], str] = {
+    RecursionError: "brackets or sections nested too deep",
+    ValueError: "a number or a date that cannot be read",
+}
+
+
+def in_short(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the lines around it."""
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if not problem:
+        return str(error).partition("\n")[0]
+    return f"{problem} in line {mark.line + 1}, column {mark.column + 1}" if mark else str(problem)
+
+
+def count_values(content: Any, counted: dict[int, float] | None = None) -> float:
+    """How many values there are, with each anchor's as often as it is used; infinitely many in one that holds itself.
+
+    Example:
+        >>> count_values({"a": [1, 2], "b": 3}), count_values(parse_yaml("{a: &x [1, 2], b: [*x, *x]}"))
+        (7, 13)
+    """
+    counted = {} if counted is None else counted
+    if not isinstance(content, dict | list | set | tuple):
+        return 1
+    if id(content) not in counted:
+        counted[id(content)] = float("inf")  # until it is counted
+        parts = [*content, *content.values()] if isinstance(content, dict) else content
+        counted[id(content)] = 1 + sum(count_values(part, counted) for part in parts)
+    return counted[id(content)]

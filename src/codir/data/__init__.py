@@ -7,12 +7,14 @@ from codir.data.corpus.masking import MaskingCollator
 from codir.data.corpus.split import split_documents
 from codir.data.encode import (
     RowCollator,
+    check_room,
     cls_token_position,
     column_of,
     encode,
     fit_labels,
     length_sorted_batches,
     model_columns,
+    note_unknown_tokens,
     prepare,
 )
 from codir.data.loaded import LoadedData
@@ -36,6 +38,7 @@ __all__ = [
     "RowCollator",
     "Task",
     "build_negative_sampler",
+    "check_room",
     "cls_token_position",
     "column_of",
     "encode",
@@ -47,6 +50,7 @@ __all__ = [
     "load_data",
     "load_movie_reviews",
     "model_columns",
+    "note_unknown_tokens",
     "prepare",
     "split_documents",
 ]

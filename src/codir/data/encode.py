@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from codir.data.sources.columns import not_a_text
 from codir.errors import UserError
 from codir.signals import TokenPosition
 from codir.tasks import Kind, kind_of_outputs
+
+SAMPLED_ROWS, SAMPLED_TOKENS = 1000, 512
+"""How much is read to see how many tokens are unknown."""
+
+MOST_UNKNOWN = 0.03
+"""A share of unknown tokens above it is told. Byte-level and SentencePiece tokenizers have next to none."""
 
 
 def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
@@ -30,8 +37,12 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
 
     Returns:
         What the tokenizer gives, and `example_index`, `length`, `truncated`, and `labels` where `dataset` has `label`.
+
+    Raises:
+        UserError: a text is missing or is none, or `max_length` leaves no room for one.
     """
     has_pair = "text_pair" in dataset.column_names
+    check_room(tokenizer, max_length, pairs=has_pair)
 
     def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, Any]:
         pairs = rows["text_pair"] if has_pair else None
@@ -43,8 +54,67 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
         return {**encoded, "example_index": indices, "length": lengths, "truncated": truncated}
 
     texts = ["text", "text_pair"] if has_pair else ["text"]
+    for column in texts:
+        check_texts(dataset, column)
     encoded = dataset.map(tokenise, batched=True, with_indices=True, remove_columns=texts, desc="tokenise")
     return encoded.rename_column("label", "labels") if "label" in encoded.column_names else encoded
+
+
+def check_room(tokenizer: PreTrainedTokenizerBase, max_length: int, *, pairs: bool = False) -> None:
+    """Refuse a length that special tokens alone fill: a tokenizer then cuts nothing, and the model sees no text.
+
+    Raises:
+        UserError: there is no room for a token of each text.
+    """
+    least = tokenizer.num_special_tokens_to_add(pair=pairs) + (2 if pairs else 1)
+    if max_length < least:
+        raise UserError(
+            "max_length",
+            expected=f"at least {least}, for the special tokens and one token of {'each' if pairs else 'the'} text",
+            got=str(max_length),
+            otherwise="no text would have been read, or none cut",
+            do=f"set `--max-length {least}` or higher",
+        )
+
+
+def check_texts(dataset: datasets.Dataset, column: str) -> None:
+    """Refuse a column in which anything but a text stands.
+
+    Raises:
+        UserError: a value is missing, or not a string; the message says in which row.
+    """
+    are_strings = getattr(dataset.features[column], "dtype", None) in ("string", "large_string")
+    if are_strings and not dataset.data.column(column).null_count:
+        return
+    for row, value in enumerate(dataset.with_format(None)[column], start=1):
+        if not isinstance(value, str):
+            raise not_a_text(value, f"data set, column '{column}', row {row}")
+
+
+def note_unknown_tokens(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Say so where a tokenizer does not know a noticeable part of the words; `SAMPLED_ROWS` rows are looked at.
+
+    Args:
+        dataset: texts, or token ids of this tokenizer.
+        tokenizer: of the model that reads them.
+    """
+    unknown = tokenizer.unk_token_id
+    sample = dataset.select(range(min(len(dataset), SAMPLED_ROWS)))
+    if unknown is None or not len(sample):
+        return []
+    if "input_ids" in sample.column_names:
+        rows = [list(ids) for ids in sample["input_ids"]]
+    else:
+        columns = [name for name in ("text", "text_pair") if name in sample.column_names]
+        for column in columns:
+            check_texts(sample, column)
+        texts = [text for column in columns for text in sample[column]]
+        rows = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=SAMPLED_TOKENS)["input_ids"]
+    tokens = sum(map(len, rows))
+    share = sum(row.count(unknown) for row in rows) / max(tokens, 1)
+    if share <= MOST_UNKNOWN:
+        return []
+    return [f"{share:.0%} of the tokens are unknown to the tokenizer: is it the right one for these texts?"]
 
 
 def with_example_index(dataset: datasets.Dataset) -> datasets.Dataset:

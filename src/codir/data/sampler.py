@@ -19,7 +19,7 @@ class EpochLengthGroupedSampler(LengthGroupedSampler):
     """Length-grouped batches whose order is a function of `(seed, epoch)`.
 
     Args:
-        batch_size: rows per optimiser step and process; groups are cut into batches of this size.
+        batch_size: rows per optimiser step, of all its micro-batches and processes; groups are cut into such batches.
         lengths: tokens of each row, shape `[examples]`.
         seed: of the shuffling.
     """

@@ -5,18 +5,13 @@ from codir.measure.conditions import gather_conditions
 from codir.measure.cost import Throughput, measure_throughput, measure_throughputs
 from codir.measure.exam import Answers, Exam
 from codir.measure.language import examine_language_models
-from codir.measure.metrics import (
-    METRIC_NAMES,
-    agreement,
-    best_label_permutation,
-    compute_metrics,
-    predictions,
-)
+from codir.measure.metrics import agreement, best_label_permutation
 from codir.measure.predict import predict_logits
 from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
     "METRIC_NAMES",

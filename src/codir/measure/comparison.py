@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.store import Damage, read_sealed
+from codir.tasks import retention
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
         difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
         p_value=paired_p_value(ours, theirs),
         agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
-        retention=score.mean / of_teacher if of_teacher > 0 else None,
+        retention=retention(comparison.metric, score.mean, of_teacher),
         seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
         values=values,
     )
@@ -149,8 +155,10 @@ def read_comparison(folder: Path) -> Comparison:
 
 
 def read_run(file: Path) -> Run | None:
-    """Read one run's file; `None` where there is none, or another version wrote it."""
-    if not file.exists():
+    """Read one run's file; `None` where there is none, where it is damaged, or another version wrote it."""
+    content = read_sealed(file)
+    if isinstance(content, Damage):
+        if os.path.lexists(file):
+            logger.warning("the kept run %s is not used, and is done again: %s", file, content)
         return None
-    content = json.loads(file.read_text("utf-8"))
     return Run(**content) if set(content) == {known.name for known in fields(Run)} else None

@@ -18,6 +18,9 @@ from typing import Any
 
 import torch
 
+from codir.errors.shown import redacted_words, short_paths, shorten
+
+LONGEST_WORD = 300
 PACKAGES = ("torch", "transformers", "datasets", "codir")
 
 
@@ -77,5 +80,6 @@ def _commit() -> str | None:
 
 
 def _command_line(words: Sequence[str]) -> str:
-    program, *arguments = words
-    return shlex.join([Path(program).name, *arguments])
+    """As it was typed, without secrets, and with paths from here or from home on."""
+    program, *arguments = redacted_words([shorten(word, LONGEST_WORD) for word in words])
+    return shlex.join([Path(program).name, *map(short_paths, arguments)])

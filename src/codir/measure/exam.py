@@ -15,11 +15,12 @@ from torch import Tensor
 
 from codir.data import RowCollator, encode
 from codir.measure.cost import measure_throughputs
-from codir.measure.metrics import agreement, compute_metrics
+from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
 from codir.tasks import Task, kind_of
+from codir.tasks.metrics import compute_metrics
 
 SPEED_ROWS, SPEED_BATCH = 256, 32
 

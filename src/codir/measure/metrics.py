@@ -1,49 +1,15 @@
-"""Quality: logits and labels in, the field's metrics out; scikit-learn and scipy do the arithmetic.
+"""How far two models agree, and whether the classes of one are in another order; metrics are in `codir.tasks.metrics`.
 
-Knows nothing of models or data sets. A model with several columns of logits predicts classes; a model with one column
-predicts scores. Every metric is a fraction or a correlation (0.9, not 90). Logits and labels have axes of different
-names in the annotations because rows that do not match are the user's mistake, and get a message.
+Knows nothing of models or data sets.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from codir.errors import UserError, nearest
-from codir.tasks import Kind, Metric, kind_of_logits
-
-
-def compute_metrics(
-    logits: Float[np.ndarray, "rows ..."],
-    labels: Shaped[np.ndarray, " labels"],
-    names: Sequence[str],
-    kind: Kind | None = None,
-) -> dict[str, float]:
-    """Score predictions by each named metric.
-
-    Args:
-        logits: `[rows, classes]` for classes; `[rows, 1]` or `[rows]` for scores.
-        labels: class indices or scores, one per row.
-        names: `accuracy`, `f1` (two classes, of class 1), `macro_f1` and `matthews` for classes; `pearson` and
-            `spearman` for scores.
-        kind: of the task; what the logits say by default.
-
-    Raises:
-        UserError: an unknown name, a metric of the other kind of task, or rows that do not match.
-
-    Example:
-        >>> logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 5.0], [4.0, 0.0]])
-        >>> compute_metrics(logits, np.array([0, 1, 0, 0]), ["accuracy", "f1"])
-        {'accuracy': 0.75, 'f1': 0.6666666666666666}
-    """
-    kind = kind or kind_of_logits(logits)
-    predicted = predictions(logits, kind)
-    _check_same_rows("labels", len(labels), len(predicted))
-    return {name: _find_metric(name, kind)(predicted, labels) for name in names}
+from codir.tasks import Kind, kind_of_logits
+from codir.tasks.metrics import check_same_rows, find_metric, predictions
 
 
 def agreement(
@@ -59,27 +25,10 @@ def agreement(
         >>> agreement(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.3, 0.4], [0.1, 0.9]]))
         0.5
     """
-    _check_same_rows("teacher logits", len(teacher_logits), len(logits))
+    check_same_rows("teacher logits", len(teacher_logits), len(logits))
     kind = kind or kind_of_logits(logits)
-    metric = _find_metric(kind.agreement[0], kind)
+    metric = find_metric(kind.agreement[0], kind)
     return metric(predictions(logits, kind), predictions(teacher_logits, kind))
-
-
-def predictions(logits: Float[np.ndarray, "rows ..."], kind: Kind | None = None) -> Shaped[np.ndarray, " rows"]:
-    """Turn logits into what the model answers: the likeliest class, or the score itself.
-
-    Raises:
-        UserError: a logit is NaN or infinite.
-    """
-    if not np.isfinite(logits).all():
-        raise UserError(
-            "logits",
-            expected="finite numbers",
-            got=f"NaN or infinity in {np.count_nonzero(~np.isfinite(logits))} places",
-            otherwise="each such row would have been counted as some class",
-            do="run the model in fp32, or go back to an earlier checkpoint",
-        )
-    return (kind or kind_of_logits(logits)).answers(logits)
 
 
 def best_label_permutation(
@@ -100,113 +49,10 @@ def best_label_permutation(
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import confusion_matrix
 
-    _check_same_rows("labels", len(labels), len(logits))
+    check_same_rows("labels", len(labels), len(logits))
     classes = logits.shape[1]
     confusion = confusion_matrix(predictions(logits), labels, labels=np.arange(classes))
     # The diagonal's bonus adds up to less than one row, so it decides between ties and nothing else.
     _, permutation = linear_sum_assignment(confusion * (classes + 1) + np.eye(classes), maximize=True)
     as_is, renamed = confusion.trace(), confusion[np.arange(classes), permutation].sum()
     return tuple(permutation.tolist()), float(as_is / len(labels)), float(renamed / len(labels))
-
-
-def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Share of rows that are right."""
-    return float(np.mean(predicted == labels))
-
-
-def f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Harmonic mean of precision and recall of class 1, of two; 0 where class 1 is neither predicted nor there."""
-    from sklearn.metrics import f1_score
-
-    classes = int(max(predicted.max(), labels.max())) + 1
-    if classes > 2:
-        raise UserError(
-            "f1",
-            expected="two classes",
-            got=str(classes),
-            otherwise="only class 1 would have been scored",
-            do="ask for `macro_f1`",
-        )
-    return float(f1_score(labels, predicted, labels=[0, 1], pos_label=1, average="binary", zero_division=0.0))
-
-
-def macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of the F1 of each class that is predicted or there."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels, predicted, average="macro", zero_division=0.0))
-
-
-def matthews(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Matthews' correlation of predicted and true classes; 0 where either never changes."""
-    from sklearn.metrics import matthews_corrcoef
-
-    if _is_constant(predicted) or _is_constant(labels):
-        return 0.0
-    return float(matthews_corrcoef(labels, predicted))
-
-
-def pearson(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Linear correlation; 0 where either side never changes."""
-    from scipy.stats import pearsonr
-
-    return _correlation(pearsonr, predicted, labels)
-
-
-def spearman(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Correlation of ranks, ties sharing their mean rank; 0 where either side never changes."""
-    from scipy.stats import spearmanr
-
-    return _correlation(spearmanr, predicted, labels)
-
-
-METRICS: dict[str, Metric] = {
-    "accuracy": accuracy,
-    "f1": f1,
-    "macro_f1": macro_f1,
-    "matthews": matthews,
-    "pearson": pearson,
-    "spearman": spearman,
-}
-METRIC_NAMES = tuple(METRICS)
-
-
-def _correlation(statistic: Callable[..., tuple[float, float]], predicted: np.ndarray, labels: np.ndarray) -> float:
-    from scipy.stats import NearConstantInputWarning
-
-    if _is_constant(predicted) or _is_constant(labels):
-        return 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NearConstantInputWarning)  # a collapsed student is a result, not a mishap
-        return float(statistic(predicted.astype(np.float64), labels.astype(np.float64))[0])
-
-
-def _is_constant(values: np.ndarray) -> bool:
-    return bool(np.all(values == values[0]))
-
-
-def _find_metric(name: str, kind: Kind) -> Metric:
-    if name in kind.own_metrics:
-        return kind.own_metrics[name]
-    if name not in METRICS:
-        raise UserError(
-            "metric", expected="a metric that codir knows", got=f"'{name}'", do=nearest(name, METRIC_NAMES).rstrip("?")
-        )
-    if name not in kind.known_metrics:
-        raise UserError(
-            f"metric '{name}'",
-            expected="a model that predicts " + ("scores" if kind.has_classes else "classes"),
-            got="logits of several classes" if kind.has_classes else "one column of scores",
-            do="choose from " + ", ".join(f"`{metric}`" for metric in kind.known_metrics),
-        )
-    return METRICS[name]
-
-
-def _check_same_rows(subject: str, found: int, expected: int) -> None:
-    if found == 0 or found != expected:
-        raise UserError(
-            subject,
-            expected=f"one for each of {expected} rows of logits, and at least one",
-            got=str(found),
-            do="give logits and labels of the same rows",
-        )

@@ -5,7 +5,6 @@ Knows indices and vectors; knows nothing of models, labels or losses. (A FIFO of
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from codir.memory.base import Memory, take_up
+from codir.store import RUN, claim_disk, scratch_folder, writing_to
 from codir.system import gather, is_distributed
 
 ROWS_PER_MESSAGE = 2**18
@@ -31,7 +31,7 @@ class MemoryBank(Memory):
         device: where the vectors live, and where they are wanted.
         dtype: of storage; `torch.float16` halves the room. Updates are reckoned in float32.
         folder: keep the vectors in a memory-mapped scratch file there instead of in memory, to the same bits. Its name
-            is gone at once, its room when the bank is; checkpoints are what lasts.
+            is gone at once (after a kill, at the next start), its room when the bank is; checkpoints are what lasts.
 
     Example:
         >>> bank = MemoryBank(num_examples=2, dim=2, momentum=0.5)
@@ -111,6 +111,12 @@ class MemoryBank(Memory):
 
 
 def _mapped_zeros(folder: Path, size: int, dtype: torch.dtype) -> Tensor:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=".memory-bank-", dir=folder) as file:
-        return torch.from_file(file.name, shared=True, size=size, dtype=dtype)
+    with (
+        writing_to(folder, "memory bank", do="free disk space, or choose another `output_dir`"),
+        scratch_folder(folder, RUN) as scratch,
+    ):
+        file = scratch / "vectors"
+        with file.open("wb") as content:
+            content.truncate(size * dtype.itemsize)
+        claim_disk(file)
+        return torch.from_file(str(file), shared=True, size=size, dtype=dtype)

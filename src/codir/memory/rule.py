@@ -56,6 +56,7 @@ def choose_memory(
     free_memory: int,
     free_disk: int,
     processes: int = PLANNED_PROCESSES,
+    name: str = "negatives",
 ) -> MemoryChoice:
     """Choose what remembers the student's vectors.
 
@@ -75,6 +76,7 @@ def choose_memory(
         free_memory: bytes free where the bank would live.
         free_disk: bytes free where its file would be.
         processes: how many of them keep a bank of their own in the same memory.
+        name: what the line calls the vectors.
 
     Raises:
         UserError: a bank was asked for that has room neither in memory nor on the disk.
@@ -97,12 +99,12 @@ def choose_memory(
     queue = f"{queue_size} x {dim} {number}, {decimal(processes * queue_bytes(queue_size, dim, itemsize))}"
     share = f"{BANK_MEMORY_SHARE:.0%} of the free memory, {decimal(free_memory)}"
     if wanted in ("queue", "momentum"):
-        return MemoryChoice("queue", f"negatives: queue of {queue} (asked for)")
+        return MemoryChoice("queue", f"{name}: queue of {queue} (asked for)")
     if fits:
-        return MemoryChoice("bank", f"negatives: memory bank of {bank} (rule: a bank while it takes at most {share})")
+        return MemoryChoice("bank", f"{name}: memory bank of {bank} (rule: a bank while it takes at most {share})")
     if wanted == "auto":
         return MemoryChoice(
-            "queue", f"negatives: queue of {queue} (rule: a queue where a bank, {bank}, would take more than {share})"
+            "queue", f"{name}: queue of {queue} (rule: a queue where a bank, {bank}, would take more than {share})"
         )
     if needed > free_disk:
         raise UserError(
@@ -114,5 +116,5 @@ def choose_memory(
         )
     return MemoryChoice(
         "mapped bank",
-        f"negatives: memory bank of {bank}, in a file (asked for; in memory it would take more than {share})",
+        f"{name}: memory bank of {bank}, in a file (asked for; in memory it would take more than {share})",
     )

@@ -1,25 +1,50 @@
-"""One model, whatever its role: loading, language-model heads, the forward pass, what its attention is given.
+"""One model, whatever its role: loading, what fits it, language-model heads, the forward pass, its attention.
 
 Knows transformers; knows nothing of data, teachers or students."""
 
 from codir.models.attention import capture_attention, check_attention
+from codir.models.fit import (
+    check_label_order,
+    check_max_length,
+    check_own_tokenizer,
+    check_padding,
+    check_segments,
+    check_tokenizer_fits,
+    check_vocabulary,
+    count_embeddings,
+    in_full_precision,
+    names_of,
+)
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import load_language_model, load_model, load_tokenizer
+from codir.models.loading import check_loaded, load_language_model, load_model, load_tokenizer, loading
 from codir.models.reader import Reader
-from codir.models.shape import count_positions, label_names, shape_of
+from codir.models.shape import check_size, count_positions, label_names, shape_of
 
 __all__ = [
     "Reader",
     "capture_attention",
     "check_attention",
+    "check_label_order",
+    "check_loaded",
+    "check_max_length",
+    "check_own_tokenizer",
+    "check_padding",
+    "check_segments",
+    "check_size",
+    "check_tokenizer_fits",
+    "check_vocabulary",
+    "count_embeddings",
     "count_positions",
+    "in_full_precision",
     "is_masked",
     "label_names",
     "language_class",
     "load_language_model",
     "load_model",
     "load_tokenizer",
+    "loading",
+    "names_of",
     "predict_only",
     "reads_ahead",
     "run_model",

@@ -1,16 +1,17 @@
-"""Load models and tokenizers with the checks that their users forget: a trained head, a padding token.
+"""Load models and tokenizers with the checks that their users forget: weights that fit, a trained head, real words.
 
 Knows transformers; knows nothing of codir's rooms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -19,22 +20,30 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from codir.errors import UserError
+from codir.errors import UserError, naming
+from codir.errors.shown import as_text
 from codir.models.language import language_class
-from codir.tasks import NAMED_IN_CONFIG
+from codir.models.shape import check_size
+from codir.tasks import NAMED_IN_CONFIG, kind_of_config
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer; one without a padding token (GPT-2, Llama) pads with its end-of-text token.
 
     Raises:
-        UserError: there is no tokenizer at `path`, on disk or on the hub.
+        UserError: there is no tokenizer at `path`, on disk or on the hub, or only its special tokens.
     """
     check_source(path)
-    try:
+    with loading(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise _not_found(path, "tokenizer", error) from error
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # made up where there are no files
+        raise UserError(
+            "tokenizer",
+            expected="a folder with the tokenizer's files, such as tokenizer.json",
+            got=f"{path}, whose tokenizer has special tokens only",
+            otherwise="every word would have been read as unknown",
+            do="save the model's own tokenizer into that folder with `tokenizer.save_pretrained(...)`",
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -51,20 +60,22 @@ def load_model(
         head: `num_labels` and the like for a model that still needs a head; `None` demands a trained one.
 
     Raises:
-        UserError: nothing can be loaded from `path`, or it has no trained head and `head` is `None`.
+        UserError: nothing can be loaded from `path`, its weights do not fit its config, it answers a kind of task that
+            codir does not have, or it has no trained head and `head` is `None`.
     """
     check_source(path)
     head = None if head is None else dict(head)
     kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=head is not None, **(head or {})
+    with loading(path):
+        check_size(AutoConfig.from_pretrained(path), f"model {path}")
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=True, **(head or {})
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _not_found(path, "model", error) from error
-    if head is None and loading["missing_keys"]:
+    check_loaded(path, model, found, new_head=head is not None)
+    kind_of_config(model.config)
+    if head is None and found["missing_keys"]:
         kind, remedy = "classification (or regression) head", "fine-tune it first: `codir finetune --model ..."
-        raise _without_head(path, model, loading["missing_keys"], kind, remedy)
+        raise _without_head(path, model, found["missing_keys"], kind, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if kind is not None:
@@ -83,21 +94,83 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
         UserError: nothing can be loaded from `path`, its type has no language-model head, or it has no trained one.
     """
     check_source(path)
-    settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32"}
-    try:
-        auto = language_class(AutoConfig.from_pretrained(path))
-        model, loading = auto.from_pretrained(path, **settings)
-        missing = loading["missing_keys"]
+    settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32", "ignore_mismatched_sizes": True}
+    with loading(path):
+        config = AutoConfig.from_pretrained(path)
+        check_size(config, f"model {path}")
+        auto = language_class(config)
+        model, found = auto.from_pretrained(path, **settings)
+        missing = found["missing_keys"]
         if missing and not needs_head:
             model, _ = auto.from_pretrained(path, **settings, tie_word_embeddings=True)
-    except UserError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _not_found(path, "model", error) from error
+    check_loaded(path, model, found, new_head=not needs_head)
     if needs_head and missing:
         remedy = "adapt it first: `codir finetune --task mlm --model ..."
         raise _without_head(path, model, missing, "language-model head", remedy)
     return model
+
+
+def check_loaded(path: str | Path, model: PreTrainedModel, loading: Mapping[str, Any], *, new_head: bool) -> None:
+    """Refuse a model that lacks weights or has some of other sizes; transformers would start those at random.
+
+    A head may be new, and so may a pooler, which models pre-trained on tokens alone never had.
+
+    Args:
+        path: where it was loaded from.
+        model: as transformers made it.
+        loading: what transformers says of the weights (`output_loading_info`).
+        new_head: whether a head of other sizes is to be made anew.
+
+    Raises:
+        UserError: weights of the body do not fit, or are missing.
+    """
+    sizes = {name: (tuple(saved), tuple(built)) for name, saved, built in loading["mismatched_keys"]}
+    wrong = sorted(name for name in sizes if not (new_head and _is_of_head(name, model)))
+    if wrong:
+        saved, built = sizes[wrong[0]]
+        raise _do_not_fit(path, f"{wrong[0]} of {list(saved)} where the config says {list(built)}", len(wrong) - 1)
+    lacking = sorted(name for name in loading["missing_keys"] if not _is_of_head(name, model))
+    if lacking:
+        raise _do_not_fit(path, f"no {lacking[0]}", len(lacking) - 1)
+    depth = getattr(model.config, "num_hidden_layers", None)
+    beyond = sorted(name for name in loading["unexpected_keys"] if depth and _layer_of(name, model) >= depth)
+    if beyond:
+        raise _do_not_fit(path, f"{beyond[0]} where the config says {depth} layers", len(beyond) - 1)
+
+
+def _is_of_head(name: str, model: PreTrainedModel) -> bool:
+    """Whether a weight is above the body, or of its pooler."""
+    return not name.startswith(f"{model.base_model_prefix}.") or "pooler" in name
+
+
+def _layer_of(name: str, model: PreTrainedModel) -> int:
+    """The number of the layer that a weight of the body belongs to; -1 where it is of none."""
+    numbers = re.findall(r"\.(?:layers?|h|blocks?)\.(\d+)\.", name)
+    return int(numbers[0]) if numbers and name.startswith(f"{model.base_model_prefix}.") else -1
+
+
+def _do_not_fit(path: str | Path, first: str, others: int) -> UserError:
+    return UserError(
+        f"model {path}",
+        expected="weights of the sizes that its config.json says",
+        got=first + (f", and {others} others like it" if others else ""),
+        otherwise="these weights would have been random numbers, or left out",
+        do="restore the config.json that the weights were saved with, or download the model anew",
+    )
+
+
+@contextmanager
+def loading(path: str | Path, what: str = "model") -> Iterator[None]:
+    """Whatever the libraries raise while they read a model's files is one `UserError` with the path and its first line.
+
+    What is in those files decides what is raised, and by which library: errors of JSON, keys, types, shapes, memory.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise _not_found(path, what, error) from error
 
 
 def check_source(path: str | Path) -> None:
@@ -107,11 +180,13 @@ def check_source(path: str | Path) -> None:
         UserError: a folder without a model, or a name that is neither in the local cache nor to be had from the hub.
     """
     looks_local = isinstance(path, Path) or str(path).startswith((".", "/", "~")) or Path(path).exists()
-    if looks_local and not (Path(path) / "config.json").exists():
+    with naming(path):
+        is_there, has_config = Path(path).exists(), (Path(path) / "config.json").is_file()
+    if looks_local and not has_config:
         raise UserError(
             "model",
             expected="a folder with a config.json and its weights, or a name on the hub",
-            got=f"{path}, which holds none" if Path(path).exists() else f"{path}, which does not exist",
+            got=f"{path}, which holds none" if is_there else f"{path}, which does not exist",
             do="check the path",
         )
     if looks_local or try_to_load_from_cache(str(path), "config.json"):
@@ -137,9 +212,10 @@ def _without_head(
 
 
 def _not_found(path: str | Path, what: str, error: Exception) -> UserError:
-    return UserError(
-        what,
-        expected="a model folder, or a name on a hub that can be reached",
-        got=f"{path} ({str(error).splitlines()[0]})",
-        do="check the spelling, or download it and give the folder's path",
-    )
+    said = " ".join(as_text(error).split("\n", 1)[0].split()) or type(error).__name__
+    if Path(path).is_dir():
+        expected, do = "a folder that transformers can load", "save or download it again"
+    else:
+        expected = "a model folder, or a name on a hub that can be reached"
+        do = "check the spelling, or download it and give the folder's path"
+    return UserError(what, expected=expected, got=f"{path} ({said})", do=do)

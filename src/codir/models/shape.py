@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import psutil
 from torch.nn import Embedding
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from codir.errors import UserError
 from codir.models.language import vocabulary_of
 from codir.signals import ModelShape
 from codir.tasks import kind_of_config
+
+MOST_LAYERS = 1000
+"""Layers are made one by one before their weights are read: a billion would keep a machine busy for days."""
 
 
 def label_names(model: PreTrainedModel) -> list[str] | None:
@@ -28,6 +33,23 @@ def count_positions(model: PreTrainedModel) -> int | None:
     if tables and tables[0].padding_idx is not None:
         return tables[0].num_embeddings - tables[0].padding_idx - 1
     return positions if positions and positions > 0 else None
+
+
+def check_size(config: PreTrainedConfig, of: str = "model") -> None:
+    """Refuse a model that this machine could not hold, before layers are made one by one until it gives up."""
+    vocabulary, width, layers, inner = (
+        int(getattr(config, name, None) or 0)
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
+    )
+    needed = 4 * (vocabulary * width + layers * width * (4 * width + 2 * inner))
+    memory = psutil.virtual_memory().total
+    if needed > memory or layers > MOST_LAYERS:
+        raise UserError(
+            of,
+            expected=f"a model that fits into {memory / 1e9:.0f} GB of memory, of at most {MOST_LAYERS} layers",
+            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}",
+            do="lower these sizes",
+        )
 
 
 def shape_of(model: PreTrainedModel) -> ModelShape:

@@ -18,8 +18,7 @@ def hard_label_loss(
     `mean_i CE(logits_i, y_i)`, or `mean_i (s_i - y_i)^2`, over the labelled rows `i`. A batch without any labelled row
     gives 0 with a zero gradient, not NaN.
 
-    The mean is over the labelled rows of this batch: where micro-batches are accumulated, each weighs the same, however
-    many of its rows have a label.
+    The mean is over the labelled rows of this batch; see `Batch.label_weight` for that of a step of several.
 
     Args:
         logits: `[batch, classes]`; one column is a score.
@@ -38,6 +37,9 @@ def hard_label_loss(
 class HardLabel(Objective):
     """The supervised term of every recipe; see `hard_label_loss`.
 
+    Where micro-batches are accumulated, or several processes train, the mean is over the labelled rows of the whole
+    step: `Batch.label_weight` says what part of them this batch has.
+
     Raises:
         UserError: when built, for a student that is no classifier.
     """
@@ -52,8 +54,8 @@ class HardLabel(Objective):
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over the labelled examples; 0 where no example has a label."""
+        """The batch's part of the mean over the step's labelled examples; 0 where no example has a label."""
         if batch.labels is None:
             return student.logits.sum() * 0.0
         kind = self.kind or kind_of_outputs(student.logits.shape[1])
-        return kind.hard_loss(student.logits, batch.labels)
+        return kind.hard_loss(student.logits, batch.labels) * batch.label_weight

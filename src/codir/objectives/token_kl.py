@@ -57,7 +57,8 @@ class TokenKL(Objective):
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over the predicted tokens."""
+        """The batch's part of the mean over the step's predicted tokens."""
         assert student.token_logits is not None, "`needs` asks for them"
         assert teacher.token_logits is not None, "`needs` asks for them"
-        return token_kl_loss(student.token_logits, teacher.token_logits, temperature=self.kd_temperature)
+        mean = token_kl_loss(student.token_logits, teacher.token_logits, temperature=self.kd_temperature)
+        return mean * batch.label_weight

@@ -18,8 +18,7 @@ def token_label_loss(
     Over masked positions this is BERT's masked-LM loss (Devlin et al. 2019, arXiv 1810.04805, §3.1), over all positions
     and their successors GPT's next-token loss (Radford et al. 2018, eq. 1). Which positions there are is not said here.
 
-    A mean over the predicted tokens of this batch: where micro-batches are accumulated, each weighs the same, however
-    many tokens it predicts.
+    A mean over the predicted tokens of this batch; see `Batch.label_weight` for that of a step of several.
 
     Args:
         token_logits: of the predicted positions of all rows.
@@ -46,6 +45,6 @@ class TokenLabel(Objective):
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over the predicted tokens."""
+        """The batch's part of the mean over the step's predicted tokens."""
         assert student.token_logits is not None, "`needs` asks for them"
-        return token_label_loss(student.token_logits, batch.predicted_tokens)
+        return token_label_loss(student.token_logits, batch.predicted_tokens) * batch.label_weight

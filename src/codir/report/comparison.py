@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from codir.errors.shown import redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
-from codir.report.words import CORRELATIONS, NOT_MEASURED, in_words, render_page, to_markdown
+from codir.report.words import NOT_MEASURED, TEACHER, in_code, in_markdown, in_words, render_page, to_markdown
 from codir.store import files_added_whole
+from codir.tasks import is_share
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
     """A table in words, column name to cell: the teacher, and a row per contestant."""
     metric = comparison.metric
-    unit = "" if metric in CORRELATIONS else " %"
-    teacher = {"preset": "*teacher*", in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
+    unit = " %" if is_share(metric) else ""
+    teacher = {"preset": TEACHER, in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
     rows = [
         {
             "preset": line.preset,
@@ -58,7 +60,7 @@ def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
     rows = [
         {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in shown
     ]
-    return [{"preset": name} | row for name, row in zip(["*teacher*", *shown], [teacher, *rows], strict=True)]
+    return [{"preset": name} | row for name, row in zip([TEACHER, *shown], [teacher, *rows], strict=True)]
 
 
 def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> str:
@@ -75,18 +77,21 @@ def comparison_markdown(comparison: Comparison) -> str:
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
         size = f" ({rows:,} rows)" if rows else ""
-        blocks += [f"## {student}, {on}{size}", to_markdown(comparison_rows(comparison, student, on))]
-    blocks += [f"Did not come to its end: {failure}" for failure in comparison.failed]
-    return render_page(comparison.runs[0].task, blocks)
+        blocks += [
+            f"## {in_markdown(student)}, {in_markdown(on)}{size}",
+            to_markdown(comparison_rows(comparison, student, on)),
+        ]
+    blocks += [f"Did not come to its end: {in_markdown(failure)}" for failure in comparison.failed]
+    return render_page(short_paths(comparison.runs[0].task), blocks)
 
 
 def explain(comparison: Comparison) -> str:
     """What the numbers of the tables mean."""
     metric = in_words(comparison.metric)
-    unit = "" if comparison.metric in CORRELATIONS else ", in percent"
+    unit = ", in percent" if is_share(comparison.metric) else ""
     lines = [
-        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to `{comparison.reference}`, "
-        "seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
+        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to "
+        f"{in_code(comparison.reference)}, seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
         "corrected (Holm) for the number of presets tested in the same table. Retention is of the teacher's "
         f"{metric}; agreement is with the teacher's answers.",
     ]
@@ -95,7 +100,9 @@ def explain(comparison: Comparison) -> str:
         lines.append(f"Runs had {' or '.join(map(str, threads))} threads, so seconds per step are not comparable.")
     if {"device", "cores", "dtype"} <= conditions.keys():
         at_once = f", {conditions['jobs']} runs side by side" if conditions.get("jobs", 1) > 1 else ""
-        machine = f"{conditions['device']}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
+        machine = (
+            f"{in_markdown(conditions['device'])}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
+        )
         lines.append(f"{machine}, {conditions['dtype']}; all conditions are in `results.json`.")
     return "\n\n".join(lines)
 
@@ -105,7 +112,7 @@ def _key(comparison: Comparison, on: str) -> str:
 
 
 def _show(metric: str, value: float, *, sign: str = "") -> str:
-    return f"{value:{sign}.4f}" if metric in CORRELATIONS else f"{100 * value:{sign}.2f}"
+    return f"{100 * value:{sign}.2f}" if is_share(metric) else f"{value:{sign}.4f}"
 
 
 def _show_estimate(metric: str, estimate: Estimate | None, *, sign: str = "") -> str:
@@ -132,7 +139,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write `results.json`, `table.md` and `comparison.png`, none of them ever half-written."""
     from codir.report.dots import plot_comparison
 
-    content = asdict(comparison)
+    content = redacted(asdict(comparison))
     content["runs"] = content.pop("runs")  # last, since they are many
     with files_added_whole(folder) as drafts:
         numbers, table, picture = (drafts / name for name in ("results.json", "table.md", "comparison.png"))

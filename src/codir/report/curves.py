@@ -98,7 +98,7 @@ def _draw(axis: Any, panel: Panel, *, first_colour: int) -> None:
         axis.plot(
             steps, values, color=colour, linewidth=1.6, marker=marker if is_sparse else None, markersize=4, label=name
         )
-    axis.set_title(panel.title, fontsize=10, loc="left")
+    axis.set_title(panel.title, fontsize=10, loc="left", parse_math=False)
     axis.set_xlabel("step", fontsize=9)
     axis.set_ylabel(panel.quantity, fontsize=9)
     axis.tick_params(labelsize=8, length=3, labelbottom=True)

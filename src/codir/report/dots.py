@@ -7,7 +7,8 @@ from typing import Any
 
 from codir.measure import Comparison, Line, lines_of
 from codir.report.curves import COLOURS
-from codir.report.words import CORRELATIONS, in_words
+from codir.report.words import in_words
+from codir.tasks import is_share
 
 PANELS_PER_ROW = 3
 
@@ -32,7 +33,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
 
 
 def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) -> None:
-    scale = 1.0 if comparison.metric in CORRELATIONS else 100.0
+    scale = 100.0 if is_share(comparison.metric) else 1.0
     for place, line in enumerate(lines):
         colour = COLOURS[1] if line.preset == comparison.reference else COLOURS[0]
         values, spread = [scale * value for value in line.values], scale * (line.score.half_width or 0.0)
@@ -42,11 +43,11 @@ def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) ->
     axis.plot([], [], "--", color="0.4", linewidth=1, label="teacher")
     axis.plot([], [], "o", color=COLOURS[1], label=f"{comparison.reference} (reference)")
     axis.plot([], [], "o", color="0.4", alpha=0.5, markersize=3, label="single seeds")
-    axis.set_yticks(range(len(lines)), [line.preset for line in lines], fontsize=9)
+    axis.set_yticks(range(len(lines)), [line.preset for line in lines], fontsize=9, parse_math=False)
     axis.set_ylim(-0.6, len(lines) - 0.4)
-    axis.set_title(student, fontsize=10, loc="left")
+    axis.set_title(student, fontsize=10, loc="left", parse_math=False)
     unit = "" if scale == 1.0 else ", %"
-    axis.set_xlabel(f"{in_words(comparison.metric)} on {comparison.first}{unit}", fontsize=9)
+    axis.set_xlabel(f"{in_words(comparison.metric)} on {comparison.first}{unit}", fontsize=9, parse_math=False)
     axis.tick_params(labelsize=8, length=3)
     axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x", color="0.9", linewidth=0.8)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codir.errors.shown import redacted
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.words import NOT_MEASURED, render_page, to_markdown
 from codir.store import files_added_whole
@@ -47,7 +48,7 @@ class PretrainingResult:
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
         reported = ("title", "scores", "parameters", "notes", "conditions")
-        return {name: getattr(self, name) for name in reported}
+        return dict(redacted({name: getattr(self, name) for name in reported}))
 
 
 def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping[str, int]) -> list[dict[str, str]]:

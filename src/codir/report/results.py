@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codir.errors.shown import redacted, short_paths
 from codir.measure import ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.words import (
-    CORRELATIONS,
     NOT_MEASURED,
     in_thousands,
     in_words,
@@ -22,7 +22,7 @@ from codir.report.words import (
     to_terminal,
 )
 from codir.store import files_added_whole
-from codir.tasks import kind_of_metric
+from codir.tasks import is_share, kind_of_metric, retention
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,8 +78,8 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
-        return {
-            "task": self.task_name,
+        content = {
+            "task": short_paths(self.task_name),
             "primary_metric": self.primary_metric,
             "teacher": asdict(self.teacher),
             "student": asdict(self.student),
@@ -92,10 +92,11 @@ class RunResult:
             "notes": list(self.notes),
             "conditions": self.conditions,
         }
+        return dict(redacted(content))
 
     def _retention_of(self, model: ModelResult) -> float | None:
-        of_teacher = self.teacher.metrics[self.primary_metric]
-        return model.metrics[self.primary_metric] / of_teacher if of_teacher > 0 else None
+        metric = self.primary_metric
+        return retention(metric, model.metrics[metric], self.teacher.metrics[metric])
 
 
 def write_report(result: RunResult, folder: Path) -> list[Path]:
@@ -169,7 +170,7 @@ def _row(
 def _show(metric: str, value: float | None) -> str:
     if value is None:
         return NOT_MEASURED
-    return f"{value:.3f}" if metric in CORRELATIONS else f"{value:.1%}"
+    return f"{value:.1%}" if is_share(metric) else f"{value:.3f}"
 
 
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
@@ -188,5 +189,5 @@ def _render_page(result: RunResult, curves: str) -> str:
     )
     picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"
     blocks = [summarise(result), markdown_table(result), explained, picture]
-    conditions = {"task": result.task_name, **result.conditions}
+    conditions = {"task": short_paths(result.task_name), **result.conditions}
     return render_page(result.title, blocks, notes=result.notes, conditions=conditions)

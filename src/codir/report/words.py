@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from codir.tasks import KINDS
+from codir.errors.shown import plain
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_MEASURED = "—"
-CORRELATIONS = frozenset().union(*(kind.correlations for kind in KINDS.values()))
-"""Metrics that are shown as numbers from -1 to 1; all others are shares, shown in percent."""
+TEACHER = "*teacher*"
+"""Names the row of the teacher among contestants."""
 
 
 def in_words(metric: str) -> str:
@@ -41,9 +42,63 @@ def in_thousands(number: int) -> str:
 
 def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows of words as a Markdown table, the first column to the left."""
-    columns = list(rows[0])
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *(list(row.values()) for row in rows)]
+    columns, cells = list(rows[0]), [list(row.values()) for row in rows]
+    lines = [_cells(columns), ["---", *["---:"] * (len(columns) - 1)], *map(_cells, cells)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(texts: Sequence[str]) -> list[str]:
+    """Escaped, but for the one row name that stands out."""
+    return [text if text == TEACHER else in_markdown(text) for text in texts]
+
+
+def in_markdown(text: str, *, keeps_code: bool = False) -> str:
+    """A text that comes from outside as it stands: no Markdown, HTML, link or end of line in it means anything.
+
+    Args:
+        text: a label, a name of a file, a note.
+        keeps_code: what stands between backticks is code, as in codir's own notes.
+
+    Example:
+        >>> print(in_markdown("<b>*x*</b> | [a](http://b)\\n# y"))
+        &lt;b>\\*x\\*&lt;/b> \\| \\[a\\](http&#58;//b) # y
+        >>> print(in_markdown("set `--x*y*` to *", keeps_code=True), in_markdown("p < 0.001, macro_f1, __init__"))
+        set `--x*y*` to \\* p < 0.001, macro_f1, \\_\\_init\\_\\_
+    """
+    text = plain(text, longest=LONGEST_TEXT)
+    if not keeps_code:
+        return _escape(text)
+    pieces, end = [], 0
+    for span in _CODE_SPAN.finditer(text):
+        pieces += [_escape(text[end : span.start()]), span[0]]
+        end = span.end()
+    return "".join([*pieces, _escape(text[end:])])
+
+
+def in_code(text: str) -> str:
+    """A text as a code span, however many backticks it holds.
+
+    Example:
+        >>> in_code("a`b"), in_code("x")
+        ('``a`b``', '`x`')
+    """
+    text = plain(text, longest=LONGEST_TEXT)
+    runs = {len(run) for run in re.findall("`+", text)}
+    fence = "`" * next(size for size in range(1, len(runs) + 2) if size not in runs)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+LONGEST_TEXT = 2000
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)")
+_MARKUP = re.compile(r"[\\`*\[\]|~$]|(?<!\w)_+|_+(?!\w)|^\s*(?:#+(?=\s|$)|>|[+-](?=\s|$)|[=-]{2,}|\d+[.)](?=\s|$))")
+_HTML = re.compile(r"<(?=[A-Za-z/!?])|&(?=[#\w])|:(?=//)|(?<=\bwww)\.|(?<=\w)@(?=\w)", re.IGNORECASE)
+
+
+def _escape(text: str) -> str:
+    entities = {"<": "&lt;", "&": "&amp;", ":": "&#58;", ".": "&#46;", "@": "&#64;"}
+    text = _HTML.sub(lambda found: entities[found[0]], text)
+    return _MARKUP.sub(lambda found: re.sub(r"([^\w\s]|_)", r"\\\1", found[0]), text)
 
 
 def to_terminal(
@@ -54,14 +109,17 @@ def to_terminal(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), caption=Text(caption) if caption else None, caption_justify="left")
+    def text(words: str) -> Text:
+        return Text(plain(words))  # no markup in it
+
+    table = Table(title=text(title), caption=text(caption) if caption else None, caption_justify="left")
     table.box, table.show_edge, table.pad_edge, table.collapse_padding = SIMPLE_HEAD, False, False, True
     first = next(iter(rows[0]))
     for column in rows[0]:
-        table.add_column(column, justify="left" if column == first else "right", no_wrap=column == first)
+        table.add_column(text(column), justify="left" if column == first else "right", no_wrap=column == first)
     for row in rows:
-        cells = [cell.strip("*") for cell in row.values()]
-        table.add_row(*cells, style="bold" if bold is not None and cells[0] == bold else None)
+        cells = ["teacher" if cell == TEACHER else cell for cell in row.values()]
+        table.add_row(*map(text, cells), style="bold" if bold is not None and cells[0] == bold else None)
     return table
 
 
@@ -72,7 +130,7 @@ def render_page(
 
     Args:
         title: what stands above it.
-        blocks: paragraphs, tables and pictures, in order.
+        blocks: paragraphs, tables and pictures, in order; Markdown already.
         notes: what a reader has to know, one sentence each.
         conditions: under which the numbers were measured, by name.
     """
@@ -81,12 +139,13 @@ def render_page(
     template = resources.files("codir.report").joinpath("page.md.j2").read_text("utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     written = {name: _condition(name, value) for name, value in (conditions or {}).items()}
-    return environment.from_string(template).render(title=title, blocks=blocks, notes=notes, conditions=written)
+    said = {"title": in_markdown(title), "notes": [in_markdown(note, keeps_code=True) for note in notes]}
+    return environment.from_string(template).render(blocks=blocks, conditions=written, **said)
 
 
 def _condition(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{part} {_condition(part, what)}" for part, what in value.items())
+        return ", ".join(f"{in_markdown(str(part))} {_condition(part, what)}" for part, what in value.items())
     if value is None:
         return "unknown"
-    return f"`{value}`" if name == "command" else str(value)
+    return in_code(str(value)) if name == "command" else in_markdown(str(value))

@@ -16,6 +16,7 @@ from codir.config import (
     StudentConfig,
     TrainingConfig,
 )
+from codir.config.words import TASK
 from codir.data import LoadedData, load_data
 from codir.errors import UserError
 from codir.measure import TorchRunner, compute_metrics
@@ -45,6 +46,8 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
     if reader is not None:
         names = label_names(reader.model)
         arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
+        named = getattr(reader.model.config, NAMED_IN_CONFIG, None)
+        arguments["task"] = named if named is not None and data.task == TASK else data.task
     return load_data(data.source, evaluation_only=evaluation_only, **arguments)
 
 

@@ -17,6 +17,7 @@ from codir.runs.distill import distill
 from codir.runs.finetune import finetune
 from codir.runs.output import check_empty
 from codir.runs.pretrain import load_teacher, pretrain
+from codir.runs.processes import refuse_processes
 from codir.student import build_student
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
 ADAPTING_STEPS, PRETRAINING_STEPS = 100, 150
 REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
 """Where the folder of a demo holds something."""
+DEMO_REMEDY = "start it without `torchrun`; `codir finetune`, `distill` and `pretrain` train in several processes"
 
 
 def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
@@ -37,6 +39,7 @@ def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite:
         seed: of everything random.
         overwrite: replace an earlier demo there.
     """
+    refuse_processes("demo", DEMO_REMEDY)
     if not overwrite:
         check_empty(output_dir, REMEDY)
     data = {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64}
@@ -68,7 +71,8 @@ def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite:
                 "baseline": True,
                 "overwrite": True,
             }
-        )
+        ),
+        inside=[str(teacher_dir)],
     )
 
 
@@ -93,6 +97,7 @@ def run_pretraining_demo(
         seed: of everything random.
         overwrite: replace an earlier demo there.
     """
+    refuse_processes("demo", DEMO_REMEDY)
     if not overwrite:
         check_empty(output_dir, REMEDY)
     teacher, pretrained, cut = (output_dir / name for name in ("teacher", "pretrained", "cut"))

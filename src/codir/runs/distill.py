@@ -6,7 +6,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,74 +20,87 @@ from codir.measure import Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
-from codir.runs.output import can_resume, check_output_dir, claim_output_dir
-from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers, note_truncation
+from codir.runs.output import RunFolder, run_folder
+from codir.runs.preflight import (
+    check_labels,
+    check_reader,
+    check_teacher_score,
+    has_pairs,
+    note_tokenizers,
+    note_truncation,
+)
+from codir.runs.processes import begin, say
 from codir.student import student_origin
-from codir.system import resolve_dtype
-
-logger = logging.getLogger(__name__)
+from codir.system import on_main, resolve_dtype
 
 
-def distill(recipe: Recipe) -> RunResult:
+def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
     Leaves in `recipe.output_dir`: the student as a plain transformers folder, `report.md`, `report.json`,
     `training_curves.png`, `recipe.yaml` with every default filled in, and the last checkpoint.
 
+    Under `torchrun` or `accelerate launch`, all processes train; the main one examines, writes and gives the others its
+    result.
+
     Args:
         recipe: read from YAML, or made in Python: `codir.Recipe(teacher={"model": ...}, data={"source": ...}, ...)`.
+        inside: models and data, named as in the recipe, that may lie in its `output_dir`.
 
     Raises:
         UserError: input that cannot work, before any training.
         NonFiniteLossError: a loss became NaN or infinite.
     """
-    check_output_dir(recipe)
+    begin(recipe.training)
+    with run_folder(recipe, inside=inside) as folder:
+        teacher = load_reader(recipe.teacher.model)
+        data = load(recipe.data, teacher)
+        notes = [*data.notes, *check_labels(teacher.model, data.task)]
+        student = make_student(recipe.student, teacher, seed=recipe.training.seed)
+        origin = student_origin(student.model)
+        notes += origin.notes if origin else ()
+        notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
+        for role, reader in (("teacher", teacher), ("student", student)):
+            check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
 
-    teacher = load_reader(recipe.teacher.model)
-    data = load(recipe.data, teacher)
-    notes = [*data.notes, *check_labels(teacher.model, data.task)]
-    student = make_student(recipe.student, teacher, seed=recipe.training.seed)
-    origin = student_origin(student.model)
-    notes += origin.notes if origin else ()
-    notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
-    for reader in (teacher, student):
-        check_max_length(reader.model, recipe.data.max_length)
+        exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
+        answers = {"teacher": on_main(exam.answers, runner_of(teacher, dtype))}
+        notes += on_main(check_teacher_score, answers["teacher"][exam.first], exam.labels(exam.first), data.task)
 
-    exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
-    answers = {"teacher": exam.answers(runner_of(teacher, dtype))}
-    notes += check_teacher_score(answers["teacher"][exam.first], exam.labels(exam.first), data.task)
+        folder.claim()
+        trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
+        notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
+        say(notes)
+        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
-    trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
-    claim_output_dir(recipe)
-    notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
-    for note in notes:
-        logger.warning(note)
-    trainer.train(resume_from_checkpoint=can_resume(recipe, trainer))
-    export_student(trainer.student, student.tokenizer, recipe.output_dir)
+        readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
+        if recipe.baseline:
+            readers["baseline"] = train_baseline(recipe, data, teacher, folder)
 
-    readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
-    if recipe.baseline:
-        readers["baseline"] = train_baseline(recipe, data, teacher)
-    result = RunResult(
-        title=f"Distilled from {Path(recipe.teacher.model).name}",
-        task_name=recipe.data.source,
-        primary_metric=data.task.metrics[0],
-        **exam.compare({name: runner_of(reader, dtype) for name, reader in readers.items()}, answers),
-        conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
-        notes=tuple(notes),
-        log_history=trainer.state.log_history,
-        output_dir=recipe.output_dir,
-    )
-    write_report(result, recipe.output_dir)
-    return result
+        def report() -> RunResult:
+            result = RunResult(
+                title=f"Distilled from {Path(recipe.teacher.model).name}",
+                task_name=recipe.data.source,
+                primary_metric=data.task.metrics[0],
+                **exam.compare({name: runner_of(reader, dtype) for name, reader in readers.items()}, answers),
+                conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
+                notes=tuple(notes),
+                log_history=trainer.state.log_history,
+                output_dir=recipe.output_dir,
+            )
+            write_report(result, recipe.output_dir)
+            return result
+
+        return on_main(report)
 
 
-def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader) -> Reader:
+def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
-    folder = recipe.output_dir / "baseline"
+    place = recipe.output_dir / "baseline"
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     objectives = ObjectivesConfig.model_validate("fine-tune")
-    trainer = build_trainer(recipe, objectives, data, student, None, folder / "checkpoints")
-    trainer.train(resume_from_checkpoint=can_resume(recipe, trainer))
-    export_student(trainer.student, student.tokenizer, folder)
-    return replace(student, folder=folder)
+    trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
+    trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+    on_main(export_student, trainer.student, student.tokenizer, place)
+    return replace(student, folder=place)

@@ -1,82 +1,286 @@
-"""The output folder of a run: refused, claimed, or resumed in."""
+"""The output folder of a run: refused, locked, claimed, resumed in, and left whole or as it was.
+
+What replaces what is decided by the list of the run's own files (`codir.store.Ledger`); other files are never touched.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from codir.config import (
-    AnyRun,
-    parse_yaml,
-)
+from codir.config import AnyRun, parse_yaml, redacted
 from codir.errors import UserError
+from codir.runs.inputs import check_apart, inputs_of
+from codir.runs.words import command_again, how_to_go_on
+from codir.store import HOLDER_NAME, LOCK_NAME, REPLACED_NAME, Ledger, is_scratch, locked_folder, sweep, write_whole
+from codir.system import is_main_process, on_main
 from codir.trainer import DistillationTrainer
+from codir.trainer.checkpoints import last_complete_checkpoint
+
+logger = logging.getLogger(__name__)
 
 RECORD_NAME = "recipe.yaml"
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+PRODUCTS = ("config.json", *WEIGHTS, *TOKENIZER, "report.md", "report.json", "training_curves.png")
+"""Names of what a run leaves, beside its record: where codir kept no list yet, these were a run's files."""
+CHECKPOINTS = ("checkpoints", "baseline/checkpoints")
+
+MAY_CHANGE = frozenset(
+    {
+        "output_dir",
+        "training.learning_rate",
+        "training.precision",
+        "training.max_grad_norm",
+        "training.warmup_steps",
+        "training.logging_steps",
+        "training.save_total_limit",
+        "training.per_device_eval_batch_size",
+        "training.dataloader_num_workers",
+        "training.dataloader_pin_memory",
+        "training.dataloader_persistent_workers",
+        "training.dataloader_prefetch_factor",
+        "training.disable_tqdm",
+        "training.report_to",
+        "training.run_name",
+        "training.ddp_timeout",
+        "training.ddp_backend",
+        "teacher.cache_dir",
+        "corpus.cache_dir",
+        "corpus.num_proc",
+    }
+)
+"""Keys that may change when a run is resumed: what rescues a run whose loss is not finite, and what sets only speed,
+logs or places. All others decide what the run is, and a checkpoint of one run is no start for another."""
+
+
+class RunFolder:
+    """The output folder of one run, while it is locked by this run. The main process alone writes to it."""
+
+    def __init__(self, config: AnyRun) -> None:
+        self.config, self.path = config, config.output_dir
+        self.ledger = Ledger(self.path)
+        self.is_claimed = False
+
+    def claim(self) -> None:
+        """Note the recipe in the folder, as soon as nothing cheap is left to refuse; an earlier run is set aside."""
+        on_main(self._claim)
+        self.is_claimed = True
+
+    def _claim(self) -> None:
+        check_output_dir(self.config)
+        record = self.path / RECORD_NAME
+        if self.config.resume and record.exists():
+            self._list_an_older_run()
+            self.ledger.reopen()
+        else:
+            self._set_aside()
+            self.ledger.begin(files=[RECORD_NAME], checkpoints=CHECKPOINTS)
+        write_whole(record, record_of(self.config))
+
+    def _set_aside(self) -> None:
+        self._list_an_older_run()
+        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS], self.ledger)
+        if self.ledger.exists():
+            self.ledger.set_aside()
+            kept = self.path / REPLACED_NAME
+            logger.warning("The earlier run is kept in %s until this one is complete, and then removed.", kept)
+
+    def _list_an_older_run(self) -> None:
+        """A run of an earlier codir kept no list of its files: those of the names that it wrote are its own."""
+        if self.ledger.exists() or not is_our_record(self.path / RECORD_NAME):
+            return
+        places = (self.path, self.path / "baseline")
+        found = [path for place in places for pattern in PRODUCTS for path in place.glob(pattern)]
+        self.ledger.begin(files=[RECORD_NAME, *names_of(found, self.path)], checkpoints=CHECKPOINTS)
+        if (self.path / "report.json").exists():
+            self.ledger.finish()
+
+    def can_resume(self, trainer: DistillationTrainer) -> bool:
+        """Whether to go on from a checkpoint: asked for, and there is one."""
+        return self.config.resume and trainer.last_checkpoint() is not None
+
+    def finish(self) -> None:
+        """The run is whole: what it replaced goes."""
+        if self.is_claimed:
+            on_main(self.ledger.finish)
+
+    def fail(self, error: BaseException) -> None:
+        """Leave the folder as it was where a run failed before its first checkpoint; else say how to go on."""
+        if not self.is_claimed or not is_main_process():
+            return
+        saved = last_complete_checkpoint(self.path / CHECKPOINTS[0])
+        if isinstance(error, Exception) and saved is None and not self.config.resume:
+            self.ledger.put_back()
+            return
+        if not isinstance(error, UserError):
+            error.add_note(how_to_go_on(saved, command_again()))
+        if self.ledger.replaced.is_dir():
+            error.add_note(f"The run that this one was to replace is kept in {self.ledger.replaced}.")
+
+
+@contextmanager
+def run_folder(config: AnyRun, *, inside: Sequence[str] = ()) -> Iterator[RunFolder]:
+    """Keep the output folder to this run while the block lasts.
+
+    Args:
+        config: of the run.
+        inside: inputs that may lie in the output folder, since the caller put them there.
+
+    Raises:
+        UserError: the folder is in use, holds something else, or holds an input; or the other way round.
+    """
+    folder = RunFolder(config)
+    with ExitStack() as held:
+        on_main(_enter, folder, inside, held)
+        try:
+            yield folder
+        except BaseException as error:
+            folder.fail(error)
+            raise
+        folder.finish()
+
+
+def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:
+    check_apart(folder.path, inputs_of(folder.config), inside=inside)
+    check_output_dir(folder.config)
+    held.enter_context(kept_to_one_run(folder.path))
+    held.enter_context(folder.ledger.listing())
+
+
+@contextmanager
+def kept_to_one_run(folder: Path) -> Iterator[None]:
+    """Lock a folder, and remove what killed runs left in it; a folder that stays empty goes again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with locked_folder(folder):
+            sweep(folder)
+            yield
+    finally:
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
 
 
 def check_output_dir(config: AnyRun) -> None:
     """Refuse a folder that is not empty, unless it may be overwritten or the same recipe is resumed in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
     check_writable(folder)
-    if config.resume and record.exists():
-        _refuse_other_recipe(record, _record_of(config))
+    if config.resume and os.path.lexists(record):
+        refuse_other_recipe(read_record(record), parse_yaml(record_of(config)), record)
     elif not config.overwrite:
         check_empty(folder, "choose another folder, pass `--overwrite`, or `--resume` to go on with an interrupted run")
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder is not there, or holds only what killed runs leave for the next start to remove."""
+    passing = (LOCK_NAME, HOLDER_NAME)
+    return not folder.exists() or all(path.name in passing or is_scratch(path) for path in folder.iterdir())
+
+
 def check_empty(folder: Path, do: str) -> None:
     """Refuse a folder that holds something."""
-    if folder.exists() and any(folder.iterdir()):
+    if not is_free(folder):
         expected, got = "a folder that is empty or not there yet", f"{folder}, which is not empty"
         raise UserError("output_dir", expected=expected, got=got, do=do)
 
 
 def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be made or written to."""
-    nearest_there = next(path for path in (folder, *folder.parents) if path.exists())
+    nearest_there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
         raise UserError(
-            "output_dir", expected="a folder that can be made", got=f"{folder}", do="choose another with `--output-dir`"
+            "output_dir",
+            expected="a folder that can be made",
+            got=f"{folder}",
+            do="choose another with `--output-dir`",
         )
 
 
-def claim_output_dir(config: AnyRun) -> None:
-    """Note the recipe in the folder, once nothing is left to refuse.
+def refuse_foreign(folder: Path, patterns: Sequence[str], ledger: Ledger) -> None:
+    """Refuse to write over files of a run's names that no run of codir wrote."""
+    own = ledger.names()
+    found = sorted(names_of([path for pattern in patterns for path in folder.glob(pattern)], folder))
+    foreign = [name for name in found if name not in own]
+    if foreign:
+        raise UserError(
+            "output_dir",
+            expected="a folder in which codir replaces nothing but its own files",
+            got=f"{folder} with {', '.join(foreign[:5])}, which no run of codir wrote there",
+            otherwise="they would have been lost",
+            do="choose another folder, or move them away",
+        )
 
-    An earlier run's model, report and checkpoints go first, so that a run that dies leaves no old student under a new
-    recipe; nothing else in the folder is touched.
+
+def names_of(paths: Sequence[Path], folder: Path) -> list[str]:
+    """Paths relative to the folder."""
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def is_our_record(record: Path) -> bool:
+    """Whether a file is a recipe that codir wrote."""
+    try:
+        content = parse_yaml(record.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return False
+    return isinstance(content, Mapping) and {"training", "output_dir"} <= content.keys()
+
+
+def read_record(record: Path) -> Mapping[str, Any]:
+    """The recipe of the run in a folder.
+
+    Raises:
+        UserError: the file is damaged.
     """
-    if not config.resume:
-        for folder in (config.output_dir, config.output_dir / "baseline"):
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            for pattern in ("config.json", "model*.safetensors*", "report.*", "training_curves.png"):
-                for path in folder.glob(pattern):
-                    path.unlink()
-    config.output_dir.mkdir(parents=True, exist_ok=True)
-    (config.output_dir / RECORD_NAME).write_text(_record_of(config))
+    if is_our_record(record):
+        return dict(parse_yaml(record.read_text("utf-8")))
+    raise UserError(
+        "--resume",
+        expected=f"the recipe of the interrupted run in {record}",
+        got="a file that cannot be read as one",
+        otherwise="nothing would have shown whether its checkpoints belong to this recipe",
+        do=f"delete or restore {record.name}; without it, start anew with `--overwrite`",
+    )
 
 
-def can_resume(config: AnyRun, trainer: DistillationTrainer) -> bool:
-    """Whether to go on from a checkpoint: asked for, and there is one."""
-    return config.resume and trainer.last_checkpoint() is not None
-
-
-def _record_of(config: AnyRun) -> str:
-    content = config.model_dump(mode="json", exclude={"overwrite", "resume"})
+def record_of(config: AnyRun) -> str:
+    """What `recipe.yaml` holds: every setting, with defaults filled in."""
+    content = redacted(config.model_dump(mode="json", exclude={"overwrite", "resume"}))
     return str(yaml.safe_dump(content, sort_keys=False))
 
 
-def _refuse_other_recipe(record: Path, content: str) -> None:
-    earlier, now = parse_yaml(record.read_text()), parse_yaml(content)
-    changed = [key for key in now if now[key] != earlier.get(key) and key != "output_dir"]
-    if changed:
+def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], record: Path) -> None:
+    """Refuse to resume with settings that decide what the run is; others may change, and are named."""
+    changed = changed_keys(earlier, now)
+    deciding = [key for key in changed if key not in MAY_CHANGE]
+    if deciding:
+        of_training = sorted(key.removeprefix("training.") for key in MAY_CHANGE if key.startswith("training."))
         raise UserError(
             "--resume",
             expected=f"the recipe of the interrupted run ({record})",
-            got=f"another one: {', '.join(changed)} changed",
-            do="resume with the same settings, or start anew with `--overwrite`",
+            got=f"another one: {', '.join(deciding)} changed",
+            do="resume with the same settings, or start anew with `--overwrite`; of `training`, these may change: "
+            + ", ".join(of_training),
         )
+    for key in changed:
+        if key != "output_dir":
+            logger.warning("Resumed with another `%s`.", key)
+
+
+def changed_keys(earlier: Any, now: Any, prefix: str = "") -> list[str]:
+    """Keys whose values differ, with their sections.
+
+    Example:
+        >>> changed_keys({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"x": 1, "y": 3}, "c": 1})
+        ['a.y', 'b', 'c']
+    """
+    if not isinstance(earlier, Mapping) or not isinstance(now, Mapping):
+        return [] if earlier == now else [prefix.removesuffix(".")]
+    keys = [*earlier, *(key for key in now if key not in earlier)]
+    return [name for key in keys for name in changed_keys(earlier.get(key), now.get(key), f"{prefix}{key}.")]

@@ -12,9 +12,10 @@ import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import best_label_permutation, compute_metrics
-from codir.models import count_positions, label_names
+from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
 from codir.store import fingerprint_tokenizer
 from codir.tasks import Task, kind_of, kind_of_config
 
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 SWAPPED_LABELS_MARGIN = 0.2
-"""Stop when renaming the teacher's classes beats both its accuracy and the largest class by more than this."""
+"""Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
 
 def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
@@ -45,17 +46,9 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
     names = label_names(teacher)
     if task.label_names is None or not kind_of(task).has_classes or names is None:
         return []
-    teachers, datas = ([name.lower() for name in side] for side in (names, task.label_names))
-    if teachers == datas:
+    check_label_order(names, task.label_names)
+    if [name.lower() for name in names] == [name.lower() for name in task.label_names]:
         return []
-    if sorted(teachers) == sorted(datas):
-        raise UserError(
-            "label order",
-            expected=f"the teacher's: {', '.join(names)}",
-            got=f"the data's: {', '.join(task.label_names)}",
-            otherwise="the student would have been taught the opposite of its labels",
-            do=f"number the data as the teacher does: `--labels {','.join(names)}`",
-        )
     return [
         f"The teacher calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
     ]
@@ -81,21 +74,57 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     if not kind_of(task).has_classes:
         useless = score <= 0.0
         return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
-    permutation, as_is, renamed = best_label_permutation(logits, labels)
-    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
-    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
-        raise UserError(
-            "label order",
-            expected="a teacher whose classes are numbered as the data's",
-            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
-            otherwise="the student would have been taught the opposite of its labels",
-            do="number the labels in the data as the teacher does (`--labels` names them in order)",
-        )
+    as_is, majority = check_permutation(logits, labels, task, whose="the teacher")
     if as_is <= majority:
         return [
             f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."
         ]
     return []
+
+
+def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> tuple[float, float]:
+    """Refuse answers that fit the labels well once the classes are renamed, and badly as they are.
+
+    Args:
+        logits: `[rows, classes]`.
+        labels: of the same rows.
+        task: what is measured; scores have no classes to rename.
+        whose: what messages call the model.
+
+    Returns:
+        The accuracy, and the share of the largest class.
+
+    Raises:
+        UserError: the data numbers its classes in another way than the model.
+    """
+    if not kind_of(task).has_classes:
+        return 0.0, 0.0
+    permutation, as_is, renamed = best_label_permutation(logits, labels)
+    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
+    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
+        raise UserError(
+            "label order",
+            expected=f"data that numbers its classes as {whose} does",
+            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
+            otherwise="each answer would have been taken for another class",
+            do="number the labels in the data as the model does (`--labels` names them in order)",
+        )
+    return as_is, majority
+
+
+def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:
+    """Refuse a model that would misread its texts, or lacks positions for them, before it reads any.
+
+    Raises:
+        UserError: its tokenizer is another model's, or `max_length` is too long.
+    """
+    check_tokenizer_fits(reader.model, reader.tokenizer, pairs=pairs, role=role)
+    check_max_length(reader.model, max_length)
+
+
+def has_pairs(data: LoadedData) -> bool:
+    """Whether an example is two texts."""
+    return any("text_pair" in rows.column_names for rows in data.dev.values())
 
 
 def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:
@@ -113,27 +142,3 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
     if share == 0.0:
         return []
     return [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
-
-
-def check_max_length(model: PreTrainedModel, max_length: int) -> None:
-    """Refuse lengths that the model has no positions for."""
-    positions = count_positions(model)
-    if positions is not None and positions < max_length:
-        raise UserError(
-            "max_length",
-            expected=f"at most {positions}, the positions that {model.config.model_type} was built with",
-            got=str(max_length),
-            do=f"set `--max-length {positions}` or lower",
-        )
-
-
-def check_tokens_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer that writes numbers beyond the model's embeddings."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise UserError(
-            "tokenizer",
-            expected=f"one of at most {rows} tokens, as many as the model has embeddings",
-            got=f"{len(tokenizer)} tokens",
-            do="save the model's own tokenizer into its folder",
-        )

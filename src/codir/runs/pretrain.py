@@ -6,7 +6,6 @@ transformers then take further.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,15 +22,14 @@ from codir.models import Reader, is_masked, load_language_model, load_tokenizer,
 from codir.report import PretrainingResult, write_pretraining_report
 from codir.runs.build import build_training_arguments, make_student
 from codir.runs.objectives import build_objectives
-from codir.runs.output import can_resume, check_output_dir, claim_output_dir
-from codir.runs.preflight import check_max_length, check_tokens_fit
+from codir.runs.output import run_folder
+from codir.runs.preflight import check_reader
+from codir.runs.processes import begin, say
 from codir.signals import Batch
 from codir.store import fingerprint_tokenizer
 from codir.student import student_origin
-from codir.system import default_device, resolve_dtype, seeded
+from codir.system import default_device, on_main, resolve_dtype, seeded
 from codir.trainer import PretrainingTrainer, check_neighbours, check_pretraining
-
-logger = logging.getLogger(__name__)
 
 EXAM_ROWS = 2000
 """Held-out sequences that evaluation reads at most: enough to judge by, however large the corpus is."""
@@ -50,37 +48,40 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
         UserError: input that cannot work, before any training.
         NonFiniteLossError: a loss became NaN or infinite.
     """
-    check_output_dir(recipe)
+    begin(recipe.training)
+    with run_folder(recipe) as folder:
+        teacher = load_teacher(recipe.teacher) if recipe.teacher else None
+        student = make_language_student(recipe, teacher)
+        check_before_reading(recipe, teacher, student)
 
-    teacher = load_teacher(recipe.teacher) if recipe.teacher else None
-    student = make_language_student(recipe, teacher)
-    check_before_reading(recipe, teacher, student)
+        folder.claim()
+        corpus = load(recipe.corpus, student.tokenizer)
+        train, heldout = split(corpus, recipe)
+        origin = student_origin(student.model)
+        notes = [f"The corpus: {corpus.info.description}.", *(origin.notes if origin else ())]
 
-    corpus = load(recipe.corpus, student.tokenizer)
-    train, heldout = split(corpus, recipe)
-    origin = student_origin(student.model)
-    notes = [f"The corpus: {corpus.info.description}.", *(origin.notes if origin else ())]
+        trainer = build_trainer(recipe, teacher, student, train, heldout)
+        say(notes)
+        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
-    trainer = build_trainer(recipe, teacher, student, train, heldout)
-    claim_output_dir(recipe)
-    for note in notes:
-        logger.warning(note)
-    trainer.train(resume_from_checkpoint=can_resume(recipe, trainer))
-    export_student(trainer.student, student.tokenizer, recipe.output_dir)
+        models = {**({"teacher": teacher.model} if teacher else {}), "student": trainer.student}
+        dtype = resolve_dtype(recipe.training.precision)
 
-    models = {**({"teacher": teacher.model} if teacher else {}), "student": trainer.student}
-    dtype = resolve_dtype(recipe.training.precision)
-    result = PretrainingResult(
-        title=f"Pre-trained from {Path(recipe.teacher or str(recipe.student.checkpoint)).name}",
-        scores=examine_language_models(models, exam_batches(recipe, student, heldout), dtype=dtype),
-        parameters={name: count_parameters(model) for name, model in models.items()},
-        conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
-        notes=tuple(notes),
-        log_history=trainer.state.log_history,
-        output_dir=recipe.output_dir,
-    )
-    write_pretraining_report(result)
-    return result
+        def report() -> PretrainingResult:
+            result = PretrainingResult(
+                title=f"Pre-trained from {Path(recipe.teacher or str(recipe.student.checkpoint)).name}",
+                scores=examine_language_models(models, exam_batches(recipe, student, heldout), dtype=dtype),
+                parameters={name: count_parameters(model) for name, model in models.items()},
+                conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
+                notes=tuple(notes),
+                log_history=trainer.state.log_history,
+                output_dir=recipe.output_dir,
+            )
+            write_pretraining_report(result)
+            return result
+
+        return on_main(report)
 
 
 # ---- The steps, one room each ----
@@ -121,8 +122,7 @@ def check_before_reading(recipe: PretrainRecipe, teacher: Reader | None, student
     check_neighbours(objectives, build_training_arguments(recipe.training, recipe.output_dir / "checkpoints"))
     exam_views(recipe, student)
     for reader in filter(None, (teacher, student)):
-        check_max_length(reader.model, recipe.corpus.max_length)
-        check_tokens_fit(reader.model, reader.tokenizer)
+        check_reader(reader, recipe.corpus.max_length)
 
 
 def load(corpus: CorpusConfig, tokenizer: PreTrainedTokenizerBase) -> datasets.Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from codir.config.words import LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
+from codir.config.words import CONTRAST, LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
 from codir.tasks import Kind
 
@@ -25,8 +25,8 @@ its teacher."""
 class Representation:
     """What one vector per example is made of: which layers, pooled how."""
 
-    layers: LayerChoice = "all"
-    pooling: Pooling = "mean"
+    layers: LayerChoice = CONTRAST.teacher_layers
+    pooling: Pooling = CONTRAST.pooling
 
 
 @dataclass(frozen=True)
@@ -75,18 +75,18 @@ class NegativeNeeds:
     count: int
     strategy: NegativeStrategy = "auto"
     score_distance: float | None = None
-    source: NegativeSource = "dataset"
+    source: NegativeSource = CONTRAST.source
     from_student: bool = True
     from_teacher: bool = False
     banked: bool = False
     teacher_queued: bool = False
     needs_classes: bool = False
-    hard_pool: int = 1
-    memory: MemoryKind = "auto"
-    memory_dtype: StoredDtype = "float32"
-    bank_momentum: float = 0.5
-    queue_size: int = 65536
-    encoder_momentum: float = 0.999
+    hard_pool: int = CONTRAST.hard_pool
+    memory: MemoryKind = CONTRAST.memory
+    memory_dtype: StoredDtype = CONTRAST.memory_dtype
+    bank_momentum: float = CONTRAST.bank_momentum
+    queue_size: int = CONTRAST.queue_size
+    encoder_momentum: float = CONTRAST.encoder_momentum
 
     @property
     def teacher_remembered(self) -> bool:

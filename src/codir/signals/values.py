@@ -37,6 +37,8 @@ class Batch:
         negative_group: which of those sets belongs to each example.
         token_labels: which token is to be predicted at each position, `IGNORED_CLASS` where none is; `None` where the
             task is another than to predict tokens.
+        label_weight: how many labels (or tokens to predict) this micro-batch has, over what the micro-batches of the
+            step have on average. A mean over this batch's labels times it adds up to the mean over those of the step.
     """
 
     model_inputs: Mapping[str, Tensor]
@@ -45,8 +47,9 @@ class Batch:
     negative_index: Int[Tensor, "groups negatives"] | None = None
     negative_group: Int[Tensor, " batch"] | None = None
     token_labels: Int[Tensor, "batch tokens"] | None = None
+    label_weight: Float[Tensor, ""] | float = 1.0
 
-    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group", "token_labels")
+    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group", "token_labels", "label_weight")
 
     @classmethod
     def from_collated(cls, collated: Mapping[str, Any]) -> Batch:

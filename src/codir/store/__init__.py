@@ -12,24 +12,37 @@ from codir.store.folders import (
     DRAFTS,
     READING,
     RUN,
+    FolderError,
+    claim_disk,
+    clear_place,
     files_added_whole,
     follow_umask,
+    is_scratch,
     scratch_folder,
     sweep,
     write_whole,
+    writing_to,
     written_whole,
 )
-from codir.store.lock import FolderInUseError, locked_folder
-from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_sealed, seal, write_manifest
+from codir.store.ledger import REPLACED_NAME, Ledger
+from codir.store.lock import HOLDER_NAME, LOCK_NAME, FolderInUseError, locked_folder
+from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_json, read_sealed, seal, write_manifest
 
 __all__ = [
     "BUILDING",
     "DRAFTS",
+    "HOLDER_NAME",
+    "LOCK_NAME",
     "MANIFEST_NAME",
     "READING",
+    "REPLACED_NAME",
     "RUN",
     "Damage",
+    "FolderError",
     "FolderInUseError",
+    "Ledger",
+    "claim_disk",
+    "clear_place",
     "files_added_whole",
     "find_damage",
     "fingerprint_files",
@@ -38,12 +51,15 @@ __all__ = [
     "fingerprint_texts",
     "fingerprint_tokenizer",
     "follow_umask",
+    "is_scratch",
     "locked_folder",
+    "read_json",
     "read_sealed",
     "scratch_folder",
     "seal",
     "sweep",
     "write_manifest",
     "write_whole",
+    "writing_to",
     "written_whole",
 ]

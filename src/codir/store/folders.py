@@ -5,22 +5,79 @@ Knows nothing of what they hold.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from codir.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 BUILDING, DRAFTS, READING, RUN = ".building-", ".drafts-", ".reading-", ".run-"
 """How the names of scratch folders begin: a folder to come, files to come, a corpus being read, a run's checkpoints."""
 OWNER_NAME = ".codir-owner"
 """Locked by the process that a scratch folder belongs to, for as long as it lives."""
+_noting: list[Callable[[Sequence[Path]], None]] = []
+"""Who wants to be told of files before they appear, such as the list of the files of a run."""
 YOUNG_SECONDS = 60.0
 """An empty scratch folder of this age may still be about to get its owner."""
+COPY_BYTES = 1 << 22
+
+
+class FolderError(UserError):
+    """A folder cannot be made or written to, or its disk is full."""
+
+
+@contextmanager
+def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
+    """Turn what the system refuses within the block into a `FolderError` that names the folder.
+
+    An error about a file elsewhere, such as one that is only read, goes through as it is.
+
+    Args:
+        folder: where the block writes.
+        subject: what messages call it.
+        do: the way out.
+
+    Example:
+        >>> with writing_to(Path("/dev/null/cache"), "cache", do="choose another folder"):
+        ...     Path("/dev/null/cache").mkdir()
+        Traceback (most recent call last):
+        ...
+        codir.store.folders.FolderError: cache: expected a folder that can be written to, got /dev/null/cache \
+(Not a directory). What to do: choose another folder.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        refusal = _refusal_behind(error)
+        if refusal is None or not _may_be_of(folder, refusal):
+            raise
+        got = f"{folder} ({refusal.strerror or refusal})"
+        raise FolderError(subject, expected="a folder that can be written to", got=got, do=do) from error
+
+
+def _refusal_behind(error: BaseException | None) -> OSError | None:
+    """The system's own error among those that led to this one: libraries trip over a file that they could not write."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _may_be_of(folder: Path, error: OSError) -> bool:
+    """Whether an error is of a file under a folder, or does not say of which."""
+    return not isinstance(error.filename, str) or Path(error.filename).absolute().is_relative_to(folder.absolute())
 
 
 @contextmanager
@@ -42,22 +99,23 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent)
-    scratch = parent / f"{prefix}{secrets.token_hex(8)}"
-    scratch.mkdir()
-    owner = FileLock(scratch / OWNER_NAME)
-    with owner:
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    scratch, owner = _make_owned(parent, prefix)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        owner.release()
 
 
 def sweep(parent: Path) -> None:
     """Remove the scratch folders under `parent` whose processes are gone; nothing else is touched."""
-    for prefix in (BUILDING, DRAFTS, READING, RUN):
-        for scratch in parent.glob(f"{prefix}*"):
-            if scratch.is_dir() and not scratch.is_symlink():
-                _remove_ownerless(scratch)
+    try:
+        left = [path for path in parent.iterdir() if path.name.startswith((BUILDING, DRAFTS, READING, RUN))]
+    except OSError:  # there is no such folder, or nobody may look
+        return
+    for scratch in left:
+        if os.path.isdir(scratch) and not os.path.islink(scratch):
+            _remove_ownerless(scratch)
 
 
 @contextmanager
@@ -79,7 +137,35 @@ def written_whole(folder: Path) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         follow_umask(staging)
-        _rename_into_place(staging, folder)
+        clear_place(folder)
+        os.rename(staging, folder)
+
+
+def clear_place(folder: Path, own: Collection[str] = ()) -> None:
+    """Make way for a new folder: an old one that holds codir's own files alone is removed, any other is set aside.
+
+    Args:
+        folder: a folder, a file or a link of that name; nothing happens where there is none.
+        own: patterns of the names of codir's own files.
+
+    Example:
+        >>> import tempfile
+        >>> place = Path(tempfile.mkdtemp()) / "cache"
+        >>> place.mkdir()
+        >>> _ = (place / "logits.npy").write_text("damaged")
+        >>> clear_place(place, own=["*.npy"])
+        >>> place.exists()
+        False
+    """
+    if not os.path.lexists(folder):
+        return
+    if _holds_only(folder, own):
+        with scratch_folder(folder.parent, BUILDING) as scratch:
+            os.rename(folder, scratch / "old")  # at once, so that nobody opens a part of it
+        return
+    aside = folder.with_name(f".set-aside-{folder.name}-{secrets.token_hex(4)}")
+    os.rename(folder, aside)
+    logger.warning("%s is not only codir's: it was set aside as %s", folder, aside)
 
 
 @contextmanager
@@ -105,8 +191,28 @@ def files_added_whole(folder: Path, *, last: str | None = None) -> Iterator[Path
         drafts.mkdir()
         yield drafts
         follow_umask(drafts)
-        for draft in sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name)):
+        in_order = sorted(drafts.iterdir(), key=lambda path: (path.name == last, path.name))
+        for note in _noting:
+            note([folder / draft.name for draft in in_order])
+        for draft in in_order:
+            if (folder / draft.name).is_dir() and not (folder / draft.name).is_symlink():
+                clear_place(folder / draft.name)  # no file takes the place of a folder
             os.replace(draft, folder / draft.name)
+
+
+@contextmanager
+def files_noted(note: Callable[[Sequence[Path]], None]) -> Iterator[None]:
+    """While the block lasts, `note` is told of the files that `files_added_whole` adds, just before they appear."""
+    _noting.append(note)
+    try:
+        yield
+    finally:
+        _noting.remove(note)
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a file or folder has the name of scratch, which the next start removes."""
+    return path.name.startswith((BUILDING, DRAFTS, READING, RUN))
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -127,6 +233,44 @@ def follow_umask(folder: Path) -> None:
             path.chmod(allowed if path.is_dir() else allowed & 0o666)
 
 
+def claim_disk(file: Path) -> None:
+    """Give a file with holes all its blocks now; on a full disk a memory-mapped write would kill the process.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    size = file.stat().st_size
+    with file.open("r+b") as content:
+        try:
+            os.posix_fallocate(content.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            _write_over(content.fileno(), size)
+
+
+def _write_over(descriptor: int, size: int) -> None:
+    """Write a file's content over itself, holes included."""
+    for start in range(0, size, COPY_BYTES):
+        os.pwrite(descriptor, os.pread(descriptor, COPY_BYTES, start), start)
+    os.fsync(descriptor)
+
+
+def _make_owned(parent: Path, prefix: str) -> tuple[Path, FileLock]:
+    """A scratch folder and the lock that this process holds on it."""
+    while True:
+        scratch = parent / f"{prefix}{secrets.token_hex(8)}"
+        scratch.mkdir()
+        owner = FileLock(scratch / OWNER_NAME)
+        try:
+            owner.acquire()
+        except FileNotFoundError:  # another process swept it before it had its owner
+            continue
+        if scratch.is_dir():
+            return scratch, owner
+        owner.release()
+
+
 def _remove_ownerless(scratch: Path) -> None:
     owner = scratch / OWNER_NAME
     try:
@@ -139,9 +283,11 @@ def _remove_ownerless(scratch: Path) -> None:
         return
 
 
-def _rename_into_place(staging: Path, folder: Path) -> None:
-    try:
-        os.rename(staging, folder)
-    except OSError:
-        if not folder.exists():  # otherwise another process finished the same folder first, and it is as good
-            raise
+def _holds_only(folder: Path, own: Collection[str]) -> bool:
+    """Whether a folder is one indeed, and has nothing in it but plain files of these names."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(
+        path.is_file() and not path.is_symlink() and any(fnmatch(path.name, pattern) for pattern in own)
+        for path in folder.iterdir()
+    )

@@ -6,6 +6,7 @@ A folder whose manifest fits is whole and undamaged. Knows nothing of what the f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +43,19 @@ def write_manifest(folder: Path, *, without: Collection[str] = ()) -> None:
         folder: complete, but for this.
         without: names of files at its top that may change later.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in {MANIFEST_NAME, *without})
-    files = {path.relative_to(folder).as_posix(): _entry(path) for path in paths}
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: _entry(path) for name, path in paths.items() if name not in {MANIFEST_NAME, *without}}
     write_whole(folder / MANIFEST_NAME, json.dumps(seal({"files": files}), indent=2) + "\n")
 
 
-def find_damage(folder: Path) -> Damage | None:
+def find_damage(folder: Path, *, listed: Collection[str] = ()) -> Damage | None:
     """Read every file that the manifest lists and compare; gives the first that differs, `None` where all is well.
 
     Files that the manifest does not list are not looked at.
+
+    Args:
+        folder: never written to.
+        listed: files that it must list, since they will be used.
 
     Example:
         >>> import tempfile
@@ -65,18 +70,30 @@ def find_damage(folder: Path) -> Damage | None:
         >>> print(find_damage(folder))
         table is damaged: its checksum does not match
     """
-    files = read_sealed(folder / MANIFEST_NAME)
-    if isinstance(files, Damage):
-        return files
-    for name, entry in files["files"].items():
-        path = folder / name
-        if not path.is_file():
-            return Damage(name, "is missing")
-        if path.stat().st_size != entry["bytes"]:
-            return Damage(name, f"has {path.stat().st_size:,} bytes instead of {entry['bytes']:,}")
-        if _hash(path) != entry["xxh3"]:
-            return Damage(name, "is damaged: its checksum does not match")
-    return None
+    manifest = read_sealed(folder / MANIFEST_NAME)
+    if isinstance(manifest, Damage):
+        return manifest
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(entry, dict) for entry in files.values()):
+        return Damage(MANIFEST_NAME, "is not a list of files")
+    for name in listed:
+        if name not in files:
+            return Damage(MANIFEST_NAME, f"does not list {name}")
+    faults = ((name, _fault_of(folder / name, entry)) for name, entry in files.items())
+    return next((Damage(name, fault) for name, fault in faults if fault is not None), None)
+
+
+def _fault_of(path: Path, entry: Mapping[str, Any]) -> str | None:
+    """What is wrong with a file, by its entry in the manifest."""
+    try:
+        if not os.path.isfile(path):
+            return "is missing"
+        size = path.stat().st_size
+        if size != entry.get("bytes"):
+            return f"has {size:,} bytes instead of {entry.get('bytes', 0):,}"
+        return None if _hash(path) == entry.get("xxh3") else "is damaged: its checksum does not match"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,21 +103,33 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
         >>> sorted(seal({"a": 1}))
         ['a', 'seal']
     """
-    return {**content, "seal": _seal_of(content)}
+    as_read = json.loads(json.dumps(content))  # keys as texts, in the order that a reader will see them
+    return {**as_read, "seal": _seal_of(as_read)}
 
 
 def read_sealed(path: Path) -> dict[str, Any] | Damage:
     """The content of a JSON file that was written with `seal`, or what is wrong with it."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return Damage(path.name, "is missing")
-    except (OSError, ValueError, RecursionError):
-        return Damage(path.name, "cannot be read")
+    content = read_json(path)
+    if isinstance(content, Damage):
+        return content
     if not isinstance(content, dict) or "seal" not in content:
         return Damage(path.name, "has no checksum")
     if content.pop("seal") != _seal_of(content):
         return Damage(path.name, "is damaged: its checksum does not match")
+    return content
+
+
+def read_json(path: Path) -> Any | Damage:
+    """What a JSON file holds, whatever that is, or why it cannot be read."""
+    if not os.path.isfile(path):
+        return Damage(path.name, "is not a file" if os.path.lexists(path) else "is missing")
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        json.dumps(content)  # what is nested too deep to be written again is refused here
+    except OSError as error:
+        return Damage(path.name, f"cannot be read ({error.strerror or error})")
+    except (ValueError, RecursionError):
+        return Damage(path.name, "is not JSON")
     return content
 
 

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import language_class, vocabulary_of
+from codir.models import check_loaded, check_size, language_class, loading, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
@@ -138,8 +136,9 @@ def _copy_from_teacher(
 
 
 def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
-    try:
+    with loading(checkpoint, "student checkpoint"):
         config = AutoConfig.from_pretrained(checkpoint)
+        check_size(config, f"student checkpoint {checkpoint}")
         student, outcome = _class_for_task_of(teacher, config).from_pretrained(
             checkpoint,
             config=_for_task_of(teacher, config),
@@ -147,15 +146,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except UserError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            "student checkpoint",
-            expected="a model folder or hub name that transformers can load for the teacher's task",
-            got=f"{str(checkpoint)!r} ({_one_line(error)})",
-            do="check the path, or the network where the model is on the hub",
-        ) from error
+    check_loaded(checkpoint, student, outcome, new_head=True)
     new = sorted({*outcome["missing_keys"], *(name for name, *_ in outcome["mismatched_keys"])})
     notes = [f"read from {checkpoint}"]
     if new:
@@ -171,10 +162,11 @@ def _start_at_random(
     try:
         whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
         auto = _class_for_task_of(teacher, whole)
+        check_size(whole, "student config")
         student = auto.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
     except UserError:
         raise
-    except (StrictDataclassError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
+    except Exception as error:  # transformers and torch raise what each setting happens to hit: shapes, memory, types
         raise UserError(
             "student config",
             expected="settings that transformers can build a model from",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def free_memory(device: torch.device | None = None) -> int:
 
 def free_disk(folder: Path) -> int:
     """Bytes free on the disk that holds this folder, or will hold it once it is made."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # never raises
     return shutil.disk_usage(there).free
 
 

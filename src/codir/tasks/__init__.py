@@ -21,6 +21,7 @@ __all__ = [
     "LanguageTask",
     "Metric",
     "Task",
+    "is_share",
     "kind_named",
     "kind_of",
     "kind_of_config",
@@ -29,6 +30,7 @@ __all__ = [
     "kind_of_metric",
     "kind_of_outputs",
     "language_task",
+    "retention",
 ]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
@@ -60,9 +62,30 @@ def kind_of_outputs(outputs: int) -> Kind:
 
 
 def kind_of_config(config: Any) -> Kind:
-    """What a model with this configuration answers."""
+    """What a model with this configuration answers.
+
+    Raises:
+        UserError: several labels at once, or classes with a single output.
+    """
+    problem, outputs = getattr(config, "problem_type", None), int(config.num_labels)
+    if problem == "multi_label_classification":
+        raise UserError(
+            "model",
+            expected="one class out of several, or one score",
+            got="`problem_type: multi_label_classification`, several labels at once",
+            otherwise="its labels would have been taught as if one excluded the others",
+            do="take a model that gives one class, or train one for each label",
+        )
+    if outputs == 1 and problem == "single_label_classification":
+        raise UserError(
+            "model",
+            expected="one output for each class",
+            got="`problem_type: single_label_classification` with one output",
+            otherwise="its logit would have been taught as a score",
+            do="fine-tune it with `num_labels=2`, or set `problem_type: regression` if it gives a score",
+        )
     named = getattr(config, NAMED_IN_CONFIG, None)
-    return kind_of_outputs(int(config.num_labels)) if named is None else kind_named(named)
+    return kind_of_outputs(outputs) if named is None else kind_named(named)
 
 
 def kind_of_logits(logits: np.ndarray) -> Kind:
@@ -73,6 +96,29 @@ def kind_of_logits(logits: np.ndarray) -> Kind:
 def kind_of_labels(labels: NDArray[np.generic]) -> Kind:
     """What labels of this dtype are, where no model is at hand: fractions are scores."""
     return KINDS["regression"] if np.issubdtype(labels.dtype, np.floating) else KINDS["classification"]
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share, shown in percent; `metric` may end in the name of an evaluation set.
+
+    Example:
+        >>> is_share("accuracy"), is_share("matthews"), is_share("pearson_heldout")
+        (True, False, False)
+    """
+    numbers = frozenset().union(*(kind.correlations | kind.errors for kind in KINDS.values()))
+    return not any(metric == name or metric.startswith(f"{name}_") for name in numbers)
+
+
+def retention(metric: str, student: float, teacher: float) -> float | None:
+    """A student's score over its teacher's; the other way round where lower is better. `None` for a score of 0 or less.
+
+    Example:
+        >>> retention("accuracy", 0.81, 0.9), retention("matthews", 0.1, -0.1)
+        (0.9, None)
+    """
+    is_error = any(metric in kind.errors for kind in KINDS.values())
+    better, worse = (student, teacher) if is_error else (teacher, student)
+    return worse / better if better > 0 else None
 
 
 def kind_of_metric(metric: str) -> Kind:

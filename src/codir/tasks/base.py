@@ -5,13 +5,15 @@ Knows torch and numpy; knows nothing of models, data sets or recipes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,7 +34,8 @@ class Kind(ABC):
         metrics: what is reported, the primary one first.
         known_metrics: what may be reported.
         own_metrics: functions for metrics that codir does not have.
-        correlations: metrics that are shown as numbers from -1 to 1; the others are shown in percent.
+        correlations: metrics that are shown as numbers from -1 to 1.
+        errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         strategy: which negatives `strategy: auto` takes.
     """
@@ -47,8 +50,13 @@ class Kind(ABC):
     known_metrics: ClassVar[tuple[str, ...]]
     own_metrics: ClassVar[Mapping[str, Metric]] = {}
     correlations: ClassVar[frozenset[str]] = frozenset()
+    errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     strategy: ClassVar[str]
+
+    def is_labelled(self, labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Which rows have a label."""
+        return ~torch.isnan(labels) if math.isnan(self.no_label) else labels != self.no_label
 
     @abstractmethod
     def hard_loss(

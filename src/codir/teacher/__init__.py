@@ -3,7 +3,9 @@
 from codir.config.words import CacheWish, StoredDtype
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
 from codir.teacher.base import NoTeacher, Teacher
-from codir.teacher.cache import CachedTeacher, CacheKey, estimate_bytes, find_cache, open_or_build_cache, table_names
+from codir.teacher.cache import CachedTeacher, estimate_bytes, open_or_build_cache
+from codir.teacher.found import find_cache
+from codir.teacher.key import CacheKey, table_names
 from codir.teacher.live import LiveTeacher, TeacherView
 from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, cache_bytes, choose_cache, count_readings
 

@@ -1,17 +1,17 @@
 """The teacher's features on disk: one row per training example, computed once, memory-mapped ever after.
 
-A cache is a folder named after the fingerprint of all that decides its content. It is written under another name and
-renamed when it is whole, so a folder of that name is complete or it is not there.
+A cache is a folder named after the fingerprint of all that decides its content. It is written under another name, gets
+a manifest of its files, and is renamed: a folder of that name is complete or not there. Whoever opens it checks the
+manifest; what does not fit is named and built anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,100 +20,25 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from rich.filesize import decimal
 from torch import Tensor
 
 from codir.config.words import STORED_DTYPE, StoredDtype
 from codir.errors import UserError
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
-from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer, written_whole
+from codir.store import FolderError, claim_disk, clear_place, sweep, write_manifest, writing_to, written_whole
 from codir.system import free_memory
 from codir.teacher.base import Teacher
+from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
+from codir.teacher.key import KEY_NAME, LOGITS, TABLE_ENDING, CacheKey, table_names
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
 
 logger = logging.getLogger(__name__)
 
-CACHE_VERSION = 3
-"""Raised whenever codir computes features in another way, so that older caches are not used."""
 MEMORY_SHARE = 0.25
 """A cache is held whole where it is wanted when it takes no more than this share of the memory that is free there."""
-
-
-LOGITS = "logits"
-
-
-def table_name(representation: Representation, num_layers: int) -> str:
-    """Name of a representation's table: two that pool the same layers in the same way share it.
-
-    Example:
-        >>> table_name(Representation("all", "mean"), 3), table_name(Representation((1, 2, 3), "mean"), 3)
-        ('pooled-mean-1-2-3', 'pooled-mean-1-2-3')
-    """
-    layers = resolve_layers(representation.layers, num_layers)
-    return "-".join(["pooled", representation.pooling, *map(str, layers)])
-
-
-def table_names(teacher: LiveTeacher) -> dict[Representation, str]:
-    """The table of each representation that this teacher is asked for."""
-    num_layers = teacher.model.config.num_hidden_layers
-    return {representation: table_name(representation, num_layers) for representation in teacher.view.pooled}
-
-
-@dataclass(frozen=True)
-class CacheKey:
-    """Everything that decides what a cache holds. Two keys that differ anywhere are two caches.
-
-    Attributes:
-        pooled: the tables of representations.
-    """
-
-    weights: str
-    tokenizer: str
-    texts: str
-    max_length: int
-    pooled: tuple[str, ...]
-    compute_dtype: str
-    cache_dtype: StoredDtype
-    version: int = CACHE_VERSION
-
-    @property
-    def name(self) -> str:
-        """Name of the cache's folder."""
-        return hashlib.blake2b(json.dumps(asdict(self)).encode(), digest_size=10).hexdigest()
-
-    @property
-    def of_any_tables(self) -> CacheKey:
-        """What caches of one teacher and its rows have in common, whichever representations they hold."""
-        return replace(self, pooled=())
-
-    def differences(self, other: CacheKey) -> list[str]:
-        """In which fields another key differs from this one."""
-        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
-
-    def serves(self, wanted: CacheKey) -> bool:
-        """Whether a cache of this key holds all that is wanted of another, and perhaps further tables."""
-        return set(wanted.pooled) <= set(self.pooled) and self.of_any_tables == wanted.of_any_tables
-
-    @classmethod
-    def of(cls, teacher: LiveTeacher, cache_dtype: StoredDtype) -> CacheKey:
-        """The key of what this teacher would say."""
-        return cls(
-            weights=fingerprint_model(teacher.model),
-            tokenizer=fingerprint_tokenizer(teacher.tokenizer),
-            texts=fingerprint_texts(teacher.dataset),
-            max_length=teacher.max_length,
-            pooled=tuple(sorted(set(table_names(teacher).values()))),
-            compute_dtype=str(teacher.view.dtype).removeprefix("torch."),
-            cache_dtype=cache_dtype,
-        )
-
-    @classmethod
-    def read(cls, folder: Path) -> CacheKey | None:
-        """The key that a finished cache was written under; `None` for one that another version wrote."""
-        stored = json.loads((folder / "key.json").read_text())
-        if set(stored) != {field.name for field in fields(cls)}:
-            return None
-        return cls(**{**stored, "pooled": tuple(stored["pooled"])})
+WAY_OUT = "free disk space, choose another `--cache-dir`, or run the teacher live with `--no-cache`"
 
 
 class CachedTeacher(Teacher):
@@ -129,7 +54,7 @@ class CachedTeacher(Teacher):
 
     def __init__(self, folder: Path, tables: Mapping[Representation, str], device: torch.device | None = None) -> None:
         self.folder, self.device, self._names = folder, device or torch.device("cpu"), dict(tables)
-        self._tables = {name: _open(folder / f"{name}.npy") for name in {LOGITS, *tables.values()}}
+        self._tables = {name: _open(folder / f"{name}{TABLE_ENDING}") for name in {LOGITS, *tables.values()}}
         if sum(table.nbytes for table in self._tables.values()) <= MEMORY_SHARE * free_memory(self.device):
             self._tables = {name: table.to(self.device, copy=True) for name, table in self._tables.items()}
 
@@ -155,37 +80,43 @@ class CachedTeacher(Teacher):
 
 
 def open_or_build_cache(
-    teacher: LiveTeacher, cache_dir: Path, *, cache_dtype: StoredDtype = STORED_DTYPE, batch_size: int = 64
+    teacher: LiveTeacher,
+    cache_dir: Path,
+    *,
+    cache_dtype: StoredDtype = STORED_DTYPE,
+    batch_size: int = 64,
+    is_checked: bool = False,
 ) -> Path:
-    """The folder of this teacher's cache: found, or built by running the teacher once over its rows.
+    """The folder of this teacher's cache: found undamaged, or built by running the teacher once over its rows.
 
-    Several processes may ask side by side: one builds while the others wait, and find it.
+    Several processes may ask side by side: one builds while the others wait, and find it. A damaged cache is named in
+    a warning and built anew; files in its folder that codir did not write are set aside.
 
     Args:
         teacher: what to ask when nothing fitting is found.
         cache_dir: holds one folder per cache.
         cache_dtype: of pooled layers; logits are always float32.
         batch_size: rows per batch of the teacher's one pass.
+        is_checked: another process of this machine has just done this; the cache is neither hashed nor built again.
 
     Raises:
-        UserError: the disk has no room for it.
+        FolderError: nothing fitting is found, and the folder cannot be written to or has no room.
+        UserError: features that are not finite in `cache_dtype`.
     """
     key = CacheKey.of(teacher, cache_dtype)
-    found = find_cache(key, cache_dir)
+    sweep(cache_dir)
+    found = find_cache(key, cache_dir, is_checked=is_checked)
+    if found is None and is_checked:
+        raise _refused(cache_dir, "no cache: the process that was to build it could not")
     if found is None:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / f".{key.of_any_tables.name}.lock"):
-            found = find_cache(key, cache_dir)  # whoever comes second waited, and finds it
-            if found is None:
-                return _build(teacher, cache_dir / key.name, key, batch_size)
+        with writing_to(cache_dir, "teacher cache", do=WAY_OUT):
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(cache_dir / f".{key.of_any_tables.name}.lock"):
+                found = find_cache(key, cache_dir)  # whoever comes second waited, and finds it
+                if found is None:
+                    return _build(teacher, cache_dir / key.name, key, batch_size)
     logger.info("teacher cache: reusing %s", found)
     return found
-
-
-def find_cache(key: CacheKey, cache_dir: Path) -> Path | None:
-    """A finished cache that serves this key: its own, or one that holds further representations."""
-    serving = [folder for folder, other in _caches_in(cache_dir) if other.serves(key)]
-    return min(serving, key=lambda folder: (folder.name != key.name, folder.name), default=None)
 
 
 def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
@@ -200,9 +131,14 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
 def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> Path:
     size = estimate_bytes(teacher, key.cache_dtype)
     logger.info("teacher cache: building %s, %.0f MB (%s)", folder, size / 1e6, _why(folder.parent, key))
+    damaged = [other for other, _ in caches_serving(key, folder.parent)]
+    for place in dict.fromkeys([*damaged, folder]):  # what serves and was not found is damaged, or has no key
+        clear_place(place, own=OWN_NAMES)
+        forget(place)
     _check_disk(folder.parent, size)
     with written_whole(folder) as staging:
         _write(teacher, staging, key, batch_size)
+        write_manifest(staging)
     return folder
 
 
@@ -212,15 +148,20 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
     for rows, signal in teacher.iter_signals(batch_size):
         said = {names[asked]: features for asked, features in signal.pooled.items()} | {LOGITS: signal.logits}
         for name, features in said.items():
-            dtype = "float32" if name == LOGITS else key.cache_dtype
-            values = _cast(features.cpu().numpy(), dtype)
+            values = _cast(features.cpu().numpy(), key.dtype_of(name))
             if name not in tables:
                 shape = (len(teacher.dataset), *values.shape[1:])
-                tables[name] = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
+                tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
             tables[name][rows] = values
     for table in tables.values():
         table.flush()
-    (folder / "key.json").write_text(json.dumps(asdict(key), indent=2))
+    (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
+
+
+def _new_table(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
+    table = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    claim_disk(path)
+    return table
 
 
 def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
@@ -245,26 +186,26 @@ def _open(path: Path) -> Tensor:
 
 def _why(cache_dir: Path, key: CacheKey) -> str:
     """In words, why no cache fits: the fields in which the nearest one differs."""
-    keys = [other for _, other in _caches_in(cache_dir)]
+    keys = [other for _, other in caches_in(cache_dir)]
     if not keys:
         return "no cache yet"
+    if any(other.serves(key) for other in keys):
+        return "the one that was there is damaged"
     differences = min((key.differences(other) for other in keys), key=len)
     return "changed since the nearest cache: " + ", ".join(differences)
 
 
-def _caches_in(cache_dir: Path) -> list[tuple[Path, CacheKey]]:
-    """The finished caches of this version, and their keys."""
-    folders = [path.parent for path in cache_dir.glob("[!.]*/key.json")]
-    keys = [(folder, CacheKey.read(folder)) for folder in folders]
-    return [(folder, key) for folder, key in keys if key is not None]
+def _refused(cache_dir: Path, why: str) -> FolderError:
+    got = f"{cache_dir}, which holds {why}"
+    return FolderError("teacher cache", expected="a folder that can be written to", got=got, do=WAY_OUT)
 
 
 def _check_disk(cache_dir: Path, needed: int) -> None:
     free = shutil.disk_usage(cache_dir).free
     if needed > free:
-        raise UserError(
+        raise FolderError(
             "teacher cache",
-            expected=f"{needed / 1e9:.1f} GB of free disk under {cache_dir}",
-            got=f"{free / 1e9:.1f} GB",
+            expected=f"{decimal(needed)} of free disk under {cache_dir}",
+            got=decimal(free),
             do="choose another `--cache-dir`, fewer `teacher_layers`, or run the teacher live with `--no-cache`",
         )

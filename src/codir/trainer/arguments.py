@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from transformers import TrainingArguments
@@ -46,7 +48,8 @@ class DistillationArguments(TrainingArguments):
         head_learning_rate: learning rate of the projection heads; 20 times the student's by default.
 
     Raises:
-        UserError: `precision` and `bf16` or `fp16` contradict each other.
+        UserError: `precision` and `bf16` or `fp16` contradict each other, or a key of codir's own has a value that it
+            cannot have.
 
     Example:
         >>> args = DistillationArguments("runs", num_train_epochs=2)
@@ -65,7 +68,7 @@ class DistillationArguments(TrainingArguments):
     save_strategy: str = TRAINING["save_strategy"]
     save_total_limit: int | None = TRAINING["save_total_limit"]
     logging_steps: float = TRAINING["logging_steps"]
-    report_to: str | list[str] | None = TRAINING["report_to"]
+    report_to: None | str | list[str] = TRAINING["report_to"]  # noqa: RUF036 - the order that HfArgumentParser reads
     seed: int = TRAINING["seed"]
     precision: Precision = field(default=PRECISION, metadata={"help": "Number format of the matrix products."})
     max_length: int = field(default=MAX_LENGTH, metadata={"help": "Tokens per example at most."})
@@ -77,11 +80,18 @@ class DistillationArguments(TrainingArguments):
     def __post_init__(self) -> None:
         device, given = default_device(), cast(Any, self)  # transformers' own annotations are not read
         is_named = given.bf16 or given.fp16
-        if self.precision == "fp32" and is_named:
+        check_choice("precision", self.precision, get_args(Precision))
+        check_choice("cache_dtype", self.cache_dtype, get_args(StoredDtype))
+        check_choice("teacher_cache", self.teacher_cache, get_args(CacheWish))
+        check_range("max_length", self.max_length, above=0)
+        if self.head_learning_rate is not None:
+            check_range("head_learning_rate", self.head_learning_rate, above=0)
+        formats = {"bf16": given.bf16, "fp16": given.fp16}
+        if is_named and self.precision != "auto" and not formats.get(self.precision):
             raise UserError(
                 "precision",
                 expected="one number format",
-                got="`fp32` beside `bf16=True` or `fp16=True`",
+                got=f"`{self.precision}` beside {' and '.join(f'`{name}=True`' for name in formats if formats[name])}",
                 do="leave one of the two out",
             )
         given.use_cpu = given.use_cpu or device.type == "cpu"
@@ -96,9 +106,16 @@ class PretrainingArguments(DistillationArguments):
     Args:
         mask_probability: share of the tokens that is predicted, where tokens are masked.
         whole_words: mask all tokens of a word together.
+        num_train_epochs: passes over the corpus, in place of `max_steps`.
+        max_steps: optimiser steps; 10,000 where neither is given.
+
+    Example:
+        >>> PretrainingArguments("runs").max_steps, PretrainingArguments("runs", num_train_epochs=2).max_steps
+        (10000, -1)
     """
 
-    max_steps: int = PRETRAINING["max_steps"]
+    num_train_epochs: float | None = None  # type: ignore[assignment]  # a float once made
+    max_steps: int | None = None
     train_sampling_strategy: str = PRETRAINING["train_sampling_strategy"]
     eval_strategy: str = PRETRAINING["eval_strategy"]
     eval_steps: float | None = PRETRAINING["eval_steps"]
@@ -106,6 +123,27 @@ class PretrainingArguments(DistillationArguments):
     save_steps: float = PRETRAINING["save_steps"]
     mask_probability: float = field(default=MASK_PROBABILITY, metadata={"help": "Share of the tokens to predict."})
     whole_words: bool = field(default=False, metadata={"help": "Mask all tokens of a word together."})
+
+    def __post_init__(self) -> None:
+        if self.max_steps is None:
+            self.max_steps = PRETRAINING["max_steps"] if self.num_train_epochs is None else -1
+        self.num_train_epochs = TRAINING["num_train_epochs"] if self.num_train_epochs is None else self.num_train_epochs
+        check_range("mask_probability", self.mask_probability, above=0, below=1)
+        super().__post_init__()
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a value that is none of the choices."""
+    if not any(value is one or (isinstance(value, str) and value == one) for one in choices):
+        expected = "one of " + ", ".join(map(repr, choices))
+        raise UserError(name, expected=expected, got=repr(value), do=f"change `{name}`")
+
+
+def check_range(name: str, value: float, *, above: float, below: float = math.inf) -> None:
+    """Refuse a number outside an open range, NaN and infinity too."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
+        expected = f"a number above {above}" + ("" if below == math.inf else f" and below {below}")
+        raise UserError(name, expected=expected, got=repr(value), do=f"change `{name}`")
 
 
 def own_key(args: TrainingArguments, name: str) -> Any:

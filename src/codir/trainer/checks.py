@@ -2,22 +2,153 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import datasets
+import pyarrow.compute as pc
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from codir.data import note_unknown_tokens
 from codir.errors import UserError
-from codir.models import check_attention, is_masked, reads_ahead, shape_of, vocabulary_of
+from codir.models import (
+    check_attention,
+    check_label_order,
+    check_max_length,
+    check_own_tokenizer,
+    check_segments,
+    check_tokenizer_fits,
+    count_embeddings,
+    count_positions,
+    in_full_precision,
+    is_masked,
+    names_of,
+    reads_ahead,
+    shape_of,
+    vocabulary_of,
+)
 from codir.objectives import Objectives, StagedObjectives
 from codir.store import fingerprint_tokenizer
+from codir.system import check_sharding
 from codir.tasks import language_task
 from codir.trainer.neighbours import asks_for_neighbours
+
+logger = logging.getLogger(__name__)
+
+
+def check_readers(
+    teacher: PreTrainedModel | None,
+    student: PreTrainedModel,
+    of_student: PreTrainedTokenizerBase | None,
+    of_teacher: PreTrainedTokenizerBase | None,
+    dataset: Any,
+    max_length: int,
+) -> PreTrainedTokenizerBase:
+    """Refuse models that would misread their texts, or lack positions for them; weights in bf16 or fp16 become fp32.
+
+    Args:
+        teacher: as the trainer gets it.
+        student: as the trainer gets it.
+        of_student: the student's tokenizer.
+        of_teacher: the teacher's, where one was given.
+        dataset: training rows, as texts or as token ids.
+        max_length: tokens per text at most.
+
+    Returns:
+        The student's tokenizer.
+
+    Raises:
+        UserError: a tokenizer is missing or another model's, positions are too few, or classes are in another order.
+    """
+    of_student = _given(of_student)
+    columns = getattr(dataset, "column_names", [])
+    pairs, are_texts = "text_pair" in columns, "input_ids" not in columns
+    readers = {"student": (student, of_student)}
+    if teacher is not None:
+        readers["teacher"] = (teacher, of_teacher or of_student)
+        if of_teacher is None:
+            check_own_tokenizer(teacher, of_student)
+    for role, (model, tokenizer) in readers.items():
+        in_full_precision(model, role)
+        check_tokenizer_fits(model, tokenizer, pairs=pairs and are_texts, role=role)
+        if are_texts:
+            check_max_length(model, max_length)
+        else:
+            check_token_ids(model, dataset, role)
+        if isinstance(dataset, datasets.Dataset) and {"text", "input_ids"} & {*columns}:
+            for note in note_unknown_tokens(dataset, tokenizer):
+                logger.warning("The %s: %s", role, note)
+    check_class_names(teacher, student, dataset)
+    return of_student
+
+
+def check_class_names(teacher: PreTrainedModel | None, student: PreTrainedModel, dataset: Any) -> None:
+    """Refuse class names in one order here and in another there: in the models' configs and in a `ClassLabel` column.
+
+    Raises:
+        UserError: teacher, student and data do not number their classes alike.
+    """
+    features = getattr(dataset, "features", None) or {}
+    feature = features.get("label", features.get("labels"))
+    of_data = feature.names if isinstance(feature, datasets.ClassLabel) else None
+    of_student = names_of(student)
+    if teacher is not None:
+        check_label_order(names_of(teacher), of_data)
+        check_label_order(names_of(teacher), of_student, got="the student's")
+    check_label_order(of_student, of_data, whose="the student's")
+
+
+def check_token_ids(model: PreTrainedModel, dataset: datasets.Dataset, role: str) -> None:
+    """Refuse rows of token ids that a model has no embeddings or positions for.
+
+    Raises:
+        UserError: a row is too long, or a number too high.
+    """
+    longest, tokens, segments = _extent(dataset)
+    check_segments(model, segments, role=role)
+    if tokens > (embeddings := count_embeddings(model)):
+        raise UserError(
+            "train_dataset",
+            expected=f"token ids below {embeddings}, as many as the {role} has embeddings",
+            got=str(tokens - 1),
+            do=f"tokenise the texts with the {role}'s own tokenizer, or pass them with their column `text`",
+        )
+    positions = count_positions(model)
+    if positions is not None and longest > positions:
+        raise UserError(
+            "train_dataset",
+            expected=f"rows of at most {positions} tokens, the positions that the {role} was built with",
+            got=f"one of {longest}",
+            do=f"tokenise with `truncation=True, max_length={positions}`",
+        )
+
+
+def _extent(dataset: datasets.Dataset) -> tuple[int, int, int]:
+    """Tokens of the longest row; one more than the highest token id, and than the highest segment number."""
+    longest, ends = 0, {"input_ids": 0, "token_type_ids": 0}
+    columns = [name for name in ends if name in dataset.column_names]
+    for table in dataset.select_columns(columns).with_format("arrow").iter(batch_size=65_536):
+        longest = max(longest, pc.max(pc.list_value_length(table["input_ids"])).as_py() or 0)
+        for name in columns:
+            ends[name] = max(ends[name], (pc.max(pc.list_flatten(table[name])).as_py() or 0) + 1)
+    return longest, ends["input_ids"], ends["token_type_ids"]
+
+
+def _given(tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
+    if tokenizer is None:
+        raise UserError(
+            "processing_class",
+            expected="the student's tokenizer, which also pads the batches",
+            got="None",
+            do="pass `processing_class=tokenizer`",
+        )
+    return tokenizer
 
 
 def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], objectives: Objectives) -> None:
     """Refuse what `Trainer` takes and distillation would leave unused in silence."""
+    check_sharding(args.fsdp, args.deepspeed)
     unused = {
         "label_smoothing_factor": args.label_smoothing_factor != 0.0,
         "compute_loss_func": trainer_kwargs.get("compute_loss_func") is not None,
@@ -35,6 +166,14 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
                 otherwise="it would have had no effect, or the heads would not have trained",
                 do="leave it out; objectives say what the loss is, `lr_scheduler_type` names a schedule",
             )
+    if args.max_steps != -1 and args.max_steps < 1:
+        raise UserError(
+            "max_steps",
+            expected="at least 1, or -1 where `num_train_epochs` counts",
+            got=str(args.max_steps),
+            otherwise="the run would have gone by `num_train_epochs`",
+            do="say how many steps, or leave it out",
+        )
     recomputes = args.activation_checkpointing and (args.activation_checkpointing_kwargs or {}).get("use_reentrant")
     if recomputes and objectives.needs.attention:
         raise UserError(

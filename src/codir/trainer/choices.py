@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 def build_memory(
-    wanted: MemoryKind, needs: NegativeNeeds, args: TrainingArguments, *, num_examples: int, dim: int
+    wanted: MemoryKind, needs: NegativeNeeds, args: TrainingArguments, *, num_examples: int, dim: int, side: str
 ) -> Memory:
     """The bank or queue that the rule takes for this run, still empty."""
     dtype = getattr(torch, needs.memory_dtype)
@@ -44,6 +44,7 @@ def build_memory(
             free_memory=free_memory(args.device),
             free_disk=free_disk(Path(args.output_dir)) * sharing // local,
             processes=sharing,
+            name=f"vectors of the {side}",
         )
         logger.info(choice.line)
         return choice.place

@@ -191,19 +191,19 @@ class MemoryKeeper:
 
     def _empty_student(self, kind: MemoryKind | None = None) -> Memory | None:
         needs = self.distiller.objectives.needs.negatives
-        return self._empty(kind or needs.memory, needs) if needs is not None and needs.from_student else None
+        return self._empty("student", kind or needs.memory, needs) if needs is not None and needs.from_student else None
 
     def _empty_teacher(self) -> Memory | None:
         needs = self.distiller.objectives.needs.negatives
         if needs is None or not needs.teacher_remembered:
             return None
-        return self._empty("bank" if needs.banked else "queue", needs)
+        return self._empty("teacher", "bank" if needs.banked else "queue", needs)
 
-    def _empty(self, kind: MemoryKind, needs: NegativeNeeds) -> Memory | None:
+    def _empty(self, side: str, kind: MemoryKind, needs: NegativeNeeds) -> Memory | None:
         contrast = self.distiller.objectives.contrast
         if contrast is None:
             return None
-        return build_memory(kind, needs, self.args, num_examples=len(self.rows), dim=contrast.projection_dim)
+        return build_memory(kind, needs, self.args, num_examples=len(self.rows), dim=contrast.projection_dim, side=side)
 
     def _slow_copy(self) -> MomentumCopy | None:
         """A copy of the student as it is now, where the queue of any stage is filled by one."""

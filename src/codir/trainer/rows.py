@@ -5,15 +5,16 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
+from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
     CausalCollator,
@@ -29,6 +30,7 @@ from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
 from codir.store import fingerprint_sequences, fingerprint_texts
 from codir.tasks import Kind
+from codir.tasks.metrics import compute_metrics
 from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler
 
 
@@ -51,11 +53,18 @@ class Rows(Protocol):
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
 
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
+
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """An order of training that these rows bring; `None` where `args` decide."""
 
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """What a checkpoint remembers of its training set."""
+
+    @property
+    def metrics(self) -> Callable[[EvalPrediction], dict[str, float]] | None:
+        """What an evaluation reports beside the loss, where the user names no `compute_metrics`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,10 @@ class LabelledRows:
         """Padded batches."""
         return DistillationCollator(self.tokenizer, sampler)
 
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Rows with a label."""
+        return self.kind.is_labelled(batch["labels"]).sum() if "labels" in batch else None
+
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """None of their own."""
         return None
@@ -101,6 +114,16 @@ class LabelledRows:
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """Of the texts, as the student reads them."""
         return fingerprint_texts(encoded)
+
+    @property
+    def metrics(self) -> Callable[[EvalPrediction], dict[str, float]]:
+        """The metrics of the kind of task."""
+
+        def compute(answers: EvalPrediction) -> dict[str, float]:
+            logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
+            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+
+        return compute
 
 
 @dataclass(frozen=True)
@@ -153,6 +176,10 @@ class CorpusRows:
             negative_sampler=sampler,
         )
 
+    def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Predicted tokens."""
+        return (batch["token_labels"] != IGNORED_CLASS).sum()
+
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """Where neighbours are to be negatives, an order that brings them into reach of one another."""
         if not asks_for_neighbours(objectives):
@@ -162,6 +189,11 @@ class CorpusRows:
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """Of the token ids."""
         return fingerprint_sequences(encoded)
+
+    @property
+    def metrics(self) -> None:
+        """None: the logits of all tokens would not fit into memory."""
+        return None
 
 
 def negative_sampler(

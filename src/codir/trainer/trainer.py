@@ -16,20 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
-from codir.errors import UserError
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Batch, LossBreakdown, Needs, Negatives, Unprojected
 from codir.speed import faster_training
+from codir.store import FolderError
 from codir.tasks import kind_of_config
 from codir.teacher import (
     CachedTeacher,
@@ -42,10 +37,11 @@ from codir.teacher import (
 )
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
-from codir.trainer.checks import check_arguments, check_models, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
 from codir.trainer.choices import keeps_cache
 from codir.trainer.distiller import Distiller
 from codir.trainer.finite import check_weights, loss_error
+from codir.trainer.label_weights import weigh_labels
 from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
 from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
@@ -65,21 +61,22 @@ class DistillationTrainer(WholeCheckpoints):
     evaluation, `load_best_model_at_end`, pushing to the hub, `accelerate launch` and `torchrun`.
 
     Args:
-        teacher: a model with a trained classification or regression head, of any architecture. Frozen here. `None` when
-            no objective needs one (preset `fine-tune`).
-        student: the model to train, from `codir.build_student` or anywhere else.
+        teacher: a model with a trained classification or regression head, of any architecture. Frozen here, and cast to
+            fp32. `None` when no objective needs one (preset `fine-tune`).
+        student: the model to train, from `codir.build_student` or anywhere else. Cast to fp32; see `precision`.
         args: `codir.DistillationArguments`, or plain `TrainingArguments` with codir's own keys at their defaults. They
             stay as they are: the trainer works on a copy.
         objectives: from `codir.preset(...)`, or put together by hand; in stages or not.
         train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
         eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
         processing_class: the student's tokenizer.
-        teacher_processing_class: the teacher's; the student's by default.
+        teacher_processing_class: the teacher's; the student's by default, refused if the teacher's own is another.
         **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
-            takes; not `compute_loss_func`, `data_collator` or `model_init`.
+            takes; not `compute_loss_func`, `data_collator` or `model_init`. Without `compute_metrics`, evaluation
+            reports the metrics of the task: accuracy and macro F1, or correlations.
 
     Raises:
-        UserError: the data set has neither texts nor token ids, too few negatives, texts without a tokenizer.
+        UserError: rows, models or tokenizers that do not fit together, in the words of the recipes' checks.
         NonFiniteLossError: from `train`, before a step is taken on a loss that is NaN or infinite.
     """
 
@@ -96,13 +93,9 @@ class DistillationTrainer(WholeCheckpoints):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        if processing_class is None:
-            raise UserError(
-                "processing_class",
-                expected="the student's tokenizer, which also pads the batches",
-                got="None",
-                do="pass `processing_class=tokenizer`",
-            )
+        processing_class = check_readers(
+            teacher, student, processing_class, teacher_processing_class, train_dataset, own_key(args, "max_length")
+        )
         check_arguments(args, trainer_kwargs, objectives)
         check_models(teacher, student, objectives)
         for role, model in (("teacher", teacher), ("student", student)):
@@ -118,6 +111,8 @@ class DistillationTrainer(WholeCheckpoints):
         encoded = self.rows.for_training(train_dataset)
         self._plain_collator = self.rows.collator()
         self._train_collator = self.rows.collator(negative_sampler(self.rows, encoded, objectives, args))
+        if not args.batch_eval_metrics:
+            trainer_kwargs.setdefault("compute_metrics", self.rows.metrics)
         self.distiller = Distiller(student, objectives, cls_token_position(processing_class))
         super().__init__(
             model=self.distiller,
@@ -128,8 +123,6 @@ class DistillationTrainer(WholeCheckpoints):
             data_collator=self._plain_collator,
             **trainer_kwargs,
         )
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError("args", expected="data parallelism", got="FSDP or DeepSpeed", do="launch with `torchrun`")
         self.loss_is_scaled_for_ga = False
         self.teacher: Teacher = NoTeacher()
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
@@ -208,6 +201,12 @@ class DistillationTrainer(WholeCheckpoints):
             self.memories.take_up()
         return loss
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | int | None]:
+        """The micro-batches of one optimiser step, each with what its labels weigh in it."""
+        step, count = super().get_batch_samples(*args, **kwargs)
+        weigh_labels(step, self.rows, self.accelerator)
+        return step, count
+
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
         needs, contrast = self._active.needs.negatives, self._active.contrast
         sampler = self._train_collator.negative_sampler
@@ -260,8 +259,15 @@ class DistillationTrainer(WholeCheckpoints):
         folder = Path(folder).expanduser()
         if not keeps_cache(wish, live, self.distiller.objectives.needs, self.args, folder, dtype):
             return live
-        with self.args.main_process_first(desc="teacher cache"):
-            folder = open_or_build_cache(live, folder, cache_dtype=dtype)
+        try:
+            with self.args.main_process_first(desc="teacher cache"):
+                follows = self.args.local_process_index > 0
+                folder = open_or_build_cache(live, folder, cache_dtype=dtype, is_checked=follows)
+        except FolderError as error:
+            if wish is True:
+                raise
+            logger.warning("The teacher runs live at every step, since its cache cannot be kept. %s", error)
+            return live
         live.model.to("cpu")
         return CachedTeacher(folder, table_names(live), self.args.device)
 
@@ -320,7 +326,7 @@ class DistillationTrainer(WholeCheckpoints):
         sampler: Any = self.rows.order(self.train_dataset, self.distiller.objectives, self.args)
         if sampler is None and self.args.train_sampling_strategy == "group_by_length":
             lengths = column_of(train_dataset or self.train_dataset, "length").tolist()
-            step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            step_rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
             sampler = EpochLengthGroupedSampler(step_rows, lengths, seed=data_seed(self.args))
         if sampler is None:
             return super()._get_train_sampler(train_dataset)

@@ -145,7 +145,7 @@ def write_rows(
             writer_batch_size=rows_at_once,
         )
     except DatasetGenerationError as error:
-        if isinstance(error.__cause__, UserError):
+        if isinstance(error.__cause__, UserError | OSError):
             raise error.__cause__ from None
         raise
 

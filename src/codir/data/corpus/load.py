@@ -1,6 +1,7 @@
 """The door for a corpus: from whatever names it to sequences on disk, prepared once and found ever after.
 
-A prepared corpus is a folder named after the fingerprint of all that decides its content.
+A prepared corpus is a folder named after the fingerprint of all that decides its content, with a manifest of its files
+that is checked whenever it is opened: what is damaged is named and prepared anew.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,15 +22,30 @@ from filelock import FileLock
 from transformers import PreTrainedTokenizerBase
 
 from codir.config.words import DOCUMENT_BOUNDARY, MAX_LENGTH, NUM_PROC, PACKING, DocumentBoundary, Packing
-from codir.data.corpus.build import build_corpus, open_corpus
+from codir.data.corpus.build import COUNTS_NAME, SEQUENCES_NAME, build_corpus, open_corpus
 from codir.data.corpus.documents import Source, open_documents
 from codir.data.corpus.sequences import Layout
-from codir.store import READING, fingerprint_tokenizer, scratch_folder, written_whole
+from codir.store import (
+    MANIFEST_NAME,
+    READING,
+    Damage,
+    clear_place,
+    find_damage,
+    fingerprint_tokenizer,
+    read_json,
+    scratch_folder,
+    write_manifest,
+    writing_to,
+    written_whole,
+)
 
 logger = logging.getLogger(__name__)
 
 CORPUS_VERSION = 1
 """Raised whenever codir cuts or packs in another way, so that older corpora are not used."""
+KEY_NAME = "key.json"
+FILES = (SEQUENCES_NAME, COUNTS_NAME, KEY_NAME)
+WAY_OUT = "free disk space, or choose another `corpus.cache_dir`"
 
 
 @dataclass(frozen=True)
@@ -88,7 +107,7 @@ def load_corpus(
     """
     layout = Layout.of(tokenizer, max_length=max_length, packed=packing == "packed")
     cache_dir = Path(cache_dir).expanduser()
-    with scratch_folder(cache_dir, READING) as scratch:
+    with _scratch(cache_dir) as scratch:
         found = open_documents(
             source,
             convention=documents,
@@ -105,21 +124,56 @@ def load_corpus(
             max_documents=max_documents,
         )
         folder = cache_dir / key.name
-        with FileLock(cache_dir / f".{key.name}.lock"):  # whoever comes second waits, and finds it
-            if folder.exists():
-                logger.info("%s: reusing %s", found.name, folder)
-            else:
-                texts = islice(found.texts(), max_documents)
-                _build(texts, tokenizer, layout, folder, scratch, name=found.name, num_proc=num_proc)
+        if _is_sound(folder, key):
+            logger.info("%s: reusing %s", found.name, folder)
+        else:
+            with writing_to(cache_dir, found.name, do=WAY_OUT):
+                cache_dir.mkdir(parents=True, exist_ok=True)
+                with FileLock(cache_dir / f".{key.name}.lock"):  # whoever comes second waits, and finds it
+                    if not _is_sound(folder, key):
+                        texts = islice(found.texts(), max_documents)
+                        _build(texts, tokenizer, key, folder, scratch, name=found.name, num_proc=num_proc)
     corpus = open_corpus(folder)
     logger.info("%s: %s", found.name, corpus.info.description)
     return corpus
 
 
+@contextmanager
+def _scratch(cache_dir: Path) -> Iterator[Path]:
+    """A folder for what is read only once: beside the corpora, or anywhere else where these cannot be written to."""
+    with ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(scratch_folder(cache_dir, READING))
+        except OSError:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=READING)))
+        yield scratch
+
+
+def _is_sound(folder: Path, key: CorpusKey) -> bool:
+    """Whether a corpus is there and undamaged; damage is named."""
+    if not os.path.lexists(folder):
+        return False
+    fault = _find_fault(folder, key)
+    if fault is not None:
+        logger.warning("corpus %s is damaged and not used: %s", folder, fault)
+    return fault is None
+
+
+def _find_fault(folder: Path, key: CorpusKey) -> Damage | None:
+    if not os.path.lexists(folder / MANIFEST_NAME):
+        return Damage(MANIFEST_NAME, "is missing, as in corpora of older versions of codir")
+    damage = find_damage(folder, listed=FILES)
+    if damage is not None:
+        return damage
+    if read_json(folder / KEY_NAME) != json.loads(json.dumps(asdict(key))):
+        return Damage(KEY_NAME, "belongs to another corpus")
+    return None
+
+
 def _build(
     texts: Iterator[str],
     tokenizer: PreTrainedTokenizerBase,
-    layout: Layout,
+    key: CorpusKey,
     folder: Path,
     scratch: Path,
     *,
@@ -127,5 +181,8 @@ def _build(
     num_proc: int,
 ) -> None:
     logger.info("%s: preparing it once, in %s", name, folder)
+    clear_place(folder, own=[*FILES, MANIFEST_NAME])  # what is there is damaged
     with written_whole(folder) as staging:
-        build_corpus(texts, tokenizer, layout, folder=staging, scratch=scratch, name=name, num_proc=num_proc)
+        build_corpus(texts, tokenizer, key.layout, folder=staging, scratch=scratch, name=name, num_proc=num_proc)
+        (staging / KEY_NAME).write_text(json.dumps(asdict(key)))
+        write_manifest(staging)

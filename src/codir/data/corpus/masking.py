@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from codir.config.words import MASK_PROBABILITY
 from codir.data.collate import DistillationCollator
 from codir.data.corpus.words import Vocabulary
 from codir.data.negatives import NegativeSampler
@@ -50,7 +51,7 @@ class MaskingCollator(DistillationCollator):
         self,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        mask_probability: float = 0.15,
+        mask_probability: float = MASK_PROBABILITY,
         whole_words: bool = False,
         seed: int = 0,
         negative_sampler: NegativeSampler | None = None,

@@ -11,10 +11,18 @@ from itertools import chain
 
 from datasets import Dataset, Features, Value
 
-from codir.config.words import TaskChoice
+from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.loaded import LoadedData
-from codir.data.sources.columns import ColumnNames, Columns, choose_columns, describe_choice, match_columns, read_texts
-from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels
+from codir.data.sources.columns import (
+    ColumnNames,
+    Columns,
+    choose_columns,
+    describe_choice,
+    match_columns,
+    note_blank_texts,
+    read_texts,
+)
+from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels, require_numbers
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -38,7 +46,7 @@ class Parts:
     dev: Mapping[str, Table]
     unlabelled: tuple[Table, ...] = ()
     columns: ColumnNames = field(default_factory=ColumnNames)
-    task: TaskChoice = "auto"
+    task: TaskChoice = TASK
     metrics: tuple[str, ...] | None = None
 
     @property
@@ -60,7 +68,7 @@ class SplitOptions:
         seed: of every choice.
     """
 
-    dev_fraction: float = 0.1
+    dev_fraction: float = DEV_FRACTION
     max_train_rows: int | None = None
     set_aside: Mapping[str, int | None] = field(default_factory=dict)
     unlabelled_rows: int | None = None
@@ -112,11 +120,15 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         notes.append(_describe_task(task))
 
     dev = {name: _read_rows(table, chosen, code, class_names) for name, table in parts.dev.items()}
+    for rows in dev.values():
+        notes += note_blank_texts(rows.name, rows.texts)
     if parts.train is None:
         dev = _choose_sets(dev, split.evaluate_on)
         return LoadedData(None, {name: rows.to_dataset(task) for name, rows in dev.items()}, task, tuple(notes))
     train = _read_rows(parts.train, chosen, code, class_names)
     unlabelled = [_read_unlabelled(table, chosen, task) for table in parts.unlabelled]
+    for rows in (train, *unlabelled):
+        notes += note_blank_texts(rows.name, rows.texts)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
     return _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
 
@@ -126,6 +138,8 @@ def _learn(parts: Parts, chosen: Columns, options: LabelOptions, class_names: tu
     tables = [parts.train] if parts.train is not None else list(parts.dev.values())
     columns = [match_columns(table, chosen).label for table in tables]
     labels = [read_labels(table, column, class_names) for table, column in zip(tables, columns, strict=True)]
+    for table, column, of_table in zip(tables, columns, labels, strict=True):
+        require_numbers(of_table, options, f"{table.name}, column '{column}'")
     code = learn_labels(list(chain.from_iterable(labels)), options, class_names)
     return replace(code, task=replace(code.task, metrics=parts.metrics or code.task.metrics))
 

@@ -5,7 +5,7 @@ Knows the names that people give to columns. Knows nothing of files, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from codir.data.sources.tables import Table
@@ -40,8 +40,9 @@ def choose_columns(table: Table, named: ColumnNames) -> Columns:
     Whoever names the text column has looked at the file, so a pair is then read only if it is named too.
 
     Raises:
-        UserError: a named column is not there, or not exactly one column has a usual name.
+        UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
+    _require_different(table, named)
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
     taken = (label, named.text_pair)
     text = _column(table, named.text, TEXT_NAMES, "--text-column", taken=taken)
@@ -89,6 +90,30 @@ def describe_choice(table: Table, columns: Columns) -> str:
     """Say which columns were found, for the notes."""
     pair = f", its pair from '{columns.text_pair}'" if columns.text_pair is not None else ""
     return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'"
+
+
+def _require_different(table: Table, named: ColumnNames) -> None:
+    given = {
+        "--text-column": named.text,
+        "--text-pair-column": named.text_pair,
+        "--label-column": named.label,
+    }
+    for name in given.values():
+        twice = [other for other, same in given.items() if same == name]
+        if name is not None and len(twice) > 1:
+            raise UserError(
+                table.name,
+                expected="a column of its own for each of text, second text and label",
+                got=f"'{name}' for {' and '.join(f'`{other}`' for other in twice)}",
+                otherwise="the answer would have stood in the question",
+                do=f"name another column with one of them; there are {table.describe_columns()}",
+            )
+
+
+def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say how many rows have a text of nothing but white space."""
+    blank = sum(any(not text.strip() for text in row) for row in zip(*texts.values(), strict=True))
+    return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
 
 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:

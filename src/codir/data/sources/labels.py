@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codir.config.words import TaskChoice
+from codir.config.words import TASK, TaskChoice
 from codir.data.sources.tables import Table
 from codir.errors import UserError
 from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
@@ -30,7 +30,7 @@ class LabelOptions:
         may_lack_classes: true where only a part of the data is seen, as in evaluation.
     """
 
-    task: TaskChoice | str = "auto"
+    task: TaskChoice | str = TASK
     names: tuple[str, ...] | None = None
     num_labels: int | None = None
     model_names: tuple[str, ...] | None = None
@@ -91,6 +91,29 @@ def read_labels(table: Table, column: str, class_names: tuple[str, ...] | None =
     return labels  # type: ignore[return-value]  # the loop above has looked at each
 
 
+def require_numbers(labels: Sequence[Label], options: LabelOptions, where: str) -> None:
+    """Refuse a label that is no finite number where nearly all others are: one `inf` would make classes of scores.
+
+    Args:
+        labels: the labels, as `read_labels` gives them.
+        options: what is known beforehand; with a task or names given, labels are what those say.
+        where: file and column, for messages.
+
+    Raises:
+        UserError: most labels are numbers and one is not finite, or scores and one is a word.
+    """
+    if options.task != "auto" or options.names is not None or all(map(_is_number, labels)):
+        return
+    numbers = [_as_number(label) for label in labels]
+    finite = [number for number in numbers if number is not None and math.isfinite(number)]
+    have_fractions = not all(number.is_integer() for number in finite)
+    if 2 * len(finite) <= len(labels):
+        return
+    for row, (label, number) in enumerate(zip(labels, numbers, strict=True), start=1):
+        if have_fractions if number is None else not math.isfinite(number):
+            raise _no_score(label, f"{where}, row {row}")
+
+
 def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tuple[str, ...] | None) -> LabelCode:
     """Learn from the labels of the training data what is to be predicted.
 
@@ -113,14 +136,14 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
         'regression'
     """
     if _are_scores(labels, options):
-        kind = KINDS["regression"] if options.task == "auto" else kind_named(options.task)
+        kind = KINDS["regression"] if options.task == TASK else kind_named(options.task)
         return LabelCode(Task(kind.name, None, 1, kind.metrics), {})
     found = _in_order(labels)
     names, class_index = _name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)
     if not options.may_lack_classes:
         class_index = {key: index for key, index in class_index.items() if key in found}
-    kind = KINDS["classification"] if options.task == "auto" else kind_named(options.task)
+    kind = KINDS["classification"] if options.task == TASK else kind_named(options.task)
     return LabelCode(Task(kind.name, names, num_labels, kind.metrics), class_index)
 
 
@@ -173,7 +196,7 @@ def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -
 
 
 def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
-    if options.task != "auto":
+    if options.task != TASK:
         return not kind_named(options.task).has_classes
     if options.num_labels is not None and not kind_of_outputs(options.num_labels).has_classes:
         return True
@@ -215,10 +238,23 @@ def _named(value: object, names: Sequence[str]) -> object:
     return value
 
 
-def _score(label: Label, where: str) -> float:
-    if _is_number(label) and math.isfinite(float(label)):
+def _as_number(label: Label) -> float | None:
+    """A label as a number, also where it is written as a text; `None` for a word."""
+    try:
         return float(label)
-    raise UserError(
+    except ValueError:
+        return None
+
+
+def _score(label: Label, where: str) -> float:
+    number = _as_number(label)
+    if number is None or not math.isfinite(number):
+        raise _no_score(label, where)
+    return number
+
+
+def _no_score(label: Label, where: str) -> UserError:
+    return UserError(
         where,
         expected="a finite number as the score",
         got=repr(label),

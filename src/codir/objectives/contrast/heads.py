@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from codir.config.words import HeadKind
+from codir.config.words import CONTRAST, HeadKind
 
 
 class ProjectionHead(nn.Module):
@@ -22,7 +22,7 @@ class ProjectionHead(nn.Module):
         True
     """
 
-    def __init__(self, width: int, dim: int = 128) -> None:
+    def __init__(self, width: int, dim: int = CONTRAST.projection_dim) -> None:
         super().__init__()
         self.linear = nn.Linear(width, dim)
 
@@ -47,7 +47,7 @@ class MLPHead(nn.Module):
         True
     """
 
-    def __init__(self, width: int, dim: int = 128) -> None:
+    def __init__(self, width: int, dim: int = CONTRAST.projection_dim) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(width, dim), nn.Linear(dim, dim)
 

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from codir.config.words import CONTRAST
+
 
 def info_nce(
     anchors: Float[Tensor, "batch dim"],
@@ -14,7 +16,7 @@ def info_nce(
     negatives: Float[Tensor, "batch negatives dim"] | Float[Tensor, "negatives dim"],
     *,
     allowed: Bool[Tensor, "batch negatives"] | None = None,
-    temperature: float = 0.07,
+    temperature: float = CONTRAST.contrastive_temperature,
 ) -> Float[Tensor, ""]:
     """`-log( exp(a.k0 / tau) / sum_{j=0..K} exp(a.kj / tau) )`, mean over anchors; `k0` is the positive.
 
@@ -48,7 +50,7 @@ def grouped_info_nce(
     negatives: Float[Tensor, "groups negatives dim"],
     group: Int[Tensor, " batch"],
     *,
-    temperature: float = 0.07,
+    temperature: float = CONTRAST.contrastive_temperature,
 ) -> Float[Tensor, ""]:
     """`info_nce` where the anchors of one group share their negatives.
 

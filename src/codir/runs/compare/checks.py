@@ -10,7 +10,7 @@ from codir.runs.build import build_training_arguments, make_student
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import recipe_of
 from codir.runs.objectives import build_objectives
-from codir.runs.preflight import check_labels, check_max_length, check_teacher_score, note_tokenizers
+from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.store import fingerprint_model, fingerprint_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     starts = {}
     for name, section in config.students.items():
         student = make_student(section, teacher, seed=config.seed_list[0])
-        check_max_length(student.model, config.data.max_length)
+        check_reader(student, config.data.max_length, pairs=has_pairs(data), role="student")
         notes += [f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer)]
         starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
         for contestant in config.presets:

@@ -15,7 +15,7 @@ from codir.measure import Exam
 from codir.models import Reader
 from codir.runs.build import load, load_reader, runner_of
 from codir.runs.objectives import build_objectives
-from codir.runs.preflight import check_max_length
+from codir.runs.preflight import check_reader, has_pairs
 from codir.system import resolve_dtype
 from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
 
@@ -34,8 +34,8 @@ class Common:
 def load_common(config: CompareConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
     """Load what the runs of one process share; the teacher is examined where it was not yet."""
     teacher = load_reader(config.teacher.model)
-    check_max_length(teacher.model, config.data.max_length)
     data = load(config.data, teacher)
+    check_reader(teacher, config.data.max_length, pairs=has_pairs(data), role="teacher")
     runner = runner_of(teacher, resolve_dtype(config.training.precision))
     return Common(teacher, data, of_teacher or exam_of(config, data).answers(runner))
 

@@ -5,13 +5,11 @@ One run is built as in `codir.runs.distill`; here is how they are carried out, a
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-import yaml
 
 from codir.config import CompareConfig
 from codir.errors import UserError
@@ -20,9 +18,10 @@ from codir.report import write_comparison
 from codir.runs.compare.checks import check_all
 from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
 from codir.runs.compare.entries import Entry, entries_of, kept_run
+from codir.runs.compare.folder import comparison_folder
 from codir.runs.compare.training import train_and_keep
-from codir.runs.output import RECORD_NAME, check_writable
-from codir.system import Broken, resolve_dtype, work_in_turn, work_side_by_side
+from codir.runs.processes import refuse_processes
+from codir.system import Broken, check_sharding, resolve_dtype, work_in_turn, work_side_by_side
 
 logger = logging.getLogger(__name__)
 
@@ -37,53 +36,34 @@ def compare_presets(config: CompareConfig) -> Comparison:
     Raises:
         UserError: input that cannot work, before any training; or no run came to its end.
     """
-    check_folder(config)
-    common = load_common(config)
-    starts = check_all(config, common)
-    entries = list(entries_of(config, common, starts))
-    claim_folder(config)
+    refuse_processes("compare", "start it without `torchrun`; `--jobs 2` does two runs at a time")
+    check_sharding(config.training.fsdp, config.training.deepspeed)
+    with comparison_folder(config) as folder:
+        common = load_common(config)
+        starts = check_all(config, common)
+        entries = list(entries_of(config, common, starts))
+        folder.claim()
 
-    finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
-    to_do = [entry for entry in entries if entry not in finished]
-    logger.info("%d runs: %d are kept, %d to do, %d at a time", len(entries), len(finished), len(to_do), config.jobs)
-    build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
-    failed, begun = {}, time.monotonic()
-    for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
-        if isinstance(outcome, Run):
-            finished[entry] = outcome
-        else:
-            failed[entry] = f"{entry}: {outcome.why}"
-        logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
-
-    in_order = [finished[entry] for entry in entries if entry in finished]
-    comparison = gather(config, common, in_order, [failed[entry] for entry in entries if entry in failed])
-    write_comparison(comparison, config.output_dir)
-    return comparison
-
-
-def check_folder(config: CompareConfig) -> None:
-    """Refuse a folder that holds something other than a comparison, unless it may be overwritten."""
-    folder = config.output_dir
-    check_writable(folder)
-    is_other = folder.exists() and any(folder.iterdir()) and not (folder / "runs").is_dir()
-    if is_other and not config.overwrite:
-        raise UserError(
-            "output_dir",
-            expected="a folder that is empty, not there yet, or of a comparison",
-            got=f"{folder}, which holds something else",
-            do="choose another folder, or pass `--overwrite`",
+        finished = {entry: run for entry in entries if (run := kept_run(entry)) is not None}
+        to_do = [entry for entry in entries if entry not in finished]
+        logger.info(
+            "%d runs: %d already done, %d to do, %d at a time", *map(len, (entries, finished, to_do)), config.jobs
         )
+        build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
+        failed, begun = {}, time.monotonic()
+        for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
+            if isinstance(outcome, Run):
+                finished[entry] = outcome
+            else:
+                failed[entry] = f"{entry}: {outcome.why}"
+            logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
 
-
-def claim_folder(config: CompareConfig) -> None:
-    """Note the recipe in the folder, once nothing is left to refuse; finished runs go where that was asked."""
-    folder = config.output_dir
-    if config.overwrite:
-        for name in ("runs", "students"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
-    content = config.model_dump(mode="json", exclude={"overwrite"})
-    (folder / RECORD_NAME).write_text(yaml.safe_dump(content, sort_keys=False))
+        in_order = [finished[entry] for entry in entries if entry in finished]
+        comparison = gather(config, common, in_order, [failed[entry] for entry in entries if entry in failed])
+        write_comparison(comparison, config.output_dir)
+        if not failed:
+            folder.finish()
+        return comparison
 
 
 def carry_out(entries: Sequence[Entry], config: CompareConfig, common: Common) -> Iterator[tuple[Entry, Run | Broken]]:

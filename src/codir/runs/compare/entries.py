@@ -12,7 +12,7 @@ from pathlib import Path
 from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
 from codir.measure import Run, read_run
 from codir.runs.compare.common import Common
-from codir.store import fingerprint_model, fingerprint_texts, write_whole
+from codir.store import fingerprint_model, fingerprint_texts, seal, sweep, write_whole
 from codir.system import resolve_dtype
 
 logger = logging.getLogger(__name__)
@@ -105,10 +105,11 @@ def digest(content: object) -> str:
 
 def kept_run(entry: Entry) -> Run | None:
     """The result of an earlier run of the same settings, teacher and data."""
+    sweep(entry.file.parent)
     run = read_run(entry.file)
     return run if run is not None and run.fingerprint == entry.fingerprint else None
 
 
 def keep_run(run: Run, file: Path) -> None:
-    """Write the file of a finished run: whole or not there."""
-    write_whole(file, json.dumps(asdict(run), indent=2, allow_nan=False) + "\n")
+    """Write the file of a finished run: whole or not there, with a hash of itself."""
+    write_whole(file, json.dumps(seal(asdict(run)), indent=2, allow_nan=False) + "\n")

@@ -14,7 +14,7 @@ from codir.models import Reader
 from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
-from codir.store import RUN, scratch_folder
+from codir.store import RUN, Ledger, scratch_folder
 from codir.system import resolve_dtype
 from codir.tasks import kind_of
 
@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 
 def train_and_keep(entry: Entry, common: Common) -> Run:
     """One run, from start to file."""
-    run = train(entry, common)
-    keep_run(run, entry.file)
+    with Ledger(entry.recipe.output_dir).listing():
+        run = train(entry, common)
+        keep_run(run, entry.file)
     return run
 
 

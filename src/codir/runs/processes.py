@@ -1,0 +1,33 @@
+"""What a run does before anything is loaded, alone or as one of several processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+
+from codir.config import TrainingConfig
+from codir.errors import UserError
+from codir.system import check_sharding, default_device, is_main_process, join_processes
+
+logger = logging.getLogger(__name__)
+
+
+def begin(training: TrainingConfig) -> None:
+    """Refuse what no number of processes can do, and meet the other processes where there are some."""
+    check_sharding(training.fsdp, training.deepspeed)
+    use_cpu = bool(training.use_cpu) or default_device().type == "cpu"
+    join_processes(use_cpu=use_cpu, backend=training.ddp_backend, timeout_s=training.ddp_timeout)
+
+
+def refuse_processes(command: str, do: str) -> None:
+    """Refuse to run in several processes what would do all its work in each of them."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(command, expected="one process", got=f"{os.environ['WORLD_SIZE']}", do=do)
+
+
+def say(notes: Iterable[str]) -> None:
+    """Notes for the user, once, however many processes there are."""
+    if is_main_process():
+        for note in notes:
+            logger.warning(note)

@@ -1,0 +1,31 @@
+"""How to go on with a run that stopped, in words."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+
+def command_again() -> str | None:
+    """The command that goes on with this one; `None` where codir was called from Python.
+
+    Example:
+        >>> command_again() is None
+        True
+    """
+    program, *words = sys.argv
+    is_command = Path(program).name == "codir" or Path(program).parts[-2:] == ("codir", "__main__.py")
+    if not is_command or not words:
+        return None
+    kept = [word for word in words if word not in ("--overwrite", "--resume")]
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    start = ["torchrun", "--nproc-per-node", processes, "-m"] if int(processes) > 1 else []
+    return shlex.join([*start, "codir", *kept, "--resume"])
+
+
+def how_to_go_on(saved: Path | None, command: str | None) -> str:
+    """What is saved, and the command or the call that goes on from there."""
+    kept = f"Saved so far: {saved}." if saved else "No checkpoint was saved yet."
+    return f"{kept} To go on: {command or 'make the same call with `resume=True`'}"

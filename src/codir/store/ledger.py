@@ -1,0 +1,213 @@
+"""Which files in a folder a run wrote: those alone may be replaced, and none goes before the new run is whole.
+
+The list grows line by line as the files appear, from several processes where need be. To replace a run, its files move
+to `.replaced/` beside the list; they go when the new run is whole, and come back if it fails before it trained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from codir.store.folders import files_noted, is_scratch
+
+LEDGER_NAME = ".codir-files.jsonl"
+REPLACED_NAME = ".replaced"
+CHECKPOINT_SIGNS = ("incomplete", "codir_scaffolding.safetensors")
+"""A checkpoint of codir holds one of these; those of other tools do not."""
+RUNNING, WHOLE, MOVING = "running", "whole", "moving"
+"""States of a run's files: being written, all there, on their way to `.replaced/`."""
+
+
+class Ledger:
+    """The list of the files that the run in a folder wrote.
+
+    Args:
+        folder: of the run. Everything listed lies in it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> ledger = Ledger(folder)
+        >>> ledger.begin()
+        >>> for name in ("report.md", "mine.txt"):
+        ...     _ = (folder / name).write_text(name)
+        >>> ledger.add([folder / "report.md"])
+        >>> ledger.finish()
+        >>> Ledger(folder).set_aside()
+        >>> sorted(path.name for path in folder.iterdir())
+        ['.codir-files.jsonl', '.replaced', 'mine.txt']
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file, self.replaced = folder / LEDGER_NAME, folder / REPLACED_NAME
+
+    # ---- What is listed ----
+
+    def exists(self) -> bool:
+        """Whether a run in this folder keeps a list."""
+        return self.file.is_file()
+
+    def is_whole(self) -> bool:
+        """Whether the run whose files are listed came to its end."""
+        return self._states()[-1:] == [WHOLE]
+
+    def names(self) -> set[str]:
+        """The files listed, relative to the folder; a name that leads out of the folder is none."""
+        return {name for name in self._all("file") if self._is_within(name)}
+
+    def paths(self) -> list[Path]:
+        """What the run left and is still there: files, and checkpoints as folders."""
+        parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
+        checkpoints = [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
+        files = [self.folder / name for name in sorted(self.names()) if os.path.lexists(self.folder / name)]
+        return [*(file for file in files if not set(file.parents) & set(checkpoints)), *checkpoints]
+
+    # ---- How it grows ----
+
+    def begin(self, *, files: Collection[str] = (), checkpoints: Collection[str] = ()) -> None:
+        """Start a new list, of a run that is not whole yet.
+
+        Args:
+            files: that it has already.
+            checkpoints: folders in which codir's checkpoints are this run's.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = [{"state": RUNNING}, *({"checkpoints": name} for name in checkpoints), *({"file": f} for f in files)]
+        self._rewrite([json.dumps(line) for line in lines])
+
+    def reopen(self) -> None:
+        """Go on with the list of an earlier run."""
+        self._append([{"state": RUNNING}])
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """List files that are about to appear; those elsewhere are not this run's."""
+        inside = [path.relative_to(self.folder) for path in paths if path.is_relative_to(self.folder)]
+        self._append([{"file": path.as_posix()} for path in inside if not is_scratch(Path(path.parts[0]))])
+
+    @contextmanager
+    def listing(self) -> Iterator[None]:
+        """List every file that codir adds to the folder while the block lasts."""
+        with files_noted(self.add):
+            yield
+
+    # ---- How one run replaces another ----
+
+    def set_aside(self) -> None:
+        """Move what the earlier run left to `.replaced/`.
+
+        If the earlier run is itself one that did not come to its end, and replaced another, its own files go and those
+        in `.replaced/` stay. A move that was interrupted is completed.
+        """
+        if self._states()[-1:] == [WHOLE]:
+            shutil.rmtree(self.replaced, ignore_errors=True)  # of a run that was killed while it removed them
+        if self._states()[-1:] == [RUNNING] and self.replaced.is_dir():
+            self._remove_all()
+            return
+        self._append([{"state": MOVING}])
+        self.replaced.mkdir(exist_ok=True)
+        kept = Ledger(self.replaced)
+        if not kept.exists():
+            kept._rewrite([line for line in self._lines() if json.loads(line).get("state") != MOVING])
+        for path in self.paths():
+            _move(path, self.replaced / path.relative_to(self.folder))
+            _remove_empty(path.parent, self.folder)
+
+    def put_back(self) -> None:
+        """Undo `set_aside` and what came after it: the folder is as it was before the run began."""
+        self._remove_all()
+        kept = Ledger(self.replaced)
+        if not kept.exists():
+            self.file.unlink(missing_ok=True)
+            return
+        lines = kept._lines()
+        self._rewrite([*lines, json.dumps({"state": MOVING})])
+        for path in kept.paths():
+            _move(path, self.folder / path.relative_to(self.replaced))
+        self._rewrite(lines)
+        shutil.rmtree(self.replaced, ignore_errors=True)
+
+    def finish(self) -> None:
+        """The run is whole: what it replaced may go."""
+        self._append([{"state": WHOLE}])
+        shutil.rmtree(self.replaced, ignore_errors=True)
+
+    # ---- The file ----
+
+    def _remove_all(self) -> None:
+        for path in self.paths():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            _remove_empty(path.parent, self.folder)
+
+    def _all(self, key: str) -> list[str]:
+        return [str(entry[key]) for line in self._lines() if key in (entry := json.loads(line))]
+
+    def _states(self) -> list[str]:
+        return self._all("state")
+
+    def _lines(self) -> list[str]:
+        """Without the end of a line that a killed process did not complete."""
+        try:
+            written = self.file.read_text("utf-8", errors="replace").splitlines()
+        except (OSError, ValueError):
+            return []
+        return [line for line in written if _is_entry(line)]
+
+    def _append(self, entries: Sequence[dict[str, str]]) -> None:
+        """One write, which the system puts behind whatever other processes wrote."""
+        text = "".join(f"\n{json.dumps(entry)}\n" for entry in entries)  # a newline first: the last line may be cut
+        if entries:
+            with self.file.open("ab", buffering=0) as file:
+                file.write(text.encode())
+
+    def _rewrite(self, lines: Sequence[str]) -> None:
+        new = self.file.with_name(f"{LEDGER_NAME}.new")
+        new.unlink(missing_ok=True)
+        new.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        os.replace(new, self.file)
+
+    def _is_within(self, name: str) -> bool:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            return False
+        return (self.folder / path).parent.resolve().is_relative_to(self.folder.resolve())
+
+
+def _is_entry(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _checkpoints(parent: Path) -> list[Path]:
+    """Checkpoints that codir wrote, or began to write."""
+    found = parent.glob("checkpoint-*") if not parent.is_symlink() else ()
+    return sorted(
+        path
+        for path in found
+        if re.fullmatch(r"checkpoint-\d+", path.name)
+        and not path.is_symlink()
+        and any((path / sign).is_file() for sign in CHECKPOINT_SIGNS)
+    )
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    os.replace(path, target)
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    while folder != top:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        folder = folder.parent

@@ -1,0 +1,35 @@
+"""The labels of a whole step, counted: so that a mean over labelled rows is one over the step, not over a micro-batch.
+
+`Trainer` averages the losses of micro-batches and processes, each weighing the same. That is the mean over rows, but
+not the mean over labelled rows where some have more of them than others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from codir.trainer.rows import Rows
+
+
+def weigh_labels(step: Sequence[dict[str, Any]], rows: Rows, accelerator: Accelerator) -> None:
+    """Write into each micro-batch its `label_weight`: its labels over the mean count of the step's micro-batches.
+
+    Args:
+        step: this process's micro-batches of one optimiser step.
+        rows: says what is a label.
+        accelerator: adds up what the processes have.
+    """
+    if len(step) * accelerator.num_processes <= 1:
+        return
+    counts = [rows.count_labels(batch) for batch in step]
+    if any(count is None for count in counts):
+        return
+    own = torch.stack([count for count in counts if count is not None]).to(accelerator.device)
+    labels, batches = accelerator.gather(torch.stack([own.sum(), own.new_tensor(len(own))])).view(-1, 2).sum(dim=0)
+    weights = torch.where(labels > 0, own * batches / labels, 1.0)  # 1, to the bit, where all have as many
+    for batch, weight in zip(step, weights, strict=True):
+        batch["label_weight"] = weight

@@ -1,0 +1,88 @@
+"""A run that is asked to end says what it saved, and the command that it prints goes on from there."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from transformers import BertTokenizer
+
+from codir.cli.stop import Stopped, stopped_by_signals
+from codir.trainer.checkpoints import last_complete_checkpoint
+from conftest import SPECIAL, WORDS, make_texts
+from families import tiny_classifier
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_that_loses_the_run_or_leaves_no_advice(tmp_path, number):
+    tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(tmp_path / "model")
+    BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}).save_pretrained(tmp_path / "model")
+    make_texts(64).to_csv(tmp_path / "train.csv", index=False)
+    settings = ["max_steps=400", "save_strategy=steps", "save_steps=5", "use_cpu=true", "disable_tqdm=true"]
+    words = ["finetune", "--model", "model", "--data", "train.csv", "--output-dir", "my out", "--max-length", "16"]
+    words += [word for setting in settings for word in ("--set", f"training.{setting}")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "codir", *words]
+    pipe = subprocess.PIPE
+    run = subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=tmp_path, env=environment)
+    while last_complete_checkpoint(tmp_path / "my out" / "checkpoints") is None:
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.01)
+    run.send_signal(number)
+    _, printed = run.communicate(timeout=300)
+    assert run.returncode == 128 + number
+    assert "Traceback" not in printed
+    advice = printed.partition("To go on: ")[2].splitlines()[0]
+    assert shlex.split(advice) == ["codir", *words, "--resume"]
+    assert "checkpoint-" in printed.partition("Saved so far: ")[2].splitlines()[0]
+    assert not [path.name for path in (tmp_path / "my out").iterdir() if path.name.startswith((".drafts", ".codir-h"))]
+    ended = subprocess.run(
+        [sys.executable, "-m", *shlex.split(advice)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert (tmp_path / "my out" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_stays_caught_after_the_command(number):
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as stop, stopped_by_signals():
+        signal.raise_signal(number)
+    assert stop.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_a_forked_process_that_speaks_for_its_parent():
+    """Processes that tokenise are ended by SIGTERM when they are no longer needed."""
+    read, write = os.pipe()
+    with stopped_by_signals():
+        child = os.fork()
+        if child == 0:
+            os.write(write, b"1")
+            time.sleep(600)
+            os._exit(0)
+        os.read(read, 1)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_a_signal_that_the_user_ignores_and_codir_does_not():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with stopped_by_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
