@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	slow bench bench-peers tables clean
+	torture-files slow bench bench-peers tables clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ test-isa: setup ## All tests as on other x86-64 processors, one kind after the o
 		echo "== $$limit"; \
 		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow" || exit 1; \
 	done
+
+torture-files: setup ## Damage every file that codir reads back in seven ways; PART=0.1 for a tenth
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/torture_files.py --part $(or $(PART),1)
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
