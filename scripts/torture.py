@@ -1,6 +1,6 @@
 """Kill runs of `codir distill` at random moments, resume them, and compare how they end: `make torture KILLS=100`.
 
-A tiny teacher, a small CSV, 40 steps with evaluation and checkpoints, and its baseline. Each run is killed with SIGKILL
+A tiny teacher, a small CSV, forty steps with evaluation and checkpoints, and its baseline. Each run is killed (SIGKILL)
 and started again with `--resume` until it ends by itself. Then its files are compared with those of a run that nobody
 killed: the weights of student and baseline bit for bit, and the names of all files, so that nothing is left behind.
 
@@ -45,7 +45,7 @@ PHASES = {
     "recipe.yaml": "run/recipe.yaml",
     "a checkpoint": "run/checkpoints/checkpoint-*/incomplete",
     "a manifest": "run/checkpoints/checkpoint-*/.drafts-*",
-    "the last checkpoint": "run/checkpoints/checkpoint-40",
+    "the last checkpoint": "run/checkpoints/checkpoint-{steps}",
     "the export": "run/.drafts-*",
     "the student": "run/model.safetensors",
     "the baseline": "run/baseline/checkpoints/checkpoint-*/incomplete",
@@ -53,7 +53,7 @@ PHASES = {
     "the report": "run/report.md",
 }
 """Phases by a file that appears in each."""
-SCRATCH = (".drafts-", ".building-", ".run-", ".reading-", ".codir-")
+SCRATCH = (".drafts-", ".building-", ".run-", ".reading-", ".codir-lock", ".codir-holder", ".codir-owner")
 
 
 @dataclass
@@ -169,10 +169,10 @@ def make_inputs(folder: Path) -> None:
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 
-def words_of(inputs: Path, home: Path) -> list[str]:
+def words_of(inputs: Path, home: Path, steps: int) -> list[str]:
     """The command of a run that has a folder of its own, with a cache of its own."""
     words = ["distill", "--teacher", inputs / "teacher", "--data", inputs / "train.csv", "--dev", inputs / "dev.csv"]
-    words += ["--student-layers", 2, "--batch-size", 16, "--max-steps", 40, "--max-length", 16, "--resume"]
+    words += ["--student-layers", 2, "--batch-size", 16, "--max-steps", steps, "--max-length", 16, "--resume"]
     words += ["--output-dir", home / "run", "--cache-dir", home / "cache", "--precision", "fp32"]
     return [*map(str, words), *(part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}"))]
 
@@ -188,65 +188,84 @@ def files_in(home: Path) -> set[str]:
     return {path.relative_to(home).as_posix() for path in home.rglob("*") if path.name != "life.log"}
 
 
-def killer(draw: random.Random, home: Path, length: float) -> tuple[str, Callable[[float], bool]]:
+def killer(draw: random.Random, home: Path, length: float, steps: int) -> tuple[str, Callable[[float], bool]]:
     """When the next kill comes, and what it is called."""
     end = 3 * length  # where the file that it waits for is there already, it comes late or not at all
     if draw.random() < 0.5:
         at = draw.uniform(0, length)
         return "at random", lambda age: age > at
     phase = draw.choice(sorted(PHASES))
-    before = set(home.glob(PHASES[phase]))
+    sign = PHASES[phase].format(steps=steps)
+    before = set(home.glob(sign))
     delay = draw.uniform(0, 0.02)
     seen: list[float] = []
 
     def is_time(age: float) -> bool:
-        if not seen and set(home.glob(PHASES[phase])) - before:
+        if not seen and set(home.glob(sign)) - before:
             seen.append(age)
         return age > end or bool(seen and age > seen[0] + delay)
 
     return phase, is_time
 
 
-def torture(folder: Path, *, kills: int, seed: int, processes: int, say: Callable[[str], None] = print) -> Counts:
+def torture(folder: Path, *, kills: int, seed: int, processes: int, steps: int) -> Counts:
     """Kill runs until there were so many kills; then the last run ends in peace."""
     import_everything()
     in_child(lambda: make_inputs(folder))
     reference, counts, draw = folder / "straight", Counts(), random.Random(seed)
     reference.mkdir()
-    life = Life(words_of(folder, reference), reference / "life.log", is_forked=True)
+    life = Life(words_of(folder, reference, steps), reference / "life.log", is_forked=True)
     if life.wait(lambda age: False):
         raise SystemExit("a run that nobody killed failed:\n" + (reference / "life.log").read_text()[-3000:])
     length = time.monotonic() - life.began
-    say(f"a run that nobody kills takes {length:.1f} s")
+    print(f"a run that nobody kills takes {length:.1f} s")
     while counts.kills < kills:
         home = folder / f"run-{counts.runs}"
         home.mkdir()
-        torture_one(home, words_of(folder, home), counts, draw, length, kills=kills, processes=processes)
+        fate = Fate(draw, length, steps, kills=kills, processes=processes)
+        torture_one(home, words_of(folder, home, steps), counts, fate)
         judge(home, reference, counts)
-        say(f"run {counts.runs}: {counts.kills} kills so far")
+        print(f"run {counts.runs}: {counts.kills} kills so far")
     return counts
 
 
-def torture_one(
-    home: Path, words: list[str], counts: Counts, draw: random.Random, length: float, *, kills: int, processes: int
-) -> None:
+@dataclass(frozen=True)
+class Fate:
+    """What decides when lives end.
+
+    Attributes:
+        draw: of the moments.
+        length: seconds of a run that nobody kills.
+        steps: of a run.
+        kills: how many there are to be.
+        processes: how many of the first ones are of real processes.
+    """
+
+    draw: random.Random
+    length: float
+    steps: int
+    kills: int
+    processes: int
+
+
+def torture_one(home: Path, words: list[str], counts: Counts, fate: Fate) -> None:
     """One run, killed and resumed until it ends."""
     counts.runs += 1
-    fate: list[str] = []
+    killed: list[str] = []
     while True:
-        is_forked = counts.kills >= processes
-        name, is_time = killer(draw, home, length if is_forked else 4 * length)
-        if counts.kills >= kills:
+        is_forked = counts.kills >= fate.processes
+        name, is_time = killer(fate.draw, home, fate.length * (1 if is_forked else 4), fate.steps)
+        if counts.kills >= fate.kills:
             name, is_time = "never", lambda age: False
         code = Life(words, home / "life.log", is_forked=is_forked).wait(is_time)
         if code is None:
             counts.kills += 1
             counts.kills_by[name if is_forked else "a real process"] += 1
-            fate.append(name)
+            killed.append(name)
             continue
         if code:
             said = (home / "life.log").read_text()[-600:]
-            counts.lost.append(f"{home.name}, killed {' then '.join(fate) or 'never'}: exit {code}: {said}")
+            counts.lost.append(f"{home.name}, killed {' then '.join(killed) or 'never'}: exit {code}: {said}")
         return
 
 
@@ -268,6 +287,7 @@ def main() -> None:
     """Torture, print the counts, exit with 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=40, help="of each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=3, help="kills of real `python -m codir` processes")
     parser.add_argument("--json", type=Path, help="file for the counts")
@@ -277,7 +297,8 @@ def main() -> None:
         folder = given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        counts = torture(folder, kills=given.kills, seed=given.seed, processes=min(given.processes, given.kills))
+        processes, seed = min(given.processes, given.kills), given.seed
+        counts = torture(folder, kills=given.kills, seed=seed, processes=processes, steps=given.steps)
     result = {**counts.as_dict(), "seed": given.seed, "seconds": round(time.monotonic() - began)}
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n")

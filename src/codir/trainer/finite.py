@@ -15,7 +15,7 @@ from codir.signals import LossBreakdown
 NAMES_SHOWN = 3
 
 
-def check_weights(model: PreTrainedModel, role: str) -> None:
+def check_weights(model: PreTrainedModel | None, role: str) -> None:
     """Refuse a model with weights that are NaN or infinite, by their names.
 
     A row of an embedding table may be read for the first time after hours, so a loss would find it late.
@@ -23,7 +23,8 @@ def check_weights(model: PreTrainedModel, role: str) -> None:
     Raises:
         UserError: there is such a weight.
     """
-    bad = {name: count for name, weight in model.named_parameters() if (count := _not_finite(weight))}
+    weights = () if model is None else model.named_parameters()
+    bad = {name: count for name, weight in weights if (count := _not_finite(weight))}
     if bad:
         shown = [f"{count:,} in `{name}`" for name, count in list(bad.items())[:NAMES_SHOWN]]
         more = f" and in {len(bad) - NAMES_SHOWN:,} more" if len(bad) > NAMES_SHOWN else ""

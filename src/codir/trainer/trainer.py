@@ -98,9 +98,8 @@ class DistillationTrainer(WholeCheckpoints):
         )
         check_arguments(args, trainer_kwargs, objectives)
         check_models(teacher, student, objectives)
-        for role, model in (("teacher", teacher), ("student", student)):
-            if model is not None:
-                check_weights(model, role)
+        check_weights(teacher, "teacher")
+        check_weights(student, "student")
         args = own_copy(args, has_evaluation=eval_dataset is not None)
         set_seed(args.seed)  # heads are made before Trainer sets it
         objectives.build(teacher=None if teacher is None else shape_of(teacher), student=shape_of(student))
@@ -187,7 +186,9 @@ class DistillationTrainer(WholeCheckpoints):
         breakdown, vectors = model(
             batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
         )
-        self._stop_unless_finite(breakdown)
+        if not torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's filter had one too
+            step, rate = self.state.global_step + 1, self.args.learning_rate
+            raise loss_error(breakdown, step=step, learning_rate=rate, last=self.last_checkpoint())
         self._terms.add(breakdown)
         if self.memories.copy is not None and "student" in vectors:
             vectors["student"] = self.memories.copy.vectors(batch.model_inputs)
@@ -220,11 +221,6 @@ class DistillationTrainer(WholeCheckpoints):
             pooled = self.teacher.pooled(batch.negative_index, contrast.teacher_representation)
             negatives = replace(negatives, teacher=Unprojected(pooled))
         return negatives
-
-    def _stop_unless_finite(self, breakdown: LossBreakdown) -> None:
-        if not torch.isfinite(breakdown.total):  # the one wait for the device in a step; Trainer's filter had one too
-            step, rate = self.state.global_step + 1, self.args.learning_rate
-            raise loss_error(breakdown, step=step, learning_rate=rate, last=self.last_checkpoint())
 
     # ---- The teacher ----
 
