@@ -105,12 +105,12 @@ def enter(config: AnyRun | CompareConfig | EvaluateConfig, output: Path) -> None
 def test_one_allowed_input_that_allows_others(place):
     (place / "out" / "teacher").mkdir(parents=True)
     teacher = str(place / "out" / "teacher")
-    inside = recipe(place, teacher={"model": teacher})
+    inside = recipe(place, teacher={"model": teacher}, overwrite=True)
     with run_folder(inside, inside=[teacher]):
         pass
     with pytest.raises(UserError, match=r"place apart"):
         enter(inside, place / "out")
-    with pytest.raises(UserError, match=r"data.source"), run_folder(recipe(place, "."), inside=[teacher]):
+    with pytest.raises(UserError, match=r"data.source"), run_folder(recipe(place, "."), inside=[str(place / "teacher")]):
         pytest.fail("the data lies in the output")
 
 
