@@ -12,7 +12,7 @@ from test_training import arguments
 from transformers import AutoTokenizer, BertTokenizer
 
 import codir
-from codir.data import load_corpus
+from codir.data import load_corpus, note_unknown_tokens
 from codir.errors import UserError
 from codir.objectives import HardLabel, SoftTarget, WeightedObjectives
 from codir.student import build_student
@@ -229,6 +229,13 @@ def test_unknown_words_read_in_silence(tmp_path, tokenizer, caplog, share):
         make_trainer(tmp_path, tokenizer, train=rows)
     assert ("The student: 50% of the tokens are unknown" in caplog.text) == (share > 0)
     assert ("The teacher: 50% of the tokens are unknown" in caplog.text) == (share > 0)
+
+
+def test_an_end_of_text_taken_for_an_unknown_token():
+    tokenizer = next_token()
+    assert tokenizer.unk_token_id == tokenizer.eos_token_id
+    rows = datasets.Dataset.from_dict({"input_ids": [[tokenizer.eos_token_id, 5, 6]] * 4})
+    assert note_unknown_tokens(rows, tokenizer) == []
 
 
 @pytest.mark.parametrize("steps", [0, -5])
