@@ -220,6 +220,15 @@ def test_a_text_that_is_none(tmp_path, tokenizer, column, where):
         make_trainer(tmp_path, tokenizer, train=with_numbers)
 
 
+@pytest.mark.parametrize("are_tokenised", [False, True], ids=["texts", "token ids"])
+def test_a_stream_that_no_check_can_look_into(tmp_path, tokenizer, are_tokenised):
+    rows = make_texts(8)
+    rows = rows.map(lambda row: tokenizer(row["text"])) if are_tokenised else rows
+    for stream in (rows.to_iterable_dataset(), rows.to_list()):
+        with pytest.raises(UserError, match=r"a `datasets\.Dataset`, whose rows can be numbered"):
+            make_trainer(tmp_path, tokenizer, train=stream)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.0])
 def test_unknown_words_read_in_silence(tmp_path, tokenizer, caplog, share):
     rows = make_texts(16).map(
