@@ -120,7 +120,8 @@ def _wrong_values(flag: Flag, key: Any) -> Sequence[str]:
     if key.choices and flag.shown not in ANY_TEXT:
         return NOT_A_WORD
     if key.is_number and not flag.read:
-        return NOT_A_NUMBER if flag.shown in ("--free-memory", "--free-disk") else (*NOT_A_NUMBER, "-1", "inf", "true")
+        negative = () if flag.shown in ("--max-steps", "--steps") else ("-1",)  # of transformers: as many as there are
+        return (*NOT_A_NUMBER, *negative, "inf", "true")
     if flag.shown == "--preset":
         return (*NOT_A_WORD, "..", "../kd", "/etc/passwd", "presets/kd", "kd.yaml")
     if flag.shown in ("--student-layers", "--seeds"):
@@ -393,7 +394,7 @@ IN_CONFIG: tuple[dict[str, Any], ...] = (
     *({"num_attention_heads": 7}, {"vocab_size": -1}, {"vocab_size": 10**13}, {"vocab_size": "x"}, {"id2label": "x"}),
     *({"id2label": {"x": "y"}}, {"hidden_act": "no-such"}, {"intermediate_size": -1}, {"max_position_embeddings": -1}),
     *({"architectures": 5}, {"pad_token_id": 10**6}, {"quantization_config": {"a": 1}}, {"dtype": "no-such"}),
-    *({"model_type": "t5"}, {"auto_map": {"AutoConfig": "x.Y", "AutoModelForSequenceClassification": "x.Z"}}),
+    {"model_type": "t5"},
 )
 TOKENIZERS = {
     "an empty object": b"{}",
@@ -517,7 +518,9 @@ def places() -> Iterator[BadInput]:
 def _place(command: str, flag: str, place: str) -> BadInput:
     def words(world: World) -> list[object]:
         _file(world, "file.txt", b"")
-        return _replaced(command, world, {flag: place if place.startswith("/") else f"{world.folder}/{place}"})
+        where = place if place.startswith("/") else f"{world.folder}/{place}"
+        cached = ["--set", "teacher.cache=true"] if flag == "--cache-dir" else []  # or else the teacher would run live
+        return [*_replaced(command, world, {flag: where}), *cached]
 
     return BadInput("places", f"{command} {flag} {place[:30]!r}", words)
 

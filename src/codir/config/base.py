@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from codir.config.explain import explain
 
@@ -17,6 +17,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4096
 def usable_path(path: str) -> str:
     """A path with `~` written out; what no system could open is refused."""
     written_out = os.path.expanduser(path)
+    if not path.strip():
+        raise ValueError("the name of a file or folder")
     if len(os.fsencode(written_out)) >= LONGEST_PATH or any(
         len(os.fsencode(part)) > LONGEST_NAME for part in Path(written_out).parts
     ):
@@ -24,7 +26,11 @@ def usable_path(path: str) -> str:
     return written_out
 
 
-UserPath = Annotated[Path, AfterValidator(lambda path: Path(usable_path(str(path))))]
+UserPath = Annotated[
+    Path,
+    BeforeValidator(lambda path: usable_path(path) if isinstance(path, str) else path),  # `Path("")` is the folder here
+    AfterValidator(lambda path: Path(usable_path(str(path)))),
+]
 PathOrName = Annotated[str, AfterValidator(usable_path)]
 FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
 """A name that files and folders are called by: no path, and neither `.` nor `..`."""

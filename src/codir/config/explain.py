@@ -33,7 +33,9 @@ def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[st
     key = ".".join(path) or "recipe"
     where = flags.get(key, key)
     if detail["type"] == "extra_forbidden":
-        return UserError(where, expected="a key that codir knows", got=f"'{path[-1]}'", do=_suggest(model, path))
+        wrong = str(detail["loc"][-1])  # which may be no identifier
+        section = path[:-1] if wrong.isidentifier() else path
+        return UserError(where, expected="a key that codir knows", got=f"'{wrong}'", do=_suggest(model, [*section, wrong]))
     if detail["type"] == "missing":
         return UserError(where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag")
     expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
@@ -52,9 +54,10 @@ def _suggest(model: type[BaseModel], path: Sequence[str]) -> str:
 
 
 def section_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    """The section that a path of keys leads to."""
+    """The section that a path of keys leads to; a part that is a name of the user's, or a place in a list, is none."""
     for part in path:
-        model = next(sections_in(model.model_fields[part].annotation))
+        if part in model.model_fields:
+            model = next(sections_in(model.model_fields[part].annotation), model)
     return model
 
 

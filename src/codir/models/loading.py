@@ -127,9 +127,11 @@ def check_source(path: str | Path) -> None:
             got=f"{path}, which holds none" if is_there else f"{path}, which does not exist",
             do="check the path",
         )
-    if looks_local or try_to_load_from_cache(str(path), "config.json"):
+    if looks_local:
         return
     try:
+        if try_to_load_from_cache(str(path), "config.json"):
+            return
         HfApi().model_info(str(path), timeout=10)
     except Exception as error:  # the hub's client raises its own errors and those of whatever speaks HTTP for it
         raise _not_found(path, "model", error) from error
