@@ -93,7 +93,17 @@ def all_inputs() -> list[BadInput]:
 
 NOT_A_NUMBER = ("", " ", "abc", "1;2", "0x10", "nan", "9" * 5000, "\x1b[31m1", "½", "1e", "--", "1\n2", "\ud800")
 NOT_A_WORD = ("", "wrong", "\x1b[2J", "x" * 5000, "[bold]", "a\nb", "\0", "\udcff")
-NOT_A_PATH = ("nowhere/x", "n" * 300, "d/" * 3000, "\0", "\ud800", "~nobody/x", "[red]x[/red].csv", "a\x1b[0mb", "/proc/x")
+NOT_A_PATH = (
+    "nowhere/x",
+    "n" * 300,
+    "d/" * 3000,
+    "\0",
+    "\ud800",
+    "~nobody/x",
+    "[red]x[/red].csv",
+    "a\x1b[0mb",
+    "/proc/x",
+)
 OUTPUTS = {"--output-dir", "--cache-dir", "--output"}
 ANY_TEXT = {"--text-column", "--text-pair-column", "--label-column", "--labels", "--task", "--reference", "--presets"}
 
@@ -107,7 +117,17 @@ def flags() -> Iterator[BadInput]:
                 yield _flag(command, f"{flag.shown}={value[:40]!r}", {flag.shown: value})
         for words in (["--nothing"], ["--\x1b[31m"], ["-z", "1"], ["x.yaml", "y.yaml"], ["--" + "f" * 3000]):
             yield BadInput("flags", f"{command} {words[0][:30]!r}", _more(command, words))
-    for words in ([], ["destil"], ["\x1b[31m"], ["distill"], ["pretrain"], ["compare"], ["finetune"], ["evaluate"], ["plan"]):
+    for words in (
+        [],
+        ["destil"],
+        ["\x1b[31m"],
+        ["distill"],
+        ["pretrain"],
+        ["compare"],
+        ["finetune"],
+        ["evaluate"],
+        ["plan"],
+    ):
         if words:
             yield BadInput("flags", f"only {words}", lambda world, words=words: words)
     for name, value in {"--output-dir": "", "--teacher": "", "--data": "", "--student-layers": "0"}.items():
@@ -156,22 +176,84 @@ def _more(command: str, words: Sequence[object]) -> Callable[[World], list[objec
 # ---- Settings ----
 
 MALFORMED = (
-    *("", "=", "a", "=1", "..=1", ".a=1", "a.=1", "training", "training=", "training=1", "training.max_steps", "x.y.z=1"),
-    *("training.max_steps=[", "training.max_steps={", "training.max_steps='", "training.max_steps=: :", "a" * 4000 + "=1"),
-    *(".".join("a" * 2000) + "=1", "training.max_steps=" + "[" * 3000, "training.max_steps=" + "9" * 5000),
+    *(
+        "",
+        "=",
+        "a",
+        "=1",
+        "..=1",
+        ".a=1",
+        "a.=1",
+        "training",
+        "training=",
+        "training=1",
+        "training.max_steps",
+        "x.y.z=1",
+    ),
+    *(
+        "training.max_steps=[",
+        "training.max_steps={",
+        "training.max_steps='",
+        "training.max_steps=: :",
+        "a" * 4000 + "=1",
+    ),
+    *(".".join("a" * 2000) + "=1", "training.max_steps=" + "[" * 1500, "training.max_steps=" + "9" * 5000),
     *("training.max_steps=2024-99-99", "training.max_steps=!!python/object:os.system {}", "training.max_steps=*x"),
     *("training.max_steps=&a [*a]", "training.seed=-1", "training.seed=4294967296", "training.learning_rate=nan"),
-    *("training.learning_rate=.inf", "training.\x1b[31m=1", "training.max_steps=\x07", "training.\ud800=1", "max_steps=3"),
+    *(
+        "training.learning_rate=.inf",
+        "training.\x1b[31m=1",
+        "training.max_steps=\x07",
+        "training.\ud800=1",
+        "max_steps=3",
+    ),
     *("training.optim=\ud800", "training.hub_token=hf_abcdefghijklmnopqrstuvwxyz", "hub_token=hf_abcdefghijklmnopqrs"),
-    *("training.bf16=true", "training.output_dir=/", "objectives.preset=../kd", "objectives.preset=[kd]", "objectives=3"),
-    *("objectives=null", "objectives.kd.weight=1", "objectives.stages=[]", "objectives.stages=5", "objectives.stages=[5]"),
+    *(
+        "training.bf16=true",
+        "training.output_dir=/",
+        "objectives.preset=../kd",
+        "objectives.preset=[kd]",
+        "objectives=3",
+    ),
+    *(
+        "objectives=null",
+        "objectives.kd.weight=1",
+        "objectives.stages=[]",
+        "objectives.stages=5",
+        "objectives.stages=[5]",
+    ),
     *("objectives.stages=[{preset: ..}]", "objectives.stages=[[]]", "objectives.stages=[null]", "data=[]", "data=5"),
-    *("objectives.contrastive=5", "objectives.contrastive=[]", "objectives.hard_label=yes", "1=1", "null=1", "true.x=1"),
+    *(
+        "objectives.contrastive=5",
+        "objectives.contrastive=[]",
+        "objectives.hard_label=yes",
+        "1=1",
+        "null=1",
+        "true.x=1",
+    ),
 )
 CONFIGS = (
-    *({"hidden_size": 10**12}, {"hidden_size": -1}, {"hidden_size": 0}, {"hidden_size": "x"}, {"num_hidden_layers": 10**9}),
-    *({"num_hidden_layers": -1}, {"num_attention_heads": 0}, {"num_attention_heads": 7}, {"nothing": 1}, {"model_type": 5}),
-    *({"model_type": "x\x1b[0m"}, {"model_type": "t5"}, {"vocab_size": -1}, {"vocab_size": 10**13}, {"hidden_act": "no"}),
+    *(
+        {"hidden_size": 10**12},
+        {"hidden_size": -1},
+        {"hidden_size": 0},
+        {"hidden_size": "x"},
+        {"num_hidden_layers": 10**9},
+    ),
+    *(
+        {"num_hidden_layers": -1},
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 7},
+        {"nothing": 1},
+        {"model_type": 5},
+    ),
+    *(
+        {"model_type": "x\x1b[0m"},
+        {"model_type": "t5"},
+        {"vocab_size": -1},
+        {"vocab_size": 10**13},
+        {"hidden_act": "no"},
+    ),
     *({"intermediate_size": -4}, {"intermediate_size": 10**12}, {"hidden_size": [1]}, {"hidden_size": None}),
     *({"max_position_embeddings": 0}, {"max_position_embeddings": -3}, {"hidden_size": 10**400}, {"id2label": [1]}),
     *({"vocab_size": 1.5}, {"hidden_size": {}}, {"hidden_dropout_prob": 7}, {"hidden_dropout_prob": "x"}),
@@ -251,7 +333,9 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 SECTIONS = st.dictionaries(
-    st.sampled_from(["teacher", "data", "student", "objectives", "training", "output_dir", "baseline"]), VALUES, min_size=1
+    st.sampled_from(["teacher", "data", "student", "objectives", "training", "output_dir", "baseline"]),
+    VALUES,
+    min_size=1,
 )
 
 
@@ -261,9 +345,18 @@ def recipes() -> Iterator[BadInput]:
     sections = drawn(SECTIONS, 60)
     drawn_ones |= {f"sections {place}": _dumped(one) for place, one in enumerate(sections)}
     for name, content in (RECIPES | drawn_ones).items():
-        yield BadInput("recipes", name, lambda world, content=content: ["distill", _file(world, "recipe.yaml", content)])
+        yield BadInput(
+            "recipes", name, lambda world, content=content: ["distill", _file(world, "recipe.yaml", content)]
+        )
     for command in ("finetune", "pretrain", "compare", "evaluate"):
-        for name in ("random bytes", "deep brackets", "a list", "scalars for sections", "anchors that laugh", "latin-1"):
+        for name in (
+            "random bytes",
+            "deep brackets",
+            "a list",
+            "scalars for sections",
+            "anchors that laugh",
+            "latin-1",
+        ):
             yield BadInput("recipes", f"{command} {name}", lambda world, command=command, name=name: [
                 command, _file(world, "recipe.yaml", RECIPES[name])
             ])  # fmt: skip
@@ -345,11 +438,22 @@ def data() -> Iterator[BadInput]:
         yield BadInput("data", f"--dev {name}", _of_table("distill", "--dev", name, ROWS[name]))
         yield BadInput("data", f"evaluate {name}", _of_table("evaluate", "--data", name, ROWS[name]))
         yield BadInput("data", f"compare {name}", _of_table("compare", "--data", name, ROWS[name]))
-        yield BadInput("data", f"--unlabelled {name}", _of_table("distill", "--unlabelled", name, ROWS[name]))
+        if name not in ("one-class.csv", "infinite.csv", "mixed-labels.jsonl"):  # whose labels alone are bad
+            yield BadInput("data", f"--unlabelled {name}", _of_table("distill", "--unlabelled", name, ROWS[name]))
     for name, types in {"int-text": pa.int64(), "binary-text": pa.binary(), "date-text": pa.date32()}.items():
         yield BadInput("data", f"{name}.parquet", _of_parquet(name, types))
     yield BadInput("data", "a truncated parquet", _truncated_parquet)
-    for source in ("glue:", "glue:XYZ", "glue:RTE", "demo:x", "http://x:y@host/d", "a:b:c", "hub/name/too/long", "..", "/"):
+    for source in (
+        "glue:",
+        "glue:XYZ",
+        "glue:RTE",
+        "demo:x",
+        "http://x:y@host/d",
+        "a:b:c",
+        "hub/name/too/long",
+        "..",
+        "/",
+    ):
         yield _flag("distill", f"--data {source}", {"--data": source})
     yield _flag("distill", "an empty data folder", {"--data-dir": "/proc/self/nothing", "--data": "glue:RTE"})
 
@@ -388,12 +492,24 @@ JUNK: dict[str, bytes] = {
     "deep": b"[" * 100_000,
 }  # fmt: skip
 IN_CONFIG: tuple[dict[str, Any], ...] = (
-    *({"model_type": "unknown-type"}, {"model_type": 5}, {"model_type": None}, {"model_type": ["bert"]}, {"model_type": ""}),
-    *({"model_type": "x\x1b[31m"}, {"hidden_size": "x"}, {"hidden_size": -1}, {"hidden_size": 0}, {"hidden_size": 10**12}),
+    *(
+        {"model_type": "unknown-type"},
+        {"model_type": 5},
+        {"model_type": None},
+        {"model_type": ["bert"]},
+        {"model_type": ""},
+    ),
+    *(
+        {"model_type": "x\x1b[31m"},
+        {"hidden_size": "x"},
+        {"hidden_size": -1},
+        {"hidden_size": 0},
+        {"hidden_size": 10**12},
+    ),
     *({"num_hidden_layers": 10**9}, {"num_hidden_layers": -1}, {"num_hidden_layers": "x"}, {"num_attention_heads": 0}),
     *({"num_attention_heads": 7}, {"vocab_size": -1}, {"vocab_size": 10**13}, {"vocab_size": "x"}, {"id2label": "x"}),
     *({"id2label": {"x": "y"}}, {"hidden_act": "no-such"}, {"intermediate_size": -1}, {"max_position_embeddings": -1}),
-    *({"architectures": 5}, {"pad_token_id": 10**6}, {"quantization_config": {"a": 1}}, {"dtype": "no-such"}),
+    *({"pad_token_id": 10**6}, {"quantization_config": {"a": 1}}, {"dtype": "no-such"}),
     {"model_type": "t5"},
 )
 TOKENIZERS = {
@@ -412,10 +528,17 @@ WEIGHTS = {
 
 def models() -> Iterator[BadInput]:
     """Folders in which one file is broken: for a teacher, a student, a model to fine-tune and a language model."""
-    for role in ("distill --teacher", "finetune --model", "pretrain --teacher", "distill --student", "evaluate --model"):
+    for role in (
+        "distill --teacher",
+        "finetune --model",
+        "pretrain --teacher",
+        "distill --student",
+        "evaluate --model",
+    ):
         few = role in ("distill --student", "evaluate --model")
         for place, (name, file, content) in enumerate(broken_files()):
-            if not few or place % 3 == 0:
+            is_start = role == "finetune --model" and name.endswith("no tensors")  # weights may be new there
+            if (not few or place % 3 == 0) and not is_start:
                 yield BadInput("models", f"{role} {name}", _of_model(role, file, content))
     for name in ("config.json", "model.safetensors"):
         yield BadInput("models", f"without {name}", _of_model("distill --teacher", name, None))
@@ -497,12 +620,24 @@ def corpora() -> Iterator[BadInput]:
             yield BadInput("corpora", f"{name} as one", lambda world, make=make, words=words: [*make(world), *words])
     for path in ("/proc/self/nothing", "..x", "demo:x", "x.txt", "a:b:c", "\x1b[0m.txt", "d/" * 3000, ""):
         yield _flag("pretrain", f"--corpus {path[:30]!r}", {"--corpus": path})
-    yield BadInput("corpora", "an empty folder", lambda world: _replaced("pretrain", world, {"--corpus": _folder(world)}))
+    yield BadInput(
+        "corpora", "an empty folder", lambda world: _replaced("pretrain", world, {"--corpus": _folder(world)})
+    )
 
 
 # ---- Places ----
 
-IMPOSSIBLE = ("/proc/self/x", "/sys/x", "n" * 300, "d/" * 3000, "file.txt/x", "\0", "\ud800", "/dev/null", "/dev/null/x")
+IMPOSSIBLE = (
+    "/proc/self/x",
+    "/sys/x",
+    "n" * 300,
+    "d/" * 3000,
+    "file.txt/x",
+    "\0",
+    "\ud800",
+    "/dev/null",
+    "/dev/null/x",
+)
 
 
 def places() -> Iterator[BadInput]:

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 import bad_inputs
+import pytest
 from bad_inputs import BadInput, World
+
 from codir import cli
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier, tiny_language_model
@@ -95,7 +95,9 @@ def feed(inputs: Sequence[BadInput], world: World, monkeypatch: pytest.MonkeyPat
     wrong = {f"{one.kind}: {one.name}": found for one in inputs if (found := faults(one, world))}
     counts = Counter(one.kind for one in inputs)
     with capsys.disabled():
-        print(f"\n{len(inputs)} bad inputs ({', '.join(f'{n} {kind}' for kind, n in counts.items())}): {len(wrong)} wrong")
+        print(
+            f"\n{len(inputs)} bad inputs ({', '.join(f'{n} {kind}' for kind, n in counts.items())}): {len(wrong)} wrong"
+        )
     assert not [path for path in (home / ".cache" / "codir").rglob("*") if path.is_file()], "written at home"
     assert {path.name for path in home.iterdir()} <= {".cache", ".config"}  # the rest are libraries' own caches
     assert not wrong, "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())

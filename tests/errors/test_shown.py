@@ -67,7 +67,9 @@ def test_a_secret_under_its_key(key):
     assert SECRET not in str(redacted(content))
     assert redacted(content)["c"] == {key: None}
     assert redacted(redacted(content)) == redacted(content)
-    assert SECRET not in " ".join(redacted_words(["codir", f"--{key}", SECRET, f"--{key}={SECRET}", f"a.{key}={SECRET} x"]))
+    assert SECRET not in " ".join(
+        redacted_words(["codir", f"--{key}", SECRET, f"--{key}={SECRET}", f"a.{key}={SECRET} x"])
+    )
 
 
 def test_words_of_the_field_that_are_taken_for_secrets():
@@ -81,17 +83,15 @@ def test_a_number_of_5000_digits():
     assert str(UserError("k", expected="x", got=plain(10**5000), do="y"))
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EFBIG]
+)
 def test_what_the_system_refuses_as_a_fault_of_codir(code):
-    with pytest.raises(UserError, match="'/some/file'.*What to do"), naming("/some/file"):
+    with pytest.raises(UserError, match=r"'/some/file'.*What to do"), naming("/some/file"):
         raise OSError(code, os.strerror(code))
-    try:
-        try:
-            raise OSError(code, os.strerror(code), "/named")
-        except OSError as error:
-            raise RuntimeError("a library's own words") from error
-    except RuntimeError as error:
-        assert "/named" in str(of_files(error))
+    wrapped = RuntimeError("a library's own words")
+    wrapped.__cause__ = OSError(code, os.strerror(code), "/named")
+    assert "/named" in str(of_files(wrapped))
 
 
 def test_a_broken_connection_as_a_file_of_the_users():
@@ -99,5 +99,3 @@ def test_a_broken_connection_as_a_file_of_the_users():
     assert of_files(ValueError("x")) is None
     with pytest.raises(ConnectionResetError), naming("x"):
         raise ConnectionResetError(errno.ECONNRESET, "reset")
-
-

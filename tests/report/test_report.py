@@ -235,7 +235,13 @@ def test_report_is_not_read_back_as_it_was_written(result: RunResult, tmp_path: 
 
 def test_page_lacks_a_part(result: RunResult, tmp_path: Path) -> None:
     page = write_report(result, tmp_path)[1].read_text("utf-8")
-    for part in (in_markdown(result.title), summarise(result), markdown_table(result), "(training_curves.png)", *result.notes):
+    for part in (
+        in_markdown(result.title),
+        summarise(result),
+        markdown_table(result),
+        "(training_curves.png)",
+        *result.notes,
+    ):
         assert part in page
     assert "- **versions**: python 3.12, codir unknown\n- **cores**: 2\n- **commit**: unknown\n" in page
     assert "\n\n\n" not in page
@@ -292,7 +298,9 @@ def test_nan_is_written_down_as_a_number(result: RunResult, tmp_path: Path) -> N
 
 # ---- Texts from outside ----
 
-HOSTILE = "<script>x</script> [click](http://evil.example) *b* | `c` $m$\n# heading\x1b[31m [bold]x[/red] www.evil.example"
+HOSTILE = (
+    "<script>x</script> [click](http://evil.example) *b* | `c` $m$\n# heading\x1b[31m [bold]x[/red] www.evil.example"
+)
 
 
 def test_a_label_that_a_report_obeys(result: RunResult, tmp_path: Path) -> None:

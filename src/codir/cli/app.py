@@ -17,7 +17,6 @@ import typer
 from codir.cli import tables
 from codir.cli.failures import PlainFormatter, PlainGroup
 from codir.cli.parameters import Debug, recipe_command
-
 from codir.errors import naming
 
 if TYPE_CHECKING:

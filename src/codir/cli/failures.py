@@ -56,5 +56,5 @@ def _plain_usage_errors() -> Iterator[None]:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, whose class has moved between its versions
             said = plain(error.format_message(), longest=LONGEST_MESSAGE)
-            error.format_message = lambda: said  # type: ignore[method-assign]
+            error.format_message = lambda: said
         raise

@@ -35,7 +35,9 @@ def _explain_one(model: type[BaseModel], detail: ErrorDetails, flags: Mapping[st
     if detail["type"] == "extra_forbidden":
         wrong = str(detail["loc"][-1])  # which may be no identifier
         section = path[:-1] if wrong.isidentifier() else path
-        return UserError(where, expected="a key that codir knows", got=f"'{wrong}'", do=_suggest(model, [*section, wrong]))
+        return UserError(
+            where, expected="a key that codir knows", got=f"'{wrong}'", do=_suggest(model, [*section, wrong])
+        )
     if detail["type"] == "missing":
         return UserError(where, expected="a value", got="none", do=f"add `{where}` to the recipe or give its flag")
     expected = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

@@ -48,7 +48,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = parse_yaml(written.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(
-            "recipe", expected="text in UTF-8", got=f"{path}, with {error.reason} at {error.start}", do="save it in UTF-8"
+            "recipe",
+            expected="text in UTF-8",
+            got=f"{path}, with {error.reason} at {error.start}",
+            do="save it in UTF-8",
         ) from error
     except yaml.YAMLError as error:
         raise UserError("recipe", expected="YAML", got=f"{path}: {in_short(error)}", do="correct the file") from error

@@ -34,7 +34,11 @@ class UserError(CodirError, ValueError):
     """
 
     def __init__(self, subject: str, *, expected: str, got: str, do: str, otherwise: str | None = None) -> None:
-        self.subject, self.expected, self.got = _part("subject", subject), _part("expected", expected), _part("got", got)
+        self.subject, self.expected, self.got = (
+            _part("subject", subject),
+            _part("expected", expected),
+            _part("got", got),
+        )
         self.do, self.otherwise = _part("do", do), _part("otherwise", otherwise) if otherwise else None
         silence = f" Otherwise {self.otherwise}." if self.otherwise else ""
         end = "" if self.do.endswith("?") else "."

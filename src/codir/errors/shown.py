@@ -76,7 +76,9 @@ def printable(text: str, *, lines: bool = False) -> str:
         character = found[0]
         if character in _LINE_BREAKS:
             return character if lines and character == "\n" else " "
-        return character.encode("ascii", "backslashreplace").decode() if ord(character) > 0x7F else repr(character)[1:-1]
+        return (
+            character.encode("ascii", "backslashreplace").decode() if ord(character) > 0x7F else repr(character)[1:-1]
+        )
 
     return _UNPRINTABLE.sub(written_out, text)
 
@@ -98,7 +100,7 @@ def short_paths(text: str) -> str:
     """
     for folder, instead in ((Path.cwd(), ""), (Path.home(), "~/")):
         if folder != Path(folder.anchor):
-            text = re.sub(rf"(?<![\w./~-]){re.escape(str(folder))}/", lambda _, short=instead: short, text)
+            text = re.sub(rf"(?<![\w./~-]){re.escape(str(folder))}/", instead, text)
     return text
 
 

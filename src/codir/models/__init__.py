@@ -5,7 +5,7 @@ Knows transformers; knows nothing of data, teachers or students."""
 from codir.models.attention import capture_attention, check_attention
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import load_language_model, load_model, load_tokenizer, loading
+from codir.models.loading import library_errors, load_language_model, load_model, load_tokenizer
 from codir.models.reader import Reader
 from codir.models.shape import check_size, count_positions, label_names, shape_of
 
@@ -18,10 +18,10 @@ __all__ = [
     "is_masked",
     "label_names",
     "language_class",
+    "library_errors",
     "load_language_model",
     "load_model",
     "load_tokenizer",
-    "loading",
     "predict_only",
     "reads_ahead",
     "run_model",

@@ -33,7 +33,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         UserError: there is no tokenizer at `path`, on disk or on the hub.
     """
     check_source(path)
-    with loading(path, "tokenizer"):
+    with library_errors(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -56,14 +56,14 @@ def load_model(
     check_source(path)
     head = None if head is None else dict(head)
     kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
-    with loading(path):
+    with library_errors(path):
         check_size(AutoConfig.from_pretrained(path), f"model {path}")
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = AutoModelForSequenceClassification.from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=head is not None, **(head or {})
         )
-    if head is None and found["missing_keys"]:
+    if head is None and loading["missing_keys"]:
         kind, remedy = "classification (or regression) head", "fine-tune it first: `codir finetune --model ..."
-        raise _without_head(path, model, found["missing_keys"], kind, remedy)
+        raise _without_head(path, model, loading["missing_keys"], kind, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if kind is not None:
@@ -83,12 +83,12 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     """
     check_source(path)
     settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32"}
-    with loading(path):
+    with library_errors(path):
         config = AutoConfig.from_pretrained(path)
         check_size(config, f"model {path}")
         auto = language_class(config)
-        model, found = auto.from_pretrained(path, **settings)
-        missing = found["missing_keys"]
+        model, loading = auto.from_pretrained(path, **settings)
+        missing = loading["missing_keys"]
         if missing and not needs_head:
             model, _ = auto.from_pretrained(path, **settings, tie_word_embeddings=True)
     if needs_head and missing:
@@ -98,7 +98,7 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
 
 
 @contextmanager
-def loading(path: str | Path, what: str = "model") -> Iterator[None]:
+def library_errors(path: str | Path, what: str = "model") -> Iterator[None]:
     """Whatever the libraries raise while they read a model's files is one `UserError` with the path and its first line.
 
     What is in those files decides what is raised, and by which library: errors of JSON, keys, types, shapes, memory.

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from codir.errors.shown import redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
-from codir.report.words import CORRELATIONS, NOT_MEASURED, TEACHER, in_code, in_markdown, in_words, render_page, to_markdown
+from codir.report.words import (
+    CORRELATIONS,
+    NOT_MEASURED,
+    TEACHER,
+    in_code,
+    in_markdown,
+    in_words,
+    render_page,
+    to_markdown,
+)
 from codir.store import files_added_whole
 
 
@@ -76,7 +85,10 @@ def comparison_markdown(comparison: Comparison) -> str:
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
         size = f" ({rows:,} rows)" if rows else ""
-        blocks += [f"## {in_markdown(student)}, {in_markdown(on)}{size}", to_markdown(comparison_rows(comparison, student, on))]
+        blocks += [
+            f"## {in_markdown(student)}, {in_markdown(on)}{size}",
+            to_markdown(comparison_rows(comparison, student, on)),
+        ]
     blocks += [f"Did not come to its end: {in_markdown(failure)}" for failure in comparison.failed]
     return render_page(short_paths(comparison.runs[0].task), blocks)
 
@@ -86,7 +98,8 @@ def explain(comparison: Comparison) -> str:
     metric = in_words(comparison.metric)
     unit = "" if comparison.metric in CORRELATIONS else ", in percent"
     lines = [
-        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to {in_code(comparison.reference)}, "
+        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. "
+        f"Differences are to {in_code(comparison.reference)}, "
         "seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
         "corrected (Holm) for the number of presets tested in the same table. Retention is of the teacher's "
         f"{metric}; agreement is with the teacher's answers.",
@@ -96,7 +109,9 @@ def explain(comparison: Comparison) -> str:
         lines.append(f"Runs had {' or '.join(map(str, threads))} threads, so seconds per step are not comparable.")
     if {"device", "cores", "dtype"} <= conditions.keys():
         at_once = f", {conditions['jobs']} runs side by side" if conditions.get("jobs", 1) > 1 else ""
-        machine = f"{in_markdown(conditions['device'])}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
+        machine = (
+            f"{in_markdown(conditions['device'])}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
+        )
         lines.append(f"{machine}, {conditions['dtype']}; all conditions are in `results.json`.")
     return "\n\n".join(lines)
 

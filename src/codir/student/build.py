@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import check_size, language_class, loading, vocabulary_of
+from codir.models import check_size, language_class, library_errors, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
@@ -136,7 +136,7 @@ def _copy_from_teacher(
 
 
 def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
-    with loading(checkpoint, "student checkpoint"):
+    with library_errors(checkpoint, "student checkpoint"):
         config = AutoConfig.from_pretrained(checkpoint)
         check_size(config, f"student checkpoint {checkpoint}")
         student, outcome = _class_for_task_of(teacher, config).from_pretrained(
