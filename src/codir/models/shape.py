@@ -42,11 +42,13 @@ def check_size(config: PreTrainedConfig, of: str = "model") -> None:
     vocabulary, width, layers, inner = (0 if size is None else int(size) for size in sizes)
     needed = 4 * (vocabulary * width + layers * width * (4 * width + 2 * inner))
     memory = psutil.virtual_memory().total
-    if needed > memory or layers > MOST_LAYERS or any(size is not None and size < 1 for size in sizes):
+    positions = getattr(config, "max_position_embeddings", None)  # -1 where length has no bound
+    has_none = positions == 0 or any(size is not None and size < 1 for size in sizes)
+    if has_none or needed > memory or layers > MOST_LAYERS:
         raise UserError(
             of,
             expected=f"a model of 1 to {MOST_LAYERS} layers that fits into {memory / 1e9:.0f} GB of memory",
-            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}",
+            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}, positions {positions}",
             do="correct these sizes",
         )
 

@@ -214,6 +214,13 @@ def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str,
 
 def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> Any:
     """The auto class that gives a model of this type the teacher's kind of head."""
+    if config.is_encoder_decoder:
+        raise UserError(
+            "student config",
+            expected="an encoder or a decoder",
+            got=f"model type {config.model_type}, which is both",
+            do="name another `model_type`, such as bert",
+        )
     return language_class(config) if vocabulary_of(teacher) else AutoModelForSequenceClassification
 
 
