@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	test-distributed slow torture torture-files bench bench-peers tables clean
+	test-distributed slow torture torture-files bench bench-peers tables audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,10 @@ tables: setup ## Write the tables of all comparisons from their results
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt --requirement $<
 	@touch $@
+
+audit: setup ## Known weaknesses of the installed packages; installs pip-audit into .venv and needs a network
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 clean: ## Remove what make made
 	rm -rf .venv .venv-* site demo pretrain-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

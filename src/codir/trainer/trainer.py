@@ -22,7 +22,7 @@ from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of,
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, LossBreakdown, Needs, Negatives, Unprojected
+from codir.signals import Batch, Needs, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
 from codir.tasks import kind_of_config
