@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	test-distributed slow torture bench bench-peers tables clean
+	test-distributed slow torture torture-files bench bench-peers tables audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,7 @@ test-isa: setup ## All tests as on other x86-64 processors, one kind after the o
 		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not distributed" || exit 1; \
 	done
 
-test-distributed: setup ## Two processes on the command line, against one; a killed process; `accelerate launch`
-	$(BIN)/python -m pytest --quiet -m "distributed or training" tests/distributed
+	test-distributed slow torture torture-files bench bench-peers tables clean
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
@@ -100,6 +99,10 @@ tables: setup ## Write the tables of all comparisons from their results
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --constraint constraints.txt --requirement $<
 	@touch $@
+
+audit: setup ## Known weaknesses of the installed packages; installs pip-audit into .venv and needs a network
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/python -m pip_audit --skip-editable
 
 clean: ## Remove what make made
 	rm -rf .venv .venv-* site demo pretrain-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -140,7 +140,8 @@ def _wrong_values(flag: Flag, key: Any) -> Sequence[str]:
     if key.choices and flag.shown not in ANY_TEXT:
         return NOT_A_WORD
     if key.is_number and not flag.read:
-        return NOT_A_NUMBER if flag.shown in ("--free-memory", "--free-disk") else (*NOT_A_NUMBER, "-1", "inf", "true")
+        negative = () if flag.shown in ("--max-steps", "--steps") else ("-1",)  # of transformers: as many as there are
+        return (*NOT_A_NUMBER, *negative, "inf", "true")
     if flag.shown == "--preset":
         return (*NOT_A_WORD, "..", "../kd", "/etc/passwd", "presets/kd", "kd.yaml")
     if flag.shown in ("--student-layers", "--seeds"):
@@ -196,7 +197,7 @@ MALFORMED = (
         "training.max_steps=: :",
         "a" * 4000 + "=1",
     ),
-    *(".".join("a" * 2000) + "=1", "training.max_steps=" + "[" * 3000, "training.max_steps=" + "9" * 5000),
+    *(".".join("a" * 2000) + "=1", "training.max_steps=" + "[" * 1500, "training.max_steps=" + "9" * 5000),
     *("training.max_steps=2024-99-99", "training.max_steps=!!python/object:os.system {}", "training.max_steps=*x"),
     *("training.max_steps=&a [*a]", "training.seed=-1", "training.seed=4294967296", "training.learning_rate=nan"),
     *(
@@ -437,7 +438,8 @@ def data() -> Iterator[BadInput]:
         yield BadInput("data", f"--dev {name}", _of_table("distill", "--dev", name, ROWS[name]))
         yield BadInput("data", f"evaluate {name}", _of_table("evaluate", "--data", name, ROWS[name]))
         yield BadInput("data", f"compare {name}", _of_table("compare", "--data", name, ROWS[name]))
-        yield BadInput("data", f"--unlabelled {name}", _of_table("distill", "--unlabelled", name, ROWS[name]))
+        if name not in ("one-class.csv", "infinite.csv", "mixed-labels.jsonl"):  # whose labels alone are bad
+            yield BadInput("data", f"--unlabelled {name}", _of_table("distill", "--unlabelled", name, ROWS[name]))
     for name, types in {"int-text": pa.int64(), "binary-text": pa.binary(), "date-text": pa.date32()}.items():
         yield BadInput("data", f"{name}.parquet", _of_parquet(name, types))
     yield BadInput("data", "a truncated parquet", _truncated_parquet)
@@ -507,8 +509,8 @@ IN_CONFIG: tuple[dict[str, Any], ...] = (
     *({"num_hidden_layers": 10**9}, {"num_hidden_layers": -1}, {"num_hidden_layers": "x"}, {"num_attention_heads": 0}),
     *({"num_attention_heads": 7}, {"vocab_size": -1}, {"vocab_size": 10**13}, {"vocab_size": "x"}, {"id2label": "x"}),
     *({"id2label": {"x": "y"}}, {"hidden_act": "no-such"}, {"intermediate_size": -1}, {"max_position_embeddings": -1}),
-    *({"architectures": 5}, {"pad_token_id": 10**6}, {"quantization_config": {"a": 1}}, {"dtype": "no-such"}),
-    *({"model_type": "t5"}, {"auto_map": {"AutoConfig": "x.Y", "AutoModelForSequenceClassification": "x.Z"}}),
+    *({"pad_token_id": 10**6}, {"quantization_config": {"a": 1}}, {"dtype": "no-such"}),
+    {"model_type": "t5"},
 )
 TOKENIZERS = {
     "an empty object": b"{}",
@@ -535,7 +537,10 @@ def models() -> Iterator[BadInput]:
     ):
         few = role in ("distill --student", "evaluate --model")
         for place, (name, file, content) in enumerate(broken_files()):
-            if not few or place % 3 == 0:
+            is_start = role in ("finetune --model", "distill --student") and name.endswith(
+                "no tensors"
+            )  # weights may be new there
+            if (not few or place % 3 == 0) and not is_start:
                 yield BadInput("models", f"{role} {name}", _of_model(role, file, content))
     for name in ("config.json", "model.safetensors"):
         yield BadInput("models", f"without {name}", _of_model("distill --teacher", name, None))
@@ -650,7 +655,9 @@ def places() -> Iterator[BadInput]:
 def _place(command: str, flag: str, place: str) -> BadInput:
     def words(world: World) -> list[object]:
         _file(world, "file.txt", b"")
-        return _replaced(command, world, {flag: place if place.startswith("/") else f"{world.folder}/{place}"})
+        where = place if place.startswith("/") else f"{world.folder}/{place}"
+        cached = ["--set", "teacher.cache=true"] if flag == "--cache-dir" else []  # or else the teacher would run live
+        return [*_replaced(command, world, {flag: where}), *cached]
 
     return BadInput("places", f"{command} {flag} {place[:30]!r}", words)
 

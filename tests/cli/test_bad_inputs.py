@@ -66,16 +66,16 @@ def run(words: Sequence[object], folder: Path) -> tuple[int | str, str]:
 
 def faults(one: BadInput, world: World) -> list[str]:
     """What is wrong with how this input ended."""
-    shutil.rmtree(world.folder, ignore_errors=True)
     here = world.folder.with_name("here")
     for folder in (world.folder, here):
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     code, printed = run(one.words(world), here)
     message = printed[printed.find("Error ") :] if "Error " in printed else printed
     found = {
         f"exit code {code}": code != 2,
         "no advice": not ("What to do:" in printed or "Usage:" in printed),
-        "two messages": printed.count("Error ") > 1,
+        "two messages": len(re.findall("^Error ", printed, re.MULTILINE)) > 1,
         "a traceback": "Traceback" in printed,
         f"control characters {CONTROL.findall(printed)[:3]}": CONTROL.search(printed) is not None,
         f"{len(message)} characters": len(re.sub(r"[─│╭╮╰╯\s]+", " ", message)) > LONGEST,

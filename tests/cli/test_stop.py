@@ -24,7 +24,7 @@ def test_a_stop_that_loses_the_run_or_leaves_no_advice(tmp_path, number):
     tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(tmp_path / "model")
     BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}).save_pretrained(tmp_path / "model")
     make_texts(64).to_csv(tmp_path / "train.csv", index=False)
-    settings = ["max_steps=400", "save_strategy=steps", "save_steps=5", "use_cpu=true", "disable_tqdm=true"]
+    settings = ["max_steps=100", "save_strategy=steps", "save_steps=5", "use_cpu=true", "disable_tqdm=true"]
     words = ["finetune", "--model", "model", "--data", "train.csv", "--output-dir", "my out", "--max-length", "16"]
     words += [word for setting in settings for word in ("--set", f"training.{setting}")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 import codir.config.objectives
 from codir.config import (
+    CompareConfig,
     CorpusConfig,
     ObjectivesConfig,
     Recipe,
@@ -19,13 +21,14 @@ from codir.config import (
     parse_settings,
     parse_yaml,
     preset_names,
+    read_preset,
     validate,
 )
 from codir.config.words import keys_for
 from codir.data import load_corpus
 from codir.errors import UserError
 from codir.objectives import Contrastive, Stage, StagedObjectives
-from codir.runs import preset
+from codir.runs import output, preset
 from codir.runs.objectives import OBJECTIVES, build_objectives
 from codir.signals import ModelShape
 
@@ -311,3 +314,80 @@ def test_a_corpus_that_cannot_be_meant(key, value):
 def test_an_option_of_the_default_preset_that_drags_another_along(changed, keys):
     contrast = ObjectivesConfig.model_validate({"preset": "codir", "contrastive": changed}).contrastive
     assert contrast.keys == keys
+
+
+# ---- Names that are no paths, files that are no recipes, secrets ----
+
+PATHS = ["..", ".", "../kd", "/etc/passwd", "a/b", "a\\b", "", ".hidden", "x" * 101, "a\n", "-rf"]
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_name_that_is_a_path(name):
+    entry = {"preset": "kd", "name": name}
+    base = {key: value for key, value in SMALLEST.items() if key != "student"}
+    for content in (
+        {**base, "students": {name: {"layers": 3}}, "presets": ["kd"]},
+        {**SMALLEST, "presets": [entry, "pkd"]},
+        {**SMALLEST, "presets": [name]},
+    ):
+        with pytest.raises(UserError):
+            validate(CompareConfig, content)
+    with pytest.raises(UserError, match="preset"):
+        read_preset(name)
+
+
+def test_a_preset_read_from_any_file(tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("objectives: {hard_label: {weight: 1}}")
+    there = os.path.relpath(tmp_path / "mine", Path(codir.config.objectives.__file__).parents[1] / "presets")
+    with pytest.raises(UserError, match="preset"):
+        read_preset(there)
+    with pytest.raises(UserError, match="preset"):
+        validate(Recipe, {**SMALLEST, "objectives": {"stages": [{"preset": there}]}})
+
+
+@pytest.mark.parametrize("path", ["", " ", "n" * 256, "d/" * 2100, "~/" + "n" * 300])
+def test_a_path_that_no_system_opens(path):
+    for content in ({**SMALLEST, "output_dir": path}, {**SMALLEST, "teacher": {"model": path}}):
+        with pytest.raises(UserError, match=r"path|name"):
+            validate(Recipe, content)
+
+
+def test_a_home_that_nobody_has():
+    assert validate(Recipe, {**SMALLEST, "output_dir": "~nobody-here/x"}).output_dir == Path("~nobody-here/x")
+
+
+def test_a_record_with_a_secret_or_one_that_cannot_be_resumed(tmp_path):
+    """What is hidden compares equal; what is not still differs."""
+
+    def recipe(token: str, seed: int = 0) -> Recipe:
+        options = {"hub_token_of_mine": token}
+        training = {"lr_scheduler_kwargs": options, "seed": seed, "use_cpu": True}
+        data = {"source": f"https://me:{token}@host/x.csv"}
+        return validate(
+            Recipe, {**SMALLEST, "data": data, "training": training, "output_dir": tmp_path, "resume": True}
+        )
+
+    record = tmp_path / "recipe.yaml"
+    record.write_text(output.record_of(recipe("s3cr3t")))
+    assert "s3cr3t" not in record.read_text()
+    output.refuse_other_recipe(output.read_record(record), parse_yaml(output.record_of(recipe("s3cr3t"))), record)
+    with pytest.raises(UserError, match="training"):
+        output.refuse_other_recipe(
+            output.read_record(record), parse_yaml(output.record_of(recipe("s3cr3t", seed=1))), record
+        )
+
+
+def test_a_secret_in_a_mistake():
+    with pytest.raises(UserError) as raised:
+        validate(Recipe, {**SMALLEST, "training": {"hub_private_token": "s3cr3t", "optim": {"api_key": "s3cr3t"}}})
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_list_of_mistakes_that_names_a_key_of_nobody():
+    """A key that is no identifier, under a name of the user's."""
+    for content in ({**SMALLEST, "a b": 1}, {**SMALLEST, "training": {"[x]": 1}}, {**SMALLEST, "\x1b[31m": 1}):
+        with pytest.raises(UserError, match="a key that codir knows"):
+            validate(Recipe, content)
+    base = {key: value for key, value in SMALLEST.items() if key != "student"}
+    with pytest.raises(UserError, match="layrs"):
+        validate(CompareConfig, {**base, "students": {"small": {"layrs": 3}}, "presets": ["kd"]})

@@ -140,10 +140,13 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", ["random", "group_by_length"])
 def test_two_processes_that_train_another_student(material, tmp_path, kind, order):
-    """The same rows in each step, so the same losses and weights, whether the teacher is cached or live."""
+    """The same rows in each step, so the same losses and weights, whether the teacher is cached or live.
+
+    Negatives are drawn for each micro-batch, so the one process reads each step in two of them.
+    """
     for processes in (1, 2):
-        size = 8 // processes
-        settings = {**DESCENT, "per_device_train_batch_size": size, "logging_steps": 1, "num_train_epochs": 1}
+        settings = {**DESCENT, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2 // processes}
+        settings |= {"logging_steps": 1, "num_train_epochs": 1}
         command = words(material, tmp_path / str(processes), KINDS[kind], train_sampling_strategy=order, **settings)
         run(TORCHRUN if processes == 2 else [], command, watched=tmp_path)
     alone, together = (losses(tmp_path / str(processes)) for processes in (1, 2))
@@ -160,12 +163,12 @@ def test_two_processes_that_train_another_student(material, tmp_path, kind, orde
 @pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
 def test_a_killed_process_that_hangs_the_others_or_loses_the_run(material, tmp_path, launcher):
     """An uneven last batch in each epoch, a kill in the middle, and after `--resume` the weights of a quiet run."""
-    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 12, "save_strategy": "steps", "save_steps": 10}
+    settings = {"per_device_train_batch_size": 4, "num_train_epochs": 6, "save_strategy": "steps", "save_steps": 5}
     settings |= {"save_total_limit": 3}
     run(launcher, words(material, tmp_path / "straight", data="uneven", **settings), watched=tmp_path)
     seen = [json.loads((tmp_path / f"{rank}-of-2.json").read_text()) for rank in (0, 1)]
     assert seen[0] == seen[1]
-    assert len(seen[0]) == 96
+    assert len(seen[0]) == 48
 
     command = words(material, tmp_path / "out", data="uneven", **settings)
     job = start(launcher, command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from codir.cli import tables
 from codir.errors import UserError
 from codir.measure import (
     ModelResult,
@@ -34,6 +36,7 @@ from codir.report import (
     result_table,
     summarise,
     table_rows,
+    to_markdown,
     write_report,
 )
 from codir.report.curves import select_panels
@@ -291,3 +294,67 @@ def test_nan_is_written_down_as_a_number(result: RunResult, tmp_path: Path) -> N
     with pytest.raises(ValueError, match="JSON compliant"):
         write_report(replace(result, agreement=float("nan")), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- Texts from outside ----
+
+HOSTILE = (
+    "<script>x</script> [click](http://evil.example) *b* | `c` $m$\n# heading\x1b[31m [bold]x[/red] www.evil.example"
+)
+
+
+def test_a_label_that_a_report_obeys(result: RunResult, tmp_path: Path) -> None:
+    hostile = replace(result, title=HOSTILE, task_name=HOSTILE, notes=(HOSTILE,), conditions={"command": HOSTILE})
+    page = write_report(hostile, tmp_path)[1].read_text("utf-8")
+    without_code = re.sub(r"(`+) ?.*?[^`]\1(?!`)", "", page)
+    for markup in ("<script", "[click](http", "://", "www.", "\n# heading", "\x1b", "[bold]"):
+        assert markup not in without_code, markup
+    assert page.count("\n## ") == 2
+
+
+def test_a_label_that_breaks_a_table() -> None:
+    page = to_markdown([{"model": HOSTILE, "b": "2"}, {"model": "a|b\nc", "b": "*teacher*"}])
+    lines = page.splitlines()
+    assert len(lines) == 4
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 3 for line in lines)
+    assert "*teacher*" in lines[3]
+
+
+def test_rich_markup_that_ends_a_run(result: RunResult, capsys) -> None:
+    tables.show_result(replace(result, title=HOSTILE, output_dir=Path(HOSTILE.replace("/", ""))))
+    tables.show_metrics({HOSTILE: 0.5}, title=HOSTILE)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "[bold]x[red]" in printed.replace("\n", "")
+
+
+def test_a_secret_in_a_report(result: RunResult, tmp_path: Path) -> None:
+    conditions = gather_conditions(dtype="fp32", seed=0, command=["codir", "--set", "training.hub_token=s3cr3t"])
+    notes = ("read from https://me:s3cr3t@host/x",)
+    secret = replace(result, task_name="https://me:s3cr3t@host/x", notes=notes, conditions=conditions)
+    for file in write_report(secret, tmp_path)[:2]:
+        assert "s3cr3t" not in file.read_text("utf-8")
+        assert "***" in file.read_text("utf-8")
+
+
+def test_a_report_that_tells_where_its_writer_lives(result: RunResult, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["/usr/bin/codir", "distill", f"--data={tmp_path}/train.csv", "--teacher", str(Path.home() / "teacher")]
+    conditions = gather_conditions(dtype="fp32", seed=0, command=words)
+    assert conditions["command"] == "codir distill --data=train.csv --teacher '~/teacher'"
+    report = replace(result, task_name=f"{tmp_path}/train.csv", conditions=conditions)
+    assert all(str(tmp_path) not in file.read_text("utf-8") for file in write_report(report, tmp_path / "out")[:2])
+
+
+@pytest.mark.parametrize("name", sorted(REPORT_FILES))
+def test_a_report_written_through_a_link(result: RunResult, tmp_path: Path, name: str) -> None:
+    mine, folder = tmp_path / "mine", tmp_path / "out"
+    mine.write_text("mine")
+    folder.mkdir()
+    (folder / name).symlink_to(mine)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / ".drafts-0000").symlink_to(tmp_path / "elsewhere")
+    write_report(result, folder)
+    assert mine.read_text() == "mine"
+    assert not (folder / name).is_symlink()
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ import codir
 from codir import cli
 from codir.config import CompareConfig, deep_merge, preset_names, validate
 from codir.errors import UserError
-from codir.measure import read_comparison
+from codir.measure import Run, read_comparison
 from codir.report import comparison_markdown, comparison_rows, summary_rows
 from codir.runs import compare_presets
 from codir.runs.compare import checks, entries, training
@@ -259,7 +260,7 @@ def test_finished_runs_done_again(material, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "train", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         compare_presets(config_of(material, folder))
-    kept = {path: path.read_bytes() for path in folder.rglob("runs/**/*.json")}
+    kept = {path: path.read_bytes() for path in folder.glob("runs/*/*/*.json")}
     assert len(kept) == 2
     monkeypatch.setattr(training, "train", lambda entry, *args: trained.append(str(entry)) or original(entry, *args))
     compare_presets(config_of(material, folder))
@@ -342,11 +343,11 @@ def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
     command = [sys.executable, "-m", "codir", "compare", str(recipe)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(folder.rglob("runs/**/*.json")) and process.poll() is None and time.monotonic() < deadline:
+    while not list(folder.glob("runs/*/*/*.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {path: path.read_bytes() for path in folder.rglob("runs/**/*.json")}
+    kept = {path: path.read_bytes() for path in folder.glob("runs/*/*/*.json")}
     assert 1 <= len(kept) < 4
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -359,6 +360,49 @@ def test_a_killed_process_that_loses_its_runs(scored, tmp_path):
     tables = [untimed((place / "table.md").read_text()) for place in (tmp_path / "straight", folder)]
     rows = [[line for line in table.splitlines() if line.startswith("|")] for table in tables]
     assert rows[0] == rows[1]
+
+
+DAMAGES = {
+    "a flipped bit": lambda file: file.write_text(file.read_text().replace('"seed": 0', '"seed": 1')),
+    "another score": lambda file: file.write_text(re.sub('"accuracy": [0-9.]+', '"accuracy": 0.99', file.read_text())),
+    "no checksum": lambda file: file.write_text(
+        json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "seal"})
+    ),
+    "cut short": lambda file: os.truncate(file, 100),
+    "empty": lambda file: os.truncate(file, 0),
+    "binary": lambda file: file.write_bytes(b"\xff\xfe\x00"),
+    "a list": lambda file: file.write_text("[1]"),
+    "a folder": lambda file: (file.unlink(), file.mkdir(), (file / "thesis.txt").write_text("mine")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_kept_run_that_is_counted_or_not_named_or_stops_the_rest(tmp_path, caplog, damage):
+    file = tmp_path / "runs" / "two" / "kd" / "0.json"
+    run = Run("kd", 0, "sst2", "two", 2, {"accuracy": 0.5}, 0.5, {"dev": 0.5}, 1.5, 0.5, 3, 1, "fingerprint")
+    entry = SimpleNamespace(file=file, fingerprint=run.fingerprint)
+    entries.keep_run(run, file)
+    assert entries.kept_run(entry) == run
+    DAMAGES[damage](file)
+    assert entries.kept_run(entry) is None
+    assert f"the kept run {file} is not used, and is done again: 0.json " in caplog.text
+    entries.keep_run(run, file)
+    assert entries.kept_run(entry) == run
+
+
+def test_a_run_that_was_never_done_named_as_damaged(tmp_path, caplog):
+    assert entries.kept_run(SimpleNamespace(file=tmp_path / "0.json", fingerprint="x")) is None
+    assert not caplog.records
+
+
+def test_drafts_of_a_killed_comparison_that_stay_beside_its_finished_run(tmp_path):
+    run = Run("kd", 0, "sst2", "two", 2, {"accuracy": 0.5}, 0.5, {"dev": 0.5}, 1.5, 0.5, 3, 1, "fingerprint")
+    entries.keep_run(run, tmp_path / "0.json")
+    left = tmp_path / ".drafts-left"
+    left.mkdir()
+    (left / ".codir-owner").touch()
+    assert entries.kept_run(SimpleNamespace(file=tmp_path / "0.json", fingerprint="fingerprint")) == run
+    assert not left.exists()
 
 
 # ---- What goes wrong ----

@@ -17,9 +17,9 @@ from codir.errors import UserError
 from codir.runs import compare_presets, finetune
 from codir.runs.compare.folder import comparison_folder
 from codir.runs.inputs import INPUTS, check_apart, inputs_of
-from codir.runs.output import MAY_CHANGE, changed_keys, record_of, refuse_other_recipe, run_folder
+from codir.runs.output import MAY_CHANGE, changed_keys, model_replaced, record_of, refuse_other_recipe, run_folder
 from codir.runs.processes import refuse_processes
-from codir.store import FolderInUseError, Ledger
+from codir.store import FolderInUseError, Ledger, files_added_whole
 from conftest import WORDS
 
 
@@ -105,12 +105,15 @@ def enter(config: AnyRun | CompareConfig | EvaluateConfig, output: Path) -> None
 def test_one_allowed_input_that_allows_others(place):
     (place / "out" / "teacher").mkdir(parents=True)
     teacher = str(place / "out" / "teacher")
-    inside = recipe(place, teacher={"model": teacher})
+    inside = recipe(place, teacher={"model": teacher}, overwrite=True)
     with run_folder(inside, inside=[teacher]):
         pass
     with pytest.raises(UserError, match=r"place apart"):
         enter(inside, place / "out")
-    with pytest.raises(UserError, match=r"data.source"), run_folder(recipe(place, "."), inside=[teacher]):
+    with (
+        pytest.raises(UserError, match=r"data.source"),
+        run_folder(recipe(place, "."), inside=[str(place / "teacher")]),
+    ):
         pytest.fail("the data lies in the output")
 
 
@@ -343,3 +346,15 @@ def test_a_command_that_would_do_all_its_work_in_each_process(monkeypatch, comma
         refuse_processes(command, "start it without `torchrun`")
     monkeypatch.setenv("WORLD_SIZE", "1")
     refuse_processes(command, "start it without `torchrun`")
+
+
+def test_a_model_of_someone_else_that_a_demo_replaces(tmp_path):
+    for text in ("first", "second"):  # its own it may replace
+        with model_replaced(tmp_path / "cut"), files_added_whole(tmp_path / "cut") as drafts:
+            (drafts / "config.json").write_text(text)
+    assert (tmp_path / "cut" / "config.json").read_text() == "second"
+    assert not (tmp_path / "cut" / ".replaced").exists()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "model.safetensors").write_text("mine")
+    with pytest.raises(UserError, match=r"model.safetensors"), model_replaced(tmp_path / "theirs"):
+        pytest.fail("a model of someone else was taken")

@@ -66,7 +66,7 @@ def test_a_mapped_bank_that_trains_another_student(tmp_path, tokenizer, monkeypa
         mapped = make_trainer(tmp_path, tokenizer, objectives=objectives, callbacks=callbacks, **settings)
         mapped.train(resume_from_checkpoint=resume)
     assert_same(remembered(mapped), remembered(straight))
-    assert not list((tmp_path / "run").glob(".memory-bank*"))
+    assert not list((tmp_path / "run").glob(".*"))
 
 
 def test_a_run_that_cannot_go_on_since_less_memory_is_free(tmp_path, tokenizer, monkeypatch):

@@ -12,7 +12,7 @@ from test_training import arguments
 from transformers import AutoTokenizer, BertTokenizer
 
 import codir
-from codir.data import load_corpus
+from codir.data import load_corpus, note_unknown_tokens
 from codir.errors import UserError
 from codir.objectives import HardLabel, SoftTarget, WeightedObjectives
 from codir.student import build_student
@@ -220,6 +220,15 @@ def test_a_text_that_is_none(tmp_path, tokenizer, column, where):
         make_trainer(tmp_path, tokenizer, train=with_numbers)
 
 
+@pytest.mark.parametrize("are_tokenised", [False, True], ids=["texts", "token ids"])
+def test_a_stream_that_no_check_can_look_into(tmp_path, tokenizer, are_tokenised):
+    rows = make_texts(8)
+    rows = rows.map(lambda row: tokenizer(row["text"])) if are_tokenised else rows
+    for stream in (rows.to_iterable_dataset(), rows.to_list()):
+        with pytest.raises(UserError, match=r"a `datasets\.Dataset`, whose rows can be numbered"):
+            make_trainer(tmp_path, tokenizer, train=stream)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.0])
 def test_unknown_words_read_in_silence(tmp_path, tokenizer, caplog, share):
     rows = make_texts(16).map(
@@ -229,6 +238,13 @@ def test_unknown_words_read_in_silence(tmp_path, tokenizer, caplog, share):
         make_trainer(tmp_path, tokenizer, train=rows)
     assert ("The student: 50% of the tokens are unknown" in caplog.text) == (share > 0)
     assert ("The teacher: 50% of the tokens are unknown" in caplog.text) == (share > 0)
+
+
+def test_an_end_of_text_taken_for_an_unknown_token():
+    tokenizer = next_token()
+    assert tokenizer.unk_token_id == tokenizer.eos_token_id
+    rows = datasets.Dataset.from_dict({"input_ids": [[tokenizer.eos_token_id, 5, 6]] * 4})
+    assert note_unknown_tokens(rows, tokenizer) == []
 
 
 @pytest.mark.parametrize("steps", [0, -5])

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, ByteSize, Field, PositiveInt
 
 from codir.config.trainer_options import AboveZero
 from codir.config.words import (
@@ -28,14 +21,14 @@ from codir.config.words import (
 )
 
 
-def _read_size(given: object) -> object:
-    try:
-        return TypeAdapter(ByteSize).validate_python(given)
-    except ValidationError:
-        raise ValueError("a size such as 16GB") from None
+def as_size(value: object) -> object:
+    """Refuse what pydantic would take for its beginning, such as `1;2`."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,9})? ?([kmgtp]i?)?b?", value, re.IGNORECASE):
+        raise ValueError("a size such as 16GB")
+    return value
 
 
-Bytes = Annotated[int, BeforeValidator(_read_size)]
+Size = Annotated[ByteSize, BeforeValidator(as_size)]
 
 
 class PlanConfig(BaseModel):
@@ -55,5 +48,5 @@ class PlanConfig(BaseModel):
     student_parameters: int = Field(PLANNED_STUDENT, ge=0, description="parameters of the student")
     cache_dtype: StoredDtype = Field(STORED_DTYPE, description="type of the numbers in the cache")
     memory_dtype: StoredDtype = Field(CONTRAST.memory_dtype, description="type of the numbers in the memory")
-    free_memory: Bytes | None = Field(None, description="free memory, such as 16GB; this machine's by default")
-    free_disk: Bytes | None = Field(None, description="free disk space, such as 1TB; this machine's by default")
+    free_memory: Size | None = Field(None, description="free memory, such as 16GB; this machine's by default")
+    free_disk: Size | None = Field(None, description="free disk space, such as 1TB; this machine's by default")

@@ -28,6 +28,8 @@ LONGEST_NAME, LONGEST_PATH = 255, 4096
 def usable_path(path: str) -> str:
     """A path with `~` written out; what no system could open is refused."""
     written_out = os.path.expanduser(path)
+    if not path.strip():
+        raise ValueError("the name of a file or folder")
     if len(os.fsencode(written_out)) >= LONGEST_PATH or any(
         len(os.fsencode(part)) > LONGEST_NAME for part in Path(written_out).parts
     ):
@@ -35,13 +37,11 @@ def usable_path(path: str) -> str:
     return written_out
 
 
-def _is_named(path: Any) -> Any:
-    if path == "":  # `Path("")` is the current folder
-        raise ValueError("the name of a file or folder")
-    return path
-
-
-UserPath = Annotated[Path, BeforeValidator(_is_named), AfterValidator(lambda path: Path(usable_path(str(path))))]
+UserPath = Annotated[
+    Path,
+    BeforeValidator(lambda path: usable_path(path) if isinstance(path, str) else path),  # `Path("")` is the folder here
+    AfterValidator(lambda path: Path(usable_path(str(path)))),
+]
 PathOrName = Annotated[str, AfterValidator(usable_path)]
 FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
 """A name that files and folders are called by: no path, and neither `.` nor `..`."""

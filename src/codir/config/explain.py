@@ -58,7 +58,10 @@ def _explain_one(
     key = ".".join(path) or "recipe"
     where = flags.get(key, key)
     if detail["type"] == "extra_forbidden":
-        yield UserError(where, expected="a key that codir knows", got=f"'{path[-1]}'", do=_suggest(model, path))
+        wrong = str(detail["loc"][-1])  # which may be no identifier
+        section = path[:-1] if wrong.isidentifier() else path
+        do = _suggest(model, [*section, wrong])
+        yield UserError(where, expected="a key that codir knows", got=f"'{wrong}'", do=do)
         return
     if detail["type"] == "missing":
         flag = offered.get(key) or next((flag for one, flag in offered.items() if one.startswith(f"{key}.")), None)
@@ -104,7 +107,7 @@ def key_meant(model: type[BaseModel], word: str, *, near: bool = True) -> str | 
 
 
 def section_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    """The section that a path of keys leads to; the names that a user gives to sections are passed over."""
+    """The section that a path of keys leads to; a part that is a name of the user's, or a place in a list, is none."""
     for part in path:
         if part in model.model_fields:
             model = next(sections_in(model.model_fields[part].annotation), model)

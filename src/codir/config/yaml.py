@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ import yaml
 
 from codir.errors import UserError, naming
 
-DEEPEST_KEY = 20
-"""Sections in sections that a word of `--set` may name: far more than any recipe has."""
+DEEPEST_KEY = 50
+"""Sections in sections that are read: far more than any recipe has."""
 
 _BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
 
@@ -112,6 +113,8 @@ def parse_yaml(text: str) -> Any:
         >>> parse_yaml("{save_strategy: no, learning_rate: 5e-5, bf16: true, layers: [1, 3]}")
         {'save_strategy': 'no', 'learning_rate': 5e-05, 'bf16': True, 'layers': [1, 3]}
     """
+    if _depth_of_brackets(text) > DEEPEST_KEY:  # the loader's time grows with the square of it
+        raise yaml.YAMLError(_FAULTS[RecursionError])
     try:
         content = yaml.load(text, Loader=_Loader)  # a SafeLoader
     except (ValueError, TypeError, OverflowError, RecursionError) as error:  # of its constructors, and of deep nesting
@@ -127,6 +130,12 @@ _FAULTS: dict[type[Exception], str] = {
     RecursionError: "brackets or sections nested too deep",
     ValueError: "a number or a date that cannot be read",
 }
+
+
+def _depth_of_brackets(text: str) -> int:
+    """The deepest nesting; brackets in quotes count too, and nobody has so many of them."""
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[{}\]]", text))
+    return max(accumulate(steps), default=0)
 
 
 def in_short(error: yaml.YAMLError) -> str:

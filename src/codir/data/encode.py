@@ -99,8 +99,9 @@ def note_unknown_tokens(dataset: datasets.Dataset, tokenizer: PreTrainedTokenize
         tokenizer: of the model that reads them.
     """
     unknown = tokenizer.unk_token_id
+    others = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id)  # GPT-2's is its end of text
     sample = dataset.select(range(min(len(dataset), SAMPLED_ROWS)))
-    if unknown is None or not len(sample):
+    if unknown is None or unknown in others or not len(sample):
         return []
     if "input_ids" in sample.column_names:
         rows = [list(ids) for ids in sample["input_ids"]]

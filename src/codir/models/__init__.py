@@ -17,7 +17,7 @@ from codir.models.fit import (
 )
 from codir.models.forward import run_model
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import check_loaded, load_language_model, load_model, load_tokenizer, loading
+from codir.models.loading import check_loaded, library_errors, load_language_model, load_model, load_tokenizer
 from codir.models.reader import Reader
 from codir.models.shape import check_size, count_positions, label_names, shape_of
 
@@ -40,10 +40,10 @@ __all__ = [
     "is_masked",
     "label_names",
     "language_class",
+    "library_errors",
     "load_language_model",
     "load_model",
     "load_tokenizer",
-    "loading",
     "names_of",
     "predict_only",
     "reads_ahead",

@@ -34,7 +34,7 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         UserError: there is no tokenizer at `path`, on disk or on the hub, or only its special tokens.
     """
     check_source(path)
-    with loading(path, "tokenizer"):
+    with library_errors(path, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(path)
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # made up where there are no files
         raise UserError(
@@ -66,7 +66,7 @@ def load_model(
     check_source(path)
     head = None if head is None else dict(head)
     kind = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, but saved with the rest
-    with loading(path):
+    with library_errors(path):
         check_size(AutoConfig.from_pretrained(path), f"model {path}")
         model, found = AutoModelForSequenceClassification.from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=True, **(head or {})
@@ -95,7 +95,7 @@ def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrai
     """
     check_source(path)
     settings: dict[str, Any] = {"output_loading_info": True, "dtype": "float32", "ignore_mismatched_sizes": True}
-    with loading(path):
+    with library_errors(path):
         config = AutoConfig.from_pretrained(path)
         check_size(config, f"model {path}")
         auto = language_class(config)
@@ -160,7 +160,7 @@ def _do_not_fit(path: str | Path, first: str, others: int) -> UserError:
 
 
 @contextmanager
-def loading(path: str | Path, what: str = "model") -> Iterator[None]:
+def library_errors(path: str | Path, what: str = "model") -> Iterator[None]:
     """Whatever the libraries raise while they read a model's files is one `UserError` with the path and its first line.
 
     What is in those files decides what is raised, and by which library: errors of JSON, keys, types, shapes, memory.
@@ -189,9 +189,11 @@ def check_source(path: str | Path) -> None:
             got=f"{path}, which holds none" if is_there else f"{path}, which does not exist",
             do="check the path",
         )
-    if looks_local or try_to_load_from_cache(str(path), "config.json"):
+    if looks_local:
         return
     try:
+        if try_to_load_from_cache(str(path), "config.json"):
+            return
         HfApi().model_info(str(path), timeout=10)
     except Exception as error:  # the hub's client raises its own errors and those of whatever speaks HTTP for it
         raise _not_found(path, "model", error) from error

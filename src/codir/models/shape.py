@@ -37,18 +37,19 @@ def count_positions(model: PreTrainedModel) -> int | None:
 
 def check_size(config: PreTrainedConfig, of: str = "model") -> None:
     """Refuse a model that this machine could not hold, before layers are made one by one until it gives up."""
-    vocabulary, width, layers, inner = (
-        int(getattr(config, name, None) or 0)
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
-    )
+    names = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
+    sizes = [getattr(config, name, None) for name in names]
+    vocabulary, width, layers, inner = (0 if size is None else int(size) for size in sizes)
     needed = 4 * (vocabulary * width + layers * width * (4 * width + 2 * inner))
     memory = psutil.virtual_memory().total
-    if needed > memory or layers > MOST_LAYERS:
+    positions = getattr(config, "max_position_embeddings", None)  # -1 where length has no bound
+    has_none = positions == 0 or any(size is not None and size < 1 for size in sizes)
+    if has_none or needed > memory or layers > MOST_LAYERS:
         raise UserError(
             of,
-            expected=f"a model that fits into {memory / 1e9:.0f} GB of memory, of at most {MOST_LAYERS} layers",
-            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}",
-            do="lower these sizes",
+            expected=f"a model of 1 to {MOST_LAYERS} layers that fits into {memory / 1e9:.0f} GB of memory",
+            got=f"vocabulary {vocabulary}, width {width}, {layers} layers, inner width {inner}, positions {positions}",
+            do="correct these sizes",
         )
 
 

@@ -90,9 +90,10 @@ def explain(comparison: Comparison) -> str:
     metric = in_words(comparison.metric)
     unit = ", in percent" if is_share(comparison.metric) else ""
     lines = [
-        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. Differences are to "
-        f"{in_code(comparison.reference)}, seed by seed, with the same interval; p is that of the two-sided "
-        "paired t-test over the seeds that both have, corrected (Holm) for the number of presets tested in the same table. Retention is of the teacher's "
+        f"Mean {metric} over seeds{unit}, ± half of its 95% t-interval. "
+        f"Differences are to {in_code(comparison.reference)}, "
+        "seed by seed, with the same interval; p is that of the two-sided paired t-test over the seeds that both have, "
+        "corrected (Holm) for the number of presets tested in the same table. Retention is of the teacher's "
         f"{metric}; agreement is with the teacher's answers.",
     ]
     conditions, threads = comparison.conditions, sorted({run.threads for run in comparison.runs})

@@ -15,7 +15,7 @@ from codir.export import export_student
 from codir.report import PretrainingResult, RunResult
 from codir.runs.distill import distill
 from codir.runs.finetune import finetune
-from codir.runs.output import check_empty
+from codir.runs.output import check_empty, model_replaced
 from codir.runs.pretrain import load_teacher, pretrain
 from codir.runs.processes import refuse_processes
 from codir.student import build_student
@@ -122,7 +122,8 @@ def run_pretraining_demo(
     result = run(pretrained, PRETRAINING_STEPS, teacher=str(teacher), student={"layers": 3}, objectives="codir-pre")
     logger.warning("3/3 fine-tune them, and beside them the same layers as they were cut")
     reader = load_teacher(str(teacher))
-    export_student(build_student(reader.model, layers=3), reader.tokenizer, cut)
+    with model_replaced(cut):
+        export_student(build_student(reader.model, layers=3), reader.tokenizer, cut)
     starts = {"pre-trained": pretrained, "cut only": cut}
     return PretrainingDemo(result, {name: _fine_tune(start, quick, seed) for name, start in starts.items()})
 

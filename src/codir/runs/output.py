@@ -155,6 +155,20 @@ def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:
 
 
 @contextmanager
+def model_replaced(folder: Path) -> Iterator[None]:
+    """For a model that no run of its own makes: what was made so before is replaced, and nothing else."""
+    ledger = Ledger(folder)
+    with kept_to_one_run(folder):
+        refuse_foreign(folder, PRODUCTS, ledger)
+        if ledger.exists():
+            ledger.set_aside()
+        ledger.begin()
+        with ledger.listing():
+            yield
+        ledger.finish()
+
+
+@contextmanager
 def kept_to_one_run(folder: Path) -> Iterator[None]:
     """Lock a folder, and remove what killed runs left in it; a folder that stays empty goes again."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]

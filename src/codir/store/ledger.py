@@ -195,7 +195,7 @@ def _checkpoints(parent: Path) -> list[Path]:
         for path in found
         if re.fullmatch(r"checkpoint-\d+", path.name)
         and not path.is_symlink()
-        and any((path / sign).is_file() for sign in CHECKPOINT_SIGNS)
+        and (any((path / sign).is_file() for sign in CHECKPOINT_SIGNS) or not any(path.iterdir()))
     )
 
 

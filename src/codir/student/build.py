@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import check_loaded, check_size, language_class, loading, vocabulary_of
+from codir.models import check_loaded, check_size, language_class, library_errors, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
@@ -136,7 +136,7 @@ def _copy_from_teacher(
 
 
 def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[PreTrainedModel, StudentOrigin]:
-    with loading(checkpoint, "student checkpoint"):
+    with library_errors(checkpoint, "student checkpoint"):
         config = AutoConfig.from_pretrained(checkpoint)
         check_size(config, f"student checkpoint {checkpoint}")
         student, outcome = _class_for_task_of(teacher, config).from_pretrained(
@@ -215,6 +215,13 @@ def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str,
 
 def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> Any:
     """The auto class that gives a model of this type the teacher's kind of head."""
+    if config.is_encoder_decoder:
+        raise UserError(
+            "student config",
+            expected="an encoder or a decoder",
+            got=f"model type {config.model_type}, which is both",
+            do="name another `model_type`, such as bert",
+        )
     return language_class(config) if vocabulary_of(teacher) else AutoModelForSequenceClassification
 
 

@@ -62,8 +62,6 @@ def check_readers(
         UserError: a tokenizer is missing or another model's, positions are too few, or classes are in another order.
     """
     of_student = _given(of_student)
-    columns = getattr(dataset, "column_names", [])
-    pairs, are_texts = "text_pair" in columns, "input_ids" not in columns
     readers = {"student": (student, of_student)}
     if teacher is not None:
         readers["teacher"] = (teacher, of_teacher or of_student)
@@ -71,16 +69,24 @@ def check_readers(
             check_own_tokenizer(teacher, of_student)
     for role, (model, tokenizer) in readers.items():
         in_full_precision(model, role)
-        check_tokenizer_fits(model, tokenizer, pairs=pairs and are_texts, role=role)
-        if are_texts:
-            check_max_length(model, max_length)
-        else:
-            check_token_ids(model, dataset, role)
-        if isinstance(dataset, datasets.Dataset) and {"text", "input_ids"} & {*columns}:
-            for note in note_unknown_tokens(dataset, tokenizer):
-                logger.warning("The %s: %s", role, note)
+        _check_reading(role, model, tokenizer, dataset, max_length)
     check_class_names(teacher, student, dataset)
     return of_student
+
+
+def _check_reading(
+    role: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: Any, max_length: int
+) -> None:
+    columns = dataset.column_names if isinstance(dataset, datasets.Dataset) else []  # `prepare` refuses anything else
+    are_texts = "input_ids" not in columns
+    check_tokenizer_fits(model, tokenizer, pairs=are_texts and "text_pair" in columns, role=role)
+    if are_texts:
+        check_max_length(model, max_length)
+    else:
+        check_token_ids(model, dataset, role)
+    if {"text", "input_ids"} & {*columns}:
+        for note in note_unknown_tokens(dataset, tokenizer):
+            logger.warning("The %s: %s", role, note)
 
 
 def check_class_names(teacher: PreTrainedModel | None, student: PreTrainedModel, dataset: Any) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import shutil
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -18,6 +22,8 @@ from codir.data import build_negative_sampler, column_of, find_minilm, load_corp
 from codir.data.corpus import build, load
 from codir.errors import UserError
 from codir.models import load_tokenizer
+from codir.store import BUILDING, READING
+from codir.store.folders import OWNER_NAME
 from conftest import WORDS, make_texts
 from vocabularies import next_token
 
@@ -211,13 +217,104 @@ def test_a_half_prepared_corpus_taken_for_a_whole_one(tokenizer, tmp_path, monke
 
 
 def test_what_a_killed_run_left_that_is_kept_for_ever(tokenizer, tmp_path):
+    """It had not got so far as to hold its owner's lock for good: nobody holds it now."""
+    left = [tmp_path / "cache" / f"{prefix}left" for prefix in (BUILDING, READING)]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / OWNER_NAME).touch()
+        (folder / "0.part").write_bytes(b"half")
+    assert len(prepared(texts_of_words(30), tokenizer, tmp_path))
+    assert not any(folder.exists() for folder in left)
+
+
+FAULTS = {
+    "a flipped bit": (lambda folder: flip(folder / "sequences.arrow"), "sequences.arrow is damaged"),
+    "counts of another": (lambda folder: (folder / "counts.json").write_text("{}"), "counts.json has 2 bytes"),
+    "sequences gone": (lambda folder: (folder / "sequences.arrow").unlink(), "sequences.arrow is missing"),
+    "cut short": (lambda folder: os.truncate(folder / "sequences.arrow", 500), "sequences.arrow has 500 bytes"),
+    "an older version": (lambda folder: (folder / "manifest.json").unlink(), "as in corpora of older versions"),
+    "garbage": (lambda folder: (folder / "manifest.json").write_bytes(b"[" * 100_000), "manifest.json is not JSON"),
+}
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_corpus_that_is_read_or_not_named_or_not_prepared_anew(tokenizer, tmp_path, caplog, fault):
+    damage, said = FAULTS[fault]
+    folder = _files_of(before := prepared(texts_of_words(30), tokenizer, tmp_path))[0].parent
+    rows = before.to_dict()
+    damage(folder)
+    after = prepared(texts_of_words(30), tokenizer, tmp_path)
+    assert (after.to_dict(), after.info.description) == (rows, before.info.description)
+    assert _files_of(after)[0].parent == folder
+    assert f"corpus {folder} is damaged and not used: " in caplog.text
+    assert said in caplog.text
+    assert {path.name for path in folder.parent.iterdir()} == {folder.name, f".{folder.name}.lock"}
+
+
+def test_a_whole_corpus_in_the_place_of_another(tokenizer, tmp_path, caplog):
+    one, other = (_files_of(prepared(texts_of_words(rows), tokenizer, tmp_path))[0].parent for rows in (30, 40))
+    shutil.rmtree(one)
+    shutil.copytree(other, one)
+    assert len(set(prepared(texts_of_words(30), tokenizer, tmp_path, packing="packed")["document_id"])) <= 30
+    assert "key.json belongs to another corpus" in caplog.text
+
+
+def test_files_in_a_damaged_corpus_that_codir_did_not_write_and_deletes(tokenizer, tmp_path):
+    folder = _files_of(prepared(texts_of_words(30), tokenizer, tmp_path))[0].parent
+    (folder / "notes.txt").write_text("mine")
+    (folder / "counts.json").unlink()
+    assert len(prepared(texts_of_words(30), tokenizer, tmp_path))
+    assert [path.read_text() for path in folder.parent.glob(".set-aside-*/notes.txt")] == ["mine"]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_finished_corpus_that_nobody_can_read_where_nobody_may_write(tokenizer, tmp_path, monkeypatch, is_stream):
+    def refuse(parent, prefix):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(parent))
+
     texts = texts_of_words(30)
-    (cache,) = {path.parent for path in _files_of(prepared(texts, tokenizer, tmp_path))}
-    left = cache.parent / f".building-{cache.name}-0"
-    cache.rename(left)
-    (left / "sequences.arrow").write_bytes(b"half")
-    assert len(prepared(texts, tokenizer, tmp_path))
-    assert not left.exists()
+    source = texts.to_iterable_dataset() if is_stream else texts
+    before = prepared(source, tokenizer, tmp_path).to_dict()
+    monkeypatch.setattr(load, "scratch_folder", refuse)
+    monkeypatch.setattr(load, "written_whole", refuse)
+    assert prepared(source, tokenizer, tmp_path).to_dict() == before
+
+
+def test_a_folder_for_corpora_that_cannot_be_and_is_not_named(tokenizer, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(
+        UserError, match=r"the data set: expected a folder that can be written to, got .*/cache \("
+    ) as raised:
+        prepared(texts_of_words(30), tokenizer, tmp_path)
+    assert "choose another `corpus.cache_dir`" in str(raised.value)
+
+
+@pytest.mark.parametrize("num_proc", [1, 2])
+def test_a_disk_that_is_full_in_the_middle(tokenizer, tmp_path, monkeypatch, num_proc):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(build, "cut_block", refuse)
+    with pytest.raises(UserError, match=r"got .*/cache \(.*No space left on device.*\)"):
+        prepared(texts_of_words(30), tokenizer, tmp_path, num_proc=num_proc)
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077], ids=oct)
+def test_a_shared_corpus_that_others_cannot_read(tokenizer, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        folder = _files_of(prepared(texts_of_words(30), tokenizer, tmp_path))[0].parent
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o777 & ~umask}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o666 & ~umask}
 
 
 def test_two_runs_that_prepare_the_same_corpus_side_by_side(tokenizer, tmp_path, monkeypatch):
@@ -232,7 +329,9 @@ def test_two_runs_that_prepare_the_same_corpus_side_by_side(tokenizer, tmp_path,
 
 def test_scratch_that_stays_behind(tokenizer, tmp_path):
     folder = _files_of(prepared(texts_of_words(30), tokenizer, tmp_path))[0].parent
-    assert sorted(path.name for path in folder.iterdir()) == ["counts.json", "sequences.arrow"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "counts.json", "key.json", "manifest.json", "sequences.arrow"
+    ]  # fmt: skip
     assert {path.name for path in folder.parent.iterdir()} == {folder.name, f".{folder.name}.lock"}
 
 

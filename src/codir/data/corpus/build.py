@@ -108,6 +108,14 @@ def build_corpus(
             got=f"{documents:,}, all of them shorter",
             do="check the text column, or what a document is (`documents: file`, `line` or `blank-line`)",
         )
+    if not has_known_tokens(pieces, tokenizer):
+        raise UserError(
+            name,
+            expected="words that the tokenizer has in its vocabulary",
+            got="none in all of the corpus",
+            otherwise="there would have been nothing to predict",
+            do="check the language and the encoding of the texts, or take the tokenizer of another model",
+        )
     sequences = _number(pieces, folder)
     tokens = pc.sum(sequences.data.column("length")).as_py()
     counts = Counts(begun, documents - begun, len(sequences), tokens)
@@ -119,6 +127,13 @@ def open_corpus(folder: Path) -> Dataset:
     """See a folder that `build_corpus` wrote as a data set that is memory-mapped; its description has the counts."""
     counts = Counts(**json.loads((folder / COUNTS_NAME).read_text()))
     return Dataset.from_file(str(folder / SEQUENCES_NAME), info=DatasetInfo(description=counts.describe()))
+
+
+def has_known_tokens(pieces: Dataset, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether there is any token but special ones, of which the unknown token is one."""
+    special = pa.array(tokenizer.all_special_ids, pa.int32())
+    chunks = pieces.data.column("input_ids").chunks
+    return any(pc.any(pc.invert(pc.is_in(pc.list_flatten(chunk), special))).as_py() for chunk in chunks)
 
 
 def cut_blocks(texts: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -79,6 +79,13 @@ def open_documents(
 
 def _of_files(files: Sequence[Path], convention: DocumentBoundary, text_column: str | None, name: str) -> Documents:
     columns = [find_column(file, text_column) for file in files]
+    if text_column is not None and not any(columns):
+        raise UserError(
+            f"corpus '{name}'",
+            expected=f"a table with a column '{text_column}'",
+            got="text files, which have no columns",
+            do="leave `--text-column` out",
+        )
 
     def texts() -> Iterator[str]:
         return chain.from_iterable(

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from codir.data.sources.tables import Table, not_empty
-from codir.errors import UserError, nearest
+from codir.errors import UserError, naming, nearest, of_files
 
-INTEGER = re.compile(r"-?(0|[1-9]\d*)")
-DECIMAL = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,299})")
+DECIMAL = re.compile(r"-?([0-9]{1,300}\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+"""More digits than any number has make a code, which is text."""
 LEADING_ZERO = re.compile(r"-?0\d")
 
 
@@ -74,16 +75,18 @@ def read_table(path: str | Path) -> Table:
         )
     require_file(path)
     try:
-        return not_empty(FORMATS[path.suffix.lower()].table(path))
+        with naming(path):
+            return not_empty(FORMATS[path.suffix.lower()].table(path))
     except UnicodeDecodeError as error:
         raise not_utf8(path, error) from error
 
 
 def require_file(path: Path) -> None:
     """Raise a `UserError` that lists the nearest names where `path` is not a file."""
-    if path.is_file():
-        return
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    with naming(path):
+        if path.is_file():
+            return
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = (
         f"in '{path.parent}', {nearest(path.name, beside)}" if beside else f"'{path.parent}' is no folder or is empty"
     )
@@ -217,13 +220,25 @@ def parse_record(path: Path, line: int, text: str) -> dict[str, Any]:
     """Read one line of a file of JSON lines."""
     try:
         record = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or brackets nested too deep
         record = None
-    if isinstance(record, dict):
+    if isinstance(record, dict) and not (SURROGATE.search(text) and _has_half_characters(record)):
         return record
     raise broken(
         path, "one JSON object on each line", f"{text.strip()[:40]!r} at line {line}", "write the data as JSON lines"
     )
+
+
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _has_half_characters(record: dict[str, Any]) -> bool:
+    """Whether a text in it is one that UTF-8 cannot write: with one half of a surrogate pair."""
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 # ---- Parquet ----
@@ -236,21 +251,24 @@ class Parquet:
         """Nothing is copied until a column is read."""
         try:
             return Table.from_dataset(Dataset(pq.read_table(path)), path.name)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise not_parquet(path, error) from error
 
     def column_names(self, path: Path) -> list[str]:
         """Those of the schema."""
         try:
             return list(pq.read_schema(path).names)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise not_parquet(path, error) from error
 
     def stream(self, path: Path, column: str) -> Iterator[Any]:
         """A few rows of one column at a time."""
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
-                yield from batch.column(0).to_pylist()
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
+                    yield from batch.column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise not_parquet(path, error) from error
 
 
 FORMATS: dict[str, Format] = {
@@ -281,6 +299,8 @@ def broken(path: Path, expected: str, got: str, do: str) -> UserError:
     return UserError(f"file '{path}'", expected=expected, got=got, do=do)
 
 
-def not_parquet(path: Path, error: pa.ArrowInvalid) -> UserError:
-    """What to raise where a file only claims to be Parquet."""
+def not_parquet(path: Path, error: Exception) -> UserError:
+    """What to raise where a file only claims to be Parquet, or cannot be read."""
+    if found := of_files(error, path):
+        return found
     return broken(path, "a Parquet file", str(error), "write the file again")

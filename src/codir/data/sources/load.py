@@ -21,7 +21,7 @@ from codir.data.sources.formats import FORMATS, read_table, require_file
 from codir.data.sources.glue import find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
-from codir.errors import UserError
+from codir.errors import UserError, naming
 
 GLUE_PREFIX = "glue:"
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
@@ -85,7 +85,7 @@ def load_data(
         >>> data.task.label_names, len(data.train), len(data.dev["dev"])
         (('down', 'up'), 18, 2)
     """
-    folder = None if data_dir is None else Path(data_dir)
+    folder = None if data_dir is None else _existing(Path(data_dir))
     parts = _read_parts(source, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path) for path in unlabelled))
@@ -169,6 +169,19 @@ def _read_parts(source: str, *, data_dir: Path | None, dev: str | Path | None, e
         require_file(path)
         parts = _only_dev(path.name, {"dev": read_table(path)}) if evaluation_only else Parts(read_table(path), {})
     return replace(parts, dev=own_dev or parts.dev)
+
+
+def _existing(folder: Path) -> Path:
+    """Refuse a folder that is not there, even where the source is a file and no GLUE task would be looked for in it."""
+    with naming(folder):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"data folder '{folder}'",
+        expected="a folder with the task folders of GLUE",
+        got="no such folder",
+        do="check the path, or leave `--data-dir` out",
+    )
 
 
 def _read_folder(folder: Path, evaluation_only: bool) -> Parts:
