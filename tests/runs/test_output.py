@@ -110,7 +110,10 @@ def test_one_allowed_input_that_allows_others(place):
         pass
     with pytest.raises(UserError, match=r"place apart"):
         enter(inside, place / "out")
-    with pytest.raises(UserError, match=r"data.source"), run_folder(recipe(place, "."), inside=[str(place / "teacher")]):
+    with (
+        pytest.raises(UserError, match=r"data.source"),
+        run_folder(recipe(place, "."), inside=[str(place / "teacher")]),
+    ):
         pytest.fail("the data lies in the output")
 
 
