@@ -11,6 +11,7 @@ import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from codir.errors.shown import plain
 
@@ -46,6 +47,10 @@ class UserError(CodirError, ValueError):
             f"{self.subject}: expected {self.expected}, got {self.got}.{silence} What to do: {self.do}{end}"
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes as they are; `Exception` alone would call `__init__` with the message."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
     def of(self, whole: str) -> UserError:
         """The same error, about a part of something."""
         return self.named(f"{whole}, {self.subject}")
@@ -72,6 +77,13 @@ class JointUserError(UserError):
     def of(self, whole: str) -> UserError:
         """The same errors, each about a part of something."""
         return JointUserError([error.of(whole) for error in self.errors])
+
+
+def _as_it_was(kind: type[UserError], args: tuple[Any, ...], attributes: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def together(errors: Sequence[UserError]) -> UserError:
