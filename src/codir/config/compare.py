@@ -140,10 +140,7 @@ class CompareConfig(Room):
     @model_validator(mode="after")
     def _training_of_each(self) -> CompareConfig:
         for contestant in self.presets:
-            try:
-                validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
-            except UserError as error:
-                raise error.of(contestant.label) from None
+            self.training_of(contestant)
         return self
 
     @model_validator(mode="after")
@@ -169,6 +166,13 @@ class CompareConfig(Room):
                 do="give a second entry of a preset a `name`",
             )
         return self
+
+    def training_of(self, contestant: Contestant) -> TrainingConfig:
+        """What is said for one contestant over what is said for all."""
+        try:
+            return validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
+        except UserError as error:
+            raise error.of(contestant.label) from None
 
     def objectives_of(self, contestant: Contestant) -> ObjectivesConfig:
         """A preset's terms under what is said for all that have such terms, under what is said for it alone."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from transformers import Trainer
 
 from codir.config import (
     DataConfig,
@@ -23,7 +27,7 @@ from codir.measure import TorchRunner, compute_metrics
 from codir.models import Reader, label_names, load_model, load_tokenizer
 from codir.runs.objectives import build_objectives
 from codir.student import build_student
-from codir.system import default_device
+from codir.system import default_device, seeded
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments
 
@@ -88,10 +92,32 @@ def build_training_arguments(config: TrainingConfig, output_dir: Path, **own: An
         return make(output_dir=str(output_dir), **config.model_dump(), **own)
     except UserError:
         raise
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # transformers raises whatever its parts do
         raise UserError(
             "training", expected="values that fit together", got=str(error), do="change `training`"
         ) from error
+
+
+def check_training(config: TrainingConfig) -> None:
+    """Refuse options that do not fit together, or whose package is not installed, before anything is loaded.
+
+    `Trainer` knows them all, so one is built around a single weight, with its optimiser and schedule.
+
+    Raises:
+        UserError: what `transformers` says of them.
+    """
+    with tempfile.TemporaryDirectory() as scratch, seeded(config.seed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        args = build_training_arguments(config, Path(scratch))
+        args.eval_strategy = "no"
+        try:
+            trainer = Trainer(nn.Linear(1, 1), args, train_dataset=[0])
+            trainer.create_optimizer_and_scheduler(num_training_steps=2)
+        except Exception as error:
+            first_line = str(error).partition("\n")[0]
+            raise UserError(
+                "training", expected="options that can be used together here", got=first_line, do="change `training`"
+            ) from error
 
 
 def build_trainer(

@@ -51,7 +51,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
         UserError: input that cannot work, before any training.
         NonFiniteLossError: a loss became NaN or infinite.
     """
-    begin(recipe.training)
+    begin(recipe)
     with run_folder(recipe, inside=inside) as folder:
         teacher = load_reader(recipe.teacher.model)
         data = load(recipe.data, teacher)

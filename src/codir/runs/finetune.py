@@ -19,7 +19,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     Returns:
         Metrics on the dev set.
     """
-    begin(config.training)
+    begin(config)
     with run_folder(config) as folder:
         data = load(config.data)
         tokenizer = load_tokenizer(config.model)

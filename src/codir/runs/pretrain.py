@@ -48,7 +48,7 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
         UserError: input that cannot work, before any training.
         NonFiniteLossError: a loss became NaN or infinite.
     """
-    begin(recipe.training)
+    begin(recipe)
     with run_folder(recipe) as folder:
         teacher = load_teacher(recipe.teacher) if recipe.teacher else None
         student = make_language_student(recipe, teacher)

@@ -6,18 +6,25 @@ import logging
 import os
 from collections.abc import Iterable
 
-from codir.config import TrainingConfig
+from codir.config import AnyRun, PretrainRecipe
+from codir.config.words import TASK
 from codir.errors import UserError
+from codir.runs.build import check_training
 from codir.system import check_sharding, default_device, is_main_process, join_processes
+from codir.tasks import kind_named
 
 logger = logging.getLogger(__name__)
 
 
-def begin(training: TrainingConfig) -> None:
-    """Refuse what no number of processes can do, and meet the other processes where there are some."""
+def begin(config: AnyRun) -> None:
+    """Refuse what cannot work with any model or data, and meet the other processes where there are some."""
+    training = config.training
     check_sharding(training.fsdp, training.deepspeed)
     use_cpu = bool(training.use_cpu) or default_device().type == "cpu"
     join_processes(use_cpu=use_cpu, backend=training.ddp_backend, timeout_s=training.ddp_timeout)
+    check_training(training)
+    if not isinstance(config, PretrainRecipe) and config.data.task != TASK:
+        kind_named(config.data.task)
 
 
 def refuse_processes(command: str, do: str) -> None:

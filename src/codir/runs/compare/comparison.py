@@ -15,6 +15,7 @@ from codir.config import CompareConfig
 from codir.errors import UserError
 from codir.measure import Comparison, Run, gather_conditions
 from codir.report import write_comparison
+from codir.runs.build import check_training
 from codir.runs.compare.checks import check_all
 from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
 from codir.runs.compare.entries import Entry, entries_of, kept_run
@@ -37,7 +38,10 @@ def compare_presets(config: CompareConfig) -> Comparison:
         UserError: input that cannot work, before any training; or no run came to its end.
     """
     refuse_processes("compare", "start it without `torchrun`; `--jobs 2` does two runs at a time")
-    check_sharding(config.training.fsdp, config.training.deepspeed)
+    for contestant in config.presets:
+        training = config.training_of(contestant)
+        check_sharding(training.fsdp, training.deepspeed)
+        check_training(training)
     with comparison_folder(config) as folder:
         common = load_common(config)
         starts = check_all(config, common)
