@@ -18,7 +18,7 @@ from codir.data import build_negative_sampler, column_of, find_minilm, load_corp
 from codir.data.corpus import build, load
 from codir.errors import UserError
 from codir.models import load_tokenizer
-from conftest import WORDS, make_texts
+from conftest import SPECIAL, WORDS, make_texts
 from vocabularies import next_token
 
 
@@ -170,7 +170,7 @@ def test_a_corpus_that_is_prepared_twice(tokenizer, tmp_path, monkeypatch):
         {"max_length": 15},
         {"packing": "apart"},
         {"max_documents": 29},
-        {"tokenizer": BertTokenizer(vocab={word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])})},
+        {"tokenizer": BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, *WORDS[:45]])})},
         {"source": texts_of_words(31)},
     ],
 )
