@@ -51,6 +51,7 @@ def test_a_thousand_mistakes_in_one_message():
         f'{{"password": "{SECRET}"}}',
         f"https://me:{SECRET}@host/path",
         f"https://{SECRET}@host/path",
+        f"file https:/me:{SECRET}@host/path, as a path has it",
         f"https://host/?access_token={SECRET}&x=1",
         f"client-secret = '{SECRET}'",
         f"wandb_api_key={SECRET}",

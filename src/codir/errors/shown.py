@@ -23,7 +23,7 @@ _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'`,;&}\]]+)"""
 _ASSIGNED = re.compile(rf"""({_SECRET}[\w-]{{0,40}}["'`]?\s?=\s?){_VALUE}""", re.IGNORECASE)
 _QUOTED = re.compile(rf"""(["'][\w.-]{{0,40}}{_SECRET}[\w-]{{0,40}}["']\s?:\s?){_VALUE}""", re.IGNORECASE)
-_IN_URL = re.compile(r"""(\w://)[^\s/@'"]+@""")
+_IN_URL = re.compile(r"""(\w:/{1,2})[^\s/@'"]+@""")
 _BY_SHAPE = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[opsu]_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b")
 
 _LINE_BREAKS = "\t\n\v\f\r\x85\u2028\u2029"

@@ -24,7 +24,7 @@ from codir.errors import UserError
 from codir.models import load_tokenizer
 from codir.store import BUILDING, READING
 from codir.store.folders import OWNER_NAME
-from conftest import WORDS, make_texts
+from conftest import SPECIAL, WORDS, make_texts
 from vocabularies import next_token
 
 
@@ -176,7 +176,7 @@ def test_a_corpus_that_is_prepared_twice(tokenizer, tmp_path, monkeypatch):
         {"max_length": 15},
         {"packing": "apart"},
         {"max_documents": 29},
-        {"tokenizer": BertTokenizer(vocab={word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])})},
+        {"tokenizer": BertTokenizer(vocab={word: i for i, word in enumerate([*SPECIAL, *WORDS[:45]])})},
         {"source": texts_of_words(31)},
     ],
 )
