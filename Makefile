@@ -74,7 +74,8 @@ test-isa: setup ## All tests as on other x86-64 processors, one kind after the o
 		env $$limit $(BIN)/python -m pytest --quiet $(SIDE_BY_SIDE) -m "not slow and not distributed" || exit 1; \
 	done
 
-	test-distributed slow torture torture-files bench bench-peers tables clean
+test-distributed: setup ## Two processes on the command line, against one; a killed process; `accelerate launch`
+	$(BIN)/python -m pytest --quiet -m "distributed or training" tests/distributed
 
 slow: setup ## Trainings of minutes
 	$(BIN)/python -m pytest --quiet -m slow
@@ -82,6 +83,10 @@ slow: setup ## Trainings of minutes
 KILLS ?= 100
 torture: setup ## Kill real runs at random moments and resume them, KILLS times; every end must be the same, bit for bit
 	$(BIN)/python scripts/torture.py --kills $(KILLS)
+
+PART ?= 1
+torture-files: setup ## Damage every file that codir reads back in seven ways; PART=0.1 for a tenth
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/torture_files.py --part $(PART)
 
 bench: setup ## Time every claim but those against other libraries, and write docs/performance.md
 	for claim in step contrast arithmetic teacher_cache startup scaling page; do \

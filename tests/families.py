@@ -93,9 +93,11 @@ FAMILIES: dict[str, Callable[..., PreTrainedConfig]] = {
 }
 
 
-def tiny_classifier(family: str, *, num_labels: int = 3, layers: int = 4, seed: int = 0) -> PreTrainedModel:
+def tiny_classifier(
+    family: str, *, num_labels: int = 3, layers: int = 4, seed: int = 0, **overrides: Any
+) -> PreTrainedModel:
     """A random classifier of one family, in eval mode; the same seed gives the same weights."""
-    config = FAMILIES[family](num_hidden_layers=layers, num_labels=num_labels)
+    config = FAMILIES[family](num_hidden_layers=layers, num_labels=num_labels, **overrides)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForSequenceClassification.from_config(config).eval()

@@ -87,7 +87,7 @@ def make_inputs(folder: Path, tokenizer) -> None:
     for name, rows in (("reviews", make_texts(400)), ("dev", make_texts(60, seed=1)), ("more", make_texts(40, seed=2))):
         named = rows.map(lambda row: {"label": ("negative", "positive")[row["label"]]}, features=None)
         (named.remove_columns("label") if name == "more" else named).to_csv(folder / f"{name}.csv", index=False)
-    tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(folder / "pretrained")
+    tiny_classifier("bert", num_labels=2, seed=1, max_position_embeddings=128).save_pretrained(folder / "pretrained")
     tokenizer.save_pretrained(folder / "pretrained")
     codir.finetune(
         codir.FinetuneConfig.model_validate(

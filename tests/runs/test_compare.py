@@ -122,7 +122,7 @@ def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     teacher, *others = [row["preset"] for row in comparison_rows(comparison, "two", "dev")]
     assert teacher == "*teacher*"
     assert set(others) == {"fine-tune", "codir"}
-    assert {path.name for path in folder.iterdir()} == {
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "comparison.png", "recipe.yaml", "results.json", "runs", "table.md"
     }  # fmt: skip
 

@@ -257,7 +257,7 @@ def test_a_cache_folder_that_cannot_be_and_is_not_named(running, tmp_path, kind)
     place = unusable(tmp_path)[kind]
     with pytest.raises(FolderError, match=r"teacher cache: expected a folder that can be written to, got ") as raised:
         open_or_build_cache(running, place)
-    assert str(place) in str(raised.value)
+    assert str(place)[:100] in str(raised.value)
 
 
 def trainer_with(wish, cache_dir: Path, tmp_path: Path, texts, tokenizer) -> DistillationTrainer:
@@ -282,7 +282,7 @@ def test_a_folder_that_cannot_be_written_and_stops_a_run_whose_teacher_can_run_l
     trainer = trainer_with("auto", place, tmp_path, texts, tokenizer)
     assert isinstance(trainer.teacher, LiveTeacher)
     (line,) = [line for line in caplog.messages if "runs live" in line]
-    assert str(place) in line
+    assert str(place)[:100] in line
     with pytest.raises(UserError, match="teacher cache: expected a folder that can be written to"):
         trainer_with(True, place, tmp_path, texts, tokenizer)
 
