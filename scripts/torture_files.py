@@ -468,6 +468,14 @@ def table_of(cases: Sequence[Case]) -> str:
     return "\n".join(lines)
 
 
+def counts_of(cases: Sequence[Case]) -> dict[str, Any]:
+    """For JSON: how many files were damaged, and the verdicts by subject."""
+    by_subject: dict[str, Counter[str]] = {}
+    for case in cases:
+        by_subject.setdefault(case.subject, Counter())[case.verdict] += 1
+    return {"damaged": len(cases), "verdicts": {subject: dict(counts) for subject, counts in by_subject.items()}}
+
+
 def failures_in(cases: Sequence[Case]) -> list[Case]:
     """Those that must not be."""
     return [case for case in cases if case.verdict in (SILENT, TRACEBACK)]
@@ -479,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", type=float, default=1.0, help="share of the cases, drawn by the seed")
     parser.add_argument("--seed", type=int, default=0, help="of the draw, and of where files are damaged")
     parser.add_argument("--only", default=",".join(SUBJECTS), help="subjects, separated by commas")
-    parser.add_argument("--json", type=Path, help="write every case to this file")
+    parser.add_argument("--json", type=Path, help="file for the counts")
     parser.add_argument("--verbose", action="store_true", help="print every case")
     given = parser.parse_args(arguments)
     quiet()
@@ -497,7 +505,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(line, file=terminal, flush=True)
     print(f"{len(cases)} files damaged\n{table_of(cases)}\n{MEANINGS}")
     if given.json:
-        given.json.write_text(json.dumps([vars(case) for case in cases], indent=2) + "\n")
+        given.json.write_text(json.dumps(counts_of(cases), indent=2) + "\n")
     return int(bool(failures_in(cases)))
 
 

@@ -276,3 +276,14 @@ def test_a_curve_in_the_log_that_no_run_gave():
         first, second, *_, last = run["contrastive"]
         row = f"| {run['anchor']} | {run['negatives']} | {first:.2f} | {second:.2f} | {last:.2f} |"
         assert row in log
+
+
+def test_a_promise_whose_test_is_gone():
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) > 40
+    missing = [
+        (file, test)
+        for file, test in named
+        if not (ROOT / file).exists() or (test and f"def {test}(" not in (ROOT / file).read_text())
+    ]
+    assert missing == []
