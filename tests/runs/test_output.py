@@ -215,7 +215,7 @@ def test_an_interrupted_run_that_says_nothing(place):
     assert not (place / "out" / ".replaced").exists()
 
 
-@pytest.mark.parametrize("left", ["nothing", "scratch", "lock", "record"])
+@pytest.mark.parametrize("left", ["nothing", "scratch", "lock", "list", "record"])
 def test_a_run_killed_early_that_cannot_be_resumed(place, left):
     out = place / "out"
     out.mkdir()
@@ -225,6 +225,8 @@ def test_a_run_killed_early_that_cannot_be_resumed(place, left):
     if left == "lock":
         (out / ".codir-lock").touch()
         (out / ".codir-holder").write_text("process 1 on elsewhere")
+    if left == "list":  # killed between the list and the record
+        Ledger(out).begin(files=["recipe.yaml"], checkpoints=["checkpoints"])
     if left == "record":
         with pytest.raises(KeyboardInterrupt):
             claim_and_raise(recipe(place), KeyboardInterrupt())

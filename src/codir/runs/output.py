@@ -18,7 +18,17 @@ from codir.config import AnyRun, parse_yaml, redacted
 from codir.errors import UserError
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.words import command_again, how_to_go_on
-from codir.store import HOLDER_NAME, LOCK_NAME, REPLACED_NAME, Ledger, is_scratch, locked_folder, sweep, write_whole
+from codir.store import (
+    HOLDER_NAME,
+    LEDGER_NAME,
+    LOCK_NAME,
+    REPLACED_NAME,
+    Ledger,
+    is_scratch,
+    locked_folder,
+    sweep,
+    write_whole,
+)
 from codir.system import is_main_process, on_main
 from codir.trainer import DistillationTrainer
 from codir.trainer.checkpoints import last_complete_checkpoint
@@ -188,13 +198,18 @@ def check_output_dir(config: AnyRun) -> None:
     check_writable(folder)
     if config.resume and os.path.lexists(record):
         refuse_other_recipe(read_record(record), parse_yaml(record_of(config)), record)
-    elif not config.overwrite:
+    elif not config.overwrite and not (config.resume and is_free(folder, also=(LEDGER_NAME, REPLACED_NAME))):
         check_empty(folder, "choose another folder, pass `--overwrite`, or `--resume` to go on with an interrupted run")
 
 
-def is_free(folder: Path) -> bool:
-    """Whether a folder is not there, or holds only what killed runs leave for the next start to remove."""
-    passing = (LOCK_NAME, HOLDER_NAME)
+def is_free(folder: Path, also: Sequence[str] = ()) -> bool:
+    """Whether a folder is not there, or holds only what killed runs leave for the next start to remove.
+
+    Args:
+        folder: of a run.
+        also: names that do not count either, such as the list of a run that was killed before it wrote its record.
+    """
+    passing = (LOCK_NAME, HOLDER_NAME, *also)
     return not folder.exists() or all(path.name in passing or is_scratch(path) for path in folder.iterdir())
 
 

@@ -24,7 +24,7 @@ from codir.store.folders import (
     writing_to,
     written_whole,
 )
-from codir.store.ledger import REPLACED_NAME, Ledger
+from codir.store.ledger import LEDGER_NAME, REPLACED_NAME, Ledger
 from codir.store.lock import HOLDER_NAME, LOCK_NAME, FolderInUseError, locked_folder
 from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_json, read_sealed, seal, write_manifest
 
@@ -32,6 +32,7 @@ __all__ = [
     "BUILDING",
     "DRAFTS",
     "HOLDER_NAME",
+    "LEDGER_NAME",
     "LOCK_NAME",
     "MANIFEST_NAME",
     "READING",
