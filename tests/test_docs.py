@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,14 @@ def test_a_promise_whose_test_is_gone():
         if not (ROOT / file).exists() or (test and f"def {test}(" not in (ROOT / file).read_text())
     ]
     assert missing == []
+
+
+def test_counts_of_torture_that_the_page_makes_up():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    folder = ROOT / "benchmarks" / "results" / "reliability"
+    kills, files = (json.loads((folder / f"{name}.json").read_text()) for name in ("torture", "torture-files"))
+    assert f"{kills['kills']} kills in {kills['runs']} runs" in page
+    assert not (kills["lost"] or kills["different"] or kills["left_behind"])
+    verdicts = sum((Counter(one) for one in files["verdicts"].values()), Counter())
+    assert f"{files['damaged']} damaged: {verdicts['repaired']} rebuilt or passed over" in page
+    assert set(verdicts) <= {"repaired", "refused", "no effect", "unknowable"}
