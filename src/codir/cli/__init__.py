@@ -13,25 +13,25 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line; a traceback only with `--debug`. Of several processes, one speaks for all."""
-    try:
-        with stopped_by_signals():
+    with stopped_by_signals():
+        try:
             app()
-    except Stopped as stop:
-        if _speaks_for_all():
-            from codir.cli.failures import show_stop
+        except Stopped as stop:
+            if _speaks_for_all():
+                from codir.cli.failures import show_stop
 
-            show_stop(stop)
-        sys.exit(stop.exit_code)
-    except Exception as error:
-        if not _speaks_for_all():
-            from codir.errors import UserError, of_files
+                show_stop(stop)
+            sys.exit(stop.exit_code)
+        except Exception as error:
+            if not _speaks_for_all():
+                from codir.errors import UserError, of_files
 
-            sys.exit(2 if isinstance(error, UserError) or of_files(error) else 1)
-        if "--debug" in sys.argv:
-            raise
-        from codir.cli.failures import show_failure
+                sys.exit(2 if isinstance(error, UserError) or of_files(error) else 1)
+            if "--debug" in sys.argv:
+                raise
+            from codir.cli.failures import show_failure
 
-        sys.exit(show_failure(error))
+            sys.exit(show_failure(error))
 
 
 def _speaks_for_all() -> bool:

@@ -147,7 +147,8 @@ def evaluate(given: Given) -> None:
     from codir.system import is_main_process
 
     if config.output is not None:
-        check_apart(config.output, inputs_of(config), key="output")
+        inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
+        check_apart(config.output, inputs, key="output")
         _check_writable(config.output)
     metrics = runs.evaluate(config.model, config.data)
     if config.output is not None and is_main_process():

@@ -30,6 +30,7 @@ class Given:
         settings: words of `--set`.
         mistakes: found so far; reported together with those of the recipe.
         offered: how all flags of the command are spelled, by recipe key.
+        file: the recipe file.
     """
 
     recipe: Mapping[str, Any]
@@ -38,6 +39,7 @@ class Given:
     settings: Sequence[str] = ()
     mistakes: Sequence[UserError] = field(default=())
     offered: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     def laid_over_recipe(self) -> dict[str, Any]:
         """The recipe under the flags, without `--set`."""

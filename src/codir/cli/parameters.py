@@ -131,6 +131,7 @@ def _read(
         settings=settings,
         mistakes=mistakes,
         offered={flag.key: flag.shown for flag in command.flags},
+        file=file,
     )
 
 

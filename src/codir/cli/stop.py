@@ -18,22 +18,35 @@ class Stopped(BaseException):
         self.exit_code = 128 + signal_number
 
 
+AGAIN_SECONDS = 20.0
+"""Python drops what is raised while it destroys an object; a signal that was lost so is repeated after this time."""
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Raise `Stopped` where this process gets SIGINT or SIGTERM; processes that it forks end as they otherwise would.
 
-    Signals that are ignored stay so, as under `nohup`.
+    Further signals change nothing, so that what is being saved and said comes to its end. Signals that are ignored stay
+    so, as under `nohup`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    own = os.getpid()
+    own, is_over, asked = os.getpid(), threading.Event(), threading.Event()
+
+    def ask_again(number: int) -> None:
+        if not is_over.wait(AGAIN_SECONDS):
+            asked.clear()
+            os.kill(own, number)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == own:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not asked.is_set():
+            asked.set()
+            threading.Thread(target=ask_again, args=(number,), daemon=True).start()
             raise Stopped(number)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
@@ -42,5 +55,6 @@ def stopped_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        is_over.set()
         for number, handler in before.items():
             signal.signal(number, handler)

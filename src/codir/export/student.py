@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.errors import IncompleteArtifactError
-from codir.store import files_added_whole
+from codir.store import files_added_whole, writing_to
 
 
 def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -22,7 +22,8 @@ def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         IncompleteArtifactError: the weights on disk are not exactly the student's: something of the training came
             along, or something is missing.
     """
-    with files_added_whole(folder, last="config.json") as staging:
+    room = writing_to(folder, "student", do="free some space, or choose another `--output-dir`, and resume")
+    with room, files_added_whole(folder, last="config.json") as staging:
         student.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
         check_bare(staging, student)

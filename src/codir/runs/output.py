@@ -108,6 +108,8 @@ class RunFolder:
             return
         places = (self.path, self.path / "baseline")
         found = [path for place in places for pattern in PRODUCTS for path in place.glob(pattern)]
+        if not found and not any((self.path / name).is_dir() for name in CHECKPOINTS):
+            return  # a recipe alone may be the user's own
         self.ledger.begin(files=[RECORD_NAME, *names_of(found, self.path)], checkpoints=CHECKPOINTS)
         if (self.path / "report.json").exists():
             self.ledger.finish()
@@ -196,6 +198,15 @@ def check_output_dir(config: AnyRun) -> None:
     """Refuse a folder that is not empty, unless it may be overwritten or the same recipe is resumed in it."""
     folder, record = config.output_dir, config.output_dir / RECORD_NAME
     check_writable(folder)
+    for name in CHECKPOINTS:
+        if (folder / name).is_symlink():
+            raise UserError(
+                "output_dir",
+                expected="a folder whose checkpoints lie in it",
+                got=f"{folder / name}, which is a symbolic link",
+                otherwise="checkpoints of another run could have been resumed",
+                do="choose an output folder on the other disk",
+            )
     if config.resume and os.path.lexists(record):
         refuse_other_recipe(read_record(record), parse_yaml(record_of(config)), record)
     elif not config.overwrite and not (config.resume and is_free(folder, also=(LEDGER_NAME, REPLACED_NAME))):

@@ -22,7 +22,8 @@ def command_again() -> str | None:
     kept = [word for word in words if word not in ("--overwrite", "--resume")]
     processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
     start = ["torchrun", "--nproc-per-node", processes, "-m"] if int(processes) > 1 else []
-    return shlex.join([*start, "codir", *kept, "--resume"])
+    again = "--overwrite" if words[0] == "demo" else "--resume"  # a demo is begun anew
+    return shlex.join([*start, "codir", *kept, again])
 
 
 def how_to_go_on(saved: Path | None, command: str | None) -> str:

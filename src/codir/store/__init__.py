@@ -2,6 +2,7 @@
 
 from codir.store.fingerprint import (
     fingerprint_files,
+    fingerprint_labels,
     fingerprint_model,
     fingerprint_sequences,
     fingerprint_texts,
@@ -24,7 +25,7 @@ from codir.store.folders import (
     writing_to,
     written_whole,
 )
-from codir.store.ledger import LEDGER_NAME, REPLACED_NAME, Ledger
+from codir.store.ledger import LEDGER_NAME, REPLACED_NAME, Ledger, files_of_checkpoint
 from codir.store.lock import HOLDER_NAME, LOCK_NAME, FolderInUseError, locked_folder
 from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_json, read_sealed, seal, write_manifest
 
@@ -45,8 +46,10 @@ __all__ = [
     "claim_disk",
     "clear_place",
     "files_added_whole",
+    "files_of_checkpoint",
     "find_damage",
     "fingerprint_files",
+    "fingerprint_labels",
     "fingerprint_model",
     "fingerprint_sequences",
     "fingerprint_texts",

@@ -65,6 +65,17 @@ def fingerprint_texts(dataset: datasets.Dataset) -> str:
     return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))
 
 
+def fingerprint_labels(dataset: datasets.Dataset) -> str:
+    """Of the label of every row; empty where there are none."""
+    if "labels" not in dataset.column_names:
+        return ""
+    columns = dataset.select_columns(["labels"]).with_format("arrow")
+    return _digest(
+        table["labels"].combine_chunks().to_numpy(zero_copy_only=False).tobytes()
+        for table in columns.iter(batch_size=65_536)
+    )
+
+
 def fingerprint_sequences(corpus: datasets.Dataset) -> str:
     """Of the token ids of a corpus, sequence by sequence, without a Python object for each: there may be billions."""
 

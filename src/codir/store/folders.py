@@ -31,6 +31,8 @@ _noting: list[Callable[[Sequence[Path]], None]] = []
 YOUNG_SECONDS = 60.0
 """An empty scratch folder of this age may still be about to get its owner."""
 COPY_BYTES = 1 << 22
+NO_ROOM_BYTES = 1 << 20
+"""A disk with less than this free is full, for a library that wrote less than it wanted to."""
 
 
 class FolderError(UserError):
@@ -61,7 +63,7 @@ def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        refusal = _refusal_behind(error)
+        refusal = _refusal_behind(error) or _full_disk_behind(error, folder)
         if refusal is None or not _may_be_of(folder, refusal):
             raise
         got = f"{folder} ({refusal.strerror or refusal})"
@@ -73,6 +75,20 @@ def _refusal_behind(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _full_disk_behind(error: Exception, folder: Path) -> OSError | None:
+    """A full disk, where a library says so in its own words: safetensors by number, torch by what was not written."""
+    said = str(error)
+    says_so = "os error 28" in said or "No space left" in said
+    has_stopped_writing = "inline_container" in said or "unexpected pos" in said
+    if says_so or (has_stopped_writing and shutil.disk_usage(_nearest(folder)).free < NO_ROOM_BYTES):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
+
+
+def _nearest(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def _may_be_of(folder: Path, error: OSError) -> bool:

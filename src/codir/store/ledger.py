@@ -13,12 +13,21 @@ import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-from codir.store.folders import files_noted, is_scratch
+from codir.store.folders import clear_place, files_noted, is_scratch
+from codir.store.manifest import MANIFEST_NAME, Damage, read_sealed
 
 LEDGER_NAME = ".codir-files.jsonl"
 REPLACED_NAME = ".replaced"
+CHECKPOINT_FILES = (
+    *("incomplete", "manifest.json", "codir_*", "config.json", "generation_config.json", "training_args.bin"),
+    *("model*.safetensors", "model.safetensors.index.json", "optimizer.pt", "scheduler.pt", "scaler.pt"),
+    *("rng_state*.pth", "trainer_state.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
+)
+"""Names of the files that codir and `Trainer` write to a checkpoint; others in it are someone else's."""
 CHECKPOINT_SIGNS = ("incomplete", "codir_scaffolding.safetensors")
 """A checkpoint of codir holds one of these; those of other tools do not."""
 RUNNING, WHOLE, MOVING = "running", "whole", "moving"
@@ -64,11 +73,11 @@ class Ledger:
         return {name for name in self._all("file") if self._is_within(name)}
 
     def paths(self) -> list[Path]:
-        """What the run left and is still there: files, and checkpoints as folders."""
+        """The files of the run that are still there, those of its checkpoints last."""
         parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
         checkpoints = [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
         files = [self.folder / name for name in sorted(self.names()) if os.path.lexists(self.folder / name)]
-        return [*(file for file in files if not set(file.parents) & set(checkpoints)), *checkpoints]
+        return list(dict.fromkeys([*files, *(file for one in checkpoints for file in files_of_checkpoint(one))]))
 
     # ---- How it grows ----
 
@@ -88,9 +97,17 @@ class Ledger:
         self._append([{"state": RUNNING}])
 
     def add(self, paths: Sequence[Path]) -> None:
-        """List files that are about to appear; those elsewhere are not this run's."""
+        """List files that are about to appear; those elsewhere are not this run's.
+
+        What someone else has put in the place of one of them is set aside first.
+        """
         inside = [path.relative_to(self.folder) for path in paths if path.is_relative_to(self.folder)]
-        self._append([{"file": path.as_posix()} for path in inside if not is_scratch(Path(path.parts[0]))])
+        inside = [path for path in inside if not is_scratch(Path(path.parts[0]))]
+        own = self.names() if any(os.path.lexists(self.folder / path) for path in inside) else set()
+        for path in inside:
+            if path.as_posix() not in own:
+                clear_place(self.folder / path)
+        self._append([{"file": path.as_posix()} for path in inside])
 
     @contextmanager
     def listing(self) -> Iterator[None]:
@@ -178,6 +195,22 @@ class Ledger:
         if path.is_absolute() or ".." in path.parts or not path.parts:
             return False
         return (self.folder / path).parent.resolve().is_relative_to(self.folder.resolve())
+
+
+def files_of_checkpoint(checkpoint: Path) -> list[Path]:
+    """The files in a checkpoint that codir or `Trainer` wrote: those of the manifest, and those of their names."""
+    manifest = read_sealed(checkpoint / MANIFEST_NAME)
+    listed = () if isinstance(manifest, Damage) else manifest["files"]
+    return sorted(
+        path
+        for path in checkpoint.rglob("*")
+        if (path.is_file() or path.is_symlink())
+        and (
+            path.relative_to(checkpoint).as_posix() in listed
+            or (path.parent == checkpoint and any(fnmatch(path.name, pattern) for pattern in CHECKPOINT_FILES))
+            or is_scratch(checkpoint / path.relative_to(checkpoint).parts[0])
+        )
+    )
 
 
 def _is_entry(line: str) -> bool:

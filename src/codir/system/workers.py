@@ -80,6 +80,12 @@ def _work_in_pool(
         for future in as_completed(futures):
             died = isinstance(future.exception(), BrokenProcessPool)
             yield futures[future], None if died else future.result()
+    except Exception:
+        raise
+    except BaseException:  # asked to stop: nobody waits for what the processes are at
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

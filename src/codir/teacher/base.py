@@ -14,6 +14,11 @@ from codir.signals import Batch, Representation, TeacherSignal
 class Teacher(ABC):
     """A frozen model's view of the training set: no dropout, no gradient, whether computed now or read from disk."""
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Of the weights that speak, whether now or when the cache was built; empty where nobody does."""
+
     @abstractmethod
     def signal(self, batch: Batch) -> TeacherSignal:
         """What the teacher says of the examples of a batch."""
@@ -27,6 +32,11 @@ class Teacher(ABC):
 
 class NoTeacher(Teacher):
     """Says nothing: for training whose objectives ask for no teacher, such as plain fine-tuning."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Nobody's."""
+        return ""
 
     def signal(self, batch: Batch) -> TeacherSignal:
         """Logits of no class."""

@@ -12,6 +12,7 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from torch import Tensor
 from codir.config.words import STORED_DTYPE, StoredDtype
 from codir.errors import UserError
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
-from codir.store import FolderError, claim_disk, clear_place, sweep, write_manifest, writing_to, written_whole
+from codir.store import Damage, FolderError, claim_disk, clear_place, sweep, write_manifest, writing_to, written_whole
 from codir.system import free_memory
 from codir.teacher.base import Teacher
 from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
@@ -57,6 +58,12 @@ class CachedTeacher(Teacher):
         self._tables = {name: _open(folder / f"{name}{TABLE_ENDING}") for name in {LOGITS, *tables.values()}}
         if sum(table.nbytes for table in self._tables.values()) <= MEMORY_SHARE * free_memory(self.device):
             self._tables = {name: table.to(self.device, copy=True) for name, table in self._tables.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the teacher that the cache was built with."""
+        key = CacheKey.read(self.folder)
+        return "" if isinstance(key, Damage) else key.weights
 
     def __len__(self) -> int:
         return len(self._tables[LOGITS])

@@ -22,6 +22,7 @@ from codir.config.words import MAX_LENGTH
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.models import run_model
 from codir.signals import Batch, Representation, TeacherSignal
+from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
 from codir.teacher.base import Teacher
 
@@ -65,6 +66,11 @@ class LiveTeacher(Teacher):
         self.model = model.eval().requires_grad_(False)
         self.dataset, self.tokenizer, self.view, self.max_length = dataset, tokenizer, view, max_length
         self.cls_position = cls_token_position(tokenizer)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the model's weights."""
+        return fingerprint_model(self.model)
 
     @cached_property
     def encoded(self) -> datasets.Dataset:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -23,31 +22,52 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.config.words import MemoryKind
 from codir.errors import IncompleteArtifactError, UserError
-from codir.store import MANIFEST_NAME, Damage, find_damage
+from codir.store import MANIFEST_NAME, Damage, clear_place, files_of_checkpoint, find_damage
 from codir.trainer.memories import Memories
 
 logger = logging.getLogger(__name__)
 
 SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
 MARKER_NAME = "incomplete"
+IDENTITY = {
+    "training_set": "the training set",
+    "labels": "the labels",
+    "teacher": "the teacher",
+    "processes": "the number of processes",
+}
+"""What a run is made of beside its recipe, by the keys under which a checkpoint keeps it."""
 NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 OPTIMIZER_NAME, SCHEDULER_NAME, STATE_NAME = "optimizer.pt", "scheduler.pt", "trainer_state.json"
 
 
 def save_scaffolding(
-    folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str, run: str = ""
+    folder: Path, objectives: nn.Module, memories: Memories, *, identity: Mapping[str, str], run: str = ""
 ) -> None:
-    """Write heads and memories, their training set and their run: what training needs and the student does not."""
+    """Write heads and memories: what training needs and the student does not.
+
+    Args:
+        folder: of the checkpoint.
+        objectives: with their heads.
+        memories: of the contrast.
+        identity: what the run has to be made of when it goes on; see `load_scaffolding`.
+        run: its name.
+    """
     tensors = {f"objectives.{name}": tensor.contiguous() for name, tensor in objectives.state_dict().items()}
     tensors |= {f"memory.{name}": tensor.contiguous() for name, tensor in memories.state_dict().items()}
-    save_file(tensors, folder / SCAFFOLDING_NAME, metadata={"training_set": training_set, "run": run})
+    save_file(tensors, folder / SCAFFOLDING_NAME, metadata={**identity, "run": run})
 
 
-def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, training_set: str) -> None:
+def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *, identity: Mapping[str, str]) -> None:
     """Take up heads and memories of a checkpoint.
 
+    Args:
+        folder: of the checkpoint.
+        objectives: get the heads.
+        memories: of the contrast.
+        identity: what this run is made of, by the keys of `IDENTITY`; a checkpoint of an earlier version has fewer.
+
     Raises:
-        UserError: the checkpoint is of a run on other data.
+        UserError: the checkpoint is of a run on other data, of another teacher, or of other processes.
         IncompleteArtifactError: the file is missing, or belongs to other objectives or other data.
     """
     path = folder / SCAFFOLDING_NAME
@@ -57,12 +77,15 @@ def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *,
             "have started the contrast anew in silence. What to do: resume from another checkpoint."
         )
     with safe_open(path, framework="pt") as stored:
-        if stored.metadata()["training_set"] != training_set:
+        begun_with = stored.metadata()
+    for key, what in IDENTITY.items():
+        if begun_with.get(key, identity[key]) != identity[key]:
             raise UserError(
                 "resume_from_checkpoint",
-                expected="the training set that the checkpoint was made with",
-                got="another one",
-                do="resume with the same data, or start the run anew",
+                expected=f"{what} that the checkpoint was made with",
+                got="another",
+                otherwise="the run would have ended as neither of the two",
+                do=f"resume with the same {what.removeprefix('the ')}, or start the run anew",
             )
     tensors = load_file(path)
     try:
@@ -94,11 +117,15 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @contextmanager
 def marked_incomplete(folder: Path, *, is_writer: bool, run: str = "") -> Iterator[None]:
-    """Mark a folder as half-written until the block ends well; what an earlier attempt left in it goes first."""
+    """Mark a folder as half-written until the block ends well; what an earlier attempt left in it goes first.
+
+    A folder of that name that codir did not write is set aside.
+    """
     if is_writer:
+        if folder.exists() and any(folder.iterdir()) and not is_ours(folder):
+            clear_place(folder)
         _mark(folder, run)
-        if is_ours(folder):
-            _empty(folder)
+        _empty(folder)
     yield
     if is_writer:
         (folder / MARKER_NAME).unlink()
@@ -238,11 +265,12 @@ def remove_half_written(output_dir: Path, run: str) -> None:
 
 
 def remove(checkpoint: Path, run: str) -> None:
-    """Delete a checkpoint so that it is seen to be half-deleted until it is gone."""
+    """Delete a checkpoint so that it is seen to be half-deleted until it is gone; what is not codir's in it stays."""
     _mark(checkpoint, run)
     _empty(checkpoint)
     (checkpoint / MARKER_NAME).unlink(missing_ok=True)
-    checkpoint.rmdir()
+    with suppress(OSError):  # someone else's files are in it
+        checkpoint.rmdir()
 
 
 def _mark(checkpoint: Path, run: str) -> None:
@@ -251,9 +279,11 @@ def _mark(checkpoint: Path, run: str) -> None:
 
 
 def _empty(checkpoint: Path) -> None:
-    """Delete all but the marker."""
-    for path in checkpoint.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != MARKER_NAME:
-            path.unlink()
+    """Delete all that codir and `Trainer` wrote, but the marker; the manifest, which says what that is, goes last."""
+    files = [path for path in files_of_checkpoint(checkpoint) if path.name != MARKER_NAME]
+    for path in sorted(files, key=lambda path: path.name == MANIFEST_NAME):
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent != checkpoint and parent.is_relative_to(checkpoint):
+                with suppress(OSError):
+                    parent.rmdir()

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.errors import IncompleteArtifactError, UserError
-from codir.store import write_manifest
+from codir.store import fingerprint_labels, write_manifest, writing_to
+from codir.teacher import Teacher
 from codir.trainer import progress
 from codir.trainer.checkpoints import (
     MARKER_NAME,
@@ -42,12 +43,13 @@ from codir.trainer.terms import TermMeter
 class WholeCheckpoints(Trainer):
     """`Trainer` that saves the student bare, and what training needs beside it.
 
-    A subclass sets `distiller`, `memories` and `rows` before anything is saved.
+    A subclass sets `distiller`, `memories`, `rows` and `teacher` before anything is saved.
     """
 
     distiller: Distiller
     memories: Memories
     rows: Rows
+    teacher: Teacher
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -151,7 +153,7 @@ class WholeCheckpoints(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._load_student(folder)
-        load_scaffolding(folder, self.distiller.objectives, self.memories, training_set=self._training_set)
+        load_scaffolding(folder, self.distiller.objectives, self.memories, identity=self._identity)
 
     def _load_best_model(self) -> None:
         best = Path(self.state.best_model_checkpoint)
@@ -201,6 +203,7 @@ class WholeCheckpoints(Trainer):
             raise weights_error(step=step, learning_rate=rate, last=self.last_checkpoint())
         folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         with (
+            writing_to(folder, "checkpoint", do="free some space, or choose another `--output-dir`, and resume"),
             changed(self.args, save_total_limit=None),  # nothing is deleted before this is whole
             marked_incomplete(folder, is_writer=self.args.should_save, run=self._run),
         ):
@@ -218,8 +221,7 @@ class WholeCheckpoints(Trainer):
         sums["last_logged"] = self._globalstep_last_logged
         progress.save_progress(progress.progress_file(folder, self.args), sums)
         if self.args.should_save:
-            training_set, run = self._training_set, self._run
-            save_scaffolding(folder, self.distiller.objectives, self.memories, training_set=training_set, run=run)
+            save_scaffolding(folder, self.distiller.objectives, self.memories, identity=self._identity, run=self._run)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             write_manifest(folder, without=(MARKER_NAME,))
@@ -245,8 +247,14 @@ class WholeCheckpoints(Trainer):
         self._unpushed.append(checkpoint_folder)  # not before it is whole
 
     @cached_property
-    def _training_set(self) -> str:
-        return self.rows.fingerprint(self.train_dataset)
+    def _identity(self) -> dict[str, str]:
+        """What a resumed run must have in common with the one that it goes on with."""
+        return {
+            "training_set": self.rows.fingerprint(self.train_dataset),
+            "labels": fingerprint_labels(self.train_dataset),
+            "teacher": self.teacher.fingerprint,
+            "processes": str(self.args.world_size),
+        }
 
 
 class SaveLater(Exception):  # noqa: N818 - not an error: it leaves `Trainer`'s method before its last statement

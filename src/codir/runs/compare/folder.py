@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from codir.config import CompareConfig, parse_yaml
+from codir.config import CompareConfig, parse_yaml, redacted
 from codir.errors import UserError
 from codir.measure import read_run
 from codir.runs.inputs import check_apart, inputs_of
@@ -48,7 +48,7 @@ class ComparisonFolder:
             self.ledger.begin(files=[RECORD_NAME])
         else:
             self.ledger.reopen()
-        content = self.config.model_dump(mode="json", exclude={"overwrite"})
+        content = redacted(self.config.model_dump(mode="json", exclude={"overwrite"}))
         write_whole(self.record, str(yaml.safe_dump(content, sort_keys=False)))
         self.is_claimed = True
 
