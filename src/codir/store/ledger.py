@@ -198,10 +198,13 @@ class Ledger:
 
 
 def files_of_checkpoint(checkpoint: Path) -> list[Path]:
-    """The files in a checkpoint that codir or `Trainer` wrote: those of the manifest, and those of their names."""
+    """The files in a checkpoint that codir or `Trainer` wrote: those of the manifest, and those of their names.
+
+    What shows that it is a checkpoint comes last, so that one that was moved or deleted in part is still seen as one.
+    """
     manifest = read_sealed(checkpoint / MANIFEST_NAME)
     listed = () if isinstance(manifest, Damage) else manifest["files"]
-    return sorted(
+    found = (
         path
         for path in checkpoint.rglob("*")
         if (path.is_file() or path.is_symlink())
@@ -211,6 +214,7 @@ def files_of_checkpoint(checkpoint: Path) -> list[Path]:
             or is_scratch(checkpoint / path.relative_to(checkpoint).parts[0])
         )
     )
+    return sorted(found, key=lambda path: (path.name in CHECKPOINT_SIGNS, path.name == MANIFEST_NAME, path))
 
 
 def _is_entry(line: str) -> bool:
