@@ -127,7 +127,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     if columns.text is None or columns.label is None:
         notes.append(describe_choice(first, chosen))
     if labels.task == "auto" and class_names is None:
-        notes.append(_describe_task(task))
+        notes.append(_describe_task(task, code))
     notes += class_notes
     dev = {name: _read_rows(table, code, may_be_numbers=True) for name, table in zip(named_dev, labelled, strict=True)}
     for rows in dev.values():
@@ -282,10 +282,10 @@ def _require_two_classes(train: Rows, task: Task) -> None:
     )
 
 
-def _describe_task(task: Task) -> str:
+def _describe_task(task: Task, code: LabelCode) -> str:
     if not kind_of(task).has_classes:
         return "the labels are read as scores; `--task classification` reads them as classes"
-    names = ", ".join(list(task.id2label.values())[:10]) + (", ..." if task.num_labels > 10 else "")
+    names = ", ".join(list(task.label_names or code.class_index)[:10]) + (", ..." if task.num_labels > 10 else "")
     return f"the labels are read as {task.num_labels} classes ({names}); `--task regression` reads numbers as scores"
 
 

@@ -5,11 +5,13 @@ Knows names of classes and how many rows each has.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 
 FEW_ROWS = 3
 SHOWN = 8
+DECIMAL_COMMA = re.compile(r"\s*-?\d{1,300}(,\d{1,300})?\s*")
 
 
 def note_alike(counts: Mapping[str, int]) -> list[str]:
@@ -30,6 +32,14 @@ def note_rare(counts: Mapping[str, int]) -> list[str]:
     """Name the classes with one or two rows: a misspelt label is a class of its own."""
     rare = [_with_rows(name, counts) for name, count in counts.items() if 0 < count < FEW_ROWS]
     return [f"classes with fewer than {FEW_ROWS} rows: {_some(rare)}"] if rare else []
+
+
+def note_decimal_commas(counts: Mapping[str, int]) -> list[str]:
+    """Spreadsheets of many countries write 0,5 for a half, which is the name of a class here."""
+    commas = [name for name in counts if "," in name]
+    if not commas or not all(DECIMAL_COMMA.fullmatch(name) for name in counts):
+        return []
+    return [f"labels such as {commas[0]!r} are read as names of classes; scores are written with a decimal point"]
 
 
 def note_one_sided(train: Mapping[str, int], dev: Mapping[str, int], name: str) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -33,21 +33,24 @@ INNER = "data"
 SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{4,6})-of-(?P<count>\d{4,6})(-[0-9a-f]{8,})?")
 
 
-def read_folder(folder: Path, reading: Reading) -> dict[str, Table]:
+def read_folder(folder: Path, reading: Reading, unread: Collection[str] = ()) -> dict[str, Table]:
     """Read the parts of a folder as tables under `train`, `dev` and `test`; what is not there is left out.
+
+    Args:
+        folder: with files, shards or saved folders in it, or in its folder `data`; or itself saved as splits.
+        reading: what is said of the files.
+        unread: names of parts that nobody needs.
 
     Raises:
         UserError: two files for one part, a shard that is missing, a damaged file.
     """
     if holds_splits(folder):
         return name_parts(read_splits(folder), f"folder '{folder}'")
-    if is_saved(folder):
-        return {"train": read_table(folder)}
     groups = _group_files(folder)
     inner = folder / INNER
     if not _known(groups) and inner.is_dir():
-        return read_folder(inner, reading)
-    wanted = {stem: groups[stem] for stem in _known(groups)}
+        return read_folder(inner, reading, unread)
+    wanted = {stem: groups[stem] for stem in _known(groups) if stem.lower() not in unread}
     return name_parts(
         {stem: _read_group(folder, files, reading) for stem, files in wanted.items()}, f"folder '{folder}'"
     )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from codir.data.sources.classes import note_alike, note_rare
+from codir.data.sources.classes import note_alike, note_decimal_commas, note_rare
 from codir.data.sources.columns import Columns, select_columns
 from codir.data.sources.labels import (
     Label,
@@ -88,7 +88,17 @@ def _without(table: Table, columns: Columns, labels: list[Label], placeholders: 
             got="labels that stand for none: " + ", ".join(map(repr, left_out)),
             do="give a file whose rows have labels; rows without one are given with `--unlabelled`",
         )
-    return replace(found, notes=(*table.notes, *note_placeholders(table.name, left_out)))
+    notes = [*table.notes, *note_placeholders(table.name, left_out), *_note_spaces(found)]
+    return replace(found, notes=tuple(notes))
+
+
+def _note_spaces(found: Labelled) -> list[str]:
+    """Say that " 1" and "1" are one number, where both or one of them stand in the file."""
+    written = zip(found.table.texts(found.columns.label), found.labels, strict=True)
+    count = sum(
+        isinstance(text, str) and text != text.strip() and isinstance(label, int | float) for text, label in written
+    )
+    return [f"{found.where}: {count} numbers have spaces around them, which do not count"] if count else []
 
 
 def learn_code(
@@ -106,5 +116,7 @@ def learn_code(
     if not kind_of(code.task).has_classes or options.may_lack_classes:
         return code, []
     counts = Counter(map(key_of, labels))
-    named = class_names is not None or options.names is not None
-    return code, [*([] if named else note_likely_placeholders(counts)), *note_alike(counts), *note_rare(counts)]
+    if class_names is not None or options.names is not None:
+        return code, [*note_alike(counts), *note_rare(counts)]
+    doubts = [*note_likely_placeholders(counts), *note_decimal_commas(counts)]
+    return code, [*doubts, *note_alike(counts), *note_rare(counts)]

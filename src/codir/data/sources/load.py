@@ -17,11 +17,12 @@ from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
-from codir.data.sources.folders import DEV_NAMES, TEST_NAMES, describe_folder, note_shard, read_folder
+from codir.data.sources.folders import DEV_NAMES, TEST_NAMES, TRAIN_NAMES, describe_folder, note_shard, read_folder
 from codir.data.sources.formats import (
     ENDINGS,
     Reading,
     holds_splits,
+    is_saved,
     is_table,
     read_splits,
     read_table,
@@ -178,7 +179,7 @@ def _read_parts(
     is_glue = source.lower().startswith(GLUE_PREFIX)
     if not (is_glue or path.exists() or is_table(path)) and HUB_NAME.fullmatch(source):
         return _read_hub_parts(source, dev, reading, evaluation_only)
-    if path.is_dir() and not is_glue:
+    if path.is_dir() and not is_glue and not (is_saved(path) and not holds_splits(path)):
         return _read_folder(path, dev, reading, evaluation_only)
     own_dev = {"dev": read_table(dev, reading)} if dev is not None else {}
     if own_dev and evaluation_only:
@@ -186,7 +187,8 @@ def _read_parts(
     if is_glue:
         parts = read_glue(find_glue_task(source[len(GLUE_PREFIX) :]), data_dir, evaluation_only=evaluation_only)
         return replace(parts, dev=own_dev or parts.dev)
-    require_file(path)
+    if not path.is_dir():
+        require_file(path)
     table = read_table(path, reading)
     if evaluation_only:
         return Parts(None, {"dev": table})
@@ -207,8 +209,10 @@ def _existing(folder: Path) -> Path:
 
 
 def _read_folder(folder: Path, dev: str | Path | None, reading: Reading, evaluation_only: bool) -> Parts:
-    parts = read_folder(folder, reading)
     own_dev = None if dev is None else _named_part(str(dev), folder, reading)
+    if own_dev is not None and evaluation_only:
+        return Parts(None, {"dev": own_dev})
+    parts = read_folder(folder, reading, unread=TRAIN_NAMES if evaluation_only else ())
     if "dev" not in parts and "test" in parts and _has_columns_of(parts["test"], parts.get("train")):
         note = f"folder '{folder}' has no dev part, so evaluation is on '{parts['test'].name}'"
         parts["dev"] = parts["test"].with_notes(note)

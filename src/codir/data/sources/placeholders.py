@@ -58,4 +58,5 @@ def note_likely_placeholders(counts: Mapping[str, int]) -> list[str]:
     doubtful = [label for label in counts if label.lower() in WORDS or label in SIGNS]
     if UNSET in counts and set(counts) <= {UNSET, "0", "1"} and "0" in counts:
         doubtful.append(UNSET)
-    return [f"{label!r} is read as a class of its own ({counts[label]} rows)" for label in doubtful]
+    shown = ", ".join(f"{label!r} ({counts[label]} rows)" for label in doubtful)
+    return [f"read as classes, though they often stand for no label: {shown}"] if doubtful else []

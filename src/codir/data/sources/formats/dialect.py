@@ -28,7 +28,7 @@ SAMPLE = 1 << 18
 """Characters at the beginning of a file in which its separator is looked for."""
 SAMPLED_ROWS = 100
 ANY_SIZE = 2**31 - 1
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 64
 LIMIT = threading.RLock()
 
 

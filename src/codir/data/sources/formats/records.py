@@ -31,23 +31,23 @@ class Records:
         """The columns of all objects, whose values are read when they are selected."""
         names: dict[str, None] = {}
         nested: dict[str, str] = {}
-        for record in read_records(path, reading):
+        notes = list(find_encoding(path, reading.encoding).notes)
+        for record in read_records(path, reading, notes):
             names.update(dict.fromkeys(record))
             nested |= {name: ", ".join(map(repr, value)) for name, value in record.items() if isinstance(value, dict)}
         hints = tuple(
             f"column '{name}' holds objects with {held}: write what is needed of them to columns of their own"
             for name, held in nested.items()
         )
-        notes = find_encoding(path, reading.encoding).notes
 
         def select(columns: Sequence[str]) -> Table:
             values: list[list[Any]] = [[] for _ in columns]
             for row in self.rows(path, columns, reading):
                 for column, value in zip(values, row, strict=True):
                     column.append(value)
-            return Table(path.name, dict(zip(columns, values, strict=True)), notes=notes)
+            return Table(path.name, dict(zip(columns, values, strict=True)), notes=tuple(notes))
 
-        return Table(path.name, dict.fromkeys(names, ()), notes=notes, hints=hints, read=select)
+        return Table(path.name, dict.fromkeys(names, ()), notes=tuple(notes), hints=hints, read=select)
 
     def column_names(self, path: Path, reading: Reading) -> list[str]:
         """Those of the first object."""
@@ -60,8 +60,8 @@ class Records:
             yield tuple(None if value == "" else value for value in values)
 
 
-def read_records(path: Path, reading: Reading) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON file, whichever way it is written.
+def read_records(path: Path, reading: Reading, notes: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a JSON file, whichever way it is written; what is guessed is added to the notes.
 
     Raises:
         UserError: what is no JSON, or no rows; the message says where.
@@ -75,23 +75,23 @@ def read_records(path: Path, reading: Reading) -> Iterator[dict[str, Any]]:
         if text.lstrip().startswith("["):
             yield from _elements(path, text, stream)
         else:
-            yield from _lines(path, number, text, stream)
+            yield from _lines(path, number, text, stream, notes if notes is not None else [])
 
 
 # ---- Objects on lines ----
 
 
-def _lines(path: Path, number: int, text: str, stream: TextIO) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, number: int, text: str, stream: TextIO, notes: list[str]) -> Iterator[dict[str, Any]]:
     """Objects on lines, or one object over the whole file."""
     record = _parse(text)
-    if record is None and text.lstrip().startswith("{"):
+    if text.strip() == "{":
         whole = _parse(text + stream.read())
-        yield from _one_object(path, whole) if whole is not None else iter([_parse_line(path, number, text)])
+        yield from _one_object(path, whole, notes) if whole is not None else iter([_parse_line(path, number, text)])
         return
     rest = ((line, found) for line, found in enumerate(stream, start=number + 1) if found.strip())
     second = next(rest, None)
     if second is None and record is not None:
-        yield from _one_object(path, record)
+        yield from _one_object(path, record, notes)
         return
     yield _parse_line(path, number, text)
     yield from (_parse_line(path, line, found) for line, found in chain([second] if second else [], rest))
@@ -174,10 +174,11 @@ def _not_an_element(path: Path, number: int, got: str) -> UserError:
 # ---- One object for the whole file ----
 
 
-def _one_object(path: Path, record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _one_object(path: Path, record: dict[str, Any], notes: list[str]) -> Iterator[dict[str, Any]]:
     """The rows of a data frame as pandas writes it, or a single row."""
     frame = _frame_rows(record)
     if frame is not None:
+        notes.append(f"{path.name}: read as a data frame of pandas (`to_json`)")
         return frame
     lists = [name for name, value in record.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if lists:
