@@ -46,6 +46,7 @@ WRITERS: dict[str, Writer] = {
     ".csv": write_separated,
     ".tsv": write_separated,
     ".jsonl": write_json_lines,
+    ".ndjson": write_json_lines,
     ".json": write_json_lines,
     ".parquet": write_parquet,
 }
@@ -511,7 +512,7 @@ def test_an_empty_csv_cell_is_not_a_text(tmp_path: Path) -> None:
         ("train.csv", 'text,label\n"a,0\nb,1\n', "unexpected end of data at line 3"),
         ("train.csv", "text,label,text\na,0,b\n", "expected columns with different names, got 'text' twice"),
         ("train.jsonl", '{"text": "a"}\n{"text": \n', "expected one JSON object on each line.* at line 2"),
-        ("train.json", '[{"text": "a"}]', "expected one JSON object on each line"),
+        ("train.json", '[{"text": "a"}, ', "expected one JSON object on each line, or an array of them"),
         ("train.parquet", "not parquet", "expected a Parquet file"),
     ],
 )

@@ -76,9 +76,14 @@ COLUMNS = (
     Flag("--text-pair-column", "data.text_pair_column"),
     Flag("--label-column", "data.label_column"),
 )
+FORMAT = (
+    Flag("--separator", "data.separator"),
+    Flag("--no-header", "data.header", value=False, help="CSV and TSV files have no line of column names."),
+    Flag("--encoding", "data.encoding"),
+)
 LABELS = Flag("--labels", "data.labels", read=read_names)
 MAX_LENGTH = Flag("--max-length", "data.max_length")
-DATA = (SOURCE, DATA_DIR, DEV, UNLABELLED, *COLUMNS, TASK, LABELS, MAX_LENGTH)
+DATA = (SOURCE, DATA_DIR, DEV, UNLABELLED, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH)
 
 LAYERS = Flag("--student-layers", "student.layers", read=read_numbers)
 SELECTION = Flag("--selection", "student.selection")
@@ -133,7 +138,7 @@ COMMANDS = {
         "FinetuneConfig",
         (
             Flag("--model", "model"),
-            *(SOURCE, DATA_DIR, DEV, *COLUMNS, replace(TASK, also=("mlm",)), LABELS, MAX_LENGTH),
+            *(SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, replace(TASK, also=("mlm",)), LABELS, MAX_LENGTH),
             *(*LENGTH, SEED, PRECISION, *OUTPUT),
         ),
     ),
@@ -159,7 +164,7 @@ COMMANDS = {
     "evaluate": Command(
         "EvaluateConfig",
         (
-            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, TASK, LABELS, MAX_LENGTH),
+            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
             Flag("--output", "output"),
         ),
     ),

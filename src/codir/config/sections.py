@@ -13,6 +13,7 @@ from codir.config.words import (
     CORPUS_CACHE_DIR,
     DEV_FRACTION,
     DOCUMENT_BOUNDARY,
+    HEADER,
     HELDOUT_FRACTION,
     LAYER_SELECTION,
     MASK_PROBABILITY,
@@ -47,7 +48,7 @@ class DataConfig(Room):
     """What is learned from."""
 
     source: PathOrName = Field(
-        description="`glue:SST-2`, a CSV, TSV, JSONL or Parquet file, a folder of them, or a hub name"
+        description="`glue:SST-2`, a CSV, TSV, JSON or Parquet file, a folder of them, or a hub name"
     )
     data_dir: UserPath | None = Field(
         None, description="folder that holds the GLUE folders; without it GLUE comes from the hub"
@@ -56,6 +57,16 @@ class DataConfig(Room):
         None, description="file to evaluate on; by default rows are held out of the training set"
     )
     unlabelled: list[UserPath] = Field([], description="files of rows without labels, for soft targets and contrast")
+    separator: str | None = Field(
+        None, description="what stands between the cells of CSV and TSV files, such as `;` or `tab`; found by default"
+    )
+    header: bool = Field(HEADER, description="whether the first line of CSV and TSV files names the columns")
+    columns: list[str] | None = Field(
+        None, min_length=1, description="names of the columns, without a header; 1, 2 and so on by default"
+    )
+    encoding: str | None = Field(
+        None, description="encoding of text files, such as `cp1252`; UTF-8, or what a byte order mark says, by default"
+    )
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
     text_pair_column: str | None = Field(None, description="column of the second text")
     label_column: str | None = Field(None, description="column of the label or score")

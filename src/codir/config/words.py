@@ -23,6 +23,7 @@ Packing = Literal["packed", "apart"]
 
 TASK: Final[TaskChoice] = "auto"
 MAX_LENGTH: Final = 128
+HEADER: Final = True
 DEV_FRACTION: Final = 0.1
 DOCUMENT_BOUNDARY: Final[DocumentBoundary] = "line"
 PACKING: Final[Packing] = "packed"

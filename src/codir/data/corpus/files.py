@@ -12,12 +12,26 @@ from typing import Any, TextIO
 
 from codir.config.words import DocumentBoundary
 from codir.data.sources.columns import choose_text_column, not_a_text
-from codir.data.sources.formats import FORMATS, broken, not_utf8, require_file
+from codir.data.sources.formats import (
+    FORMATS,
+    PLAIN,
+    broken,
+    ending_of,
+    find_encoding,
+    is_table,
+    open_text,
+    require_file,
+)
 from codir.data.sources.tables import Table
 from codir.errors import UserError
 
 TEXT_ENDING = ".txt"
 ENDINGS = (TEXT_ENDING, *FORMATS)
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a name has the ending of a text file or of a table, compressed or not."""
+    return ending_of(path) == TEXT_ENDING or is_table(path)
 
 
 def find_files(path: Path) -> list[Path]:
@@ -27,7 +41,7 @@ def find_files(path: Path) -> list[Path]:
         UserError: no such file, an ending that is not known, or nothing to read in the folder.
     """
     if not path.is_dir():
-        if path.suffix.lower() not in ENDINGS:
+        if not is_readable(path):
             raise UserError(
                 f"corpus '{path}'",
                 expected="a folder, or a file with one of the endings " + ", ".join(ENDINGS),
@@ -37,7 +51,7 @@ def find_files(path: Path) -> list[Path]:
         require_file(path)
         return [path]
     shown = (file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
-    found = sorted(file for file in shown if file.is_file() and file.suffix.lower() in ENDINGS)
+    found = sorted(file for file in shown if file.is_file() and is_readable(file))
     if not found:
         raise UserError(
             f"corpus '{path}'",
@@ -59,15 +73,12 @@ def read_documents(file: Path, convention: DocumentBoundary = "line", column: st
     Raises:
         UserError: the file breaks its format; the message says where.
     """
-    try:
-        if column is None:
-            with file.open(encoding="utf-8-sig") as stream:
-                yield from SPLITTERS[convention](stream)
-        else:
-            values = FORMATS[file.suffix.lower()].stream(file, column)
-            yield from as_texts(values, f"file '{file}', column '{column}'")
-    except UnicodeDecodeError as error:
-        raise not_utf8(file, error) from error
+    if column is None:
+        with open_text(file, find_encoding(file).name) as stream:
+            yield from SPLITTERS[convention](stream)
+    else:
+        rows = FORMATS[ending_of(file)].rows(file, [column], PLAIN)
+        yield from as_texts((value for (value,) in rows), f"file '{file}', column '{column}'")
 
 
 def split_whole(stream: TextIO) -> Iterator[str]:
@@ -104,12 +115,9 @@ def find_column(file: Path, named: str | None) -> str | None:
     Raises:
         UserError: no such column, or none with a usual name; a file that is empty or not in its format.
     """
-    if file.suffix.lower() == TEXT_ENDING:
+    if ending_of(file) == TEXT_ENDING:
         return None
-    try:
-        names = FORMATS[file.suffix.lower()].column_names(file)
-    except UnicodeDecodeError as error:
-        raise not_utf8(file, error) from error
+    names = FORMATS[ending_of(file)].column_names(file, PLAIN)
     if not names:
         raise broken(file, "rows under the names of their columns", "an empty file", "leave it out")
     return choose_text_column(Table(f"file '{file}'", dict.fromkeys(names, ())), named)

@@ -5,6 +5,7 @@ Every source ends here, so that a rule about data stands in one place. Knows not
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,16 +14,18 @@ from datasets import Dataset, Features, Value
 
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.loaded import LoadedData
+from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
     ColumnNames,
     Columns,
     choose_columns,
     describe_choice,
-    match_columns,
     note_blank_texts,
     read_texts,
+    select_columns,
 )
-from codir.data.sources.labels import LabelCode, LabelOptions, learn_labels, read_labels, require_numbers
+from codir.data.sources.labelled import Labelled, learn_code, read_labelled
+from codir.data.sources.labels import LabelCode, LabelOptions
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -112,47 +115,46 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns)
     class_names = first.class_names.get(chosen.label)
-    code = _learn(parts, chosen, labels, class_names)
-    task, notes = code.task, [note for table in parts.tables for note in table.notes]
+    named_dev = list(parts.dev)
+    labelled = read_labelled(parts.tables[: len(parts.tables) - len(parts.unlabelled)], chosen, labels, class_names)
+    train_table = labelled.pop(0) if parts.train is not None else None
+    code, class_notes = learn_code([train_table] if train_table is not None else labelled, labels, class_names)
+    task = replace(code.task, metrics=parts.metrics or code.task.metrics)
+    more = [select_columns(table, chosen, labelled=False) for table in parts.unlabelled]
+
+    notes = [note for table in ([train_table] if train_table is not None else []) for note in table.notes]
+    notes += [note for table in labelled for note in table.notes] + [note for table, _ in more for note in table.notes]
     if columns.text is None or columns.label is None:
         notes.append(describe_choice(first, chosen))
     if labels.task == "auto" and class_names is None:
-        notes.append(_describe_task(task))
-
-    dev = {name: _read_rows(table, chosen, code, class_names) for name, table in parts.dev.items()}
+        notes.append(_describe_task(task, code))
+    notes += class_notes
+    dev = {name: _read_rows(table, code, may_be_numbers=True) for name, table in zip(named_dev, labelled, strict=True)}
     for rows in dev.values():
         notes += note_blank_texts(rows.name, rows.texts)
-    if parts.train is None:
+    if train_table is None:
         dev = _choose_sets(dev, split.evaluate_on)
         return LoadedData(None, {name: rows.to_dataset(task) for name, rows in dev.items()}, task, tuple(notes))
-    train = _read_rows(parts.train, chosen, code, class_names)
-    unlabelled = [_read_unlabelled(table, chosen, task) for table in parts.unlabelled]
+    train = _read_rows(train_table, code, may_be_numbers=False)
+    unlabelled = [_read_unlabelled(table, columns, task) for table, columns in more]
     for rows in (train, *unlabelled):
         notes += note_blank_texts(rows.name, rows.texts)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
     return _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
 
 
-def _learn(parts: Parts, chosen: Columns, options: LabelOptions, class_names: tuple[str, ...] | None) -> LabelCode:
-    """Learn what is to be predicted: from the training labels, or where there are none from all others."""
-    tables = [parts.train] if parts.train is not None else list(parts.dev.values())
-    columns = [match_columns(table, chosen).label for table in tables]
-    labels = [read_labels(table, column, class_names) for table, column in zip(tables, columns, strict=True)]
-    for table, column, of_table in zip(tables, columns, labels, strict=True):
-        require_numbers(of_table, options, f"{table.name}, column '{column}'")
-    code = learn_labels(list(chain.from_iterable(labels)), options, class_names)
-    return replace(code, task=replace(code.task, metrics=parts.metrics or code.task.metrics))
+def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Rows:
+    """The rows that have a label."""
+    texts = read_texts(table.table, table.columns, may_be_numbers=may_be_numbers)
+    labels = code.encode(table.labels, table.where)
+    kept = [row for row, label in enumerate(labels) if label is not None]
+    if len(kept) < len(labels):
+        texts = {column: [values[row] for row in kept] for column, values in texts.items()}
+    return Rows(table.table.name, texts, [label for label in labels if label is not None])
 
 
-def _read_rows(table: Table, chosen: Columns, code: LabelCode, class_names: tuple[str, ...] | None) -> Rows:
-    columns = match_columns(table, chosen)
-    texts = read_texts(table, columns)
-    labels = read_labels(table, columns.label, class_names)
-    return Rows(table.name, texts, code.encode(labels, f"{table.name}, column '{columns.label}'"))
-
-
-def _read_unlabelled(table: Table, chosen: Columns, task: Task) -> Rows:
-    texts = read_texts(table, match_columns(table, chosen, labelled=False))
+def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
+    texts = read_texts(table, columns, may_be_numbers=True)
     return Rows(table.name, texts, [kind_of(task).no_label] * len(table))
 
 
@@ -176,7 +178,8 @@ def _split(
     stripped, strip_notes = _strip_labels(rest, task, split)
     _require_two_classes(train, task)
     dev = _choose_sets(dev, split.evaluate_on)
-    return train, dev, stripped, notes + limit_notes + strip_notes + _describe_repeats(train, dev)
+    notes += limit_notes + strip_notes + _describe_one_sided(train, dev, task) + _describe_repeats(train, dev)
+    return train, dev, stripped, notes
 
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
@@ -279,11 +282,24 @@ def _require_two_classes(train: Rows, task: Task) -> None:
     )
 
 
-def _describe_task(task: Task) -> str:
+def _describe_task(task: Task, code: LabelCode) -> str:
     if not kind_of(task).has_classes:
         return "the labels are read as scores; `--task classification` reads them as classes"
-    names = ", ".join(list(task.id2label.values())[:10]) + (", ..." if task.num_labels > 10 else "")
+    names = ", ".join(list(task.label_names or code.class_index)[:10]) + (", ..." if task.num_labels > 10 else "")
     return f"the labels are read as {task.num_labels} classes ({names}); `--task regression` reads numbers as scores"
+
+
+def _describe_one_sided(train: Rows, dev: Mapping[str, Rows], task: Task) -> list[str]:
+    """Name the classes that only the training set has; one that only an evaluation set has is an error."""
+    if not kind_of(task).has_classes:
+        return []
+    counts = [_count_classes(rows, task) for rows in (train, *dev.values())]
+    notes = [note_one_sided(counts[0], of_set, name) for name, of_set in zip(dev, counts[1:], strict=True)]
+    return list(chain.from_iterable(notes))
+
+
+def _count_classes(rows: Rows, task: Task) -> Counter[str]:
+    return Counter(task.id2label[int(label)] for label in rows.labels)
 
 
 def _describe_repeats(train: Rows, dev: Mapping[str, Rows]) -> list[str]:

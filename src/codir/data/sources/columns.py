@@ -14,6 +14,8 @@ from codir.errors import UserError, nearest
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
 TEXT_PAIR_NAMES = ("text_pair", "sentence2", "question2", "hypothesis")
 LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
+SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sentiment",)}
+"""Names that are usual too, but give way where a column has one of those above."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,16 @@ def choose_text_column(table: Table, named: str | None) -> str:
     return _column(table, named, TEXT_NAMES, "--text-column", taken=())
 
 
+def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> tuple[Table, Columns]:
+    """Read the columns of a first table in this one, and no others.
+
+    Raises:
+        UserError: one of them is not there, or the file breaks its format.
+    """
+    columns = match_columns(table, chosen, labelled=labelled)
+    return table.select([columns.text, columns.text_pair, columns.label if labelled else None]), columns
+
+
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
     """Find the columns of a first table in another one: under the same name, or plainly `text`, `text_pair`, `label`.
 
@@ -74,15 +86,21 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     return Columns(text, pair, label)
 
 
-def read_texts(table: Table, columns: Columns) -> dict[str, list[str]]:
+def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[str, list[str]]:
     """Read the texts as columns `text` and, with pairs, `text_pair`.
+
+    Args:
+        table: with these columns selected.
+        columns: the columns of the texts.
+        may_be_numbers: take a column of a CSV file whose cells are all numbers for texts. Where the column was found in
+            this very file, it is more likely that of something else.
 
     Raises:
         UserError: a value is not a string; the message says in which row.
     """
-    texts = {"text": _strings(table, columns.text, "--text-column")}
+    texts = {"text": _strings(table, columns.text, "--text-column", may_be_numbers)}
     if columns.text_pair is not None:
-        texts["text_pair"] = _strings(table, columns.text_pair, "--text-pair-column")
+        texts["text_pair"] = _strings(table, columns.text_pair, "--text-pair-column", may_be_numbers)
     return texts
 
 
@@ -126,17 +144,20 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, 
         table.name,
         expected="exactly one column named like " + ", ".join(usual),
         got=f"{len(found)} of them among {table.describe_columns()}",
-        do=f"name the column with `{flag}`",
+        do="; ".join((f"name the column with `{flag}`", *table.hints)),
     )
 
 
 def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
-    return [name for name in table.columns if name.lower() in usual and name not in taken]
+    for names in (usual, SECOND_CHOICE.get(usual, ())):
+        if found := [name for name in table.columns if name.strip().lower() in names and name not in taken]:
+            return found
+    return []
 
 
 def _present(table: Table, name: str, flag: str) -> str:
-    if name in table.columns:
-        return name
+    if (found := _same_name(table, name)) is not None:
+        return found
     raise UserError(
         table.name,
         expected=f"a column '{name}'",
@@ -145,10 +166,18 @@ def _present(table: Table, name: str, flag: str) -> str:
     )
 
 
+def _same_name(table: Table, name: str) -> str | None:
+    """The column of this name, or the only one that differs from it in spaces around it and capitals alone."""
+    if name in table.columns:
+        return name
+    alike = [column for column in table.columns if column.strip().casefold() == name.strip().casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def _matched(table: Table, name: str, plain_name: str) -> str:
     for candidate in (name, plain_name):
-        if candidate in table.columns:
-            return candidate
+        if (found := _same_name(table, candidate)) is not None:
+            return found
     raise UserError(
         table.name,
         expected=f"a column '{name}', as in the labelled data, or '{plain_name}'",
@@ -157,8 +186,8 @@ def _matched(table: Table, name: str, plain_name: str) -> str:
     )
 
 
-def _strings(table: Table, column: str, flag: str) -> list[str]:
-    values = table.values(column)
+def _strings(table: Table, column: str, flag: str, may_be_numbers: bool) -> list[str]:
+    values = table.texts(column) if may_be_numbers else table.values(column)
     for row, value in enumerate(values, start=1):
         if not isinstance(value, str):
             raise not_a_text(value, f"{table.name}, column '{column}', row {row}", flag)
@@ -167,9 +196,12 @@ def _strings(table: Table, column: str, flag: str) -> list[str]:
 
 def not_a_text(value: object, where: str, flag: str = "--text-column") -> UserError:
     """What to raise where a text should stand and something else does."""
+    do = f"correct or remove the row, or name the column that holds the text with `{flag}`"
+    if isinstance(value, dict):
+        do = f"write the part of it that is the text to a column of its own, and name that column with `{flag}`"
     return UserError(
         where,
         expected="a text",
         got="no value" if value is None else f"{value!r} ({type(value).__name__})",
-        do=f"correct or remove the row, or name the column that holds the text with `{flag}`",
+        do=do,
     )

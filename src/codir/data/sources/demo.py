@@ -12,7 +12,7 @@ from pathlib import Path
 from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
-from codir.data.sources.formats import read_cells, read_table
+from codir.data.sources.formats import FORMATS, PLAIN, read_table
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.split import hold_out_rows
 from codir.data.sources.tables import Table
@@ -49,7 +49,7 @@ def load_movie_reviews(*, held_out: int = 1000, seed: int = 0, max_train_rows: i
 
 def read_movie_reviews(*, held_out: int = 1000, seed: int = 0) -> Parts:
     """Read the same as tables, not yet understood."""
-    reviews = read_table(find_movie_reviews())
+    reviews = read_table(find_movie_reviews()).select(["text", "label", "source"])
     sources = reviews.values("source")
     sentences = _take(reviews, [row for row, source in enumerate(sources) if source == "rotten_tomatoes"], "all")
     stay, dev = hold_out_rows(sentences.values("label"), held_out, seed=seed)
@@ -72,10 +72,8 @@ def find_movie_reviews() -> Path:
 
 def read_imdb() -> Iterator[str]:
     """Read the texts of IMDB's reviews one by one, their line breaks (`<br />`) as spaces."""
-    rows = read_cells(find_movie_reviews(), ",")
-    names = next(rows)[1]
-    text, source = names.index("text"), names.index("source")
-    return (cells[text].replace("<br />", " ") for _, cells in rows if cells[source] == "imdb")
+    rows = FORMATS[".csv"].rows(find_movie_reviews(), ["text", "source"], PLAIN)
+    return ((text or "").replace("<br />", " ") for text, source in rows if source == "imdb")
 
 
 def find_minilm() -> Path:

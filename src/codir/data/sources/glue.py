@@ -12,7 +12,7 @@ from pathlib import Path
 from codir.config.words import TaskChoice
 from codir.data.sources.assemble import Parts
 from codir.data.sources.columns import ColumnNames
-from codir.data.sources.formats import read_delimited, require_file
+from codir.data.sources.formats import read_plain_tabs, require_file
 from codir.data.sources.tables import Table, not_empty, read_hub
 from codir.errors import UserError, nearest
 
@@ -172,19 +172,20 @@ def _find_folder(task: GlueTask, data_dir: Path) -> Path:
 
 def _read_file(task: GlueTask, path: Path) -> Table:
     require_file(path)
-    table = not_empty(read_delimited(path, "\t", header=task.header, skip_broken=True))
+    table = read_plain_tabs(path, header=task.header)
     needed = [name for name in (task.columns.text, task.columns.text_pair, task.columns.label) if name is not None]
-    complete = _without_gaps(table, [name for name in needed if name in table.columns])
+    if table.columns and set(needed) <= set(table.columns):
+        table = _without_gaps(table.select(needed), needed)
     names = {task.columns.label: task.label_names} if task.columns.label and task.label_names else {}
-    return replace(complete, name=f"{task.name} {path.name}", class_names=names)
+    return replace(table, name=f"{task.name} {path.name}", class_names=names)
 
 
 def _without_gaps(table: Table, needed: Sequence[str]) -> Table:
     """Leave out rows with an empty cell; QQP's official file holds a few."""
-    cells = zip(*(table.values(name) for name in needed), strict=True)
+    cells = zip(*(table.texts(name) for name in needed), strict=True)
     kept = [row for row, values in enumerate(cells) if None not in values]
     if len(kept) == len(table):
         return table
     note = f"{table.name}: skipped {len(table) - len(kept)} rows with an empty text or label"
     columns = {name: [table.columns[name][row] for row in kept] for name in needed}
-    return not_empty(Table(table.name, columns, notes=(*table.notes, note)))
+    return not_empty(replace(table, columns=columns, notes=(*table.notes, note)))

@@ -6,11 +6,12 @@ Knows the values of a label column. Knows nothing of texts and nothing of files.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from codir.config.words import TASK, TaskChoice
-from codir.data.sources.tables import Table
+from codir.data.sources.tables import Table, type_cells
 from codir.errors import UserError
 from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
 
@@ -44,18 +45,19 @@ class LabelCode:
     task: Task
     class_index: dict[str, int]
 
-    def encode(self, labels: Sequence[Label], where: str) -> list[float]:
-        """Turn labels into class indices or scores.
+    def encode(self, labels: Sequence[Label | None], where: str) -> list[float | None]:
+        """Turn labels into class indices or scores; a row that is left out has none.
 
         Raises:
             UserError: a class that the code does not know, or a score that is not a finite number.
         """
-        if not kind_of(self.task).has_classes:
-            return [_score(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
-        return [self._index(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)]
+        read = self._index if kind_of(self.task).has_classes else _score
+        return [
+            None if label is None else read(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)
+        ]
 
-    def _index(self, label: Label, where: str) -> int:
-        if (index := self.class_index.get(_key(label))) is not None:
+    def _index(self, label: Label, where: str) -> float:
+        if (index := self.class_index.get(key_of(label))) is not None:
             return index
         raise UserError(
             where,
@@ -82,35 +84,42 @@ def read_labels(table: Table, column: str, class_names: tuple[str, ...] | None =
                 do="move rows without a label to a file of their own and give it with `--unlabelled`",
             )
         if not isinstance(label, Label):
-            raise UserError(
-                f"{table.name}, column '{column}', row {row}",
-                expected="a name or a number",
-                got=f"{label!r} ({type(label).__name__})",
-                do="name the column that holds the label with `--label-column`",
-            )
+            raise _no_label(label, f"{table.name}, column '{column}', row {row}")
     return labels  # type: ignore[return-value]  # the loop above has looked at each
 
 
-def require_numbers(labels: Sequence[Label], options: LabelOptions, where: str) -> None:
+def leave_out(labels: Sequence[Label], placeholders: Collection[str]) -> list[Label | None]:
+    """Take the labels away that stand for none, and read the others as numbers where all of them are written so."""
+    kept = [None if key_of(label) in placeholders else label for label in labels]
+    words = [label for label in kept if isinstance(label, str)]
+    numbers = type_cells(words)
+    if not words or any(isinstance(number, str) for number in numbers):
+        return kept
+    as_numbers = iter(numbers)
+    return [next(as_numbers) if isinstance(label, str) else label for label in kept]
+
+
+def require_numbers(labels: Sequence[Label | None], options: LabelOptions, where: str) -> None:
     """Refuse a label that is no finite number where nearly all others are: one `inf` would make classes of scores.
 
     Args:
-        labels: the labels, as `read_labels` gives them.
+        labels: the labels of all rows; `None` for one that is left out.
         options: what is known beforehand; with a task or names given, labels are what those say.
         where: file and column, for messages.
 
     Raises:
         UserError: most labels are numbers and one is not finite, or scores and one is a word.
     """
-    if options.task != "auto" or options.names is not None or all(map(_is_number, labels)):
+    kept = [label for label in labels if label is not None]
+    if options.task != "auto" or options.names is not None or all(map(_is_number, kept)):
         return
-    numbers = [_as_number(label) for label in labels]
+    numbers = [None if label is None else _as_number(label) for label in labels]
     finite = [number for number in numbers if number is not None and math.isfinite(number)]
     have_fractions = not all(number.is_integer() for number in finite)
-    if 2 * len(finite) <= len(labels):
+    if 2 * len(finite) <= len(kept):
         return
     for row, (label, number) in enumerate(zip(labels, numbers, strict=True), start=1):
-        if have_fractions if number is None else not math.isfinite(number):
+        if label is not None and (have_fractions if number is None else not math.isfinite(number)):
             raise _no_score(label, f"{where}, row {row}")
 
 
@@ -135,7 +144,7 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
         >>> learn_labels([0.5, 2, 1], LabelOptions(), None).task.kind
         'regression'
     """
-    if _are_scores(labels, options):
+    if are_scores(labels, options):
         kind = KINDS["regression"] if options.task == TASK else kind_named(options.task)
         return LabelCode(Task(kind.name, None, 1, kind.metrics), {})
     found = _in_order(labels)
@@ -195,7 +204,8 @@ def _require_same(found: list[str], names: tuple[str, ...], *, may_lack: bool) -
     )
 
 
-def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
+def are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
+    """Whether labels are scores: where that is known beforehand, or else where they are numbers with a fraction."""
     if options.task != TASK:
         return not kind_named(options.task).has_classes
     if options.num_labels is not None and not kind_of_outputs(options.num_labels).has_classes:
@@ -206,11 +216,11 @@ def _are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
 def _in_order(labels: Sequence[Label]) -> list[str]:
     """Name the distinct labels: numbers in numeric order, words in that of the alphabet."""
     if all(map(_is_number, labels)):
-        return list(dict.fromkeys(_key(label) for label in sorted(set(labels), key=float)))
-    return sorted({_key(label) for label in labels})
+        return list(dict.fromkeys(key_of(label) for label in sorted(set(labels), key=float)))
+    return sorted({key_of(label) for label in labels})
 
 
-def _key(label: Label) -> str:
+def key_of(label: Label) -> str:
     """Write a label so that 1, 1.0 and True are the same."""
     return str(int(label)) if _is_number(label) and _is_whole(label) else str(label)
 
@@ -232,10 +242,8 @@ def _are_numbers_below(count: int, found: list[str]) -> bool:
 
 
 def _named(value: object, names: Sequence[str]) -> object:
-    """Look a class index up; -1 is how data sets on the hub mark a row without a label."""
-    if names and isinstance(value, int):
-        return None if value == -1 else names[value] if 0 <= value < len(names) else value
-    return value
+    """Look a class index up; -1, which is none, stays as it is."""
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def _as_number(label: Label) -> float | None:
@@ -244,6 +252,15 @@ def _as_number(label: Label) -> float | None:
         return float(label)
     except ValueError:
         return None
+
+
+def _no_label(value: object, where: str) -> UserError:
+    do = "name the column that holds the label with `--label-column`"
+    if isinstance(value, list | tuple | set):
+        do = "give each row one label; several labels in a row (multi-label) are not supported"
+    elif isinstance(value, Decimal):
+        do = "write that column as whole numbers, or as floating-point numbers for scores"
+    return UserError(where, expected="a name or a number", got=f"{value!r} ({type(value).__name__})", do=do)
 
 
 def _score(label: Label, where: str) -> float:

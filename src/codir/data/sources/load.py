@@ -12,12 +12,22 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from codir.config.words import DEV_FRACTION, TASK, TaskChoice
+from codir.config.words import DEV_FRACTION, HEADER, TASK, TaskChoice
 from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import Parts, SplitOptions, assemble
 from codir.data.sources.columns import ColumnNames
 from codir.data.sources.demo import DEMO_SOURCE, read_movie_reviews
-from codir.data.sources.formats import FORMATS, read_table, require_file
+from codir.data.sources.folders import DEV_NAMES, TEST_NAMES, TRAIN_NAMES, describe_folder, note_shard, read_folder
+from codir.data.sources.formats import (
+    ENDINGS,
+    Reading,
+    holds_splits,
+    is_saved,
+    is_table,
+    read_splits,
+    read_table,
+    require_file,
+)
 from codir.data.sources.glue import find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
@@ -25,7 +35,6 @@ from codir.errors import UserError, naming
 
 GLUE_PREFIX = "glue:"
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
-DEV_STEMS = ("dev", "validation")
 
 
 def load_data(
@@ -34,6 +43,10 @@ def load_data(
     data_dir: str | Path | None = None,
     dev: str | Path | None = None,
     unlabelled: Sequence[str | Path] = (),
+    separator: str | None = None,
+    header: bool = HEADER,
+    columns: Sequence[str] | None = None,
+    encoding: str | None = None,
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
@@ -53,11 +66,16 @@ def load_data(
     """Load examples from wherever the user keeps them.
 
     Args:
-        source: `glue:` and a task; a CSV, TSV, JSON lines or Parquet file; a folder with such files named `train` and
-            perhaps `dev` or `validation`; or a data set on the hub, with a configuration as `name:config`.
+        source: `glue:` and a task; a CSV, TSV, JSON or Parquet file, compressed or not; a folder with such files, or
+            shards of one, named `train` and perhaps `dev` or `validation`; a folder that `save_to_disk` wrote; or a
+            data set on the hub, with a configuration as `name:config`.
         data_dir: the folder that holds GLUE's task folders; without it, GLUE comes from the hub.
         dev: a file to evaluate on, or the name of a split on the hub, instead of the source's own dev part.
         unlabelled: files of rows without a label, which join the training data.
+        separator: between the cells of CSV and TSV files; found in each by default.
+        header: whether the first line of CSV and TSV files names the columns.
+        columns: names of the columns, where no line does; 1, 2 and so on by default.
+        encoding: of text files without a byte order mark; UTF-8 by default.
         text_column: where the text stands, if not under a usual name; a pair is then read only if named too.
         text_pair_column: where the second text stands.
         label_column: where the label stands.
@@ -86,9 +104,10 @@ def load_data(
         (('down', 'up'), 18, 2)
     """
     folder = None if data_dir is None else _existing(Path(data_dir))
-    parts = _read_parts(source, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
+    reading = Reading(separator, header, tuple(columns) if columns is not None else None, encoding)
+    parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
-        parts = replace(parts, unlabelled=tuple(read_table(path) for path in unlabelled))
+        parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))
     return assemble(
         parts,
         columns=ColumnNames(
@@ -148,27 +167,32 @@ def from_datasets(
     return assemble(parts, columns=columns or ColumnNames(), labels=labels, split=split or SplitOptions())
 
 
-def _read_parts(source: str, *, data_dir: Path | None, dev: str | Path | None, evaluation_only: bool) -> Parts:
+def _read_parts(
+    source: str, reading: Reading, *, data_dir: Path | None, dev: str | Path | None, evaluation_only: bool
+) -> Parts:
     """Read the tables that a source names; an own dev file takes the place of the source's."""
     if source == DEMO_SOURCE:
         reviews = read_movie_reviews()
-        reviews = replace(reviews, dev={"dev": read_table(dev)}) if dev is not None else reviews
+        reviews = replace(reviews, dev={"dev": read_table(dev, reading)}) if dev is not None else reviews
         return _only_dev(source, reviews.dev) if evaluation_only else reviews
     path = Path(source)
     is_glue = source.lower().startswith(GLUE_PREFIX)
-    if not (is_glue or path.exists() or path.suffix.lower() in FORMATS) and HUB_NAME.fullmatch(source):
-        return _read_hub_parts(source, dev, evaluation_only)
-    own_dev = {"dev": read_table(dev)} if dev is not None else {}
+    if not (is_glue or path.exists() or is_table(path)) and HUB_NAME.fullmatch(source):
+        return _read_hub_parts(source, dev, reading, evaluation_only)
+    if path.is_dir() and not is_glue and not (is_saved(path) and not holds_splits(path)):
+        return _read_folder(path, dev, reading, evaluation_only)
+    own_dev = {"dev": read_table(dev, reading)} if dev is not None else {}
     if own_dev and evaluation_only:
         return Parts(None, own_dev)
     if is_glue:
         parts = read_glue(find_glue_task(source[len(GLUE_PREFIX) :]), data_dir, evaluation_only=evaluation_only)
-    elif path.is_dir():
-        parts = _read_folder(path, evaluation_only)
-    else:
+        return replace(parts, dev=own_dev or parts.dev)
+    if not path.is_dir():
         require_file(path)
-        parts = _only_dev(path.name, {"dev": read_table(path)}) if evaluation_only else Parts(read_table(path), {})
-    return replace(parts, dev=own_dev or parts.dev)
+    table = read_table(path, reading)
+    if evaluation_only:
+        return Parts(None, {"dev": table})
+    return Parts(table.with_notes(*note_shard(path)), own_dev)
 
 
 def _existing(folder: Path) -> Path:
@@ -184,35 +208,43 @@ def _existing(folder: Path) -> Path:
     )
 
 
-def _read_folder(folder: Path, evaluation_only: bool) -> Parts:
-    dev_path = _find_part(folder, DEV_STEMS)
-    dev = {"dev": read_table(dev_path)} if dev_path else {}
+def _read_folder(folder: Path, dev: str | Path | None, reading: Reading, evaluation_only: bool) -> Parts:
+    own_dev = None if dev is None else _named_part(str(dev), folder, reading)
+    if own_dev is not None and evaluation_only:
+        return Parts(None, {"dev": own_dev})
+    parts = read_folder(folder, reading, unread=TRAIN_NAMES if evaluation_only else ())
+    if "dev" not in parts and "test" in parts and _has_columns_of(parts["test"], parts.get("train")):
+        note = f"folder '{folder}' has no dev part, so evaluation is on '{parts['test'].name}'"
+        parts["dev"] = parts["test"].with_notes(note)
+    dev_table = own_dev or parts.get("dev")
+    named_dev = {"dev": dev_table} if dev_table is not None else {}
     if evaluation_only:
-        return _only_dev(f"folder '{folder}'", dev)
-    train_path = _find_part(folder, ("train",))
-    if train_path is None:
-        raise UserError(
-            f"folder '{folder}'",
-            expected="a file 'train' with one of the endings " + ", ".join(FORMATS),
-            got=", ".join(sorted(entry.name for entry in folder.iterdir())) or "an empty folder",
-            do="rename the training file, or give its path",
-        )
-    return Parts(read_table(train_path), dev)
+        return _only_dev(f"folder '{folder}'", named_dev)
+    if "train" in parts:
+        return Parts(parts["train"], named_dev)
+    raise UserError(
+        f"folder '{folder}'",
+        expected=f"a file 'train' with one of the endings {ENDINGS}",
+        got=describe_folder(folder),
+        do="rename the training file, or give its path",
+    )
 
 
-def _find_part(folder: Path, stems: tuple[str, ...]) -> Path | None:
-    found = sorted(path for path in folder.iterdir() if path.stem in stems and path.suffix.lower() in FORMATS)
-    if len(found) > 1:
-        raise UserError(
-            f"folder '{folder}'",
-            expected=f"one file named {' or '.join(stems)}",
-            got=", ".join(path.name for path in found),
-            do="leave one of them in the folder, or give the path of the file",
-        )
-    return found[0] if found else None
+def _named_part(name: str, folder: Path, reading: Reading) -> Table:
+    """A split of a folder that `save_to_disk` wrote, or else a file."""
+    splits = read_splits(folder) if holds_splits(folder) else {}
+    return splits[name] if name in splits else read_table(name, reading)
 
 
-def _read_hub_parts(source: str, dev: str | Path | None, evaluation_only: bool) -> Parts:
+def _has_columns_of(test: Table, train: Table | None) -> bool:
+    """Whether a test part can be judged by; those of competitions have no labels."""
+    if train is None:
+        return True
+    names = {name.strip().casefold() for name in test.columns}
+    return all(name.strip().casefold() in names for name in train.columns)
+
+
+def _read_hub_parts(source: str, dev: str | Path | None, reading: Reading, evaluation_only: bool) -> Parts:
     match = HUB_NAME.fullmatch(source)
     assert match is not None, "the caller has looked"
     splits = read_hub(
@@ -221,7 +253,7 @@ def _read_hub_parts(source: str, dev: str | Path | None, evaluation_only: bool) 
         absent="no such file",
         do="check the path, or the spelling (`name:config` names a configuration) and the connection",
     )
-    dev_tables = _choose_hub_dev(splits, dev)
+    dev_tables = _choose_hub_dev(splits, dev, reading, evaluation_only)
     if evaluation_only:
         return _only_dev(source, dev_tables)
     if "train" not in splits:
@@ -229,10 +261,13 @@ def _read_hub_parts(source: str, dev: str | Path | None, evaluation_only: bool) 
     return Parts(splits["train"], dev_tables)
 
 
-def _choose_hub_dev(splits: Mapping[str, Table], dev: str | Path | None) -> dict[str, Table]:
+def _choose_hub_dev(
+    splits: Mapping[str, Table], dev: str | Path | None, reading: Reading, evaluation_only: bool
+) -> dict[str, Table]:
+    """The split or file that was named, or else a dev split; `test` is for evaluation alone."""
     if dev is not None:
-        return {"dev": splits[str(dev)] if str(dev) in splits else read_table(dev)}
-    found = [splits[name] for name in DEV_STEMS if name in splits]
+        return {"dev": splits[str(dev)] if str(dev) in splits else read_table(dev, reading)}
+    found = [splits[name] for name in (*DEV_NAMES, *(TEST_NAMES if evaluation_only else ())) if name in splits]
     return {"dev": found[0]} if found else {}
 
 

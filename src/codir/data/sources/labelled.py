@@ -1,0 +1,122 @@
+"""Tables whose labels are read: rows that have none left out, and what is odd about the classes said.
+
+Knows tables and labels. Knows nothing of where a table came from, or of how rows are divided.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from codir.data.sources.classes import note_alike, note_decimal_commas, note_rare
+from codir.data.sources.columns import Columns, select_columns
+from codir.data.sources.labels import (
+    Label,
+    LabelCode,
+    LabelOptions,
+    are_scores,
+    key_of,
+    learn_labels,
+    leave_out,
+    read_labels,
+    require_numbers,
+)
+from codir.data.sources.placeholders import find_placeholders, note_likely_placeholders, note_placeholders
+from codir.data.sources.tables import Table
+from codir.errors import UserError
+from codir.tasks import kind_of
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A table with these columns read.
+
+    Attributes:
+        table: with the columns selected.
+        columns: which of them is what.
+        labels: one for each row; `None` for a row that is left out, since its label stands for none.
+        notes: what was said of its reading, and which rows are left out.
+    """
+
+    table: Table
+    columns: Columns
+    labels: list[Label | None]
+    notes: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """File and column, for messages."""
+        return f"{self.table.name}, column '{self.columns.label}'"
+
+    @property
+    def kept_labels(self) -> list[Label]:
+        """Those of the rows that are not left out."""
+        return [label for label in self.labels if label is not None]
+
+
+def read_labelled(
+    tables: Sequence[Table], chosen: Columns, options: LabelOptions, class_names: tuple[str, ...] | None
+) -> list[Labelled]:
+    """Read the labels of all tables; what stands for no label is found in all of them together.
+
+    Raises:
+        UserError: a column that is not there, a row without a label, or a table in which no row has one.
+    """
+    selected = [select_columns(table, chosen) for table in tables]
+    labels = [read_labels(table, columns.label, class_names) for table, columns in selected]
+    placeholders = find_placeholders(
+        Counter(map(key_of, chain.from_iterable(labels))),
+        {*(options.names or ()), *(options.model_names or ()), *(class_names or ())},
+        are_indices=class_names is not None,
+        are_scores=are_scores([], options) if options.task != "auto" or options.num_labels else False,
+    )
+    return [
+        _without(table, columns, of_table, placeholders)
+        for (table, columns), of_table in zip(selected, labels, strict=True)
+    ]
+
+
+def _without(table: Table, columns: Columns, labels: list[Label], placeholders: set[str]) -> Labelled:
+    left_out = Counter(key for key in map(key_of, labels) if key in placeholders)
+    found = Labelled(table, columns, leave_out(labels, placeholders), ())
+    if not found.kept_labels:
+        raise UserError(
+            found.where,
+            expected="a label in at least one row",
+            got="labels that stand for none: " + ", ".join(map(repr, left_out)),
+            do="give a file whose rows have labels; rows without one are given with `--unlabelled`",
+        )
+    notes = [*table.notes, *note_placeholders(table.name, left_out), *_note_spaces(found)]
+    return replace(found, notes=tuple(notes))
+
+
+def _note_spaces(found: Labelled) -> list[str]:
+    """Say that " 1" and "1" are one number, where both or one of them stand in the file."""
+    written = zip(found.table.texts(found.columns.label), found.labels, strict=True)
+    count = sum(
+        isinstance(text, str) and text != text.strip() and isinstance(label, int | float) for text, label in written
+    )
+    return [f"{found.where}: {count} numbers have spaces around them, which do not count"] if count else []
+
+
+def learn_code(
+    tables: Sequence[Labelled], options: LabelOptions, class_names: tuple[str, ...] | None
+) -> tuple[LabelCode, list[str]]:
+    """Learn from these tables what is to be predicted, and say what is odd about the classes.
+
+    Raises:
+        UserError: labels that contradict each other, or what is known beforehand.
+    """
+    for table in tables:
+        require_numbers(table.labels, options, table.where)
+    labels = list(chain.from_iterable(table.kept_labels for table in tables))
+    code = learn_labels(labels, options, class_names)
+    if not kind_of(code.task).has_classes or options.may_lack_classes:
+        return code, []
+    counts = Counter(map(key_of, labels))
+    if class_names is not None or options.names is not None:
+        return code, [*note_alike(counts), *note_rare(counts)]
+    doubts = [*note_likely_placeholders(counts), *note_decimal_commas(counts)]
+    return code, [*doubts, *note_alike(counts), *note_rare(counts)]
