@@ -6,6 +6,7 @@ import os
 import sys
 
 from codir.cli.app import app
+from codir.cli.display import no_fork_warning
 from codir.cli.stop import Stopped, stopped_by_signals
 
 __all__ = ["app", "main"]
@@ -15,6 +16,7 @@ def main() -> None:
     """Run the command line; a traceback only with `--debug`. Of several processes, one speaks for all."""
     try:
         with stopped_by_signals():
+            no_fork_warning()
             app()
     except Stopped as stop:
         if _speaks_for_all():
@@ -23,6 +25,12 @@ def main() -> None:
             show_stop(stop)
         sys.exit(stop.exit_code)
     except Exception as error:
+        from codir.errors import CompleteError
+
+        if isinstance(error, CompleteError):  # nothing is wrong: there is nothing left to do
+            if _speaks_for_all():
+                print(error)
+            return
         if not _speaks_for_all():
             from codir.errors import UserError, of_files
 

@@ -30,6 +30,9 @@ class Given:
         settings: words of `--set`.
         mistakes: found so far; reported together with those of the recipe.
         offered: how all flags of the command are spelled, by recipe key.
+        quiet: show results and errors only.
+        log_file: gets what is shown.
+        dry_run: stop before training, and write nothing.
     """
 
     recipe: Mapping[str, Any]
@@ -38,6 +41,9 @@ class Given:
     settings: Sequence[str] = ()
     mistakes: Sequence[UserError] = field(default=())
     offered: Mapping[str, str] = field(default_factory=dict)
+    quiet: bool = False
+    log_file: Path | None = None
+    dry_run: bool = False
 
     def laid_over_recipe(self) -> dict[str, Any]:
         """The recipe under the flags, without `--set`."""

@@ -65,10 +65,14 @@ class Ledger:
 
     def paths(self) -> list[Path]:
         """What the run left and is still there: files, and checkpoints as folders."""
-        parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
-        checkpoints = [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
+        checkpoints = self.checkpoints()
         files = [self.folder / name for name in sorted(self.names()) if os.path.lexists(self.folder / name)]
         return [*(file for file in files if not set(file.parents) & set(checkpoints)), *checkpoints]
+
+    def checkpoints(self) -> list[Path]:
+        """The run's checkpoints that are still there."""
+        parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
+        return [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
 
     # ---- How it grows ----
 
