@@ -134,8 +134,9 @@ class Live:
 
         self.console = Console(stderr=True, highlight=False)
         self._open: list[Phase] = []
+        self._has_begun, self._started = False, time.monotonic()
         self._drawing = Drawing(
-            get_renderable=self.draw,
+            self,  # asked for its picture each time: with `get_renderable`, a line would bring back the one before
             console=self.console,
             refresh_per_second=FRAMES_PER_SECOND,
             transient=True,
@@ -157,6 +158,7 @@ class Live:
 
     def begun(self, phase: Phase) -> None:
         """Draw it too."""
+        self._has_begun = True
         self._open.append(phase)
 
     def advanced(self, phase: Phase) -> None:
@@ -173,13 +175,15 @@ class Live:
         said = "; ".join(describe_numbers(numbers) for numbers in phase.said.values())
         self.write(describe_end(phase) + (f"; {said}" if said else ""))
 
-    def draw(self) -> RenderableType:
-        """A row for each open phase, and under it what it has said."""
+    def __rich__(self) -> RenderableType:
+        """A row for each open phase, and under it what it has said; before the first, how long loading takes."""
         from rich.console import Group
         from rich.padding import Padding
         from rich.text import Text
 
         rows: list[RenderableType] = []
+        if not self._has_begun:
+            rows.append(Text(f"loading {in_time(time.monotonic() - self._started)}"))
         for phase in list(self._open):
             rows.append(self._row(phase))
             for group, numbers in list(phase.said.items()):

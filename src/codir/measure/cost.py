@@ -58,7 +58,7 @@ def measure_throughputs(
     rates: dict[str, list[float]] = {name: [] for name in runners}
     for name, runner in runners.items():
         _time_pass(runner, placed[name][:warmup])
-    with phase("speed", repeats * len(runners), unit="passes") as progress:
+    with phase("timed passes", repeats * len(runners), unit="passes") as progress:
         for _ in range(repeats):
             for name, runner in runners.items():
                 sentences = sum(len(next(iter(batch.values()))) for batch in placed[name])

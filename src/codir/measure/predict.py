@@ -7,7 +7,7 @@ import numpy as np
 
 from codir.data import length_sorted_batches
 from codir.measure.runner import Runner
-from codir.system.progress import phase
+from codir.system.progress import advance
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
@@ -19,12 +19,12 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
         batch_size: rows per batch.
     """
     logits: np.ndarray | None = None
-    with phase("evaluation", len(encoded)) as progress, runner.running():
+    with runner.running():
         for rows, inputs in length_sorted_batches(encoded, runner.tokenizer, batch_size=batch_size):
             answers = runner.logits(runner.place(inputs)).float().cpu().numpy()
             if logits is None:
                 logits = np.empty((len(encoded), answers.shape[1]), dtype=np.float32)
             logits[rows] = answers
-            progress.advance(len(rows))
+            advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
     return logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from transformers import (
 )
 
 from codir.system.progress import Phase, begin, is_watched
+
+logger = logging.getLogger(__name__)
 
 AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
@@ -50,6 +53,9 @@ class Watching(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """The first step comes."""
+        logger.info(
+            "Losses are noted every %s.", "step" if state.logging_steps == 1 else f"{state.logging_steps} steps"
+        )
         self._training = begin(self.name, state.max_steps, unit="steps", done=state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
