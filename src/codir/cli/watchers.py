@@ -104,7 +104,8 @@ class Lines:
         is_time = time.monotonic() - when >= SECONDS_BETWEEN_LINES
         is_part = phase.total is not None and (phase.done - done) * LINES_OF_A_PHASE >= phase.total > LINES_OF_A_PHASE
         is_part = is_part and "training" in phase.said
-        if phase.is_inner or phase.done == phase.total or not (is_time or is_part):
+        is_first = phase.unit == "steps" and phase.done == phase.done_before + 1
+        if phase.is_inner or phase.done == phase.total or not (is_first or is_time or is_part):
             return
         self._told[phase] = (time.monotonic(), phase.done)
         numbers = describe_numbers(phase.said.get("training", {}))
