@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import transformers
 from test_cli import files, pretrained, run, teacher  # noqa: F401 - fixtures
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -178,6 +179,16 @@ def test_a_log_file_without_the_error_that_ended_the_run(tmp_path):
     logged = path.read_text()
     assert "a note" in logged
     assert "data: expected rows, got none. What to do: give some." in logged
+
+
+def test_a_library_that_talks_once_its_level_is_set_back(capfd, tmp_path):
+    """`Trainer` sets the verbosity of `transformers` anew: to `warning` in all processes but the main one."""
+    with shown("distill", quiet=True, log_file=tmp_path / "run.log"):
+        transformers.logging.set_verbosity_warning()
+        transformers.logging.get_logger("transformers.modeling_utils").warning("LOAD REPORT")
+        logging.getLogger("another.library").warning("LOAD REPORT")
+    assert capfd.readouterr() == ("", "")
+    assert "LOAD REPORT" in (tmp_path / "run.log").read_text()
 
 
 def test_a_log_file_that_makes_the_output_folder_look_used(tmp_path):

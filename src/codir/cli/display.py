@@ -144,6 +144,10 @@ def silence_libraries(ends: ExitStack) -> None:
     import datasets
     import transformers
 
+    transformers.logging.disable_default_handler()  # `Trainer` raises the verbosity again in all processes but one
+    ends.callback(transformers.logging.enable_default_handler)
+    transformers.logging.enable_propagation()
+    ends.callback(transformers.logging.disable_propagation)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.logging.set_verbosity_error()
