@@ -27,7 +27,8 @@ from codir.system import resolve_dtype
 
 CODIR = [sys.executable, "-m", "codir"]
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pydantic")
-STEP_LINE = "'loss': "
+STEP_LINE = "training: 1 of "
+"""The line that plain output has after the first step."""
 MILESTONES = {"The teacher's accuracy": "teacher scored on the dev rows", "teacher cache: reusing": "cache found"}
 
 

@@ -221,6 +221,7 @@ def test_an_interrupted_run_that_cannot_go_on(codir, teacher, files, tmp_path):
     straight = distill_words(teacher, files["csv"], tmp_path / "straight", "--student-layers", "2")
     again = distill_words(teacher, files["csv"], tmp_path / "again", "--student-layers", "2")
     saving = [
+        "--keep-checkpoints",
         "--set",
         "training.save_strategy=steps",
         "--set",

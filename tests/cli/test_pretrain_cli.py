@@ -114,7 +114,7 @@ def test_a_loss_in_the_report_that_no_other_program_finds(codir, teacher, text, 
 def test_an_interrupted_pretraining_that_cannot_go_on(codir, teacher, text, tmp_path):
     """What a killed run leaves: half of its checkpoints, and no student."""
     words = words_of(teacher, text, tmp_path / "out", *sizes(tmp_path / "corpora"), "--set", "training.save_steps=4")
-    words += ["--set", "training.save_total_limit=5"]
+    words += ["--set", "training.save_total_limit=5", "--keep-checkpoints"]
     code, output = codir(*words)
     assert code == 0, output
     whole = (tmp_path / "out" / "model.safetensors").read_bytes()

@@ -18,7 +18,7 @@ from codir.config.words import PRETRAINING, TRAINING
 from codir.errors import UserError
 
 SMALLEST = {"teacher": {"model": "t"}, "data": {"source": "d"}, "student": {"layers": 1}, "output_dir": "o"}
-OF_CODIR = {"precision", "head_learning_rate"}
+OF_CODIR = {"precision", "head_learning_rate", "early_stopping_patience"}
 
 
 def words_of(annotation: Any) -> set[Any]:

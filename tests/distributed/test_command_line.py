@@ -52,7 +52,7 @@ def words(
     }[command]
     common = ["--data", material / f"{data}.csv", "--dev", material / "dev.csv", "--max-length", "32"]
     quick = {"use_cpu": "true", "disable_tqdm": "true", "eval_strategy": "no", "precision": "fp32", **training}
-    settings = {f"training.{key}": value for key, value in quick.items()}
+    settings = {f"training.{key}": value for key, value in quick.items()} | {"keep_checkpoints": "true"}
     if command == "distill":
         settings = {"objectives.contrastive.num_negatives": 20, **settings, **(more or {})}
     given = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]

@@ -118,7 +118,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 def recipe_for(stage: str, **overrides: Any) -> codir.Recipe | codir.PretrainRecipe:
     """The recipe of a recorded run; its paths are relative to the run's folder."""
     model = codir.Recipe if stage == "distill" else codir.PretrainRecipe
-    return model.model_validate({**RECIPES[stage], "training": TRAINING, "output_dir": "student", **overrides})
+    own = {"training": TRAINING, "output_dir": "student", "keep_checkpoints": True}
+    return model.model_validate({**RECIPES[stage], **own, **overrides})
 
 
 def write_inputs(stage: str, folder: Path) -> None:

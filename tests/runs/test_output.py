@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import codir
+from codir.cli.app import OF_ONE_RUN
 from codir.config import AnyRun, CompareConfig, EvaluateConfig, FinetuneConfig, PretrainRecipe, Recipe, validate
 from codir.errors import UserError
 from codir.runs import compare_presets, finetune
@@ -65,7 +66,7 @@ def every_input(place: Path) -> list[tuple[str, Any]]:
         PretrainRecipe,
         {"teacher": str(place / "teacher"), "corpus": corpus, "student": {"layers": 2}, "output_dir": place / "out"},
     )
-    comparison = {**of_distill[0].model_dump(mode="json", exclude={"baseline", "overwrite", "resume", "objectives"})}
+    comparison = {**of_distill[0].model_dump(mode="json", exclude={*OF_ONE_RUN, "overwrite", "objectives"})}
     comparison |= {"presets": ["kd"], "student": {"checkpoint": str(place / "other")}}
     scored = validate(EvaluateConfig, {"model": str(place / "teacher"), "data": data, "output": place / "out"})
     configs = [*of_distill, finetuning(place), pretraining, validate(CompareConfig, comparison), scored]

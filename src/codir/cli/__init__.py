@@ -6,6 +6,7 @@ import os
 import sys
 
 from codir.cli.app import app
+from codir.cli.display import no_fork_warning
 from codir.cli.stop import Stopped, stopped_by_signals
 
 __all__ = ["app", "main"]
@@ -15,6 +16,7 @@ def main() -> None:
     """Run the command line; a traceback only with `--debug`. Of several processes, one speaks for all."""
     with stopped_by_signals():
         try:
+            no_fork_warning()
             app()
         except Stopped as stop:
             if _speaks_for_all():
@@ -23,15 +25,23 @@ def main() -> None:
                 show_stop(stop)
             sys.exit(stop.exit_code)
         except Exception as error:
-            if not _speaks_for_all():
-                from codir.errors import UserError, of_files
+            sys.exit(_end_of(error))
 
-                sys.exit(2 if isinstance(error, UserError) or of_files(error) else 1)
-            if "--debug" in sys.argv:
-                raise
-            from codir.cli.failures import show_failure
 
-            sys.exit(show_failure(error))
+def _end_of(error: Exception) -> int:
+    """Say why the command ended, and give the exit code."""
+    from codir.cli.failures import show_failure
+    from codir.errors import CompleteError, UserError, of_files
+
+    if isinstance(error, CompleteError):  # nothing is wrong: there is nothing left to do
+        if _speaks_for_all():
+            print(error)
+        return 0
+    if not _speaks_for_all():
+        return 2 if isinstance(error, UserError) or of_files(error) else 1
+    if "--debug" in sys.argv:
+        raise error
+    return show_failure(error)
 
 
 def _speaks_for_all() -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from codir.cli import tables
-from codir.cli.failures import PlainFormatter, PlainGroup
-from codir.cli.parameters import Debug, recipe_command
+from codir.cli.display import check_log_file, shown
+from codir.cli.failures import PlainGroup
+from codir.cli.parameters import Debug, LogFile, Quiet, recipe_command
 from codir.errors import naming
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
+
+OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints")
+"""Keys of a run's recipe that a comparison of many has no use for."""
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -59,21 +64,24 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Use a small part of the data.")] = False,
     seed: Annotated[int, typer.Option(help="Seed for every random choice.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in the folder.")] = False,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
     debug: Debug = False,
 ) -> None:
     """Distil MiniLM on Rotten Tomatoes, with the model and the data that come with `codir[demo]`.
 
     Example: `codir demo --quick`
     """
-    _quiet_libraries()
-    from codir.runs import run_demo, run_pretraining_demo
+    check_log_file(log_file, output_dir)
+    with shown("demo", quiet=quiet, log_file=log_file):
+        from codir.runs import run_demo, run_pretraining_demo
 
-    if stage == "finetune":
-        tables.show_result(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
-        return
-    found = run_pretraining_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite)
-    tables.show_pretraining(found.pretraining)
-    tables.show_metrics(found.accuracy, title="fine-tuned: accuracy")
+        if stage == "finetune":
+            tables.show_result(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
+            return
+        found = run_pretraining_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite)
+        tables.show_pretraining(found.pretraining)
+        tables.show_metrics(found.accuracy, title="fine-tuned: accuracy")
 
 
 @recipe_command(app)
@@ -85,6 +93,7 @@ def finetune(given: Given) -> None:
 
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
+    from codir.cli.advice import command_after_finetuning
     from codir.cli.fields import find_key
     from codir.cli.given import as_adaptation, is_adaptation
     from codir.config import FinetuneConfig
@@ -93,10 +102,14 @@ def finetune(given: Given) -> None:
         pretrain(as_adaptation(given, epochs=find_key(FinetuneConfig, "training.num_train_epochs").default))
         return
     config = given.config(FinetuneConfig)
-    _quiet_libraries()
-    from codir import runs
+    with _shown("finetune", given, config.output_dir):
+        from codir import runs
 
-    tables.show_metrics(runs.finetune(config), title=config.data.source)
+        if given.dry_run:
+            tables.show_rehearsal(runs.rehearse(config))
+            return
+        tables.show_metrics(runs.finetune(config), title=config.data.source)
+        tables.show_next(config.output_dir, command_after_finetuning(config))
 
 
 @recipe_command(app)
@@ -108,10 +121,13 @@ def distill(given: Given) -> None:
     from codir.config import Recipe
 
     config = given.config(Recipe)
-    _quiet_libraries()
-    from codir import runs
+    with _shown("distill", given, config.output_dir):
+        from codir import runs
 
-    tables.show_result(runs.distill(config))
+        if given.dry_run:
+            tables.show_rehearsal(runs.rehearse(config))
+            return
+        tables.show_result(runs.distill(config))
 
 
 @recipe_command(app)
@@ -123,10 +139,13 @@ def pretrain(given: Given) -> None:
     from codir.config import PretrainRecipe
 
     config = given.config(PretrainRecipe)
-    _quiet_libraries()
-    from codir import runs
+    with _shown("pretrain", given, config.output_dir):
+        from codir import runs
 
-    tables.show_pretraining(runs.pretrain(config))
+        if given.dry_run:
+            tables.show_rehearsal(runs.rehearse(config))
+            return
+        tables.show_pretraining(runs.pretrain(config))
 
 
 @recipe_command(app)
@@ -141,19 +160,19 @@ def evaluate(given: Given) -> None:
     from codir.config import EvaluateConfig
 
     config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
-    _quiet_libraries()
-    from codir import runs
-    from codir.runs.inputs import check_apart, inputs_of
-    from codir.system import is_main_process
+    with _shown("evaluate", given):
+        from codir import runs
+        from codir.runs.inputs import check_apart, inputs_of
+        from codir.system import is_main_process
 
-    if config.output is not None:
-        inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
-        check_apart(config.output, inputs, key="output")
-        _check_writable(config.output)
-    metrics = runs.evaluate(config.model, config.data)
-    if config.output is not None and is_main_process():
-        _write_json(config.output, metrics)
-    tables.show_metrics(metrics, title=config.data.source)
+        if config.output is not None:
+            inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
+            check_apart(config.output, inputs, key="output")
+            _check_writable(config.output)
+        metrics = runs.evaluate(config.model, config.data)
+        if config.output is not None and is_main_process():
+            _write_json(config.output, metrics)
+        tables.show_metrics(metrics, title=config.data.source)
 
 
 @recipe_command(app)
@@ -167,17 +186,17 @@ def compare(given: Given) -> None:
     """
     from codir.config import CompareConfig
 
-    recipe = {key: value for key, value in given.recipe.items() if key not in ("baseline", "resume")}
+    recipe = {key: value for key, value in given.recipe.items() if key not in OF_ONE_RUN}
     values = {**given.values}
     if "presets" in values:
         values["presets"] = _entries(values["presets"], recipe.get("presets"))
     config = replace(given, recipe=recipe, values=values).config(CompareConfig)
-    _quiet_libraries()
-    _quiet_single_runs()
-    from codir.runs import compare_presets
+    with _shown("compare", given, config.output_dir):
+        _quiet_single_runs()
+        from codir.runs import compare_presets
 
-    comparison = compare_presets(config)
-    tables.show_comparison(comparison, config.output_dir)
+        comparison = compare_presets(config)
+        tables.show_comparison(comparison, config.output_dir)
     if comparison.failed:
         raise typer.Exit(1)
 
@@ -219,6 +238,12 @@ def presets(
     typer.echo(json.dumps(found, indent=2))
 
 
+def _shown(command: str, given: Given, output_dir: Path | None = None) -> AbstractContextManager[None]:
+    """Show what a command does, as it was asked to."""
+    check_log_file(given.log_file, output_dir)
+    return shown(command, quiet=given.quiet, log_file=given.log_file)
+
+
 def _entries(names: list[str], known: Any) -> list[Any]:
     """`--presets`: names of presets, or of a recipe's own entries."""
     own = {entry["name"]: entry for entry in known or () if isinstance(entry, Mapping) and "name" in entry}
@@ -252,22 +277,3 @@ def _quiet_single_runs() -> None:
 
     for room in ("student", "teacher", "trainer"):
         logging.getLogger(f"codir.{room}").setLevel(logging.WARNING)
-
-
-def _quiet_libraries() -> None:
-    """Keep the progress bars of training and codir's own notes; silence the other libraries."""
-    import logging
-
-    import datasets
-    import transformers
-
-    for library in ("huggingface_hub", "httpx"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    handler = logging.StreamHandler()
-    handler.setFormatter(PlainFormatter("%(message)s"))
-    logging.basicConfig(handlers=[handler])
-    is_main = os.environ.get("RANK", "0") == "0"
-    logging.getLogger("codir").setLevel(logging.INFO if is_main else logging.ERROR)

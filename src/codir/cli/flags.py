@@ -108,7 +108,12 @@ CACHE_DIR = Flag("--cache-dir", "teacher.cache_dir")
 OUTPUT_DIR = Flag("--output-dir", "output_dir")
 OVERWRITE = Flag("--overwrite", "overwrite", value=True)
 RESUME = Flag("--resume", "resume", value=True)
-OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME)
+KEEP_CHECKPOINTS = Flag("--keep-checkpoints", "keep_checkpoints", value=True)
+OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME, KEEP_CHECKPOINTS)
+STOPPING = (
+    Flag("--early-stopping", "training.early_stopping_patience"),
+    Flag("--best", "training.load_best_model_at_end", value=True, help="End with the best model, not the last."),
+)
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,16 @@ class Command:
         flags: in the order of `--help`.
         home: module of the model.
         has_recipe: whether the command reads a recipe file and `--set` too.
+        takes_long: whether it shows how far it is, with `--quiet` and `--log-file`.
+        can_rehearse: whether it has `--dry-run`.
     """
 
     model: str
     flags: tuple[Flag, ...]
     home: str = "codir.config"
     has_recipe: bool = True
+    takes_long: bool = True
+    can_rehearse: bool = False
 
     def load_model(self) -> type[BaseModel]:
         """Import the model."""
@@ -139,15 +148,17 @@ COMMANDS = {
         (
             Flag("--model", "model"),
             *(SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, replace(TASK, also=("mlm",)), LABELS, MAX_LENGTH),
-            *(*LENGTH, SEED, PRECISION, *OUTPUT),
+            *(*LENGTH, SEED, PRECISION, *STOPPING, *OUTPUT),
         ),
+        can_rehearse=True,
     ),
     "distill": Command(
         "Recipe",
         (
             *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR),
-            *(Flag("--baseline", "baseline", value=True), *OUTPUT),
+            *(Flag("--baseline", "baseline", value=True), *STOPPING, *OUTPUT),
         ),
+        can_rehearse=True,
     ),
     "pretrain": Command(
         "PretrainRecipe",
@@ -158,8 +169,9 @@ COMMANDS = {
             Flag("--text-column", "corpus.text_column"),
             Flag("--max-length", "corpus.max_length"),
             *(LAYERS, STUDENT, PRESET, replace(MAX_STEPS, name="--steps --max-steps")),
-            *(BATCH_SIZE, LEARNING_RATE, SEED, PRECISION, *OUTPUT),
+            *(BATCH_SIZE, LEARNING_RATE, SEED, PRECISION, *STOPPING, *OUTPUT),
         ),
+        can_rehearse=True,
     ),
     "evaluate": Command(
         "EvaluateConfig",
@@ -202,6 +214,7 @@ COMMANDS = {
         ),
         home="codir.cli.sizes",
         has_recipe=False,
+        takes_long=False,
     ),
 }
 """The commands that are made from this table."""

@@ -31,6 +31,9 @@ class Given:
         mistakes: found so far; reported together with those of the recipe.
         offered: how all flags of the command are spelled, by recipe key.
         file: the recipe file.
+        quiet: show results and errors only.
+        log_file: gets what is shown.
+        dry_run: stop before training, and write nothing.
     """
 
     recipe: Mapping[str, Any]
@@ -40,6 +43,9 @@ class Given:
     mistakes: Sequence[UserError] = field(default=())
     offered: Mapping[str, str] = field(default_factory=dict)
     file: Path | None = None
+    quiet: bool = False
+    log_file: Path | None = None
+    dry_run: bool = False
 
     def laid_over_recipe(self) -> dict[str, Any]:
         """The recipe under the flags, without `--set`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,14 @@ RecipeFile = Annotated[
     list[str] | None, typer.Argument(metavar="[RECIPE]", help="YAML recipe. Flags override it.", show_default=False)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show results and errors only.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log-file", metavar="PATH", help="Also write what is shown to a file.", show_default=False),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Stop before training, write nothing, and show what the run would take.")
+]
 
 
 def recipe_command(app: typer.Typer) -> Callable[[Callable[[Given], None]], Callable[[Given], None]]:
@@ -60,12 +69,15 @@ def _build(run: Callable[[Given], None]) -> Any:
     by_word = {_word(flag): flag for flag in command.flags}
 
     def called(words: list[str] | None = None, settings: list[str] | None = None, **typed: Any) -> None:
-        run(_read(command, by_word, words or [], settings or [], typed))
+        how = {name: typed.pop(name) for name in ("quiet", "log_file", "dry_run") if name in typed}
+        run(replace(_read(command, by_word, words or [], settings or [], typed), **how))
 
     parameters = [
         _parameter("words", RecipeFile if command.has_recipe else Words, None),
         *(_parameter(_word(flag), option(model, flag, has_recipe=command.has_recipe), None) for flag in command.flags),
         *([_parameter("settings", _settings(model), None)] if command.has_recipe else []),
+        *([_parameter("dry_run", DryRun, False)] if command.can_rehearse else []),
+        *([_parameter("quiet", Quiet, False), _parameter("log_file", LogFile, None)] if command.takes_long else []),
         _parameter("debug", Debug, False),
     ]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from codir.measure import Comparison
     from codir.report import PretrainingResult, RunResult
     from codir.runs.plan import Plan
+    from codir.runs.rehearsal import Rehearsal
 
-console = Console(quiet=os.environ.get("RANK", "0") != "0")
-"""Of several processes, the main one shows the results."""
+consoles = [Console(quiet=os.environ.get("RANK", "0") != "0")]
+"""Where results go: of several processes, the main one shows them. A log file may join."""
+before_results: list[Callable[[], None]] = []
+"""What has to stop first, such as a live display."""
 LONGEST_PATH = 4096
 
 
@@ -27,7 +30,7 @@ def show_result(result: RunResult) -> None:
     """Teacher, student and baseline of a distillation."""
     from codir.report import result_table
 
-    console.print(result_table(result))
+    _show(result_table(result))
     _show_report(result.output_dir)
 
 
@@ -35,7 +38,7 @@ def show_pretraining(result: PretrainingResult) -> None:
     """Losses of a pre-training."""
     from codir.report import to_terminal
 
-    console.print(to_terminal(result.rows(), title=result.title))
+    _show(to_terminal(result.rows(), title=result.title))
     _show_report(result.output_dir)
 
 
@@ -45,9 +48,9 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
 
     for student in comparison.students:
         title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
-        console.print(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
+        _show(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
     for failure in comparison.failed:
-        console.print(_text(f"failed: {failure}"), style="red", soft_wrap=True)
+        _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
     _show_place("results.json, table.md and comparison.png", output_dir)
 
 
@@ -58,7 +61,7 @@ def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
     table.add_column("value", justify="right")
     for name, value in metrics.items():
         table.add_row(_text(name), f"{value:.4f}")
-    console.print(table)
+    _show(table)
 
 
 def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
@@ -66,7 +69,7 @@ def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
     table = Table("preset", "command", "what it minimises", "source")
     for one in presets:
         table.add_row(one["name"], one["command"], one["summary"], one["source"])
-    console.print(table)
+    _show(table)
 
 
 def show_plan(plan: Plan) -> None:
@@ -77,9 +80,32 @@ def show_plan(plan: Plan) -> None:
     table.columns[-1].justify = "right"
     for what, where, count in plan.table():
         table.add_row(what, where, decimal(count))
-    console.print(table)
+    _show(table)
     for line in plan.choices:
-        console.print(_text(line), soft_wrap=True)
+        _show(_text(line), soft_wrap=True)
+
+
+def show_rehearsal(found: Rehearsal) -> None:
+    """What a run would take."""
+    table = Table("what", "how much", title=f"{found.command}: nothing was written")
+    for what, how_much in found.table():
+        table.add_row(what, _text(how_much))
+    _show(table)
+    for note in found.notes:
+        _show(_text(note), soft_wrap=True)
+
+
+def show_next(folder: Path, command: str) -> None:
+    """Where the model is, and what to do with it."""
+    _show_place("Model", folder)
+    _show(_text(f"Next: {command}"), soft_wrap=True)
+
+
+def _show(renderable: Any, **how: Any) -> None:
+    for stop in before_results:
+        stop()
+    for console in consoles:
+        console.print(renderable, **how)
 
 
 def _show_report(folder: Path | None) -> None:
@@ -87,7 +113,7 @@ def _show_report(folder: Path | None) -> None:
 
 
 def _show_place(files: str, folder: Path | None) -> None:
-    console.print(_text(f"{files}: ") + Text(plain(folder, longest=LONGEST_PATH), style="bold"), soft_wrap=True)
+    _show(_text(f"{files}: ") + Text(plain(folder, longest=LONGEST_PATH), style="bold"), soft_wrap=True)
 
 
 def _text(words: str) -> Text:

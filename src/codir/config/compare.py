@@ -17,7 +17,7 @@ from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
 from codir.config.trainer_options import Seed
-from codir.config.training import TrainingConfig
+from codir.config.training import NEED_EVALUATION, TrainingConfig
 from codir.config.yaml import deep_merge
 from codir.errors import UserError, nearest
 
@@ -170,9 +170,19 @@ class CompareConfig(Room):
     def training_of(self, contestant: Contestant) -> TrainingConfig:
         """What is said for one contestant over what is said for all."""
         try:
-            return validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
+            training = validate(TrainingConfig, {**self.training.model_dump(), **contestant.training})
         except UserError as error:
             raise error.of(contestant.label) from None
+        for key in NEED_EVALUATION:
+            if getattr(training, key):
+                raise UserError(
+                    f"training.{key}",
+                    expected="nothing: the runs of a comparison are trained to their end, and judged once",
+                    got=repr(getattr(training, key)),
+                    otherwise="runs would have had different numbers of steps",
+                    do="leave it out",
+                )
+        return training
 
     def objectives_of(self, contestant: Contestant) -> ObjectivesConfig:
         """A preset's terms under what is said for all that have such terms, under what is said for it alone."""

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from codir.config.base import OutputDir, Overwrite, PathOrName, Resume, Room
+from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, Resume, Room
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.presets import preset_names
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -33,6 +33,7 @@ class FinetuneConfig(Room):
     output_dir: OutputDir
     overwrite: Overwrite = False
     resume: Resume = False
+    keep_checkpoints: KeepCheckpoints = False
 
 
 class PretrainRecipe(Room):
@@ -49,6 +50,7 @@ class PretrainRecipe(Room):
     output_dir: OutputDir
     overwrite: Overwrite = False
     resume: Resume = False
+    keep_checkpoints: KeepCheckpoints = False
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +101,7 @@ class Recipe(Room):
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
     overwrite: Overwrite = False
     resume: Resume = False
+    keep_checkpoints: KeepCheckpoints = False
 
     @field_validator("objectives")
     @classmethod

@@ -38,6 +38,12 @@ class TrainingConfig(TrainerOptions):
     head_learning_rate: AboveZero | None = Field(
         None, description="learning rate of the projection heads; 20 times the student's by default"
     )
+    early_stopping_patience: PositiveInt | None = Field(
+        None, description="stop after so many evaluations without a better one"
+    )
+    load_best_model_at_end: bool | None = Field(
+        None, description="end with the model that evaluation found best, not with the last"
+    )
     seed: Seed = Field(TRAINING["seed"], description="seed of data order, dropout, heads and negatives")
     num_train_epochs: AboveZero = Field(TRAINING["num_train_epochs"], description="passes over the training set")
     per_device_train_batch_size: PositiveInt = Field(
@@ -55,7 +61,9 @@ class TrainingConfig(TrainerOptions):
     eval_strategy: EvalStrategy = Field(TRAINING["eval_strategy"], description="when the student is evaluated")
     save_strategy: SaveStrategy = Field(TRAINING["save_strategy"], description="when a checkpoint is saved")
     save_total_limit: PositiveInt | None = Field(TRAINING["save_total_limit"], description="checkpoints that are kept")
-    logging_steps: Interval = Field(TRAINING["logging_steps"], description="steps between two log lines")
+    logging_steps: Interval = Field(
+        TRAINING["logging_steps"], description="steps between two log lines; below 1, a share of all"
+    )
     report_to: Reporter | list[Reporter] = Field(TRAINING["report_to"], description="trackers that get the log")
 
     @model_validator(mode="before")
@@ -73,6 +81,18 @@ class TrainingConfig(TrainerOptions):
             mistakes += [one.of("training") for one in getattr(error, "errors", [error])]
         raise together(mistakes)
 
+    @model_validator(mode="after")
+    def _evaluated_where_it_is_judged(self) -> TrainingConfig:
+        for key in NEED_EVALUATION:
+            if getattr(self, key) and self.eval_strategy == "no":
+                raise UserError(
+                    key,
+                    expected="evaluation while training, by which models are compared",
+                    got="`eval_strategy: no`",
+                    do="set `training.eval_strategy: epoch` or `steps`, or leave it out",
+                )
+        return self
+
     @model_serializer(mode="wrap")
     def _only_what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """An option of `transformers` that was not set is left out: its default is not codir's to record."""
@@ -87,10 +107,12 @@ class TrainingConfig(TrainerOptions):
 
     def trainer_arguments(self) -> dict[str, Any]:
         """What goes to `TrainingArguments`: everything but codir's own keys."""
-        return self.model_dump(exclude={"precision", "head_learning_rate"})
+        return self.model_dump(exclude={"precision", "head_learning_rate", "early_stopping_patience"})
 
 
 _MAY_BE_NULL = {"head_learning_rate", "save_total_limit"}
+NEED_EVALUATION = ("early_stopping_patience", "load_best_model_at_end")
+"""Keys that judge the model while it trains."""
 
 
 class PretrainingConfig(TrainingConfig):

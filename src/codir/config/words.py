@@ -180,7 +180,7 @@ TRAINING: Final[dict[str, Any]] = {
     "eval_strategy": "epoch",
     "save_strategy": "epoch",
     "save_total_limit": 1,
-    "logging_steps": 25,
+    "logging_steps": 0.025,
     "report_to": "none",
     "seed": 0,
 }

@@ -18,6 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from codir.data.sources.columns import not_a_text
 from codir.errors import UserError
 from codir.signals import TokenPosition
+from codir.system import progress
 from codir.tasks import Kind, kind_of_outputs
 
 SAMPLED_ROWS, SAMPLED_TOKENS = 1000, 512
@@ -51,12 +52,14 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
         truncated = [length >= max_length for length in lengths]
         if encoded.encodings is not None:
             truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]
+        progress.advance(len(indices))
         return {**encoded, "example_index": indices, "length": lengths, "truncated": truncated}
 
     texts = ["text", "text_pair"] if has_pair else ["text"]
     for column in texts:
         check_texts(dataset, column)
-    encoded = dataset.map(tokenise, batched=True, with_indices=True, remove_columns=texts, desc="tokenise")
+    with progress.phase("tokenising", len(dataset)):
+        encoded = dataset.map(tokenise, batched=True, with_indices=True, remove_columns=texts, desc="tokenise")
     return encoded.rename_column("label", "labels") if "label" in encoded.column_names else encoded
 
 

@@ -24,6 +24,10 @@ class CodirError(Exception):
     """Base of every error that codir raises on purpose."""
 
 
+class CompleteError(CodirError):
+    """There is nothing left to do: what was to be gone on with is complete. The command line exits with 0."""
+
+
 class UserError(CodirError, ValueError):
     """The input is at fault, and the user can fix it. The command line exits with 2.
 

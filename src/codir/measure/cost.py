@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from codir.errors import UserError
 from codir.measure.runner import Runner, TensorBatch
+from codir.system.progress import phase
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ def measure_throughputs(
     rates: dict[str, list[float]] = {name: [] for name in runners}
     for name, runner in runners.items():
         _time_pass(runner, placed[name][:warmup])
-    for _ in range(repeats):
-        for name, runner in runners.items():
-            sentences = sum(len(next(iter(batch.values()))) for batch in placed[name])
-            rates[name].append(sentences / _time_pass(runner, placed[name]))
+    with phase("timed passes", repeats * len(runners), unit="passes") as progress:
+        for _ in range(repeats):
+            for name, runner in runners.items():
+                sentences = sum(len(next(iter(batch.values()))) for batch in placed[name])
+                rates[name].append(sentences / _time_pass(runner, placed[name]))
+                progress.advance()
     return {name: Throughput(statistics.median(found), (min(found), max(found))) for name, found in rates.items()}
 
 

@@ -19,6 +19,7 @@ from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
+from codir.system.progress import phase
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics
 
@@ -98,14 +99,16 @@ class Exam:
         """Sentences per second of each model on the same rows in batches of `SPEED_BATCH`, the models in turns."""
         rows = self.dev[self.first]
         rows = rows.select(range(min(len(rows), SPEED_ROWS)))
-        throughputs = measure_throughputs(
-            runners, {name: self._batches(runner, rows) for name, runner in runners.items()}
-        )
+        with phase("speed"):
+            throughputs = measure_throughputs(
+                runners, {name: self._batches(runner, rows) for name, runner in runners.items()}
+            )
         return {name: throughput.sentences_per_second for name, throughput in throughputs.items()}
 
     def _ask(self, runner: Runner, rows: datasets.Dataset) -> np.ndarray:
-        encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
-        return predict_logits(runner, encoded, batch_size=self.batch_size)
+        with phase("evaluation", len(rows)):
+            encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
+            return predict_logits(runner, encoded, batch_size=self.batch_size)
 
     def _batches(self, runner: Runner, rows: datasets.Dataset) -> list[dict[str, Tensor]]:
         encoded = encode(rows, runner.tokenizer, max_length=self.max_length)

@@ -7,6 +7,7 @@ import numpy as np
 
 from codir.data import length_sorted_batches
 from codir.measure.runner import Runner
+from codir.system.progress import advance
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
@@ -24,5 +25,6 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
             if logits is None:
                 logits = np.empty((len(encoded), answers.shape[1]), dtype=np.float32)
             logits[rows] = answers
+            advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
     return logits

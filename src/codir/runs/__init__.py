@@ -7,6 +7,7 @@ from codir.runs.evaluate import evaluate
 from codir.runs.finetune import finetune
 from codir.runs.objectives import preset
 from codir.runs.pretrain import pretrain
+from codir.runs.rehearse import rehearse
 
 __all__ = [
     "compare_presets",
@@ -15,6 +16,7 @@ __all__ = [
     "finetune",
     "preset",
     "pretrain",
+    "rehearse",
     "run_demo",
     "run_pretraining_demo",
 ]

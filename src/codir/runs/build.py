@@ -20,6 +20,7 @@ from codir.config import (
     StudentConfig,
     TrainingConfig,
 )
+from codir.config.training import NEED_EVALUATION
 from codir.config.words import TASK
 from codir.data import LoadedData, load_data
 from codir.errors import UserError
@@ -28,14 +29,16 @@ from codir.models import Reader, label_names, load_model, load_tokenizer
 from codir.runs.objectives import build_objectives
 from codir.student import build_student
 from codir.system import default_device, seeded
+from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
-from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments
+from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
 
 
 def load_reader(path: str) -> Reader:
     """A model with a trained head, and its tokenizer, on the device that computes."""
-    tokenizer = load_tokenizer(path)
-    return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+    with phase(f"loading {Path(path).name}"):
+        tokenizer = load_tokenizer(path)
+        return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
 
 
 def runner_of(reader: Reader, dtype: torch.dtype) -> TorchRunner:
@@ -52,7 +55,8 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
         arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
         named = getattr(reader.model.config, NAMED_IN_CONFIG, None)
         arguments["task"] = named if named is not None and data.task == TASK else data.task
-    return load_data(data.source, evaluation_only=evaluation_only, **arguments)
+    with phase("reading the data"):
+        return load_data(data.source, evaluation_only=evaluation_only, **arguments)
 
 
 def head_for(task: Task) -> dict[str, Any]:
@@ -133,11 +137,13 @@ def build_trainer(
     def metrics(answers: Any) -> dict[str, float]:
         return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
 
+    is_baseline = isinstance(config, Recipe) and teacher is None
     own: dict[str, Any] = {"max_length": config.data.max_length}
     if isinstance(config, Recipe):
         own |= {"teacher_cache_dir": str(config.teacher.cache_dir), "teacher_cache": config.teacher.cache}
         own["cache_dtype"] = config.teacher.cache_dtype
-    return DistillationTrainer(
+    own |= what_is_best(config.training, data)
+    trainer = DistillationTrainer(
         teacher=teacher.model if teacher else None,
         student=student.model,
         args=build_training_arguments(config.training, output_dir, **own),
@@ -148,6 +154,16 @@ def build_trainer(
         teacher_processing_class=teacher.tokenizer if teacher else None,
         compute_metrics=metrics,
     )
+    return watched(trainer, "training the baseline" if is_baseline else "training")
+
+
+def what_is_best(training: TrainingConfig, data: LoadedData) -> dict[str, str]:
+    """The metric that models are compared by while they train: the first of the task on the first evaluation set."""
+    is_judged = any(getattr(training, key) for key in NEED_EVALUATION)
+    if not is_judged or training.metric_for_best_model is not None:
+        return {}
+    metric = data.task.metrics[0]
+    return {"metric_for_best_model": f"{next(iter(data.dev))}_{metric}" if len(data.dev) > 1 else metric}
 
 
 def evaluation_sets(config: Recipe | FinetuneConfig, data: LoadedData) -> Any:

@@ -7,7 +7,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codir.config import (
@@ -16,7 +16,7 @@ from codir.config import (
 )
 from codir.data import LoadedData
 from codir.export import export_student
-from codir.measure import Exam, gather_conditions
+from codir.measure import Answers, Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
@@ -38,7 +38,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
     Leaves in `recipe.output_dir`: the student as a plain transformers folder, `report.md`, `report.json`,
-    `training_curves.png`, `recipe.yaml` with every default filled in, and the last checkpoint.
+    `training_curves.png` and `recipe.yaml` with every default filled in. Checkpoints go when the run is complete.
 
     Under `torchrun` or `accelerate launch`, all processes train; the main one examines, writes and gives the others its
     result.
@@ -53,19 +53,9 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
     """
     begin(recipe)
     with run_folder(recipe, inside=inside) as folder:
-        teacher = load_reader(recipe.teacher.model)
-        data = load(recipe.data, teacher)
-        notes = [*data.notes, *check_labels(teacher.model, data.task)]
-        student = make_student(recipe.student, teacher, seed=recipe.training.seed)
-        origin = student_origin(student.model)
-        notes += origin.notes if origin else ()
-        notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
-        for role, reader in (("teacher", teacher), ("student", student)):
-            check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
-
-        exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
-        answers = {"teacher": on_main(exam.answers, runner_of(teacher, dtype))}
-        notes += on_main(check_teacher_score, answers["teacher"][exam.first], exam.labels(exam.first), data.task)
+        ready = prepare(recipe)
+        teacher, data, student, exam, notes = ready.teacher, ready.data, ready.student, ready.exam, [*ready.notes]
+        answers, dtype = {"teacher": ready.of_teacher}, resolve_dtype(recipe.training.precision)
 
         folder.claim()
         trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
@@ -93,6 +83,45 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
             return result
 
         return on_main(report)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run has before it claims its folder: all that can be refused without training is refused.
+
+    Attributes:
+        teacher: on its device.
+        data: as it was read.
+        student: as it starts.
+        exam: that all models sit.
+        of_teacher: what the teacher answered.
+        notes: for the user.
+    """
+
+    teacher: Reader
+    data: LoadedData
+    student: Reader
+    exam: Exam
+    of_teacher: Answers
+    notes: tuple[str, ...]
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Load teacher and data, make the student, check that they fit, and examine the teacher."""
+    teacher = load_reader(recipe.teacher.model)
+    data = load(recipe.data, teacher)
+    notes = [*data.notes, *check_labels(teacher.model, data.task)]
+    student = make_student(recipe.student, teacher, seed=recipe.training.seed)
+    origin = student_origin(student.model)
+    notes += origin.notes if origin else ()
+    notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
+    for role, reader in (("teacher", teacher), ("student", student)):
+        check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
+
+    exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
+    answers = on_main(exam.answers, runner_of(teacher, dtype))
+    notes += on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task)
+    return Prepared(teacher, data, student, exam, answers, tuple(notes))
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:

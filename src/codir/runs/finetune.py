@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from codir.config import FinetuneConfig, ObjectivesConfig
+from codir.data import LoadedData
 from codir.export import export_student
 from codir.measure import Exam
 from codir.models import Reader, load_model, load_tokenizer
@@ -21,11 +24,8 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     """
     begin(config)
     with run_folder(config) as folder:
-        data = load(config.data)
-        tokenizer = load_tokenizer(config.model)
-        with seeded(config.training.seed):  # the new head
-            reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
-        check_reader(reader, config.data.max_length, pairs=has_pairs(data))
+        ready = prepare(config)
+        data, reader, tokenizer = ready.data, ready.reader, ready.reader.tokenizer
         say(data.notes)
 
         folder.claim()
@@ -36,3 +36,21 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         exam = Exam(data.dev, data.task, config.data.max_length)
         dtype = resolve_dtype(config.training.precision)
         return on_main(lambda: exam.score(exam.answers(runner_of(reader, dtype))))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run has before it claims its folder: the data, and a model with a new head."""
+
+    data: LoadedData
+    reader: Reader
+
+
+def prepare(config: FinetuneConfig) -> Prepared:
+    """Load data and model, give the model a head, and check that they fit."""
+    data = load(config.data)
+    tokenizer = load_tokenizer(config.model)
+    with seeded(config.training.seed):  # the new head
+        reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
+    check_reader(reader, config.data.max_length, pairs=has_pairs(data))
+    return Prepared(data, reader)

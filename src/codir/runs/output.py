@@ -9,13 +9,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from codir.config import AnyRun, parse_yaml, redacted
-from codir.errors import UserError
+from codir.errors import CompleteError, UserError
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.words import command_again, how_to_go_on
 from codir.store import (
@@ -31,7 +32,7 @@ from codir.store import (
 )
 from codir.system import is_main_process, on_main
 from codir.trainer import DistillationTrainer
-from codir.trainer.checkpoints import last_complete_checkpoint
+from codir.trainer.checkpoints import last_complete_checkpoint, remove, run_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ CHECKPOINTS = ("checkpoints", "baseline/checkpoints")
 MAY_CHANGE = frozenset(
     {
         "output_dir",
+        "keep_checkpoints",
         "training.learning_rate",
         "training.precision",
         "training.max_grad_norm",
@@ -119,9 +121,31 @@ class RunFolder:
         return self.config.resume and trainer.last_checkpoint() is not None
 
     def finish(self) -> None:
-        """The run is whole: what it replaced goes."""
+        """The run is whole: what it replaced goes, and so do its checkpoints."""
         if self.is_claimed:
-            on_main(self.ledger.finish)
+            on_main(self._finish)
+
+    def _finish(self) -> None:
+        self.ledger.finish()
+        self.drop_checkpoints()
+
+    def drop_checkpoints(self) -> None:
+        """Remove the checkpoints of a run that is whole, unless they are to be kept; nothing else is touched."""
+        if self.config.keep_checkpoints:
+            return
+        for checkpoint in self.ledger.checkpoints():
+            remove(checkpoint, run_of(checkpoint) or "")
+        for name in CHECKPOINTS:
+            with suppress(OSError):  # there is something else in it
+                (self.path / name).rmdir()
+
+    def is_complete(self) -> bool:
+        """Whether the run in the folder came to its end, and what it was for is still there."""
+        if not self.ledger.is_whole():
+            return False
+        patterns = ("config.json", *WEIGHTS, "report.json")
+        left = [name for name in self.ledger.names() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+        return bool(left) and all((self.path / name).is_file() for name in left)
 
     def fail(self, error: BaseException) -> None:
         """Leave the folder as it was where a run failed before its first checkpoint; else say how to go on."""
@@ -147,6 +171,7 @@ def run_folder(config: AnyRun, *, inside: Sequence[str] = ()) -> Iterator[RunFol
 
     Raises:
         UserError: the folder is in use, holds something else, or holds an input; or the other way round.
+        CompleteError: the run that was to be resumed came to its end.
     """
     folder = RunFolder(config)
     with ExitStack() as held:
@@ -163,6 +188,12 @@ def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:
     check_apart(folder.path, inputs_of(folder.config), inside=inside)
     check_output_dir(folder.config)
     held.enter_context(kept_to_one_run(folder.path))
+    if folder.config.resume and folder.is_complete():
+        folder.drop_checkpoints()  # it may have been killed before it did
+        raise CompleteError(
+            f"The run in {folder.path} is complete: its model is there, and nothing is left to go on with. "
+            "To start anew, pass `--overwrite`."
+        )
     held.enter_context(folder.ledger.listing())
 
 
@@ -309,7 +340,7 @@ def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], reco
             + ", ".join(of_training),
         )
     for key in changed:
-        if key != "output_dir":
+        if key not in ("output_dir", "keep_checkpoints"):
             logger.warning("Resumed with another `%s`.", key)
 
 

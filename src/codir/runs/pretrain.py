@@ -29,7 +29,8 @@ from codir.signals import Batch
 from codir.store import fingerprint_tokenizer
 from codir.student import student_origin
 from codir.system import default_device, on_main, resolve_dtype, seeded
-from codir.trainer import PretrainingTrainer, check_neighbours, check_pretraining
+from codir.system.progress import advance, phase
+from codir.trainer import PretrainingTrainer, check_neighbours, check_pretraining, watched
 
 EXAM_ROWS = 2000
 """Held-out sequences that evaluation reads at most: enough to judge by, however large the corpus is."""
@@ -39,7 +40,7 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
     """Pre-train a student on a corpus, and say how well it predicts and how near its teacher it came.
 
     Leaves in `recipe.output_dir`: the student as a plain transformers folder with its language-model head, `report.md`,
-    `report.json`, `training_curves.png`, `recipe.yaml` with every default filled in, and the last checkpoint.
+    `report.json`, `training_curves.png` and `recipe.yaml` with every default filled in.
 
     Args:
         recipe: read from YAML, or made in Python: `codir.PretrainRecipe(teacher=..., corpus={"source": ...}, ...)`.
@@ -60,7 +61,7 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
         origin = student_origin(student.model)
         notes = [f"The corpus: {corpus.info.description}.", *(origin.notes if origin else ())]
 
-        trainer = build_trainer(recipe, teacher, student, train, heldout)
+        trainer = build_trainer(recipe, teacher, student, train, heldout, recipe.output_dir / "checkpoints")
         say(notes)
         trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
@@ -69,9 +70,11 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
         dtype = resolve_dtype(recipe.training.precision)
 
         def report() -> PretrainingResult:
+            with phase("evaluation", len(heldout)):
+                scores = examine_language_models(models, exam_batches(recipe, student, heldout), dtype=dtype)
             result = PretrainingResult(
                 title=f"Pre-trained from {Path(recipe.teacher or str(recipe.student.checkpoint)).name}",
-                scores=examine_language_models(models, exam_batches(recipe, student, heldout), dtype=dtype),
+                scores=scores,
                 parameters={name: count_parameters(model) for name, model in models.items()},
                 conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
                 notes=tuple(notes),
@@ -89,7 +92,8 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
 
 def load_teacher(path: str) -> Reader:
     """A model with a trained language-model head, and its tokenizer, on the device that computes."""
-    return Reader(load_language_model(path).to(default_device()), load_tokenizer(path), folder=Path(path))
+    with phase(f"loading {Path(path).name}"):
+        return Reader(load_language_model(path).to(default_device()), load_tokenizer(path), folder=Path(path))
 
 
 def make_language_student(recipe: PretrainRecipe, teacher: Reader | None) -> Reader:
@@ -143,14 +147,15 @@ def build_trainer(
     student: Reader,
     train: datasets.Dataset,
     heldout: datasets.Dataset,
+    checkpoints: Path,
 ) -> PretrainingTrainer:
     """The trainer with all its parts."""
-    return PretrainingTrainer(
+    trainer = PretrainingTrainer(
         teacher=teacher.model if teacher else None,
         student=student.model,
         args=build_training_arguments(
             recipe.training,
-            recipe.output_dir / "checkpoints",
+            checkpoints,
             mask_probability=recipe.masking.probability,
             whole_words=recipe.masking.whole_words,
         ),
@@ -159,6 +164,7 @@ def build_trainer(
         eval_dataset=None if recipe.training.eval_strategy == "no" else heldout,
         processing_class=student.tokenizer,
     )
+    return watched(trainer)
 
 
 def exam_batches(
@@ -171,6 +177,7 @@ def exam_batches(
         rows = heldout.select(range(start, min(len(heldout), start + size))).to_list()
         again = Batch.from_collated(others[0](rows)) if others else None
         yield Batch.from_collated(collate(rows)), again
+        advance(len(rows))
 
 
 def exam_views(recipe: PretrainRecipe, student: Reader) -> list[DistillationCollator]:

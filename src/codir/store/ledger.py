@@ -74,10 +74,14 @@ class Ledger:
 
     def paths(self) -> list[Path]:
         """The files of the run that are still there, those of its checkpoints last."""
-        parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
-        checkpoints = [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
+        checkpoints = self.checkpoints()
         files = [self.folder / name for name in sorted(self.names()) if os.path.lexists(self.folder / name)]
         return list(dict.fromkeys([*files, *(file for one in checkpoints for file in files_of_checkpoint(one))]))
+
+    def checkpoints(self) -> list[Path]:
+        """The run's checkpoints that are still there."""
+        parents = {name for name in self._all("checkpoints") if self._is_within(f"{name}/checkpoint-1")}
+        return [one for name in sorted(parents) for one in _checkpoints(self.folder / name)]
 
     # ---- How it grows ----
 

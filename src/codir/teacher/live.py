@@ -24,6 +24,7 @@ from codir.models import run_model
 from codir.signals import Batch, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
+from codir.system.progress import is_watched, phase
 from codir.teacher.base import Teacher
 
 
@@ -98,11 +99,13 @@ class LiveTeacher(Teacher):
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
         """Run over the whole training set once, longest rows first; yields row numbers and what was said of them."""
         batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
-        progress = tqdm(total=len(self.encoded), desc="teacher reads the training set", unit="row")
-        with progress, weights_cast_once(self.model, self.view.dtype):
+        total, hidden = len(self.encoded), is_watched()
+        bar = tqdm(total=total, desc="teacher reads the training set", unit="row", disable=hidden)
+        with phase("teacher's cache", total) as progress, bar, weights_cast_once(self.model, self.view.dtype):
             for rows, inputs in batches:
                 yield rows, self._run(inputs, self.view)
-                progress.update(len(rows))
+                bar.update(len(rows))
+                progress.advance(len(rows))
 
     @cached_property
     def _collate(self) -> RowCollator:

@@ -7,6 +7,7 @@ from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
 from codir.trainer.trainer import HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
+from codir.trainer.watching import watched
 
 __all__ = [
     "HEAD_LEARNING_RATE_FACTOR",
@@ -19,4 +20,5 @@ __all__ = [
     "check_pretraining",
     "is_complete",
     "last_complete_checkpoint",
+    "watched",
 ]

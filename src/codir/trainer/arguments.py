@@ -46,6 +46,8 @@ class DistillationArguments(TrainingArguments):
         teacher_cache_dir: where features are kept from run to run.
         cache_dtype: number format of pooled layers in the cache.
         head_learning_rate: learning rate of the projection heads; 20 times the student's by default.
+        early_stopping_patience: stop after so many evaluations without a better `metric_for_best_model`, which is the
+            loss by default.
 
     Raises:
         UserError: `precision` and `bf16` or `fp16` contradict each other, or a key of codir's own has a value that it
@@ -76,6 +78,7 @@ class DistillationArguments(TrainingArguments):
     teacher_cache_dir: str = field(default=TEACHER_CACHE_DIR, metadata={"help": "Where its features are kept."})
     cache_dtype: StoredDtype = field(default=STORED_DTYPE, metadata={"help": "Number format of the features."})
     head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of projection heads."})
+    early_stopping_patience: int | None = field(default=None, metadata={"help": "Evaluations without a better one."})
 
     def __post_init__(self) -> None:
         device, given = default_device(), cast(Any, self)  # transformers' own annotations are not read
@@ -86,6 +89,9 @@ class DistillationArguments(TrainingArguments):
         check_range("max_length", self.max_length, above=0)
         if self.head_learning_rate is not None:
             check_range("head_learning_rate", self.head_learning_rate, above=0)
+        if self.early_stopping_patience is not None:
+            check_range("early_stopping_patience", self.early_stopping_patience, above=0)
+            self.metric_for_best_model = given.metric_for_best_model or "loss"
         formats = {"bf16": given.bf16, "fp16": given.fp16}
         if is_named and self.precision != "auto" and not formats.get(self.precision):
             raise UserError(
@@ -168,6 +174,14 @@ def own_copy(args: TrainingArguments, *, has_evaluation: bool) -> TrainingArgume
         args._n_gpu = 1
     if isinstance(args, DistillationArguments) and not has_evaluation:
         args.eval_strategy = "no"
+    if own_key(args, "early_stopping_patience") is not None and args.eval_strategy == "no":
+        raise UserError(
+            "early_stopping_patience",
+            expected="an `eval_dataset`, and an `eval_strategy` of `epoch` or `steps`",
+            got="no evaluation while training",
+            otherwise="nothing would have stopped the run",
+            do="pass an `eval_dataset`, or leave it out",
+        )
     args.logging_nan_inf_filter = False  # it hides what the trainer looks for
     args.dataloader_persistent_workers = False  # they read on from one epoch to the next, which no resume can repeat
     return args

@@ -17,6 +17,7 @@ from codir.data import NegativeSampler, length_sorted_batches
 from codir.memory import Memory, MemoryBank, NegativeQueue
 from codir.signals import Batch, Drawn, NegativeNeeds, Negatives, OfTheStep, Queued
 from codir.system import autocast, gather
+from codir.system.progress import phase
 from codir.teacher import Teacher
 from codir.trainer.arguments import compute_dtype
 from codir.trainer.choices import build_memory
@@ -168,13 +169,14 @@ class MemoryKeeper:
         self.bank.clear()
         share = range(self.args.process_index, len(self.rows), self.args.world_size)
         distiller, device = self.distiller.eval(), self.args.device
-        for rows, inputs in length_sorted_batches(
-            self.rows, self.tokenizer, batch_size=self.args.eval_batch_size, rows=share
-        ):
-            on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
-            with torch.no_grad(), autocast(device, compute_dtype(self.args)):
-                vectors = distiller.student_vectors(on_device)
-            self.bank.fill(torch.from_numpy(rows).to(device), vectors)
+        batches = length_sorted_batches(self.rows, self.tokenizer, batch_size=self.args.eval_batch_size, rows=share)
+        with phase("memory bank", len(share)) as progress:
+            for rows, inputs in batches:
+                on_device = {name: tensor.to(device) for name, tensor in inputs.items()}
+                with torch.no_grad(), autocast(device, compute_dtype(self.args)):
+                    vectors = distiller.student_vectors(on_device)
+                self.bank.fill(torch.from_numpy(rows).to(device), vectors)
+                progress.advance(len(rows))
         self.bank.synchronise()
 
     @torch.no_grad()

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.errors import IncompleteArtifactError, UserError
 from codir.store import fingerprint_labels, write_manifest, writing_to
 from codir.teacher import Teacher
 from codir.trainer import progress
+from codir.trainer.arguments import own_key
 from codir.trainer.checkpoints import (
     MARKER_NAME,
     OPTIMIZER_NAME,
@@ -61,6 +62,8 @@ class WholeCheckpoints(Trainer):
         self._is_epoch_over = False
         self._may_save = True
         self.add_callback(progress.AtTrainBegin(self._take_up_progress))
+        if (patience := own_key(self.args, "early_stopping_patience")) is not None:
+            self.add_callback(EarlyStoppingCallback(patience))
 
     @property
     def student(self) -> PreTrainedModel:

@@ -21,6 +21,7 @@ from codir.config.words import NUM_PROC
 from codir.data.corpus.documents import write_rows
 from codir.data.corpus.sequences import SHORTEST_DOCUMENT, Layout, lay_out
 from codir.errors import UserError
+from codir.system import progress
 
 BLOCK_CHARACTERS = 250_000
 SEQUENCES_NAME, COUNTS_NAME = "sequences.arrow", "counts.json"
@@ -84,20 +85,22 @@ def build_corpus(
     Raises:
         UserError: no documents, or none of two tokens.
     """
-    blocks = write_rows(cut_blocks(texts), BLOCKS, scratch / "blocks", name=name, rows_at_once=1)
-    pieces = blocks.map(
-        cut_block,
-        batched=True,
-        batch_size=1,
-        num_proc=min(num_proc, len(blocks)) if num_proc > 1 else None,
-        remove_columns=blocks.column_names,
-        features=PIECES,
-        fn_kwargs={"tokenizer": tokenizer, "layout": layout},
-        cache_file_name=str(scratch / "pieces.arrow"),
-        load_from_cache_file=False,
-        new_fingerprint="pieces",  # spares hashing the tokenizer; the folder is new, so nothing is found in it
-        desc="tokenise",
-    )
+    with progress.phase("reading the corpus", unit="documents"):
+        blocks = write_rows(cut_blocks(texts), BLOCKS, scratch / "blocks", name=name, rows_at_once=1)
+    with progress.phase("tokenising", len(blocks), unit="blocks"):
+        pieces = blocks.map(
+            cut_block,
+            batched=True,
+            batch_size=1,
+            num_proc=min(num_proc, len(blocks)) if num_proc > 1 else None,
+            remove_columns=blocks.column_names,
+            features=PIECES,
+            fn_kwargs={"tokenizer": tokenizer, "layout": layout},
+            cache_file_name=str(scratch / "pieces.arrow"),
+            load_from_cache_file=False,
+            new_fingerprint="pieces",  # spares hashing the tokenizer; the folder is new, so nothing is found in it
+            desc="tokenise",
+        )
     last = blocks[-1]
     documents = last["first_id"] + len(last["texts"])
     begun = pc.sum(pieces.data.column("begun")).as_py() or 0
@@ -142,6 +145,7 @@ def cut_blocks(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
     first_id, size = 0, 0
     for text in texts:
         block.append(text)
+        progress.advance()
         size += len(text) + 1
         if size >= BLOCK_CHARACTERS:
             yield {"texts": block, "first_id": first_id}
@@ -163,6 +167,7 @@ def cut_block(
         verbose=False,  # a text longer than the model reads is what this is for
     )
     rows = list(lay_out(encoded["input_ids"], layout, first_id=first_id))
+    progress.advance()
     return {name: [getattr(row, name) for row in rows] for name in PIECES}
 
 

@@ -23,6 +23,7 @@ from codir.runs.compare.folder import comparison_folder
 from codir.runs.compare.training import train_and_keep
 from codir.runs.processes import refuse_processes
 from codir.system import Broken, check_sharding, resolve_dtype, work_in_turn, work_side_by_side
+from codir.system.progress import phase
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ def compare_presets(config: CompareConfig) -> Comparison:
         )
         build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
         failed, begun = {}, time.monotonic()
-        for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
-            if isinstance(outcome, Run):
-                finished[entry] = outcome
-            else:
-                failed[entry] = f"{entry}: {outcome.why}"
-            logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
+        with phase("comparison", len(to_do), unit="runs") as progress:
+            for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):
+                if isinstance(outcome, Run):
+                    finished[entry] = outcome
+                else:
+                    failed[entry] = f"{entry}: {outcome.why}"
+                logger.info(progress_line(entry, outcome, number, len(to_do), time.monotonic() - begun))
+                progress.advance()
 
         in_order = [finished[entry] for entry in entries if entry in finished]
         comparison = gather(config, common, in_order, [failed[entry] for entry in entries if entry in failed])
