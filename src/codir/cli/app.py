@@ -149,10 +149,10 @@ def evaluate(given: Given) -> None:
     if config.output is not None:
         check_apart(config.output, inputs_of(config), key="output")
         _check_writable(config.output)
-    metrics = runs.evaluate(config.model, config.data)
+    found = runs.examine(config.model, config.data)
     if config.output is not None and is_main_process():
-        _write_json(config.output, metrics)
-    tables.show_metrics(metrics, title=config.data.source)
+        _write_json(config.output, found.to_json())
+    tables.show_evaluation(found)
 
 
 @recipe_command(app)

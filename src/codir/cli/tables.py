@@ -15,7 +15,7 @@ from codir.errors.shown import plain
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
-    from codir.report import PretrainingResult, RunResult
+    from codir.report import EvaluationResult, PretrainingResult, RunResult
     from codir.runs.plan import Plan
 
 console = Console(quiet=os.environ.get("RANK", "0") != "0")
@@ -29,6 +29,13 @@ def show_result(result: RunResult) -> None:
 
     console.print(result_table(result))
     _show_report(result.output_dir)
+
+
+def show_evaluation(result: EvaluationResult) -> None:
+    """One model on evaluation sets."""
+    from codir.report import evaluation_table
+
+    console.print(evaluation_table(result))
 
 
 def show_pretraining(result: PretrainingResult) -> None:

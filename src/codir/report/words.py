@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain
+from codir.tasks import is_share
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +26,18 @@ def in_words(metric: str) -> str:
         'macro f1'
     """
     return metric.replace("_", " ")
+
+
+def show_metric(metric: str, value: float | None, *, sign: str = "") -> str:
+    """The value of a metric as it stands in a table.
+
+    Example:
+        >>> show_metric("accuracy", 0.8281), show_metric("pearson", 0.8281), show_metric("f1", -0.01, sign="+")
+        ('82.8%', '0.828', '-1.0%')
+    """
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:{sign}.1%}" if is_share(metric) else f"{value:{sign}.3f}"
 
 
 def in_thousands(number: int) -> str:

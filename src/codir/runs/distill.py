@@ -6,6 +6,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from codir.measure import Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
+from codir.runs.facts import data_facts, training_facts
 from codir.runs.output import RunFolder, run_folder
 from codir.runs.preflight import (
     check_labels,
@@ -65,13 +67,15 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
 
         exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
         answers = {"teacher": on_main(exam.answers, runner_of(teacher, dtype))}
-        notes += on_main(check_teacher_score, answers["teacher"][exam.first], exam.labels(exam.first), data.task)
+        warned = on_main(check_teacher_score, answers["teacher"][exam.first], exam.labels(exam.first), data.task)
 
         folder.claim()
         trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
         notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
-        say(notes)
-        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        say([*notes, *warned])
+        is_resumed, start = folder.can_resume(trainer), time.perf_counter()
+        trainer.train(resume_from_checkpoint=is_resumed)
+        training = training_facts(trainer, time.perf_counter() - start, resumed=is_resumed)
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
@@ -88,6 +92,8 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
                 notes=tuple(notes),
                 log_history=trainer.state.log_history,
                 output_dir=recipe.output_dir,
+                data=data_facts(data),
+                training=training,
             )
             write_report(result, recipe.output_dir)
             return result

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from codir.config import FinetuneConfig, ObjectivesConfig
+from codir.data import LoadedData
 from codir.export import export_student
 from codir.measure import Exam
 from codir.models import Reader, load_model, load_tokenizer
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_reader, has_pairs
+from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
 
@@ -33,6 +34,11 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
         trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
-        exam = Exam(data.dev, data.task, config.data.max_length)
-        dtype = resolve_dtype(config.training.precision)
-        return on_main(lambda: exam.score(exam.answers(runner_of(reader, dtype))))
+        return on_main(_score, reader, data, config)
+
+
+def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> dict[str, float]:
+    exam = Exam(data.dev, data.task, config.data.max_length)
+    answers = exam.answers(runner_of(reader, resolve_dtype(config.training.precision)))
+    say(note_floor("model", answers[exam.first], exam.labels(exam.first), data.task))
+    return exam.score(answers)
