@@ -122,7 +122,7 @@ class RunResult:
             "speedup": self.speedup,
             "warnings": list(self.warnings),
             "notes": list(self.notes),
-            "data": _shortened(self.data),
+            "data": dict(self.data),
             "training": dict(self.training),
             "speed": dict(self.speed),
             **(to_json(self.judgement) if self.judgement else {}),
@@ -156,23 +156,33 @@ def result_table(result: RunResult) -> Group:
     from rich.text import Text
 
     warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
-    table = to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student")
+    table = to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student", wraps=True)
     if result.judgement is None:
         return Group(*warnings, table)
     sure = to_terminal(
         certainty_rows(result.judgement, [result.primary_metric]),
-        title=evaluated_on(result.data),
+        title="; ".join(rows_in_words(result.data.get("evaluation", {}))),
         caption=latency_sentence(result.models, result.speed),
         bold="student",
     )
     return Group(*warnings, table, Text(), sure)
 
 
-def evaluated_on(data: Mapping[str, Any]) -> str:
-    """The first evaluation set, in words."""
-    for name, one in data.get("evaluation", {}).items():
-        return f"{short_paths(str(one.get('source', name)))}, {one['rows']:,} rows"
-    return "Evaluation set"
+def rows_in_words(sets: Mapping[str, Any]) -> list[str]:
+    """Data sets with their numbers of rows."""
+    return [f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in sets.values()]
+
+
+def training_in_words(training: Mapping[str, Any]) -> str:
+    """What the training of the student took.
+
+    Example:
+        >>> training_in_words({"steps": 30, "epochs": 2.0, "minutes": 1.25, "batch_size": 32, "learning_rate": 5e-5})
+        '30 steps, 2 epochs, 1.2 minutes, 32 rows per step, learning rate 5e-05'
+    """
+    words = f"{training['steps']:,} steps, {training['epochs']:g} epochs, {training['minutes']:.1f} minutes"
+    since = " since it was resumed" if training.get("resumed") else ""
+    return f"{words}{since}, {training['batch_size']} rows per step, learning rate {training['learning_rate']:g}"
 
 
 def markdown_table(result: RunResult) -> str:
@@ -227,18 +237,6 @@ def _row(
     }
 
 
-def _shortened(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Paths in it as a reader elsewhere may see them."""
-    return {
-        key: short_paths(value)
-        if isinstance(value, str)
-        else _shortened(value)
-        if isinstance(value, Mapping)
-        else value
-        for key, value in data.items()
-    }
-
-
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
     numbers, page, curves = (folder / name for name in ("report.json", "report.md", "training_curves.png"))
     numbers.write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
@@ -258,7 +256,18 @@ def _render_page(result: RunResult, curves: str) -> str:
     blocks = [*warned, summarise(result), markdown_table(result), explained]
     if result.judgement is not None:
         blocks += [*sections(result.judgement, result.models, result.speed, "student"), "## Training"]
-    named = {"data": _shortened(result.data), "training": result.training}
-    conditions = {"task": short_paths(result.task_name), **{name: what for name, what in named.items() if what}}
-    blocks, conditions = [*blocks, picture], {**conditions, **result.conditions}
-    return render_page(result.title, blocks, notes=result.notes, conditions=conditions)
+    return render_page(result.title, [*blocks, picture], notes=result.notes, conditions=_conditions(result))
+
+
+def _conditions(result: RunResult) -> dict[str, Any]:
+    """What the numbers were found with, and under which conditions."""
+    conditions: dict[str, Any] = {"task": short_paths(result.task_name)}
+    if "train" in result.data:
+        unlabelled = result.data["train"].get("unlabelled_rows", 0)
+        more = f", and {unlabelled:,} without a label" if unlabelled else ""
+        conditions["trained on"] = rows_in_words({"train": result.data["train"]})[0] + more
+    if "evaluation" in result.data:
+        conditions["evaluated on"] = "; ".join(rows_in_words(result.data["evaluation"]))
+    if result.training:
+        conditions["training"] = training_in_words(result.training)
+    return {**conditions, **result.conditions}
