@@ -48,8 +48,10 @@ def show_pretraining(result: PretrainingResult) -> None:
 
 def show_comparison(comparison: Comparison, output_dir: Path) -> None:
     """A table for each kind of student, and the runs that failed."""
-    from codir.report import comparison_rows, to_terminal
+    from codir.report import comparison_rows, comparison_warnings, to_terminal
 
+    for warning in comparison_warnings(comparison):
+        console.print(_text(warning), style="bold red")
     for student in comparison.students:
         title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
         console.print(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))

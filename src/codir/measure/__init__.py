@@ -1,6 +1,6 @@
 """Models and rows become numbers: exam, metrics, cost, statistics, and the conditions they were measured under."""
 
-from codir.measure.bootstrap import Interval, bootstrap, interval_of
+from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
@@ -39,7 +39,6 @@ __all__ = [
     "agreement",
     "alignment",
     "best_label_permutation",
-    "bootstrap",
     "compute_metrics",
     "count_parameters",
     "estimate_mean",
@@ -58,6 +57,7 @@ __all__ = [
     "predictions",
     "read_comparison",
     "read_run",
+    "resample_metrics",
     "score_classes",
     "stand",
     "uniformity",

@@ -43,7 +43,7 @@ class Interval:
     rows: int
 
 
-def bootstrap(
+def resample_metrics(
     answers: Mapping[str, Answers],
     labels: Answers,
     metrics: Sequence[str],
@@ -68,7 +68,7 @@ def bootstrap(
     Example:
         >>> from codir.tasks import KINDS
         >>> labels = np.array([0, 1] * 50)
-        >>> found = bootstrap({"m": labels}, labels, ["accuracy"], KINDS["classification"], resamples=3)
+        >>> found = resample_metrics({"m": labels}, labels, ["accuracy"], KINDS["classification"], resamples=3)
         >>> found["m"]["accuracy"]
         array([1., 1., 1.])
     """

@@ -21,7 +21,7 @@ from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
 from codir.tasks import Task, kind_of
-from codir.tasks.metrics import compute_metrics, predictions
+from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
 SPEED_ROWS, SPEED_BATCH, LATENCY_ROWS = 256, 32, 100
 
@@ -65,6 +65,18 @@ class Exam:
             metrics = compute_metrics(logits, self.labels(name), self.task.metrics, kind_of(self.task))
             scores |= {self.key(metric, name): value for metric, value in metrics.items()}
         return scores
+
+    def floor(self) -> dict[str, float]:
+        """Metrics of the best answers that can be given without reading."""
+        kind = kind_of(self.task)
+        found: dict[str, float] = {}
+        for name in self.dev:
+            labels = self.labels(name)
+            answers = kind.floor(labels)
+            found |= {
+                self.key(metric, name): find_metric(metric, kind)(answers, labels) for metric in self.task.metrics
+            }
+        return found
 
     def key(self, metric: str, name: str) -> str:
         """What a metric on a dev set is called."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from codir.measure.bootstrap import Interval, bootstrap, interval_of
+from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, score_classes
 from codir.tasks import Kind, Metric, Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
@@ -184,7 +184,7 @@ def _measure(one: AnsweredSet, kind: Kind, metrics: Sequence[str]) -> _Measured:
         name: {metric: find_metric(metric, kind)(said, one.labels) for metric in metrics}
         for name, said in answers.items()
     }
-    return _Measured(values, bootstrap(answers, one.labels, metrics, kind), len(one.labels))
+    return _Measured(values, resample_metrics(answers, one.labels, metrics, kind), len(one.labels))
 
 
 def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Standing:

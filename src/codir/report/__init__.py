@@ -1,6 +1,13 @@
 """Numbers become words and pictures: tables, pages and plots. Knows nothing of how the numbers were measured."""
 
-from codir.report.comparison import comparison_markdown, comparison_rows, explain, summary_rows, write_comparison
+from codir.report.comparison import (
+    comparison_markdown,
+    comparison_rows,
+    comparison_warnings,
+    explain,
+    summary_rows,
+    write_comparison,
+)
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
 from codir.report.evaluation import EvaluationResult, evaluation_table
@@ -22,6 +29,7 @@ __all__ = [
     "RunResult",
     "comparison_markdown",
     "comparison_rows",
+    "comparison_warnings",
     "evaluation_table",
     "explain",
     "in_words",
