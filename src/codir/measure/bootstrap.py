@@ -72,12 +72,12 @@ def resample_metrics(
         >>> found["m"]["accuracy"]
         array([1., 1., 1.])
     """
-    columns, counts = _distinct([labels, *answers.values()])
+    columns, place = _distinct([labels, *answers.values()])
     labels, of_models = columns[0], dict(zip(answers, columns[1:], strict=True))
     found: dict[str, dict[str, list[NDArray[np.float64]]]] = {
         name: {metric: [] for metric in metrics} for name in answers
     }
-    for weights in _draw(counts, resamples, seed):
+    for weights in _draw(place, resamples, seed):
         for name, predicted in of_models.items():
             for metric in metrics:
                 found[name][metric].append(_weighted(metric, kind)(weights, predicted, labels))
@@ -94,19 +94,20 @@ def interval_of(value: float, resampled: NDArray[np.float64], rows: int) -> Inte
 
 
 def _distinct(columns: Sequence[Answers]) -> tuple[list[Answers], NDArray[np.int64]]:
-    """Rows that are the same in all columns become one, with its count: of few classes, few are left."""
+    """Rows that are the same in all columns become one: of few classes, few are left. And which one each row became."""
     codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in columns]
-    _, first, counts = np.unique(np.stack(codes, axis=1), axis=0, return_index=True, return_counts=True)
-    return [column[first] for column in columns], counts
+    _, first, place = np.unique(np.stack(codes, axis=1), axis=0, return_index=True, return_inverse=True)
+    return [column[first] for column in columns], place.reshape(-1)
 
 
-def _draw(counts: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Weights]:
-    """How often each distinct row is drawn, some resamples at a time."""
-    generator, rows = np.random.default_rng(seed), int(counts.sum())
-    at_once = max(1, MOST_WEIGHTS // len(counts))
+def _draw(place: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Weights]:
+    """How often each distinct row is drawn, some resamples at a time; which rows are, only their number decides."""
+    generator, rows, distinct = np.random.default_rng(seed), len(place), int(place.max()) + 1
+    at_once = max(1, MOST_WEIGHTS // rows)
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
-        yield generator.multinomial(rows, counts / rows, size=size).astype(np.float64)
+        drawn = place[generator.integers(0, rows, (size, rows))] + distinct * np.arange(size)[:, None]
+        yield np.bincount(drawn.reshape(-1), minlength=size * distinct).reshape(size, distinct).astype(np.float64)
 
 
 # ---- Metrics of weighted rows ----
