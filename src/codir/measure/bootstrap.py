@@ -17,8 +17,8 @@ from codir.tasks import Kind, Metric
 from codir.tasks.metrics import find_metric
 
 RESAMPLES, LEVEL = 1000, 0.95
-MOST_WEIGHTS = 4_000_000
-"""How many weights are in memory at a time."""
+MOST_WEIGHTS = 250_000
+"""How many weights are computed on at a time: few, so that they stay in the processor's cache."""
 NO_SPREAD = 1e-12
 """Below this share of all rows' variance, those of a resample vary by rounding only."""
 

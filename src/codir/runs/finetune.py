@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedModel
+
 from codir.config import FinetuneConfig, ObjectivesConfig
-from codir.data import LoadedData
+from codir.data import LoadedData, column_of
 from codir.export import export_student
 from codir.measure import Exam
-from codir.models import Reader, load_model, load_tokenizer
+from codir.models import Reader, lacks_head, load_model, load_tokenizer, start_head
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
+from codir.tasks import kind_of
 
 
 def finetune(config: FinetuneConfig) -> dict[str, float]:
@@ -27,6 +30,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         with seeded(config.training.seed):  # the new head
             reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
         check_reader(reader, config.data.max_length, pairs=has_pairs(data))
+        start_at_scores(reader.model, data, config.model)
         say(data.notes)
 
         folder.claim()
@@ -35,6 +39,14 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
         return on_main(_score, reader, data, config)
+
+
+def start_at_scores(model: PreTrainedModel, data: LoadedData, path: str) -> None:
+    """A new head for scores begins at the mean of the training scores, in steps of their spread."""
+    assert data.train is not None, "there is something to train on"
+    start = kind_of(data.task).start(column_of(data.train, "label"))
+    if start is not None and lacks_head(path, data.task.num_labels):
+        start_head(model, *start)
 
 
 def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> dict[str, float]:
