@@ -233,7 +233,8 @@ def test_a_new_kind_that_needs_more_than_its_own_file(tmp_path, tokenizer, ratin
     )
     assert result.primary_metric == "distance"
     distances = result.teacher.metrics["distance"], result.student.metrics["distance"]
-    assert result.retention == pytest.approx(distances[0] / distances[1])
+    assert tasks.retention("distance", distances[1], distances[0]) == pytest.approx(distances[0] / distances[1])
+    assert (result.retention is None) == result.judgement.standings["teacher"].is_at_floor
     assert f"distance {distances[1]:.3f}" in (tmp_path / "student" / "report.md").read_text().replace("(", "distance ")
     student = AutoModelForSequenceClassification.from_pretrained(tmp_path / "student")
     assert shape_of(student).kind is rating

@@ -169,10 +169,10 @@ def evaluate(given: Given) -> None:
             inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
             check_apart(config.output, inputs, key="output")
             _check_writable(config.output)
-        metrics = runs.evaluate(config.model, config.data)
+        found = runs.examine(config.model, config.data)
         if config.output is not None and is_main_process():
-            _write_json(config.output, metrics)
-        tables.show_metrics(metrics, title=config.data.source)
+            _write_json(config.output, found.to_json())
+        tables.show_evaluation(found)
 
 
 @recipe_command(app)

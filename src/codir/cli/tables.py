@@ -15,7 +15,7 @@ from codir.errors.shown import plain
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
-    from codir.report import PretrainingResult, RunResult
+    from codir.report import EvaluationResult, PretrainingResult, RunResult
     from codir.runs.plan import Plan
     from codir.runs.rehearsal import Rehearsal
 
@@ -34,6 +34,13 @@ def show_result(result: RunResult) -> None:
     _show_report(result.output_dir)
 
 
+def show_evaluation(result: EvaluationResult) -> None:
+    """One model on evaluation sets."""
+    from codir.report import evaluation_table
+
+    _show(evaluation_table(result))
+
+
 def show_pretraining(result: PretrainingResult) -> None:
     """Losses of a pre-training."""
     from codir.report import to_terminal
@@ -44,8 +51,10 @@ def show_pretraining(result: PretrainingResult) -> None:
 
 def show_comparison(comparison: Comparison, output_dir: Path) -> None:
     """A table for each kind of student, and the runs that failed."""
-    from codir.report import comparison_rows, to_terminal
+    from codir.report import comparison_rows, comparison_warnings, to_terminal
 
+    for warning in comparison_warnings(comparison):
+        _show(_text(warning), style="bold red")
     for student in comparison.students:
         title = f"{student}, {comparison.first}: means over seeds with 95% intervals"
         _show(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))

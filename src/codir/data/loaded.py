@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from datasets import Dataset
 
@@ -19,6 +20,7 @@ class LoadedData:
         task: what is to be predicted.
         notes: sentences for the user about what was derived, left out or found odd.
         num_unlabelled: how many rows at the end of `train` have no label.
+        origins: where `"train"` and each data set of `dev` come from: a file, a split, or the rows held out of one.
     """
 
     train: Dataset | None
@@ -26,3 +28,4 @@ class LoadedData:
     task: Task
     notes: tuple[str, ...] = ()
     num_unlabelled: int = 0
+    origins: Mapping[str, str] = field(default_factory=dict)

@@ -1,9 +1,12 @@
 """Models and rows become numbers: exam, metrics, cost, statistics, and the conditions they were measured under."""
 
+from codir.measure.bootstrap import Interval, interval_of, resample_metrics
+from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
-from codir.measure.cost import Throughput, measure_throughput, measure_throughputs
+from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughput, measure_throughputs
 from codir.measure.exam import Answers, Exam
+from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
 from codir.measure.metrics import agreement, best_label_permutation
 from codir.measure.predict import predict_logits
@@ -15,14 +18,22 @@ from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
     "METRIC_NAMES",
+    "AnsweredSet",
     "Answers",
+    "ByClass",
+    "ClassScore",
     "Comparison",
     "Estimate",
     "Exam",
+    "Interval",
+    "Judgement",
+    "Latency",
     "Line",
     "ModelResult",
+    "OfLength",
     "Run",
     "Runner",
+    "Standing",
     "Throughput",
     "TorchRunner",
     "agreement",
@@ -35,7 +46,10 @@ __all__ = [
     "folder_bytes",
     "gather_conditions",
     "holm",
+    "interval_of",
+    "judge",
     "lines_of",
+    "measure_latencies",
     "measure_throughput",
     "measure_throughputs",
     "paired_p_value",
@@ -43,5 +57,8 @@ __all__ = [
     "predictions",
     "read_comparison",
     "read_run",
+    "resample_metrics",
+    "score_classes",
+    "stand",
     "uniformity",
 ]

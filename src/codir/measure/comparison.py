@@ -12,7 +12,7 @@ from typing import Any
 
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
 from codir.store import Damage, read_sealed
-from codir.tasks import retention
+from codir.tasks import better_than, retention
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Comparison:
         teacher: its metrics.
         conditions: as `gather_conditions` gives them, with the rows of each part.
         failed: one line for each run that failed.
+        floor_name: what answers without reading; `None` in comparisons of before it was measured.
+        floor: its metrics.
     """
 
     runs: Sequence[Run]
@@ -74,6 +76,8 @@ class Comparison:
     teacher: dict[str, float]
     conditions: dict[str, Any]
     failed: Sequence[str] = field(default_factory=tuple)
+    floor_name: str | None = None
+    floor: dict[str, float] = field(default_factory=dict)
 
     def of(self, student: str, preset: str) -> dict[int, Run]:
         """Runs of one kind, by seed."""
@@ -105,9 +109,10 @@ class Line:
         difference: to the reference, over the seeds that both have; `None` for the reference itself.
         p_value: of the difference; corrected where `lines_of` gave the line.
         agreement: with the teacher, the mean.
-        retention: mean score over the teacher's; `None` where the teacher's is not above 0.
+        retention: mean score over the teacher's; `None` where the teacher's is nothing to keep.
         seconds_per_step: the mean.
         values: the metric of each seed.
+        is_at_floor: whether the mean score is no better than that of answers without reading.
     """
 
     preset: str
@@ -118,6 +123,7 @@ class Line:
     retention: float | None
     seconds_per_step: float
     values: tuple[float, ...]
+    is_at_floor: bool = False
 
 
 def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
@@ -131,18 +137,21 @@ def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
 
 def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
     runs, reference = comparison.of(student, preset), comparison.of(student, comparison.reference)
+    of_floor = comparison.floor.get(comparison.metric_on[on])
     key, of_teacher = comparison.metric_on[on], comparison.teacher[comparison.metric_on[on]]
     shared = [] if preset == comparison.reference else sorted(runs.keys() & reference.keys())
     ours, theirs = ([runs_of[seed].metrics[key] for seed in shared] for runs_of in (runs, reference))
     values = tuple(run.metrics[key] for run in runs.values())
     score = estimate_mean(values)
+    is_kept = of_floor is None or better_than(comparison.metric, of_teacher, of_floor)
     return Line(
         preset,
         score=score,
         difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
         p_value=paired_p_value(ours, theirs),
         agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
-        retention=retention(comparison.metric, score.mean, of_teacher),
+        retention=retention(comparison.metric, score.mean, of_teacher) if is_kept else None,
+        is_at_floor=of_floor is not None and not better_than(comparison.metric, score.mean, of_floor),
         seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
         values=values,
     )

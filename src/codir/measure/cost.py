@@ -1,4 +1,7 @@
-"""Sentences per second, measured side by side. Sees runners and batches; knows nothing of teachers and students."""
+"""Sentences per second, and milliseconds for one, measured side by side.
+
+Sees runners and batches; knows nothing of teachers and students.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from codir.errors import UserError
 from codir.measure.runner import Runner, TensorBatch
@@ -23,6 +28,21 @@ class Throughput:
 
     sentences_per_second: float
     spread: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long a model takes for one sentence (a batch of one row), in milliseconds.
+
+    Attributes:
+        p50: half of the sentences are faster.
+        p95: 95% are.
+        rows: how many were timed.
+    """
+
+    p50: float
+    p95: float
+    rows: int
 
 
 def measure_throughput(
@@ -65,6 +85,49 @@ def measure_throughputs(
                 rates[name].append(sentences / _time_pass(runner, placed[name]))
                 progress.advance()
     return {name: Throughput(statistics.median(found), (min(found), max(found))) for name, found in rates.items()}
+
+
+def measure_latencies(
+    runners: Mapping[str, Runner], batches_of: Mapping[str, Sequence[TensorBatch]], *, warmup: int = 3, turns: int = 5
+) -> dict[str, Latency]:
+    """Time each sentence of several models, a part of the sentences at a time, the models in turns.
+
+    Args:
+        runners: by name.
+        batches_of: what each model reads, a batch of one row for each sentence, by the same names.
+        warmup: sentences that each model reads before the clock starts.
+        turns: in how many parts.
+
+    Raises:
+        UserError: there is nothing to read.
+    """
+    if not all(batches_of[name] for name in runners):
+        raise UserError("latency", expected="at least one sentence", got="none", do="give rows to read")
+    placed = {name: [runner.place(batch) for batch in batches_of[name]] for name, runner in runners.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for name, runner in runners.items():
+        _time_each(runner, placed[name][:warmup])
+    for turn in range(turns):
+        for name, runner in runners.items():
+            seconds[name] += _time_each(runner, placed[name][turn::turns])
+    return {name: _latency(found) for name, found in seconds.items()}
+
+
+def _latency(seconds: Sequence[float]) -> Latency:
+    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
+    return Latency(float(p50), float(p95), len(seconds))
+
+
+def _time_each(runner: Runner, placed: Sequence[TensorBatch]) -> list[float]:
+    found = []
+    with runner.running():
+        runner.wait()
+        for batch in placed:
+            start = time.perf_counter()
+            runner.logits(batch)
+            runner.wait()
+            found.append(time.perf_counter() - start)
+    return found
 
 
 def _time_pass(runner: Runner, placed: Sequence[TensorBatch]) -> float:

@@ -5,7 +5,7 @@ Knows runners and a data set; knows nothing of how anyone was trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,18 @@ import datasets
 import numpy as np
 from torch import Tensor
 
-from codir.data import RowCollator, encode
-from codir.measure.cost import measure_throughputs
+from codir.data import RowCollator, column_of, encode
+from codir.measure.cost import Latency, measure_latencies, measure_throughputs
+from codir.measure.judgement import AnsweredSet, Judgement, judge
 from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
 from codir.system.progress import phase
 from codir.tasks import Task, kind_of
-from codir.tasks.metrics import compute_metrics
+from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
-SPEED_ROWS, SPEED_BATCH = 256, 32
+SPEED_ROWS, SPEED_BATCH, LATENCY_ROWS = 256, 32, 100
 
 Answers = Mapping[str, np.ndarray]
 """Logits of one model, `[rows, classes]`, for each dev set by name."""
@@ -66,9 +67,42 @@ class Exam:
             scores |= {self.key(metric, name): value for metric, value in metrics.items()}
         return scores
 
+    def floor(self) -> dict[str, float]:
+        """Metrics of the best answers that can be given without reading."""
+        kind = kind_of(self.task)
+        found: dict[str, float] = {}
+        for name in self.dev:
+            labels = self.labels(name)
+            answers = kind.floor(labels)
+            found |= {
+                self.key(metric, name): find_metric(metric, kind)(answers, labels) for metric in self.task.metrics
+            }
+        return found
+
     def key(self, metric: str, name: str) -> str:
         """What a metric on a dev set is called."""
         return metric if name == self.first else f"{metric}_{name.removeprefix('dev_')}"
+
+    def judge(self, answers: Mapping[str, Answers], reader: Runner, against: Mapping[str, Sequence[str]]) -> Judgement:
+        """What must stand beside the scores of these models.
+
+        Args:
+            answers: of each model, by name.
+            reader: through whose tokenizer a row has its length.
+            against: the models that each is compared with.
+        """
+        kind = kind_of(self.task)
+        sets = [
+            AnsweredSet(
+                name,
+                self.labels(name),
+                {model: predictions(given[name], kind) for model, given in answers.items()},
+                suffix=self.key("", name),
+            )
+            for name in self.dev
+        ]
+        lengths = column_of(encode(self.dev[self.first], reader.tokenizer, max_length=self.max_length), "length")
+        return judge(sets, self.task, lengths=lengths, against=against)
 
     def compare(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, Any]:
         """Judge `teacher`, `student` and perhaps `baseline`: the measured fields of a `RunResult`.
@@ -77,41 +111,59 @@ class Exam:
             runners: by name.
             answers: of those that were asked already; the others are asked now.
         """
-        speeds = self.speeds(runners)
         answers = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
-        results = {
-            name: ModelResult(self.score(answers[name]), runner.parameters, runner.bytes, speeds[name])
-            for name, runner in runners.items()
-        }
+        results = self.results(runners, answers)
         of_teacher = answers["teacher"][self.first]
         agreements = {
             name: agreement(given[self.first], of_teacher, kind_of(self.task)) for name, given in answers.items()
         }
+        others = [name for name in runners if name != "student"]
         return {
             "teacher": results["teacher"],
             "student": results["student"],
             "baseline": results.get("baseline"),
             "agreement": agreements["student"],
             "baseline_agreement": agreements.get("baseline"),
+            "judgement": self.judge(answers, runners["teacher"], {"student": others}),
+            "speed": self.speed(),
         }
+
+    def results(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, ModelResult]:
+        """What each model scores and costs."""
+        speeds, latencies = self.speeds(runners), self.latencies(runners)
+        return {
+            name: ModelResult(self.score(answers[name]), runner.parameters, runner.bytes, speeds[name], latencies[name])
+            for name, runner in runners.items()
+        }
+
+    def speed(self) -> dict[str, int]:
+        """How speeds are measured."""
+        rows = len(self.dev[self.first])
+        return {"batch_size": SPEED_BATCH, "rows": min(rows, SPEED_ROWS), "latency_rows": min(rows, LATENCY_ROWS)}
 
     def speeds(self, runners: Mapping[str, Runner]) -> dict[str, float]:
         """Sentences per second of each model on the same rows in batches of `SPEED_BATCH`, the models in turns."""
-        rows = self.dev[self.first]
-        rows = rows.select(range(min(len(rows), SPEED_ROWS)))
+        batches = {name: self._batches(runner, SPEED_ROWS, SPEED_BATCH) for name, runner in runners.items()}
         with phase("speed"):
-            throughputs = measure_throughputs(
-                runners, {name: self._batches(runner, rows) for name, runner in runners.items()}
-            )
+            throughputs = measure_throughputs(runners, batches)
         return {name: throughput.sentences_per_second for name, throughput in throughputs.items()}
+
+    def latencies(self, runners: Mapping[str, Runner]) -> dict[str, Latency]:
+        """How long each model takes for one row, on the same rows, the models in turns."""
+        return measure_latencies(
+            runners, {name: self._batches(runner, LATENCY_ROWS, 1) for name, runner in runners.items()}
+        )
 
     def _ask(self, runner: Runner, rows: datasets.Dataset) -> np.ndarray:
         with phase("evaluation", len(rows)):
             encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
             return predict_logits(runner, encoded, batch_size=self.batch_size)
 
-    def _batches(self, runner: Runner, rows: datasets.Dataset) -> list[dict[str, Tensor]]:
+    def _batches(self, runner: Runner, most: int, size: int) -> list[dict[str, Tensor]]:
+        """The first rows of the first dev set in batches of this size."""
+        rows = self.dev[self.first]
+        rows = rows.select(range(min(len(rows), most)))
         encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
         collate = RowCollator(encoded, runner.tokenizer)
-        starts = range(0, len(rows), SPEED_BATCH)
-        return [collate(list(range(start, min(start + SPEED_BATCH, len(rows))))) for start in starts]
+        starts = range(0, len(rows), size)
+        return [collate(list(range(start, min(start + size, len(rows))))) for start in starts]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codir.measure.cost import Latency
+
 
 @dataclass(frozen=True)
 class ModelResult:
@@ -13,10 +15,12 @@ class ModelResult:
         metrics: fractions or correlations, by name.
         parameters: how many it has.
         bytes: size of its weights on disk.
-        sentences_per_second: `None` where it was not measured.
+        sentences_per_second: in batches; `None` where it was not measured.
+        latency: of one sentence alone; `None` where it was not measured.
     """
 
     metrics: dict[str, float]
     parameters: int
     bytes: int
     sentences_per_second: float | None
+    latency: Latency | None = None

@@ -16,8 +16,16 @@ from codir.models.fit import (
     names_of,
 )
 from codir.models.forward import run_model
+from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
-from codir.models.loading import check_loaded, library_errors, load_language_model, load_model, load_tokenizer
+from codir.models.loading import (
+    check_loaded,
+    lacks_head,
+    library_errors,
+    load_language_model,
+    load_model,
+    load_tokenizer,
+)
 from codir.models.reader import Reader
 from codir.models.shape import check_size, count_positions, label_names, shape_of
 
@@ -39,7 +47,9 @@ __all__ = [
     "in_full_precision",
     "is_masked",
     "label_names",
+    "lacks_head",
     "language_class",
+    "last_layer",
     "library_errors",
     "load_language_model",
     "load_model",
@@ -49,5 +59,6 @@ __all__ = [
     "reads_ahead",
     "run_model",
     "shape_of",
+    "start_head",
     "vocabulary_of",
 ]

@@ -83,6 +83,16 @@ def load_model(
     return model
 
 
+def lacks_head(path: str | Path, outputs: int) -> bool:
+    """Whether a model that `load_model` loads with a head of so many outputs has none of its own of that size."""
+    with library_errors(path):
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            path, output_loading_info=True, ignore_mismatched_sizes=True, num_labels=outputs
+        )
+    new = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    return any(not name.startswith(f"{model.base_model_prefix}.") and name.endswith("weight") for name in new)
+
+
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:
     """Load a language model in fp32: masked or causal, as its type is.
 

@@ -1,8 +1,17 @@
 """Numbers become words and pictures: tables, pages and plots. Knows nothing of how the numbers were measured."""
 
-from codir.report.comparison import comparison_markdown, comparison_rows, explain, summary_rows, write_comparison
+from codir.report.comparison import (
+    comparison_markdown,
+    comparison_rows,
+    comparison_warnings,
+    explain,
+    summary_rows,
+    write_comparison,
+)
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
+from codir.report.evaluation import EvaluationResult, evaluation_table
+from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
     RunResult,
@@ -15,10 +24,13 @@ from codir.report.results import (
 from codir.report.words import in_words, to_markdown, to_terminal
 
 __all__ = [
+    "EvaluationResult",
     "PretrainingResult",
     "RunResult",
     "comparison_markdown",
     "comparison_rows",
+    "comparison_warnings",
+    "evaluation_table",
     "explain",
     "in_words",
     "language_rows",
@@ -31,6 +43,8 @@ __all__ = [
     "table_rows",
     "to_markdown",
     "to_terminal",
+    "warn_of",
+    "warnings_of",
     "write_comparison",
     "write_pretraining_report",
     "write_report",

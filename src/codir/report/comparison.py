@@ -14,7 +14,7 @@ from codir.errors.shown import redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
 from codir.report.words import NOT_MEASURED, TEACHER, in_code, in_markdown, in_words, render_page, to_markdown
 from codir.store import files_added_whole
-from codir.tasks import is_share
+from codir.tasks import better_than, is_share
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
@@ -35,7 +35,29 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
         }
         for line in lines_of(comparison, student, on)
     ]
-    return [{column: teacher.get(column, NOT_MEASURED) for column in rows[0]}, *rows]
+    first = [teacher]
+    if comparison.floor_name is not None:
+        of_floor = _show(metric, comparison.floor[_key(comparison, on)])
+        first.append({"preset": comparison.floor_name, in_words(metric) + unit: of_floor})
+    return [*({column: row.get(column, NOT_MEASURED) for column in rows[0]} for row in first), *rows]
+
+
+def comparison_warnings(comparison: Comparison) -> list[str]:
+    """What a reader has to hear first: teacher or contestants that might as well not read."""
+    warnings = []
+    for on, key in comparison.metric_on.items():
+        of_teacher, of_floor = comparison.teacher[key], comparison.floor.get(key)
+        if of_floor is None:
+            continue
+        metric = in_words(comparison.metric)
+        floor = f"no better than the {comparison.floor_name} ({metric} {_show(comparison.metric, of_floor)})"
+        if not better_than(comparison.metric, of_teacher, of_floor):
+            warnings.append(f"On {on}, the teacher is {floor}, so no retention is reported.")
+        for student in comparison.students:
+            low = [line.preset for line in lines_of(comparison, student, on) if line.is_at_floor]
+            if low:
+                warnings.append(f"On {on}, these students ({student}) are {floor}: {', '.join(low)}.")
+    return warnings
 
 
 def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
@@ -73,7 +95,8 @@ def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The page of a comparison: all tables, with what a reader has to know of them."""
-    blocks = [explain(comparison)]
+    warned = [f"**Warning:** {in_markdown(warning)}" for warning in comparison_warnings(comparison)]
+    blocks = [*warned, explain(comparison)]
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
         size = f" ({rows:,} rows)" if rows else ""

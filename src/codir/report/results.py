@@ -6,26 +6,31 @@ Turns numbers into words; knows nothing of how they were measured. Every table i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import redacted, short_paths
-from codir.measure import ModelResult
+from codir.errors.shown import plain, redacted, short_paths
+from codir.measure import Judgement, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
+from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
 from codir.report.words import (
+    LONGEST_TEXT,
     NOT_MEASURED,
+    in_markdown,
     in_thousands,
     in_words,
     render_page,
+    show_metric,
     to_markdown,
     to_terminal,
 )
 from codir.store import files_added_whole
-from codir.tasks import is_share, kind_of_metric, retention
+from codir.tasks import kind_of_metric, retention
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class RunResult:
         notes: what a reader has to know, one sentence each.
         log_history: of the student's training.
         output_dir: where the student was saved.
+        judgement: what must stand beside the scores.
+        speed: how speeds were measured: `batch_size`, `rows`, `latency_rows`.
+        data: what was trained on (`train`) and judged by (`evaluation`), with numbers of rows.
+        training: what it took: steps, epochs, minutes and batch size.
     """
 
     title: str
@@ -59,10 +68,14 @@ class RunResult:
     notes: tuple[str, ...]
     log_history: LogHistory
     output_dir: Path | None
+    judgement: Judgement | None = None
+    speed: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def retention(self) -> float | None:
-        """The student's primary metric over the teacher's; `None` where the teacher's is not above 0."""
+        """The student's primary metric over the teacher's; `None` where the teacher's is nothing to keep."""
         return self._retention_of(self.student)
 
     @property
@@ -75,6 +88,24 @@ class RunResult:
         """How many times the teacher's sentences per second the student reads; `None` where not both were measured."""
         teacher, student = self.teacher.sentences_per_second, self.student.sentences_per_second
         return student / teacher if student and teacher else None
+
+    @property
+    def models(self) -> dict[str, ModelResult]:
+        """Teacher, student and perhaps baseline, by name."""
+        baseline = {"baseline": self.baseline} if self.baseline else {}
+        return {"teacher": self.teacher, "student": self.student, **baseline}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader has to hear before any number: models that might as well not read."""
+        if self.judgement is None:
+            return ()
+        without = ["The teacher is not clearly better than that, so no retention is reported."]
+        return (*warnings_of(self.judgement), *(without if self._teacher_is_at_floor else ()))
+
+    @property
+    def _teacher_is_at_floor(self) -> bool:
+        return self.judgement is not None and self.judgement.standings["teacher"].is_at_floor
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
@@ -89,13 +120,20 @@ class RunResult:
             "baseline_retention": self.baseline_retention,
             "baseline_agreement": self.baseline_agreement,
             "speedup": self.speedup,
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
+            "data": dict(self.data),
+            "training": dict(self.training),
+            "speed": dict(self.speed),
+            **(to_json(self.judgement) if self.judgement else {}),
             "conditions": self.conditions,
         }
         return dict(redacted(content))
 
     def _retention_of(self, model: ModelResult) -> float | None:
         metric = self.primary_metric
+        if self._teacher_is_at_floor:
+            return None
         return retention(metric, model.metrics[metric], self.teacher.metrics[metric])
 
 
@@ -112,9 +150,39 @@ def write_report(result: RunResult, folder: Path) -> list[Path]:
     return [folder / file.name for file in files]
 
 
-def result_table(result: RunResult) -> Table:
-    """Build the table that ends a run in the terminal."""
-    return to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student")
+def result_table(result: RunResult) -> Group:
+    """Build what ends a run in the terminal: warnings, the table, and how sure it is."""
+    from rich.console import Group
+    from rich.text import Text
+
+    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
+    table = to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student", wraps=True)
+    if result.judgement is None:
+        return Group(*warnings, table)
+    sure = to_terminal(
+        certainty_rows(result.judgement, [result.primary_metric]),
+        title="; ".join(rows_in_words(result.data.get("evaluation", {}))),
+        caption=latency_sentence(result.models, result.speed),
+        bold="student",
+    )
+    return Group(*warnings, table, Text(), sure)
+
+
+def rows_in_words(sets: Mapping[str, Any]) -> list[str]:
+    """Data sets with their numbers of rows."""
+    return [f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in sets.values()]
+
+
+def training_in_words(training: Mapping[str, Any]) -> str:
+    """What the training of the student took.
+
+    Example:
+        >>> training_in_words({"steps": 30, "epochs": 2.0, "minutes": 1.25, "batch_size": 32, "learning_rate": 5e-5})
+        '30 steps, 2 epochs, 1.2 minutes, 32 rows per step, learning rate 5e-05'
+    """
+    words = f"{training['steps']:,} steps, {training['epochs']:g} epochs, {training['minutes']:.1f} minutes"
+    since = " since it was resumed" if training.get("resumed") else ""
+    return f"{words}{since}, {training['batch_size']} rows per step, learning rate {training['learning_rate']:g}"
 
 
 def markdown_table(result: RunResult) -> str:
@@ -126,17 +194,19 @@ def table_rows(result: RunResult) -> list[dict[str, str]]:
     """Put the result into rows of words, one per model, each from column name to cell."""
     teacher = _row("teacher", result, result.teacher, agreement=None, retention=None)
     student = _row("student", result, result.student, result.agreement, result.retention)
-    if result.baseline is None:
-        return [teacher, student]
-    name = "no teacher"
-    baseline = _row(name, result, result.baseline, result.baseline_agreement, result.baseline_retention)
-    return [teacher, student, baseline]
+    rows = [teacher, student]
+    if result.baseline is not None:
+        name = "no teacher"
+        rows.append(_row(name, result, result.baseline, result.baseline_agreement, result.baseline_retention))
+    if result.judgement is not None:
+        rows.append(floor_row(result.judgement, teacher))
+    return rows
 
 
 def summarise(result: RunResult) -> str:
     """Say in one sentence what was kept, and for what."""
     metric = result.primary_metric
-    teacher, student = (_show(metric, model.metrics.get(metric)) for model in (result.teacher, result.student))
+    teacher, student = (show_metric(metric, model.metrics.get(metric)) for model in (result.teacher, result.student))
     metric = in_words(metric)
     if result.retention is None:
         kept = f"The student reaches {metric} {student} where the teacher reaches {teacher}"
@@ -158,19 +228,13 @@ def _row(
     speed = model.sentences_per_second
     return {
         "model": name,
-        **{in_words(metric): _show(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
-        "agreement": _show(agreement_metric, agreement),
-        "retention": _show("retention", retention),
+        **{in_words(metric): show_metric(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
+        "agreement": show_metric(agreement_metric, agreement),
+        "retention": show_metric("retention", retention),
         "params": in_thousands(model.parameters),
         "on disk": f"{model.bytes / 1e6:.1f} MB",
         "sent./s": NOT_MEASURED if speed is None else f"{speed:,.0f}",
     }
-
-
-def _show(metric: str, value: float | None) -> str:
-    if value is None:
-        return NOT_MEASURED
-    return f"{value:.1%}" if is_share(metric) else f"{value:.3f}"
 
 
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
@@ -188,6 +252,22 @@ def _render_page(result: RunResult, curves: str) -> str:
         f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
     )
     picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"
-    blocks = [summarise(result), markdown_table(result), explained, picture]
-    conditions = {"task": short_paths(result.task_name), **result.conditions}
-    return render_page(result.title, blocks, notes=result.notes, conditions=conditions)
+    warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
+    blocks = [*warned, summarise(result), markdown_table(result), explained]
+    if result.judgement is not None:
+        blocks += [*sections(result.judgement, result.models, result.speed, "student"), "## Training"]
+    return render_page(result.title, [*blocks, picture], notes=result.notes, conditions=_conditions(result))
+
+
+def _conditions(result: RunResult) -> dict[str, Any]:
+    """What the numbers were found with, and under which conditions."""
+    conditions: dict[str, Any] = {"task": short_paths(result.task_name)}
+    if "train" in result.data:
+        unlabelled = result.data["train"].get("unlabelled_rows", 0)
+        more = f", and {unlabelled:,} without a label" if unlabelled else ""
+        conditions["trained on"] = rows_in_words({"train": result.data["train"]})[0] + more
+    if "evaluation" in result.data:
+        conditions["evaluated on"] = "; ".join(rows_in_words(result.data["evaluation"]))
+    if result.training:
+        conditions["training"] = training_in_words(result.training)
+    return {**conditions, **result.conditions}

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain
+from codir.tasks import is_share
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +26,18 @@ def in_words(metric: str) -> str:
         'macro f1'
     """
     return metric.replace("_", " ")
+
+
+def show_metric(metric: str, value: float | None, *, sign: str = "") -> str:
+    """The value of a metric as it stands in a table.
+
+    Example:
+        >>> show_metric("accuracy", 0.8281), show_metric("pearson", 0.8281), show_metric("f1", -0.01, sign="+")
+        ('82.8%', '0.828', '-1.0%')
+    """
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:{sign}.1%}" if is_share(metric) else f"{value:{sign}.3f}"
 
 
 def in_thousands(number: int) -> str:
@@ -102,9 +115,22 @@ def _escape(text: str) -> str:
 
 
 def to_terminal(
-    rows: Sequence[Mapping[str, str]], *, title: str, caption: str | None = None, bold: str | None = None
+    rows: Sequence[Mapping[str, str]],
+    *,
+    title: str,
+    caption: str | None = None,
+    bold: str | None = None,
+    wraps: bool = False,
 ) -> Table:
-    """The same rows as a table for the terminal; the row whose first cell is `bold` stands out."""
+    """The same rows as a table for the terminal.
+
+    Args:
+        rows: of words.
+        title: what stands above them.
+        caption: what stands below.
+        bold: the row whose first cell this is stands out.
+        wraps: whether the first column is broken where there is no room; otherwise all others are.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -116,7 +142,8 @@ def to_terminal(
     table.box, table.show_edge, table.pad_edge, table.collapse_padding = SIMPLE_HEAD, False, False, True
     first = next(iter(rows[0]))
     for column in rows[0]:
-        table.add_column(text(column), justify="left" if column == first else "right", no_wrap=column == first)
+        is_first = column == first
+        table.add_column(text(column), justify="left" if is_first else "right", no_wrap=is_first != wraps)
     for row in rows:
         cells = ["teacher" if cell == TEACHER else cell for cell in row.values()]
         table.add_row(*map(text, cells), style="bold" if bold is not None and cells[0] == bold else None)

@@ -3,7 +3,7 @@
 from codir.runs.compare import compare_presets
 from codir.runs.demo import run_demo, run_pretraining_demo
 from codir.runs.distill import distill
-from codir.runs.evaluate import evaluate
+from codir.runs.evaluate import evaluate, examine
 from codir.runs.finetune import finetune
 from codir.runs.objectives import preset
 from codir.runs.pretrain import pretrain
@@ -13,6 +13,7 @@ __all__ = [
     "compare_presets",
     "distill",
     "evaluate",
+    "examine",
     "finetune",
     "preset",
     "pretrain",

@@ -6,6 +6,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from codir.measure import Answers, Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
+from codir.runs.facts import data_facts, training_facts
 from codir.runs.output import RunFolder, run_folder
 from codir.runs.preflight import (
     check_labels,
@@ -60,8 +62,10 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
         folder.claim()
         trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
         notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
-        say(notes)
-        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        say([*notes, *ready.warnings])
+        is_resumed, start = folder.can_resume(trainer), time.perf_counter()
+        trainer.train(resume_from_checkpoint=is_resumed)
+        training = training_facts(trainer, time.perf_counter() - start, resumed=is_resumed)
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
@@ -78,6 +82,8 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
                 notes=tuple(notes),
                 log_history=trainer.state.log_history,
                 output_dir=recipe.output_dir,
+                data=data_facts(data),
+                training=training,
             )
             write_report(result, recipe.output_dir)
             return result
@@ -95,7 +101,8 @@ class Prepared:
         student: as it starts.
         exam: that all models sit.
         of_teacher: what the teacher answered.
-        notes: for the user.
+        notes: for the user, and for the report.
+        warnings: for the user; the report has its own words for what they are about.
     """
 
     teacher: Reader
@@ -104,6 +111,7 @@ class Prepared:
     exam: Exam
     of_teacher: Answers
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -120,8 +128,8 @@ def prepare(recipe: Recipe) -> Prepared:
 
     exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
     answers = on_main(exam.answers, runner_of(teacher, dtype))
-    notes += on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task)
-    return Prepared(teacher, data, student, exam, answers, tuple(notes))
+    warnings = on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task)
+    return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:

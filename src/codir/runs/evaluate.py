@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 
 from codir.config import DataConfig
-from codir.data import note_unknown_tokens
-from codir.measure import Exam
+from codir.data import LoadedData, note_unknown_tokens
+from codir.measure import Answers, Exam
+from codir.models import Reader
+from codir.report import EvaluationResult
 from codir.runs.build import load, load_reader, runner_of
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.facts import data_facts
+from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs, note_floor
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 
@@ -23,7 +26,36 @@ def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     return on_main(_score, model, data)
 
 
+def examine(model: str, data: DataConfig) -> EvaluationResult:
+    """Score it, and find what must stand beside the scores: intervals, floor, classes, lengths of text, speed.
+
+    Raises:
+        UserError: as `evaluate` does.
+    """
+    join_processes(use_cpu=default_device().type == "cpu")
+    return on_main(_examine, model, data)
+
+
 def _score(model: str, data: DataConfig) -> dict[str, float]:
+    _, loaded, exam, answers = _ask(model, data)
+    say(note_floor("model", answers[exam.first], exam.labels(exam.first), loaded.task))
+    return exam.score(answers)
+
+
+def _examine(model: str, data: DataConfig) -> EvaluationResult:
+    reader, loaded, exam, answers = _ask(model, data)
+    runners = {"model": runner_of(reader, torch.float32)}
+    return EvaluationResult(
+        title=data.source,
+        model=exam.results(runners, {"model": answers})["model"],
+        judgement=exam.judge({"model": answers}, runners["model"], {}),
+        speed=exam.speed(),
+        data=data_facts(loaded)["evaluation"],
+    )
+
+
+def _ask(model: str, data: DataConfig) -> tuple[Reader, LoadedData, Exam, Answers]:
+    """Load model and data, see that they fit together, and ask."""
     reader = load_reader(model)
     loaded = load(data, reader, evaluation_only=True)
     check_reader(reader, data.max_length, pairs=has_pairs(loaded))
@@ -33,4 +65,4 @@ def _score(model: str, data: DataConfig) -> dict[str, float]:
     answers = exam.answers(runner_of(reader, torch.float32))
     for name, logits in answers.items():
         check_permutation(logits, exam.labels(name), loaded.task, whose="the model")
-    return exam.score(answers)
+    return reader, loaded, exam, answers

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transformers import PreTrainedModel
+
 from codir.config import FinetuneConfig, ObjectivesConfig
-from codir.data import LoadedData
+from codir.data import LoadedData, column_of
 from codir.export import export_student
 from codir.measure import Exam
-from codir.models import Reader, load_model, load_tokenizer
+from codir.models import Reader, lacks_head, load_model, load_tokenizer, start_head
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_reader, has_pairs
+from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
+from codir.tasks import kind_of
 
 
 def finetune(config: FinetuneConfig) -> dict[str, float]:
@@ -33,9 +36,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
         trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
-        exam = Exam(data.dev, data.task, config.data.max_length)
-        dtype = resolve_dtype(config.training.precision)
-        return on_main(lambda: exam.score(exam.answers(runner_of(reader, dtype))))
+        return on_main(_score, reader, data, config)
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,20 @@ def prepare(config: FinetuneConfig) -> Prepared:
     with seeded(config.training.seed):  # the new head
         reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
+    start_at_scores(reader.model, data, config.model)
     return Prepared(data, reader)
+
+
+def start_at_scores(model: PreTrainedModel, data: LoadedData, path: str) -> None:
+    """A new head for scores begins at the mean of the training scores, in steps of their spread."""
+    assert data.train is not None, "there is something to train on"
+    start = kind_of(data.task).start(column_of(data.train, "label"))
+    if start is not None and lacks_head(path, data.task.num_labels):
+        start_head(model, *start)
+
+
+def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> dict[str, float]:
+    exam = Exam(data.dev, data.task, config.data.max_length)
+    answers = exam.answers(runner_of(reader, resolve_dtype(config.training.precision)))
+    say(note_floor("model", answers[exam.first], exam.labels(exam.first), data.task))
+    return exam.score(answers)

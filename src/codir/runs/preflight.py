@@ -14,10 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.data import LoadedData
 from codir.errors import UserError
-from codir.measure import best_label_permutation, compute_metrics
+from codir.measure import best_label_permutation, compute_metrics, stand
 from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
+from codir.report import warn_of
 from codir.store import fingerprint_tokenizer
 from codir.tasks import Task, kind_of, kind_of_config
+from codir.tasks.metrics import find_metric
 
 logger = logging.getLogger(__name__)
 
@@ -68,18 +70,24 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     Raises:
         UserError: the answers fit the labels well once the classes are renamed.
     """
-    metrics = compute_metrics(logits, labels, task.metrics, kind_of(task))
-    name, score = task.metrics[0], metrics[task.metrics[0]]
-    logger.info("The teacher's %s on the dev set: %.4f", name, score)
-    if not kind_of(task).has_classes:
-        useless = score <= 0.0
-        return [f"The teacher's {name} on the dev set is {score:.3f}: it has nothing to teach."] if useless else []
-    as_is, majority = check_permutation(logits, labels, task, whose="the teacher")
-    if as_is <= majority:
-        return [
-            f"The teacher's accuracy on the dev set is {as_is:.3f}, no better than the largest class ({majority:.3f})."
-        ]
-    return []
+    check_permutation(logits, labels, task, whose="the teacher")
+    return note_floor("teacher", logits, labels, task)
+
+
+def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task) -> list[str]:
+    """Say so where a model might as well not read: it is at the floor, or gives nearly the same answer to all rows.
+
+    Args:
+        role: what the notes call the model.
+        logits: its own, `[rows, classes]`.
+        labels: of the same rows.
+        task: what is measured.
+    """
+    kind, metric = kind_of(task), task.metrics[0]
+    score = compute_metrics(logits, labels, [metric], kind)[metric]
+    logger.info("The %s's %s on the dev set: %.4f", role, metric, score)
+    floor = kind.floor_name, find_metric(metric, kind)(kind.floor(labels), labels)
+    return warn_of(role, stand(logits, labels, task), score, floor, metric)
 
 
 def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> tuple[float, float]:

@@ -78,7 +78,9 @@ def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
 
     dev = next(iter(ready.data.dev.values()))
     measured = measure(recipe, build, draw(train, recipe), dev, scratch)
-    return tell("distill", recipe, measured, train, ready.data.dev, ready.notes, builds_cache=not is_there)
+    return tell(
+        "distill", recipe, measured, train, ready.data.dev, [*ready.notes, *ready.warnings], builds_cache=not is_there
+    )
 
 
 def _rehearse_finetuning(config: FinetuneConfig, scratch: Path) -> Rehearsal:

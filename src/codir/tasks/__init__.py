@@ -21,6 +21,7 @@ __all__ = [
     "LanguageTask",
     "Metric",
     "Task",
+    "better_than",
     "is_share",
     "kind_named",
     "kind_of",
@@ -109,6 +110,21 @@ def is_share(metric: str) -> bool:
     return not any(metric == name or metric.startswith(f"{name}_") for name in numbers)
 
 
+def better_than(metric: str, score: float, other: float) -> bool:
+    """Whether one score of a metric is better than another.
+
+    Example:
+        >>> better_than("accuracy", 0.6, 0.5), better_than("accuracy", 0.5, 0.5)
+        (True, False)
+    """
+    return score < other if _is_error(metric) else score > other
+
+
+def _is_error(metric: str) -> bool:
+    """Whether lower scores are better."""
+    return any(metric in kind.errors for kind in KINDS.values())
+
+
 def retention(metric: str, student: float, teacher: float) -> float | None:
     """A student's score over its teacher's; the other way round where lower is better. `None` for a score of 0 or less.
 
@@ -116,8 +132,7 @@ def retention(metric: str, student: float, teacher: float) -> float | None:
         >>> retention("accuracy", 0.81, 0.9), retention("matthews", 0.1, -0.1)
         (0.9, None)
     """
-    is_error = any(metric in kind.errors for kind in KINDS.values())
-    better, worse = (student, teacher) if is_error else (teacher, student)
+    better, worse = (student, teacher) if _is_error(metric) else (teacher, student)
     return worse / better if better > 0 else None
 
 

@@ -38,6 +38,7 @@ class Kind(ABC):
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         strategy: which negatives `strategy: auto` takes.
+        floor_name: what is called in tables that answers without reading, as `floor` does.
     """
 
     name: ClassVar[str]
@@ -53,6 +54,7 @@ class Kind(ABC):
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     strategy: ClassVar[str]
+    floor_name: ClassVar[str]
 
     def is_labelled(self, labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
         """Which rows have a label."""
@@ -73,6 +75,27 @@ class Kind(ABC):
     @abstractmethod
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
         """What a model with these logits answers, in the form of the labels."""
+
+    @abstractmethod
+    def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The best that can be answered to these rows without reading them: the same to every one."""
+
+    @abstractmethod
+    def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+        """How much answers differ from row to row, as a multiple of how much the labels do; 0 where they never do."""
+
+    @abstractmethod
+    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+        """One answer, in words.
+
+        Args:
+            answer: one of `answers`.
+            names: of the classes, by their indices.
+        """
+
+    def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
+        """Mean and spread of the answers that a new head begins with; `None` where it begins with random ones."""
+        return None
 
     @abstractmethod
     def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:

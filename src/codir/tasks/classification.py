@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
@@ -27,6 +29,7 @@ class Classification(Kind):
     correlations = frozenset({"matthews"})
     agreement = ("accuracy", "share of rows where both models answer the same")
     strategy = "other_class"
+    floor_name = "largest class"
 
     def hard_loss(
         self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]
@@ -47,6 +50,20 @@ class Classification(Kind):
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
         """The likeliest class."""
         return logits.argmax(axis=-1)
+
+    def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The largest class."""
+        classes, counts = np.unique(labels, return_counts=True)
+        return np.full_like(labels, classes[counts.argmax()])
+
+    def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+        """Rows outside the commonest answer, over those outside the largest class."""
+        outside = [len(found) - np.unique(found, return_counts=True)[1].max() for found in (answers, labels)]
+        return float(outside[0] / max(outside[1], 1))
+
+    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+        """The name of the class, in quotes."""
+        return f"'{names.get(int(answer), int(answer))}'"
 
     def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
         """Class indices as they are, if the model has them all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ class Regression(Kind):
     correlations = frozenset({"pearson", "spearman"})
     agreement = ("pearson", "correlation of the two models' scores")
     strategy = "distant"
+    floor_name = "mean score"
 
     def hard_loss(
         self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]
@@ -45,6 +47,24 @@ class Regression(Kind):
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
         """The score itself."""
         return logits.reshape(len(logits))
+
+    def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The mean score."""
+        return np.full(len(labels), np.mean(labels.astype(np.float64)))
+
+    def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+        """The answers' standard deviation over the labels'; 1 where the labels have none."""
+        of_answers, of_labels = (float(np.std(found.astype(np.float64))) for found in (answers, labels))
+        return of_answers / of_labels if of_labels else 1.0
+
+    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+        """The number."""
+        return f"{answer:.3g}"
+
+    def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
+        """Those of the scores."""
+        scores = labels.astype(np.float64)
+        return float(np.nanmean(scores)), float(np.nanstd(scores))
 
     def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
         """Numbers become single-precision floats."""

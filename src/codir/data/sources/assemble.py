@@ -6,7 +6,7 @@ Every source ends here, so that a rule about data stands in one place. Knows not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -134,13 +134,22 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         notes += note_blank_texts(rows.name, rows.texts)
     if train_table is None:
         dev = _choose_sets(dev, split.evaluate_on)
-        return LoadedData(None, {name: rows.to_dataset(task) for name, rows in dev.items()}, task, tuple(notes))
+        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
+        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets))
     train = _read_rows(train_table, code, may_be_numbers=False)
     unlabelled = [_read_unlabelled(table, columns, task) for table, columns in more]
     for rows in (train, *unlabelled):
         notes += note_blank_texts(rows.name, rows.texts)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
-    return _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
+    joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
+    return replace(joined, origins=_origins(parts, joined.dev))
+
+
+def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
+    """Where the training rows and each evaluation set come from."""
+    train = {} if parts.train is None else {"train": parts.train.name}
+    held_out = f"held out of {parts.train.name}" if parts.train is not None else "rows given"
+    return {**train, **{name: parts.dev[name].name if name in parts.dev else held_out for name in sets}}
 
 
 def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Rows:

@@ -24,6 +24,7 @@ from codir.runs.compare.training import train_and_keep
 from codir.runs.processes import refuse_processes
 from codir.system import Broken, check_sharding, resolve_dtype, work_in_turn, work_side_by_side
 from codir.system.progress import phase
+from codir.tasks import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -132,4 +133,6 @@ def gather(config: CompareConfig, common: Common, runs: Sequence[Run], failed: S
         teacher=exam.score(common.of_teacher),
         conditions=conditions,
         failed=failed,
+        floor_name=kind_of(data.task).floor_name,
+        floor=exam.floor(),
     )

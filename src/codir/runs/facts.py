@@ -1,0 +1,46 @@
+"""What a reader has to know of a run to judge its numbers: what it was trained on and judged by, and what it took."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from transformers import Trainer
+
+from codir.data import LoadedData
+
+
+def data_facts(data: LoadedData) -> dict[str, Any]:
+    """Where rows come from, and how many there are: `train`, and each evaluation set under `evaluation`."""
+    facts: dict[str, Any] = {}
+    if data.train is not None:
+        facts["train"] = {"source": data.origins.get("train", "train"), "rows": len(data.train) - data.num_unlabelled}
+        if data.num_unlabelled:
+            facts["train"]["unlabelled_rows"] = data.num_unlabelled
+    facts["evaluation"] = {
+        name: {"source": data.origins.get(name, name), "rows": len(rows)} for name, rows in data.dev.items()
+    }
+    return facts
+
+
+def training_facts(trainer: Trainer, seconds: float, *, resumed: bool) -> dict[str, Any]:
+    """What a training took.
+
+    Args:
+        trainer: that has trained.
+        seconds: from its first step to its last, with the evaluations between them.
+        resumed: whether the run began at a checkpoint, so that earlier minutes are missing.
+    """
+    args, state = trainer.args, trainer.state
+    facts = {
+        "steps": state.global_step,
+        "epochs": round(float(state.epoch or 0.0), 3),
+        "minutes": round(seconds / 60, 3),
+        "batch_size": args.per_device_train_batch_size * args.gradient_accumulation_steps * _processes(),
+        "learning_rate": args.learning_rate,
+    }
+    return {**facts, "resumed": True} if resumed else facts
+
+
+def _processes() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))

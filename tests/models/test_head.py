@@ -1,0 +1,58 @@
+"""Where a new head begins: at the scores that it is to learn; one that was trained stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import codir
+from codir.models import lacks_head, last_layer, start_head
+from conftest import make_texts
+from families import FAMILIES, tiny_classifier
+
+
+def read(model) -> torch.Tensor:
+    ids = torch.randint(5, 95, (40, 6), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, 0]
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_new_head_that_begins_at_zero(family):
+    model = tiny_classifier(family, num_labels=1, layers=2)
+    before = read(model)
+    start_head(model, 3.2, 1.2)
+    mean = 3.2 if last_layer(model).bias is not None else 0.0
+    assert torch.allclose(read(model), mean + 1.2 * before, atol=1e-5)
+
+
+def test_a_trained_head_taken_for_a_new_one(tmp_path):
+    tiny_classifier("bert", num_labels=1, layers=1).save_pretrained(tmp_path / "trained")
+    model = tiny_classifier("bert", num_labels=1, layers=1)
+    model.base_model.save_pretrained(tmp_path / "body")
+    assert not lacks_head(tmp_path / "trained", 1)
+    assert lacks_head(tmp_path / "trained", 3)
+    assert lacks_head(tmp_path / "body", 1)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("is_new", [True, False])
+def test_scores_far_from_zero_learned_from_zero(tmp_path, tokenizer, is_new):
+    rows = make_texts(96, kind="scores").map(lambda row: {"label": row["label"] + 100})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    model = tiny_classifier("bert", num_labels=1, layers=1)
+    (model.base_model if is_new else model).save_pretrained(tmp_path / "start")
+    tokenizer.save_pretrained(tmp_path / "start")
+    training = {"max_steps": 1, "learning_rate": 1e-9, "use_cpu": True, "disable_tqdm": True, "precision": "fp32"}
+    codir.finetune(
+        codir.FinetuneConfig(
+            model=str(tmp_path / "start"),
+            data={"source": str(tmp_path / "rows.csv"), "max_length": 16},
+            training={**training, "save_strategy": "no", "eval_strategy": "no"},
+            output_dir=tmp_path / "out",
+        )
+    )
+    trained = type(model).from_pretrained(tmp_path / "out").eval()
+    with torch.no_grad():
+        answers = trained(**tokenizer(list(rows["text"]), padding=True, return_tensors="pt")).logits
+    assert (abs(float(answers.mean()) - 102.5) < 1) == is_new
