@@ -93,7 +93,8 @@ def defaults_said_twice() -> list[str]:
     """Options whose default is spelled out in two of `config/words.py`, the rest of `config`, and the other rooms."""
     places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for path, tree in parsed():
-        layer = path.name if path.name == "words.py" else path.parent.name if path.parent.name == "config" else "rooms"
+        is_config = path.parent.name == "config"
+        layer = ("words" if path.name == "words.py" else "config") if is_config else "rooms"
         for name, default, line in [] if path.parent.name == "cli" else defaults_in(tree):
             if name not in OF_NO_OPTION:
                 places[name, default].setdefault(layer, f"{place(path)}:{line}")

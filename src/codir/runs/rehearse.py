@@ -79,7 +79,7 @@ def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
     dev = next(iter(ready.data.dev.values()))
     measured = measure(recipe, build, draw(train, recipe), dev, scratch)
     return tell(
-        "distill", recipe, measured, train, ready.data.dev, [*ready.notes, *ready.warnings], builds_cache=not is_there
+        "distill", recipe, measured, train, ready.data.dev, (*ready.notes, *ready.warnings), builds_cache=not is_there
     )
 
 
