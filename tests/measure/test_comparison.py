@@ -160,3 +160,24 @@ def test_a_teacher_so_far_away_that_students_are_one_dot(comparison, tmp_path, m
     low, high = axis.get_xlim()
     assert (low < 100 * teacher < high) == near
     assert any("teacher" in text.get_text() for text in axis.texts) != near
+
+
+def test_a_floor_that_nobody_hears_of(comparison):
+    floor = {"accuracy": 0.8005, "accuracy_dev": 0.1}
+    teacher = {"accuracy": 0.8, "accuracy_dev": 0.8}
+    found = replace(comparison, teacher=teacher, floor_name="largest class", floor=floor)
+    lines = {line.preset: line for line in lines_of(found, "3-layers", "heldout")}
+    assert {preset: line.is_at_floor for preset, line in lines.items()} == {
+        "fine-tune": True,
+        "kd": False,
+        "codir": False,
+    }
+    assert all(line.retention is None for line in lines.values())
+    assert all(line.retention is not None for line in lines_of(found, "3-layers", "dev"))
+    first_lines = comparison_markdown(found).split("| preset")[0]
+    assert (
+        "On heldout, the teacher is no better than the largest class (accuracy 80.05), so no retention" in first_lines
+    )
+    assert "these students (3-layers) are no better than the largest class (accuracy 80.05): fine-tune." in first_lines
+    assert "On dev" not in first_lines
+    assert comparison_rows(found, "3-layers", "heldout")[1]["preset"] == "largest class"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -21,11 +22,15 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from codir.cli import tables
 from codir.errors import UserError
 from codir.measure import (
+    AnsweredSet,
+    Latency,
     ModelResult,
     TorchRunner,
     count_parameters,
     folder_bytes,
     gather_conditions,
+    judge,
+    measure_latencies,
     measure_throughput,
     measure_throughputs,
 )
@@ -41,6 +46,7 @@ from codir.report import (
 )
 from codir.report.curves import select_panels
 from codir.report.words import in_markdown
+from codir.tasks import Task
 
 LOG: list[dict[str, float]] = [
     {"step": 10, "epoch": 0.5, "loss": 3.0, "loss/hard_label": 1.0, "loss/contrastive": 2.0, "learning_rate": 1e-4},
@@ -152,6 +158,22 @@ def test_sentences_are_counted_as_batches(monkeypatch: pytest.MonkeyPatch) -> No
 def test_nothing_to_read_is_measured_as_infinitely_fast() -> None:
     with pytest.raises(UserError, match="at least one batch"):
         measure_throughput(TorchRunner(Recorder("model", [])), [])
+
+
+def test_one_sentence_timed_as_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    clock = iter([second for row in range(10) for _ in "ab" for second in (0.0, 0.001 * (row + 1))])
+    monkeypatch.setattr("codir.measure.cost.time.perf_counter", lambda: next(clock))
+    runners = {name: TorchRunner(Recorder(name, calls)) for name in ("a", "b")}
+    found = measure_latencies(runners, dict.fromkeys(runners, batches(10, rows=1)), warmup=0, turns=10)
+    assert calls == ["a", "b"] * 10
+    assert found["a"] == found["b"]
+    assert (found["a"].p50, found["a"].p95, found["a"].rows) == (pytest.approx(5.5), pytest.approx(9.55), 10)
+
+
+def test_no_sentence_is_read_in_no_time() -> None:
+    with pytest.raises(UserError, match="at least one sentence"):
+        measure_latencies({"model": TorchRunner(Recorder("model", []))}, {"model": []})
 
 
 # Conditions
@@ -296,6 +318,61 @@ def test_nan_is_written_down_as_a_number(result: RunResult, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+# ---- What stands beside the scores ----
+
+
+def judged(result: RunResult, *names: str) -> RunResult:
+    """The same result with answers of three models to 90 rows, of classes with these names."""
+    rng, task = np.random.default_rng(0), Task("classification", names, len(names), ("accuracy",))
+    labels = np.arange(90) % len(names)
+    answers = {
+        name: np.where(rng.random(90) < share, labels, 0)
+        for name, share in (("teacher", 0.9), ("student", 0.8), ("baseline", 0.0))
+    }
+    judgement = judge(
+        [AnsweredSet("dev", labels, answers)],
+        task,
+        lengths=np.arange(90),
+        against={"student": ["teacher", "baseline"]},
+    )
+    alone = {"latency": Latency(4.1, 5.2, 90)}
+    return replace(
+        result,
+        teacher=replace(result.teacher, **alone),
+        student=replace(result.student, **alone),
+        judgement=judgement,
+        speed={"batch_size": 32, "rows": 90, "latency_rows": 90},
+        data={"train": {"source": "t.csv", "rows": 900}, "evaluation": {"dev": {"source": "d.csv", "rows": 90}}},
+        training={"steps": 30, "epochs": 2.0, "minutes": 1.25, "batch_size": 32, "learning_rate": 5e-5},
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_table_that_a_terminal_cuts(result: RunResult, width: int) -> None:
+    metrics = {"accuracy": 0.837, "macro_f1": 0.837}
+    two = {
+        name: replace(getattr(result, name), metrics=metrics, sentences_per_second=1203.0)
+        for name in ("teacher", "student", "baseline")
+    }
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(result_table(judged(replace(result, **two), "no", "yes")))
+    shown = console.export_text()
+    assert "…" not in shown
+    words = " ".join(shown.split())
+    for part in ("student - no teacher", "90.8 MB", "1,203", "d.csv, 90 rows", "student 4.1 ms (p95 5.2)", "largest"):
+        assert part in words
+    assert words.startswith("The student trained without a teacher answers 'no' to each of 90 rows")
+
+
+def test_more_classes_than_a_page_holds(result: RunResult, tmp_path: Path) -> None:
+    many = judged(result, *(f"class {number}" for number in range(45)))
+    page = write_report(many, tmp_path)[1].read_text("utf-8")
+    assert "The 30 of 45 classes with the lowest F1" in page
+    assert "| class | taken for | rows |" in page
+    read = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert len(read["by_class"]["student"]["classes"]) == len(read["by_class"]["student"]["confusion"]) == 45
+
+
 # ---- Texts from outside ----
 
 HOSTILE = (
@@ -305,11 +382,13 @@ HOSTILE = (
 
 def test_a_label_that_a_report_obeys(result: RunResult, tmp_path: Path) -> None:
     hostile = replace(result, title=HOSTILE, task_name=HOSTILE, notes=(HOSTILE,), conditions={"command": HOSTILE})
+    hostile = judged(hostile, HOSTILE, "other")
+    hostile = replace(hostile, data={"evaluation": {"dev": {"source": HOSTILE, "rows": 90}}})
     page = write_report(hostile, tmp_path)[1].read_text("utf-8")
     without_code = re.sub(r"(`+) ?.*?[^`]\1(?!`)", "", page)
     for markup in ("<script", "[click](http", "://", "www.", "\n# heading", "\x1b", "[bold]"):
         assert markup not in without_code, markup
-    assert page.count("\n## ") == 2
+    assert page.count("\n## ") == 7
 
 
 def test_a_label_that_breaks_a_table() -> None:

@@ -119,8 +119,9 @@ def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "table.md").read_text() == comparison_markdown(comparison)
     assert read_comparison(folder) == comparison
-    teacher, *others = [row["preset"] for row in comparison_rows(comparison, "two", "dev")]
-    assert teacher == "*teacher*"
+    teacher, floor, *others = [row["preset"] for row in comparison_rows(comparison, "two", "dev")]
+    assert (teacher, floor) == ("*teacher*", "largest class")
+    assert comparison.floor.keys() == comparison.teacher.keys()
     assert set(others) == {"fine-tune", "codir"}
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
         "comparison.png", "recipe.yaml", "results.json", "runs", "table.md"
@@ -165,7 +166,8 @@ def test_an_evaluation_set_that_is_not_told(material, tmp_path):
     assert "## two, heldout (30 rows)" in table
     assert "## two, dev (40 rows)" in table
     for on, key in (("heldout", "accuracy"), ("dev", "accuracy_dev")):
-        (row,) = comparison_rows(comparison, "two", on)[1:]
+        floor, row = comparison_rows(comparison, "two", on)[1:]
+        assert floor["accuracy %"] == f"{100 * comparison.floor[key]:.2f}"
         assert row["accuracy %"] == f"{100 * run.metrics[key]:.2f}"
 
 

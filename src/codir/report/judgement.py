@@ -42,7 +42,7 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
     if standing.above.value <= 0:
         warnings.append(f"{reached} no better than the {floor_in_words}.")
     elif standing.is_at_floor:
-        interval = _span(metric, standing.above, sign="+")
+        interval = _span(metric, standing.above, signed=True)
         warnings.append(f"{reached} not clearly better than the {floor_in_words}: 95% interval {interval}.")
     return warnings
 
@@ -80,27 +80,27 @@ def floor_row(judgement: Judgement, columns: Iterable[str]) -> dict[str, str]:
 
 def certainty_rows(judgement: Judgement, metrics: Sequence[str]) -> Rows:
     """How sure these metrics are, and the differences between models."""
-    found: list[tuple[str, str, Interval, str]] = []
+    found: list[tuple[str, str, Interval, bool]] = []
     for metric in metrics:
         for name, of_model in judgement.intervals.items():
-            found.append((SHOWN.get(name, name), metric, of_model[metric], ""))
+            found.append((SHOWN.get(name, name), metric, of_model[metric], False))
         for name, others in judgement.differences.items():
             for other, of_pair in others.items():
-                found.append((f"{SHOWN.get(name, name)} - {SHOWN.get(other, other)}", metric, of_pair[metric], "+"))
+                found.append((f"{SHOWN.get(name, name)} - {SHOWN.get(other, other)}", metric, of_pair[metric], True))
     return [
         {
             "model": name,
             "metric": in_words(metric),
-            "value": show_metric(metric, interval.value, sign=sign),
-            "95% interval": _span(metric, interval, sign=sign),
+            "value": show_metric(metric, interval.value, signed=signed),
+            "95% interval": _span(metric, interval, signed=signed),
             "rows": f"{interval.rows:,}",
         }
-        for name, metric, interval, sign in found
+        for name, metric, interval, signed in found
     ]
 
 
-def _span(metric: str, interval: Interval, *, sign: str = "") -> str:
-    return " to ".join(show_metric(metric, end, sign=sign) for end in (interval.low, interval.high))
+def _span(metric: str, interval: Interval, *, signed: bool = False) -> str:
+    return " to ".join(show_metric(metric, end, signed=signed) for end in (interval.low, interval.high))
 
 
 def speed_rows(models: Mapping[str, ModelResult], speed: Mapping[str, int]) -> Rows:

@@ -28,15 +28,16 @@ def in_words(metric: str) -> str:
     return metric.replace("_", " ")
 
 
-def show_metric(metric: str, value: float | None, *, sign: str = "") -> str:
+def show_metric(metric: str, value: float | None, *, signed: bool = False) -> str:
     """The value of a metric as it stands in a table.
 
     Example:
-        >>> show_metric("accuracy", 0.8281), show_metric("pearson", 0.8281), show_metric("f1", -0.01, sign="+")
+        >>> show_metric("accuracy", 0.8281), show_metric("pearson", 0.8281), show_metric("f1", -0.01, signed=True)
         ('82.8%', '0.828', '-1.0%')
     """
     if value is None:
         return NOT_MEASURED
+    sign = "+" if signed else ""
     return f"{value:{sign}.1%}" if is_share(metric) else f"{value:{sign}.3f}"
 
 
