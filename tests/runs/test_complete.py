@@ -14,10 +14,10 @@ from codir.trainer.checkpoints import SCAFFOLDING_NAME
 
 
 def leave_checkpoint(folder: Path, name: str, *, sign: str = SCAFFOLDING_NAME) -> Path:
-    """A checkpoint with a file of some depth."""
+    """A checkpoint with a few files."""
     checkpoint = folder / name
-    (checkpoint / "deep").mkdir(parents=True)
-    for file in (sign, "optimizer.pt", "deep/more"):
+    checkpoint.mkdir(parents=True)
+    for file in (sign, "optimizer.pt", "scheduler.pt"):
         (checkpoint / file).write_text("state")
     return checkpoint
 
@@ -48,7 +48,7 @@ def test_checkpoints_that_outlive_their_run(place):  # noqa: F811
 def test_checkpoints_that_go_though_they_were_to_stay(place):  # noqa: F811
     do_run(finetuning(place, keep_checkpoints=True))
     assert "checkpoints/checkpoint-4/optimizer.pt" in left_in(place / "out")
-    assert "baseline/checkpoints/checkpoint-8/deep/more" in left_in(place / "out")
+    assert "baseline/checkpoints/checkpoint-8/scheduler.pt" in left_in(place / "out")
 
 
 def test_checkpoints_of_others_that_go_too(place):  # noqa: F811

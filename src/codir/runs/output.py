@@ -239,7 +239,7 @@ def check_output_dir(config: AnyRun) -> None:
                 do="choose an output folder on the other disk",
             )
     if config.resume and os.path.lexists(record):
-        refuse_other_recipe(read_record(record), parse_yaml(record_of(config)), record)
+        refuse_other_recipe(with_defaults(read_record(record), config), parse_yaml(record_of(config)), record)
     elif not config.overwrite and not (config.resume and is_free(folder, also=(LEDGER_NAME, REPLACED_NAME))):
         check_empty(folder, "choose another folder, pass `--overwrite`, or `--resume` to go on with an interrupted run")
 
@@ -318,6 +318,14 @@ def read_record(record: Path) -> Mapping[str, Any]:
         otherwise="nothing would have shown whether its checkpoints belong to this recipe",
         do=f"delete or restore {record.name}; without it, start anew with `--overwrite`",
     )
+
+
+def with_defaults(earlier: Mapping[str, Any], config: AnyRun) -> Mapping[str, Any]:
+    """A record with the keys that codir did not have yet when it was written, at their defaults."""
+    try:
+        return dict(parse_yaml(record_of(type(config).model_validate(earlier))))
+    except UserError:  # of keys that codir no longer has
+        return earlier
 
 
 def record_of(config: AnyRun) -> str:

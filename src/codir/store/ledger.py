@@ -150,7 +150,7 @@ class Ledger:
             return
         lines = kept._lines()
         self._rewrite([*lines, json.dumps({"state": MOVING})])
-        for path in kept.paths():
+        for path in reversed(kept.paths()):  # what shows a checkpoint first, so that half of one is seen here
             _move(path, self.folder / path.relative_to(self.replaced))
         self._rewrite(lines)
         shutil.rmtree(self.replaced, ignore_errors=True)

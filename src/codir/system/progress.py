@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from codir.errors.shown import plain
+
 
 @dataclass(eq=False)
 class Phase:
@@ -110,7 +112,7 @@ def is_watched() -> bool:
 
 def begin(name: str, total: int | None = None, *, unit: str = "rows", done: int = 0) -> Phase:
     """Open a phase that `Phase.end` closes."""
-    phase = Phase(name, total, unit, done, is_inner=bool(_open))
+    phase = Phase(plain(name), total, unit, done, is_inner=bool(_open))
     _open.append(phase)
     if (watcher := _watcher()) is not None:
         watcher.begun(phase)
