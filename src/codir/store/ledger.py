@@ -45,9 +45,9 @@ class Ledger:
         >>> folder = Path(tempfile.mkdtemp())
         >>> ledger = Ledger(folder)
         >>> ledger.begin()
+        >>> ledger.add([folder / "report.md"])
         >>> for name in ("report.md", "mine.txt"):
         ...     _ = (folder / name).write_text(name)
-        >>> ledger.add([folder / "report.md"])
         >>> ledger.finish()
         >>> Ledger(folder).set_aside()
         >>> sorted(path.name for path in folder.iterdir())
