@@ -18,8 +18,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codir.cli.fields import find_key, keys_of
+from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
+from codir.config.explain import keys_of
 
 TRAINING_COMMANDS = ("finetune", "distill", "pretrain", "compare")
 

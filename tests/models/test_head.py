@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import codir
-from codir.models import lacks_head, last_layer, start_head
+from codir.models import last_layer, load_model_for_task, start_head
 from conftest import make_texts
 from families import FAMILIES, tiny_classifier
 
@@ -26,7 +26,10 @@ def test_a_new_head_that_begins_at_zero(family):
     assert torch.allclose(read(model), mean + 1.2 * before, atol=1e-5)
 
 
-def test_a_trained_head_taken_for_a_new_one(tmp_path):
+def test_a_trained_head_taken_for_a_new_one(tmp_path, tokenizer):
+    def lacks_head(path, outputs: int) -> bool:
+        return load_model_for_task(path, tokenizer, head={"num_labels": outputs})[1]
+
     tiny_classifier("bert", num_labels=1, layers=1).save_pretrained(tmp_path / "trained")
     model = tiny_classifier("bert", num_labels=1, layers=1)
     model.base_model.save_pretrained(tmp_path / "body")

@@ -10,7 +10,7 @@ from test_output import finetuning, place  # noqa: F401 - a fixture
 from codir.config import FinetuneConfig
 from codir.errors import CompleteError, UserError
 from codir.runs.output import RunFolder, run_folder
-from codir.trainer.checkpoints import SCAFFOLDING_NAME
+from codir.store import SCAFFOLDING_NAME
 
 
 def leave_checkpoint(folder: Path, name: str, *, sign: str = SCAFFOLDING_NAME) -> Path:

@@ -12,9 +12,9 @@ from test_resume import Taken, steps_saved
 from test_training import StopAt, assert_same, make_trainer, weights_of
 
 from codir.errors import NonFiniteLossError, UserError
-from codir.store import MANIFEST_NAME
+from codir.store import MANIFEST_NAME, MARKER_NAME, SCAFFOLDING_NAME, checkpoints_in
 from codir.trainer import last_complete_checkpoint
-from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME, checkpoints_in, find_fault, rotate
+from codir.trainer.checkpoints import find_fault, rotate
 from conftest import make_texts
 
 pytestmark = pytest.mark.training
@@ -311,3 +311,66 @@ def test_a_run_in_another_precision_that_cannot_go_on(tmp_path, tokenizer):
     resumed = make_trainer(tmp_path, tokenizer, precision="fp32", **SAVING)
     resumed.train(resume_from_checkpoint=True)
     assert resumed.state.global_step == 16
+
+
+def test_files_of_someone_else_that_checkpoints_write_over_or_take_along(tmp_path, tokenizer):
+    run = tmp_path / "run"
+    (run / "checkpoint-8").mkdir(parents=True)  # another tool's, in the place of one to come
+    for name in ("optimizer.pt", "mine.txt"):
+        (run / "checkpoint-8" / name).write_text("mine")
+
+    class Noting(StopAt):
+        """Puts a note into a checkpoint that rotation will delete."""
+
+        def on_save(self, args, state, control, **kwargs):
+            if state.global_step == 4:
+                (run / "checkpoint-4" / "notes.txt").write_text("mine")
+
+    make_trainer(tmp_path, tokenizer, callbacks=[Noting(12)], **{**SAVING, "save_total_limit": 1}).train()
+    assert [path.name for path in (run / "checkpoint-4").iterdir()] == ["notes.txt"]
+    (aside,) = run.glob(".set-aside-checkpoint-8-*")
+    assert {path.name: path.read_text() for path in aside.iterdir()} == {"optimizer.pt": "mine", "mine.txt": "mine"}
+    assert steps_saved(run) == [4, 12]
+
+
+@pytest.mark.parametrize("what", ["the labels", "the teacher", "the number of processes"])
+def test_another_run_that_goes_on_from_a_checkpoint(run_dir, tmp_path, tokenizer, what, monkeypatch):
+    trainer = make_trainer(tmp_path, tokenizer, **SAVING)
+    trainer.args.output_dir = str(run_dir)
+    if what == "the labels":
+        trainer.train_dataset = trainer.train_dataset.map(lambda row: {"labels": 1 - row["labels"]})
+    if what == "the teacher":
+        monkeypatch.setattr(type(trainer.teacher), "fingerprint", "another")
+    if what == "the number of processes":
+        vars(trainer)["_identity"] = {**trainer._identity, "processes": "2"}
+    with pytest.raises(UserError, match=f"expected {what} that the checkpoint was made with"):
+        trainer.train(resume_from_checkpoint=True)
+
+
+def test_a_full_disk_under_a_checkpoint_that_is_not_named(tmp_path, tokenizer, monkeypatch):
+    """torch says in its own words that it could not write; the disk says that it is full."""
+
+    def full(*args, **kwargs):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 66112 vs 66000")
+
+    usage = shutil.disk_usage(tmp_path)
+    trainers = {free: make_trainer(tmp_path / str(free), tokenizer, **SAVING) for free in (0, 10**10)}
+    monkeypatch.setattr(torch, "save", full)
+    for free, expected in ((0, r"checkpoint-4 \(No space left on device\)"), (10**10, "inline_container")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage._replace(free=free))
+        with pytest.raises(UserError if free == 0 else RuntimeError, match=expected):
+            trainers[free].train()
+
+
+def test_a_checkpoint_that_is_read_twice_before_it_is_used(run_dir, tmp_path, tokenizer, monkeypatch):
+    from codir.trainer import checkpoints
+
+    trainer, read = make_trainer(tmp_path, tokenizer, **SAVING), []
+    trainer.args.output_dir = str(run_dir)
+    real = checkpoints.find_damage
+    monkeypatch.setattr(checkpoints, "find_damage", lambda folder: read.append(folder.name) or real(folder))
+    assert trainer.resolve_checkpoint(str(trainer.last_checkpoint())) == str(run_dir / "checkpoint-16")
+    assert read == ["checkpoint-16"]
+    flip(run_dir / "checkpoint-16" / "optimizer.pt")
+    with pytest.raises(UserError, match="is damaged"):  # what was read once is not trusted for ever
+        trainer.resolve_checkpoint(str(run_dir / "checkpoint-16"))

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, BertTokenizer, Trai
 from codir.data import DistillationCollator, prepare
 from codir.errors import NonFiniteLossError, UserError
 from codir.objectives import Contrastive, HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
+from codir.store import MARKER_NAME, SCAFFOLDING_NAME
 from codir.student import build_student
 from codir.trainer import (
     DistillationArguments,
@@ -25,7 +26,6 @@ from codir.trainer import (
     is_complete,
     last_complete_checkpoint,
 )
-from codir.trainer.checkpoints import MARKER_NAME, SCAFFOLDING_NAME
 from conftest import SPECIAL, WORDS, make_texts
 from families import FAMILIES, tiny_classifier
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -90,16 +89,6 @@ def find_key(model: type[BaseModel], path: str) -> Key:
         model = next(one for one in parts_of(field.annotation) if isinstance(one, type) and issubclass(one, BaseModel))
     field = model.model_fields[name]
     return Key(field, getattr(start, name) if start is not None else field.get_default(call_default_factory=True))
-
-
-def keys_of(model: type[BaseModel], *, depth: int = 3) -> Iterator[str]:
-    """All dotted keys of a model, down to a depth: stages may hold terms, which hold keys."""
-    for name, field in model.model_fields.items():
-        yield name
-        if depth > 1:
-            for part in parts_of(field.annotation):
-                if isinstance(part, type) and issubclass(part, BaseModel):
-                    yield from (f"{name}.{key}" for key in keys_of(part, depth=depth - 1))
 
 
 def _start(field: FieldInfo) -> Any:

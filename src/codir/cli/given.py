@@ -156,8 +156,7 @@ def _parse(model: type[BaseModel], setting: str) -> dict[str, Any]:
     Raises:
         UserError: it is not `section.key=value`, or has no section, as in `max_steps=3`.
     """
-    from codir.cli.fields import keys_of
-    from codir.config.explain import key_meant
+    from codir.config.explain import key_meant, keys_of
 
     key, equals, value = setting.partition("=")
     alike = [path for path in keys_of(model) if path.endswith(f".{key}")]

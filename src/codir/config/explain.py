@@ -97,7 +97,8 @@ def key_meant(model: type[BaseModel], word: str, *, near: bool = True) -> str | 
         >>> key_meant(Recipe, "max_steps"), key_meant(Recipe, "lr"), key_meant(Recipe, "max_step")
         ('training.max_steps', 'training.learning_rate', 'training.max_steps')
     """
-    keys = {key: ".".join([*place, key]) for place, names in reversed([*keys_of(model)]) for key in names}
+    paths = sorted(keys_of(model, depth=2), key=lambda path: path.count("."))  # the model's own come first
+    keys = {path.rpartition(".")[2]: path for path in reversed(paths)}
     known = {path: path for path in keys.values()} | keys
     synonym = SYNONYMS.get(word)
     if word in known or synonym in known:
@@ -114,13 +115,13 @@ def section_at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     return model
 
 
-def keys_of(model: type[BaseModel], place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """Every section under a model with its keys, the model's own first; terms of objectives are not opened."""
-    yield place, list(model.model_fields)
+def keys_of(model: type[BaseModel], *, depth: int = 3) -> Iterator[str]:
+    """All dotted keys of a model, down to a depth: stages may hold terms, which hold keys."""
     for name, field in model.model_fields.items():
-        section = next(sections_in(field.annotation), None)
-        if section is not None and len(place) < 1:
-            yield from keys_of(section, (*place, name))
+        yield name
+        if depth > 1:
+            for section in sections_in(field.annotation):
+                yield from (f"{name}.{key}" for key in keys_of(section, depth=depth - 1))
 
 
 def sections_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -166,14 +166,18 @@ def of_files(error: BaseException, path: str | Path | None = None) -> UserError 
         error: any; those that it was raised from are looked at too, since libraries wrap what the system says.
         path: named where the system names none.
     """
+    return next((_in_words(cause, path) for cause in refusals_behind(error) if cause.errno in REMEDIES), None)
+
+
+def refusals_behind(error: BaseException) -> Iterator[OSError]:
+    """The system's own errors among those that led to this one: libraries wrap them, or trip over what they left."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
-        if isinstance(cause, OSError) and cause.errno in REMEDIES:
-            return _in_words(cause, path)
+        if isinstance(cause, OSError):
+            yield cause
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
-    return None
 
 
 @contextmanager

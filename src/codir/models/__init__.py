@@ -20,10 +20,10 @@ from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import (
     check_loaded,
-    lacks_head,
     library_errors,
     load_language_model,
     load_model,
+    load_model_for_task,
     load_tokenizer,
 )
 from codir.models.reader import Reader
@@ -47,12 +47,12 @@ __all__ = [
     "in_full_precision",
     "is_masked",
     "label_names",
-    "lacks_head",
     "language_class",
     "last_layer",
     "library_errors",
     "load_language_model",
     "load_model",
+    "load_model_for_task",
     "load_tokenizer",
     "names_of",
     "predict_only",

@@ -52,7 +52,14 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
 def load_model(
     path: str | Path, tokenizer: PreTrainedTokenizerBase, *, head: Mapping[str, Any] | None = None
 ) -> PreTrainedModel:
-    """Load a sequence classification (or regression) model in fp32.
+    """Load a sequence classification (or regression) model in fp32; see `load_model_for_task`."""
+    return load_model_for_task(path, tokenizer, head=head)[0]
+
+
+def load_model_for_task(
+    path: str | Path, tokenizer: PreTrainedTokenizerBase, *, head: Mapping[str, Any] | None = None
+) -> tuple[PreTrainedModel, bool]:
+    """Load a sequence classification (or regression) model in fp32, and say whether its head is new.
 
     Args:
         path: a model folder or a name on the hub.
@@ -80,17 +87,8 @@ def load_model(
         model.config.pad_token_id = tokenizer.pad_token_id
     if kind is not None:
         setattr(model.config, NAMED_IN_CONFIG, kind)
-    return model
-
-
-def lacks_head(path: str | Path, outputs: int) -> bool:
-    """Whether a model that `load_model` loads with a head of so many outputs has none of its own of that size."""
-    with library_errors(path):
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            path, output_loading_info=True, ignore_mismatched_sizes=True, num_labels=outputs
-        )
     new = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-    return any(not name.startswith(f"{model.base_model_prefix}.") and name.endswith("weight") for name in new)
+    return model, any(_is_of_new_head(name, model) for name in new)
 
 
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:
@@ -146,6 +144,11 @@ def check_loaded(path: str | Path, model: PreTrainedModel, loading: Mapping[str,
     beyond = sorted(name for name in loading["unexpected_keys"] if depth and _layer_of(name, model) >= depth)
     if beyond:
         raise _do_not_fit(path, f"{beyond[0]} where the config says {depth} layers", len(beyond) - 1)
+
+
+def _is_of_new_head(name: str, model: PreTrainedModel) -> bool:
+    """Whether a weight that was not loaded gives the answers; a pooler is of the body."""
+    return not name.startswith(f"{model.base_model_prefix}.") and name.endswith("weight")
 
 
 def _is_of_head(name: str, model: PreTrainedModel) -> bool:

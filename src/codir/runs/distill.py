@@ -63,9 +63,9 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
         trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
         notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
         say([*notes, *ready.warnings])
-        is_resumed, start = folder.can_resume(trainer), time.perf_counter()
-        trainer.train(resume_from_checkpoint=is_resumed)
-        training = training_facts(trainer, time.perf_counter() - start, resumed=is_resumed)
+        checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
+        trainer.train(resume_from_checkpoint=checkpoint)
+        training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
@@ -138,6 +138,6 @@ def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: Ru
     student = make_student(recipe.student, teacher, seed=recipe.training.seed)
     objectives = ObjectivesConfig.model_validate("fine-tune")
     trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
-    trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+    trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
     on_main(export_student, trainer.student, student.tokenizer, place)
     return replace(student, folder=place)

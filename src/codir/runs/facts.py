@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from transformers import Trainer
@@ -36,11 +35,7 @@ def training_facts(trainer: Trainer, seconds: float, *, resumed: bool) -> dict[s
         "steps": state.global_step,
         "epochs": round(float(state.epoch or 0.0), 3),
         "minutes": round(seconds / 60, 3),
-        "batch_size": args.per_device_train_batch_size * args.gradient_accumulation_steps * _processes(),
+        "batch_size": args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size,
         "learning_rate": args.learning_rate,
     }
     return {**facts, "resumed": True} if resumed else facts
-
-
-def _processes() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -10,7 +10,7 @@ from codir.config import FinetuneConfig, ObjectivesConfig
 from codir.data import LoadedData, column_of
 from codir.export import export_student
 from codir.measure import Exam
-from codir.models import Reader, lacks_head, load_model, load_tokenizer, start_head
+from codir.models import Reader, load_model_for_task, load_tokenizer, start_head
 from codir.runs.build import build_trainer, head_for, load, runner_of
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
@@ -34,7 +34,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         folder.claim()
         objectives = ObjectivesConfig.model_validate("fine-tune")
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
-        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
         return on_main(_score, reader, data, config)
 
@@ -52,17 +52,19 @@ def prepare(config: FinetuneConfig) -> Prepared:
     data = load(config.data)
     tokenizer = load_tokenizer(config.model)
     with seeded(config.training.seed):  # the new head
-        reader = Reader(load_model(config.model, tokenizer, head=head_for(data.task)), tokenizer)
+        model, has_new_head = load_model_for_task(config.model, tokenizer, head=head_for(data.task))
+    reader = Reader(model, tokenizer)
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
-    start_at_scores(reader.model, data, config.model)
+    if has_new_head:
+        start_at_scores(model, data)
     return Prepared(data, reader)
 
 
-def start_at_scores(model: PreTrainedModel, data: LoadedData, path: str) -> None:
+def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
     """A new head for scores begins at the mean of the training scores, in steps of their spread."""
     assert data.train is not None, "there is something to train on"
     start = kind_of(data.task).start(column_of(data.train, "label"))
-    if start is not None and lacks_head(path, data.task.num_labels):
+    if start is not None:
         start_head(model, *start)
 
 

@@ -27,6 +27,7 @@ from codir.store import (
     Ledger,
     is_scratch,
     locked_folder,
+    nearest_there,
     sweep,
     write_whole,
 )
@@ -116,9 +117,10 @@ class RunFolder:
         if (self.path / "report.json").exists():
             self.ledger.finish()
 
-    def can_resume(self, trainer: DistillationTrainer) -> bool:
-        """Whether to go on from a checkpoint: asked for, and there is one."""
-        return self.config.resume and trainer.last_checkpoint() is not None
+    def checkpoint_of(self, trainer: DistillationTrainer) -> str | None:
+        """Where to go on from, if that was asked for and there is a checkpoint."""
+        newest = trainer.last_checkpoint() if self.config.resume else None
+        return None if newest is None else str(newest)
 
     def finish(self) -> None:
         """The run is whole: what it replaced goes, and so do its checkpoints."""
@@ -264,8 +266,8 @@ def check_empty(folder: Path, do: str) -> None:
 
 def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be made or written to."""
-    nearest_there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not nearest_there.is_dir() or not os.access(nearest_there, os.W_OK):
+    there = nearest_there(folder)
+    if not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(
             "output_dir",
             expected="a folder that can be made",

@@ -63,7 +63,7 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
 
         trainer = build_trainer(recipe, teacher, student, train, heldout, recipe.output_dir / "checkpoints")
         say(notes)
-        trainer.train(resume_from_checkpoint=folder.can_resume(trainer))
+        trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         models = {**({"teacher": teacher.model} if teacher else {}), "student": trainer.student}

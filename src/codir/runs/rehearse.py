@@ -289,9 +289,7 @@ def _cache_of(recipe: Recipe, teacher: Reader, train: datasets.Dataset) -> tuple
     if not needs.teacher:
         return False, False
     args = build_training_arguments(recipe.training, recipe.output_dir / "checkpoints")
-    view = TeacherView(
-        needs.teacher_pooled, needs.hidden_states, needs.attention, needs.teacher_token_logits, compute_dtype(args)
-    )
+    view = TeacherView.of(needs, compute_dtype(args))
     live = LiveTeacher(teacher.model, train, teacher.tokenizer, view, max_length=recipe.data.max_length)
     folder, dtype = recipe.teacher.cache_dir, recipe.teacher.cache_dtype
     is_cached = keeps_cache(recipe.teacher.cache, live, needs, args, folder, dtype)

@@ -1,5 +1,13 @@
 """What lies on disk, whole or not there: folders that appear complete, and the fingerprints that name them."""
 
+from codir.store.checkpoints import (
+    MARKER_NAME,
+    SCAFFOLDING_NAME,
+    checkpoints_in,
+    files_of_checkpoint,
+    is_own_checkpoint,
+    step_of,
+)
 from codir.store.fingerprint import (
     fingerprint_files,
     fingerprint_labels,
@@ -19,13 +27,14 @@ from codir.store.folders import (
     files_added_whole,
     follow_umask,
     is_scratch,
+    nearest_there,
     scratch_folder,
     sweep,
     write_whole,
     writing_to,
     written_whole,
 )
-from codir.store.ledger import LEDGER_NAME, REPLACED_NAME, Ledger, files_of_checkpoint
+from codir.store.ledger import LEDGER_NAME, REPLACED_NAME, Ledger
 from codir.store.lock import HOLDER_NAME, LOCK_NAME, FolderInUseError, locked_folder
 from codir.store.manifest import MANIFEST_NAME, Damage, find_damage, read_json, read_sealed, seal, write_manifest
 
@@ -36,13 +45,16 @@ __all__ = [
     "LEDGER_NAME",
     "LOCK_NAME",
     "MANIFEST_NAME",
+    "MARKER_NAME",
     "READING",
     "REPLACED_NAME",
     "RUN",
+    "SCAFFOLDING_NAME",
     "Damage",
     "FolderError",
     "FolderInUseError",
     "Ledger",
+    "checkpoints_in",
     "claim_disk",
     "clear_place",
     "files_added_whole",
@@ -55,12 +67,15 @@ __all__ = [
     "fingerprint_texts",
     "fingerprint_tokenizer",
     "follow_umask",
+    "is_own_checkpoint",
     "is_scratch",
     "locked_folder",
+    "nearest_there",
     "read_json",
     "read_sealed",
     "scratch_folder",
     "seal",
+    "step_of",
     "sweep",
     "write_manifest",
     "write_whole",

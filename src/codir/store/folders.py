@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from codir.errors import UserError
+from codir.errors import UserError, refusals_behind
 
 logger = logging.getLogger(__name__)
 
@@ -63,18 +63,11 @@ def writing_to(folder: Path, subject: str, *, do: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        refusal = _refusal_behind(error) or _full_disk_behind(error, folder)
+        refusal = next(refusals_behind(error), None) or _full_disk_behind(error, folder)
         if refusal is None or not _may_be_of(folder, refusal):
             raise
         got = f"{folder} ({refusal.strerror or refusal})"
         raise FolderError(subject, expected="a folder that can be written to", got=got, do=do) from error
-
-
-def _refusal_behind(error: BaseException | None) -> OSError | None:
-    """The system's own error among those that led to this one: libraries trip over a file that they could not write."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _full_disk_behind(error: Exception, folder: Path) -> OSError | None:
@@ -82,12 +75,13 @@ def _full_disk_behind(error: Exception, folder: Path) -> OSError | None:
     said = str(error)
     says_so = "os error 28" in said or "No space left" in said
     has_stopped_writing = "inline_container" in said or "unexpected pos" in said
-    if says_so or (has_stopped_writing and shutil.disk_usage(_nearest(folder)).free < NO_ROOM_BYTES):
+    if says_so or (has_stopped_writing and shutil.disk_usage(nearest_there(folder)).free < NO_ROOM_BYTES):
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return None
 
 
-def _nearest(folder: Path) -> Path:
+def nearest_there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 

@@ -9,27 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from codir.store.checkpoints import checkpoints_in, files_of_checkpoint, is_own_checkpoint
 from codir.store.folders import clear_place, files_noted, is_scratch
-from codir.store.manifest import MANIFEST_NAME, Damage, read_sealed
 
 LEDGER_NAME = ".codir-files.jsonl"
 REPLACED_NAME = ".replaced"
-CHECKPOINT_FILES = (
-    *("incomplete", "manifest.json", "codir_*", "config.json", "generation_config.json", "training_args.bin"),
-    *("model*.safetensors", "model.safetensors.index.json", "optimizer.pt", "scheduler.pt", "scaler.pt"),
-    *("rng_state*.pth", "trainer_state.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
-    *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
-)
-"""Names of the files that codir and `Trainer` write to a checkpoint; others in it are someone else's."""
-CHECKPOINT_SIGNS = ("incomplete", "codir_scaffolding.safetensors")
-"""A checkpoint of codir holds one of these; those of other tools do not."""
 RUNNING, WHOLE, MOVING = "running", "whole", "moving"
 """States of a run's files: being written, all there, on their way to `.replaced/`."""
 
@@ -201,26 +190,6 @@ class Ledger:
         return (self.folder / path).parent.resolve().is_relative_to(self.folder.resolve())
 
 
-def files_of_checkpoint(checkpoint: Path) -> list[Path]:
-    """The files in a checkpoint that codir or `Trainer` wrote: those of the manifest, and those of their names.
-
-    What shows that it is a checkpoint comes last, so that one that was moved or deleted in part is still seen as one.
-    """
-    manifest = read_sealed(checkpoint / MANIFEST_NAME)
-    listed = () if isinstance(manifest, Damage) else manifest["files"]
-    found = (
-        path
-        for path in checkpoint.rglob("*")
-        if (path.is_file() or path.is_symlink())
-        and (
-            path.relative_to(checkpoint).as_posix() in listed
-            or (path.parent == checkpoint and any(fnmatch(path.name, pattern) for pattern in CHECKPOINT_FILES))
-            or is_scratch(checkpoint / path.relative_to(checkpoint).parts[0])
-        )
-    )
-    return sorted(found, key=lambda path: (path.name in CHECKPOINT_SIGNS, path.name == MANIFEST_NAME, path))
-
-
 def _is_entry(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
@@ -230,14 +199,9 @@ def _is_entry(line: str) -> bool:
 
 def _checkpoints(parent: Path) -> list[Path]:
     """Checkpoints that codir wrote, or began to write."""
-    found = parent.glob("checkpoint-*") if not parent.is_symlink() else ()
-    return sorted(
-        path
-        for path in found
-        if re.fullmatch(r"checkpoint-\d+", path.name)
-        and not path.is_symlink()
-        and (any((path / sign).is_file() for sign in CHECKPOINT_SIGNS) or not any(path.iterdir()))
-    )
+    if parent.is_symlink():
+        return []
+    return [path for path in checkpoints_in(parent) if is_own_checkpoint(path) or not any(path.iterdir())]
 
 
 def _move(path: Path, target: Path) -> None:

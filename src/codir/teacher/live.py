@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.config.words import MAX_LENGTH
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
 from codir.models import run_model
-from codir.signals import Batch, Representation, TeacherSignal
+from codir.signals import Batch, Needs, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
 from codir.system.progress import is_watched, phase
@@ -37,6 +37,11 @@ class TeacherView:
     attention: bool = False
     token_logits: bool = False
     dtype: torch.dtype = torch.float32
+
+    @classmethod
+    def of(cls, needs: Needs, dtype: torch.dtype) -> TeacherView:
+        """What objectives need of a teacher."""
+        return cls(needs.teacher_pooled, needs.hidden_states, needs.attention, needs.teacher_token_logits, dtype)
 
     @property
     def tokens(self) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,17 +17,25 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.config.words import MemoryKind
 from codir.errors import IncompleteArtifactError, UserError
-from codir.store import MANIFEST_NAME, Damage, clear_place, files_of_checkpoint, find_damage
+from codir.store import (
+    MANIFEST_NAME,
+    MARKER_NAME,
+    SCAFFOLDING_NAME,
+    Damage,
+    checkpoints_in,
+    clear_place,
+    files_of_checkpoint,
+    find_damage,
+    is_own_checkpoint,
+    step_of,
+)
 from codir.trainer.memories import Memories
 
 logger = logging.getLogger(__name__)
 
-SCAFFOLDING_NAME = "codir_scaffolding.safetensors"
-MARKER_NAME = "incomplete"
 IDENTITY = {
     "training_set": "the training set",
     "labels": "the labels",
@@ -36,7 +43,6 @@ IDENTITY = {
     "processes": "the number of processes",
 }
 """What a run is made of beside its recipe, by the keys under which a checkpoint keeps it."""
-NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 OPTIMIZER_NAME, SCHEDULER_NAME, STATE_NAME = "optimizer.pt", "scheduler.pt", "trainer_state.json"
 
 
@@ -122,7 +128,7 @@ def marked_incomplete(folder: Path, *, is_writer: bool, run: str = "") -> Iterat
     A folder of that name that codir did not write is set aside.
     """
     if is_writer:
-        if folder.exists() and any(folder.iterdir()) and not is_ours(folder):
+        if folder.exists() and any(folder.iterdir()) and not is_own_checkpoint(folder):
             clear_place(folder)
         _mark(folder, run)
         _empty(folder)
@@ -199,22 +205,6 @@ def _can_be_read(path: Path) -> bool:
 # ---- Which checkpoints are a run's, and which of them stay ----
 
 
-def checkpoints_in(output_dir: Path) -> list[Path]:
-    """Folders that are named as checkpoints are, by their steps."""
-    found = [path for path in output_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if NAME.fullmatch(path.name)]
-    return sorted((path for path in found if path.is_dir() and not path.is_symlink()), key=step_of)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint's name says.
-
-    Example:
-        >>> step_of(Path("run/checkpoint-40"))
-        40
-    """
-    return int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"))
-
-
 def run_of(checkpoint: Path) -> str | None:
     """The run that wrote a checkpoint: empty where codir did not note it yet, `None` where nothing can be read."""
     metadata = _metadata(checkpoint)
@@ -227,11 +217,6 @@ def _metadata(checkpoint: Path) -> dict[str, str] | None:
             return dict(stored.metadata() or {})
     except (OSError, SafetensorError):
         return None
-
-
-def is_ours(folder: Path) -> bool:
-    """Whether codir wrote a checkpoint to the folder, or began to."""
-    return (folder / SCAFFOLDING_NAME).exists() or (folder / MARKER_NAME).exists()
 
 
 def rotate(output_dir: Path, newest: Path, *, run: str, limit: int | None, best: str | None) -> None:

@@ -17,12 +17,11 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, Traini
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from codir.errors import IncompleteArtifactError, UserError
-from codir.store import fingerprint_labels, write_manifest, writing_to
+from codir.store import MARKER_NAME, fingerprint_labels, write_manifest, writing_to
 from codir.teacher import Teacher
 from codir.trainer import progress
 from codir.trainer.arguments import own_key
 from codir.trainer.checkpoints import (
-    MARKER_NAME,
     OPTIMIZER_NAME,
     find_fault,
     last_complete_checkpoint,
@@ -58,6 +57,7 @@ class WholeCheckpoints(Trainer):
         self._unpushed: list[str] = []
         self._run = ""
         self._resumed: Path | None = None
+        self._checked: Path | None = None  # every file of it was read and compared
         self._newest: Path | None = None
         self._is_epoch_over = False
         self._may_save = True
@@ -74,7 +74,8 @@ class WholeCheckpoints(Trainer):
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint of this run that is whole; a damaged one is passed over with a warning."""
-        return last_complete_checkpoint(Path(self.args.output_dir))
+        self._checked = last_complete_checkpoint(Path(self.args.output_dir))
+        return self._checked
 
     def resolve_checkpoint(self, resume_from: str | bool | None) -> str | None:
         """The checkpoint to resume from, if any.
@@ -85,7 +86,8 @@ class WholeCheckpoints(Trainer):
         if resume_from is None or resume_from is False:
             return None
         found = self.last_checkpoint() if resume_from is True else Path(str(resume_from))
-        fault = "" if found is None or resume_from is True else find_fault(found)
+        fault = None if found is None or found == self._checked else find_fault(found)
+        self._checked = None
         if found is None or fault:
             newest = self.last_checkpoint()
             raise UserError(

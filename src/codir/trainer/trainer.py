@@ -22,7 +22,7 @@ from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of,
 from codir.memory import Memory, MemoryBank
 from codir.models import shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, Needs, Negatives, Unprojected
+from codir.signals import Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
 from codir.tasks import kind_of_config
@@ -227,16 +227,9 @@ class DistillationTrainer(WholeCheckpoints):
     def _live_teacher(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, dataset: datasets.Dataset
     ) -> LiveTeacher:
-        view, length = self._view(self.distiller.objectives.needs), own_key(self.args, "max_length")
-        return LiveTeacher(model.to(self.args.device), dataset, tokenizer, view, max_length=length)
-
-    def _view(self, needs: Needs) -> TeacherView:
-        return TeacherView(
-            needs.teacher_pooled,
-            needs.hidden_states,
-            needs.attention,
-            needs.teacher_token_logits,
-            compute_dtype(self.args),
+        view = TeacherView.of(self.distiller.objectives.needs, compute_dtype(self.args))
+        return LiveTeacher(
+            model.to(self.args.device), dataset, tokenizer, view, max_length=own_key(self.args, "max_length")
         )
 
     def _teacher_now(self) -> Teacher:
@@ -245,7 +238,7 @@ class DistillationTrainer(WholeCheckpoints):
         if not needs.teacher:
             return NoTeacher()
         if isinstance(self.teacher, LiveTeacher):
-            self.teacher.view = self._view(needs)
+            self.teacher.view = TeacherView.of(needs, compute_dtype(self.args))
         return self.teacher
 
     def _cached_or_live(self, live: LiveTeacher) -> Teacher:
