@@ -94,3 +94,14 @@ def test_metrics_written_through_a_link_or_over_a_device(tmp_path):
     for place in (tmp_path, Path("/dev/null"), tmp_path / "mine" / "x.json", Path("/proc/self/x/y.json")):
         with pytest.raises(UserError, match="What to do"):
             commands._check_writable(place)
+
+
+def test_a_recipe_that_is_written_over_with_the_metrics_it_asked_for(tmp_path, monkeypatch, capsys):
+    recipe = tmp_path / "evaluation.yaml"
+    recipe.write_text("model: teacher\ndata: dev.csv\n")
+    monkeypatch.setattr(sys, "argv", ["codir", "evaluate", str(recipe), "--output", str(recipe)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "a place apart from all that is read, such as `recipe`" in capsys.readouterr().err
+    assert recipe.read_text().startswith("model: teacher")

@@ -12,6 +12,7 @@ import time
 import pytest
 from transformers import BertTokenizer
 
+from codir.cli import stop as stop_module
 from codir.cli.stop import Stopped, stopped_by_signals
 from codir.trainer.checkpoints import last_complete_checkpoint
 from conftest import SPECIAL, WORDS, make_texts
@@ -86,3 +87,30 @@ def test_a_signal_that_the_user_ignores_and_codir_does_not():
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_second_signal_that_cuts_the_first_ones_words_short():
+    with stopped_by_signals():
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_is_lost_for_ever(monkeypatch):
+    """Python drops what is raised in `__del__`; the signal comes again, until the block is over."""
+    monkeypatch.setattr(stop_module, "AGAIN_SECONDS", 0.2)
+
+    class Deaf:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def lose_one_and_wait() -> None:
+        with stopped_by_signals():
+            deaf = Deaf()
+            del deaf
+            time.sleep(30)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: None)
+    with pytest.raises(Stopped):
+        lose_one_and_wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 from pathlib import Path
 from typing import get_args
@@ -391,3 +392,11 @@ def test_a_list_of_mistakes_that_names_a_key_of_nobody():
     base = {key: value for key, value in SMALLEST.items() if key != "student"}
     with pytest.raises(UserError, match="layrs"):
         validate(CompareConfig, {**base, "students": {"small": {"layrs": 3}}, "presets": ["kd"]})
+
+
+def test_a_recipe_in_json_that_raises_pydantics_errors():
+    text = json.dumps({**SMALLEST, "output_dir": "o"})
+    assert Recipe.model_validate_json(text) == Recipe.model_validate(json.loads(text))
+    for wrong, said in (("{", "JSON"), (text.replace('"layers"', '"layerz"'), "layerz")):
+        with pytest.raises(UserError, match=said):
+            Recipe.model_validate_json(wrong)

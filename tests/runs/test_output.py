@@ -361,3 +361,59 @@ def test_a_model_of_someone_else_that_a_demo_replaces(tmp_path):
     (tmp_path / "theirs" / "model.safetensors").write_text("mine")
     with pytest.raises(UserError, match=r"model.safetensors"), model_replaced(tmp_path / "theirs"):
         pytest.fail("a model of someone else was taken")
+
+
+def test_a_recipe_of_the_users_own_that_is_taken_for_a_record(place):
+    """It looks like one of codir's, but nothing of a run is beside it."""
+    (place / "out").mkdir()
+    (place / "out" / "recipe.yaml").write_text(f"# mine\n{record_of(recipe(place))}")
+    with pytest.raises(UserError, match=r"recipe\.yaml, which no run of codir wrote"):
+        claim(recipe(place, overwrite=True))
+    assert (place / "out" / "recipe.yaml").read_text().startswith("# mine")
+
+
+def claim(config: Recipe) -> None:
+    with run_folder(config) as folder:
+        folder.claim()
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "baseline/checkpoints"])
+def test_checkpoints_behind_a_link_that_another_run_goes_on_from(place, name):
+    (place / "elsewhere").mkdir()
+    (place / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+    (place / "out" / name).symlink_to(place / "elsewhere")
+    with pytest.raises(UserError, match="symbolic link"):
+        claim(recipe(place, overwrite=True))
+
+
+def test_a_record_of_an_earlier_version_that_lacks_a_key(place):
+    """A key that codir did not have then stands for its default."""
+    with pytest.raises(KeyboardInterrupt):
+        claim_and_raise(recipe(place), KeyboardInterrupt())
+    record = place / "out" / "recipe.yaml"
+    earlier = yaml.safe_load(record.read_text())
+    del earlier["data"]["header"], earlier["data"]["encoding"]
+    record.write_text(yaml.safe_dump(earlier))
+    claim(recipe(place, resume=True))
+    record.write_text(yaml.safe_dump(earlier))
+    other = {"source": str(place / "train.csv"), "dev": str(place / "dev.csv"), "header": False}
+    with pytest.raises(UserError, match=r"data\.header changed"):
+        claim(recipe(place, data=other, resume=True))
+
+
+def test_a_secret_in_the_record_of_a_comparison(place):
+    content = recipe(place).model_dump(mode="json", exclude={*OF_ONE_RUN, "overwrite", "objectives"})
+    training = {"run_name": "hf_abcdefghijklmnopqrstuvwxyz"}
+    config = validate(CompareConfig, {**content, "presets": ["kd"], "training": training})
+    with comparison_folder(config) as folder:
+        folder.claim()
+    assert "hf_abcdef" not in (place / "out" / "recipe.yaml").read_text()
+
+
+def test_advice_for_a_demo_that_it_does_not_take(monkeypatch):
+    from codir.runs.words import command_again
+
+    monkeypatch.setattr(sys, "argv", ["codir", "demo", "--quick"])
+    assert command_again() == "codir demo --quick --overwrite"
+    monkeypatch.setattr(sys, "argv", ["codir", "distill", "r.yaml", "--overwrite"])
+    assert command_again() == "codir distill r.yaml --resume"

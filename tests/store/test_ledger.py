@@ -195,3 +195,28 @@ def test_lines_of_two_processes_that_overwrite_each_other(tmp_path):
     for number in range(20):
         (first, second)[number % 2].add([tmp_path / f"{number}.json"])
     assert len(first.names()) == 20
+
+
+def test_a_file_of_someone_else_that_a_run_writes_over(folder):
+    """Whatever stands in the place of a file to come and was never listed is set aside, folders too."""
+    (folder / "results").mkdir()
+    (folder / "results" / "mine.txt").write_text("mine")
+    with Ledger(folder).listing(), files_added_whole(folder) as drafts:
+        for name in ("report.pdf", "results", "report.md"):
+            (drafts / name).write_text("new")
+    assert {name: (folder / name).read_text() for name in ("report.pdf", "results", "report.md")} == dict.fromkeys(
+        ("report.pdf", "results", "report.md"), "new"
+    )
+    aside = {name: text for name, text in contents(folder).items() if name.startswith(".set-aside-")}
+    assert sorted(aside.values()) == ["mine", "mine"]  # and `report.md`, which is the run's own, is simply replaced
+
+
+def test_a_file_of_someone_else_in_a_checkpoint_that_goes_with_it(folder):
+    note = folder / "checkpoints" / "checkpoint-5" / "notes.txt"
+    note.write_text("mine")
+    ledger = Ledger(folder)
+    ledger.set_aside()
+    ledger.begin()
+    ledger.finish()
+    assert note.read_text() == "mine"
+    assert [path.name for path in note.parent.iterdir()] == ["notes.txt"]

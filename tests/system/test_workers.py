@@ -73,3 +73,33 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_parent_that_waits_for_its_processes_though_it_is_to_stop(tmp_path):
+    """Asked to stop, it does not wait for what they are at, which may take hours."""
+    script = tmp_path / "parent.py"
+    script.write_text("""
+import sys, time
+from functools import partial
+from pathlib import Path
+from codir.cli.stop import Stopped, stopped_by_signals
+from codir.system.workers import work_side_by_side
+
+def wait(item, folder):
+    (Path(folder) / f"{item}.busy").touch()
+    time.sleep(3000)
+
+if __name__ == "__main__":
+    try:
+        with stopped_by_signals():
+            list(work_side_by_side(wait, [0, 1], partial(str, sys.argv[1]), jobs=2))
+    except Stopped as stop:
+        sys.exit(stop.exit_code)
+""")
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    try:
+        assert soon(lambda: len(list(tmp_path.glob("*.busy"))) == 2)
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(timeout=120) == 143
+    finally:
+        parent.kill()
