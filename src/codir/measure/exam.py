@@ -130,7 +130,8 @@ class Exam:
 
     def results(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, ModelResult]:
         """What each model scores and costs."""
-        speeds, latencies = self.speeds(runners), self.latencies(runners)
+        sample = {name: self._sample(runner) for name, runner in runners.items()}
+        speeds, latencies = self._speeds(runners, sample), self._latencies(runners, sample)
         return {
             name: ModelResult(self.score(answers[name]), runner.parameters, runner.bytes, speeds[name], latencies[name])
             for name, runner in runners.items()
@@ -141,29 +142,29 @@ class Exam:
         rows = len(self.dev[self.first])
         return {"batch_size": SPEED_BATCH, "rows": min(rows, SPEED_ROWS), "latency_rows": min(rows, LATENCY_ROWS)}
 
-    def speeds(self, runners: Mapping[str, Runner]) -> dict[str, float]:
+    def _speeds(self, runners: Mapping[str, Runner], sample: Mapping[str, RowCollator]) -> dict[str, float]:
         """Sentences per second of each model on the same rows in batches of `SPEED_BATCH`, the models in turns."""
-        batches = {name: self._batches(runner, SPEED_ROWS, SPEED_BATCH) for name, runner in runners.items()}
+        batches = {name: self._batches(sample[name], SPEED_ROWS, SPEED_BATCH) for name in runners}
         with phase("speed"):
             throughputs = measure_throughputs(runners, batches)
         return {name: throughput.sentences_per_second for name, throughput in throughputs.items()}
 
-    def latencies(self, runners: Mapping[str, Runner]) -> dict[str, Latency]:
+    def _latencies(self, runners: Mapping[str, Runner], sample: Mapping[str, RowCollator]) -> dict[str, Latency]:
         """How long each model takes for one row, on the same rows, the models in turns."""
-        return measure_latencies(
-            runners, {name: self._batches(runner, LATENCY_ROWS, 1) for name, runner in runners.items()}
-        )
+        return measure_latencies(runners, {name: self._batches(sample[name], LATENCY_ROWS, 1) for name in runners})
 
     def _ask(self, runner: Runner, rows: datasets.Dataset) -> np.ndarray:
         with phase("evaluation", len(rows)):
             encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
             return predict_logits(runner, encoded, batch_size=self.batch_size)
 
-    def _batches(self, runner: Runner, most: int, size: int) -> list[dict[str, Tensor]]:
-        """The first rows of the first dev set in batches of this size."""
+    def _sample(self, runner: Runner) -> RowCollator:
+        """The first rows of the first dev set, as a model reads them."""
         rows = self.dev[self.first]
-        rows = rows.select(range(min(len(rows), most)))
-        encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
-        collate = RowCollator(encoded, runner.tokenizer)
-        starts = range(0, len(rows), size)
-        return [collate(list(range(start, min(start + size, len(rows))))) for start in starts]
+        rows = rows.select(range(min(len(rows), max(SPEED_ROWS, LATENCY_ROWS))))
+        return RowCollator(encode(rows, runner.tokenizer, max_length=self.max_length), runner.tokenizer)
+
+    def _batches(self, sample: RowCollator, most: int, size: int) -> list[dict[str, Tensor]]:
+        """The first rows of a sample in batches of this size."""
+        count = min(len(self.dev[self.first]), most)
+        return [sample(list(range(start, min(start + size, count)))) for start in range(0, count, size)]
