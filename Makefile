@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	test-distributed slow torture torture-files bench bench-peers tables audit clean
+	test-distributed slow torture torture-files torture-inputs bench bench-peers tables audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ torture: setup ## Kill real runs at random moments and resume them, KILLS times;
 PART ?= 1
 torture-files: setup ## Damage every file that codir reads back in seven ways; PART=0.1 for a tenth
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/torture_files.py --part $(PART)
+
+torture-inputs: setup ## Every bad input: one message and exit code 2 for each
+	$(BIN)/python -m pytest --quiet -m slow tests/cli/test_bad_inputs.py
 
 bench: setup ## Time every claim but those against other libraries, and write docs/performance.md
 	for claim in step contrast arithmetic teacher_cache startup scaling page; do \

@@ -293,9 +293,14 @@ def test_a_promise_whose_test_is_gone():
 def test_counts_of_torture_that_the_page_makes_up():
     page = (ROOT / "docs" / "reliability.md").read_text()
     folder = ROOT / "benchmarks" / "results" / "reliability"
-    kills, files = (json.loads((folder / f"{name}.json").read_text()) for name in ("torture", "torture-files"))
+    names = ("torture", "torture-files", "torture-inputs")
+    kills, files, inputs = (json.loads((folder / f"{name}.json").read_text()) for name in names)
     assert f"{kills['kills']} kills in {kills['runs']} runs" in page
     assert kills["lost"] == kills["different"] == kills["left_behind"] == []
     verdicts = sum((Counter(one) for one in files["verdicts"].values()), Counter())
     assert f"{files['damaged']} damaged: {verdicts['repaired']} rebuilt or passed over" in page
     assert set(verdicts) <= {"repaired", "refused", "no effect", "unknowable"}
+    refused = (f"{verdicts[verdict]} {word}" for verdict, word in (("refused", "refused"), ("no effect", "without")))
+    assert all(count in page for count in (*refused, f"{verdicts['unknowable']} unknowable"))
+    assert f"{inputs['inputs']:,} inputs: 0 tracebacks" in page
+    assert inputs["wrong"] == []

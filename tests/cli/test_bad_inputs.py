@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
@@ -98,6 +99,9 @@ def feed(inputs: Sequence[BadInput], world: World, monkeypatch: pytest.MonkeyPat
         print(
             f"\n{len(inputs)} bad inputs ({', '.join(f'{n} {kind}' for kind, n in counts.items())}): {len(wrong)} wrong"
         )
+    if file := os.environ.get("COUNTS"):  # `make torture-inputs` keeps them
+        result = {"inputs": len(inputs), "by_kind": dict(counts), "wrong": sorted(wrong)}
+        Path(file).write_text(json.dumps(result, indent=2) + "\n")
     assert not [path for path in (home / ".cache" / "codir").rglob("*") if path.is_file()], "written at home"
     assert {path.name for path in home.iterdir()} <= {".cache", ".config"}  # the rest are libraries' own caches
     assert not wrong, "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())
