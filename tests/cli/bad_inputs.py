@@ -385,7 +385,6 @@ ROWS: dict[str, bytes] = {
     "utf-16.csv": "text,label\nw1,a\nw2,b\n".encode("utf-16"),
     "latin-1.csv": "text,label\né,a\nw2,b\n".encode("latin-1"),
     "null.csv": b"text,label\nw1\x00,a\nw2,b\n",
-    "field.csv": b"text,label\n" + b"w" * 200_000 + b",a\nw2,b\nw3,a\n",
     "numbers.csv": b"text,label\n1,a\n2,b\n",
     "no-labels.csv": b"text,label\nw1,\nw2,\n",
     "long-number.csv": b"text,label\nw1," + b"9" * 5000 + b"\nw2," + b"8" * 5000 + b"\n",
