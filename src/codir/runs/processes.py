@@ -38,3 +38,10 @@ def say(notes: Iterable[str]) -> None:
     if is_main_process():
         for note in notes:
             logger.warning(note)
+
+
+def said(notes: Iterable[str]) -> list[str]:
+    """Say notes when they are found, and keep them for the report."""
+    kept = list(notes)
+    say(kept)
+    return kept

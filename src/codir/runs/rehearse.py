@@ -44,6 +44,8 @@ AnyConfig = TypeVar("AnyConfig", Recipe, FinetuneConfig, PretrainRecipe)
 WARM_STEPS, TIMED_STEPS = 2, 6
 """The first steps are slower than the rest, and are not counted."""
 EVALUATED_BATCHES = 4
+NOTES = "runs.processes"
+"""Where notes are said: here they stand under the result, and would be said twice."""
 CACHE_PHASE, BANK_PHASE = "teacher's cache", "memory bank"
 
 
@@ -66,7 +68,8 @@ def rehearse(config: AnyRun) -> Rehearsal:
 
 
 def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
-    ready = prepare_distillation(recipe)
+    with quiet_rooms(NOTES):
+        ready = prepare_distillation(recipe)
     train = _training_rows(ready.data)
     is_cached, is_there = _cache_of(recipe, ready.teacher, train)
     teacher = recipe.teacher.model_copy(update={"cache": is_cached, "cache_dir": scratch / "cache"})
@@ -84,7 +87,8 @@ def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
 
 
 def _rehearse_finetuning(config: FinetuneConfig, scratch: Path) -> Rehearsal:
-    ready = prepare_finetuning(config)
+    with quiet_rooms(NOTES):
+        ready = prepare_finetuning(config)
     train, objectives = _training_rows(ready.data), ObjectivesConfig.model_validate("fine-tune")
 
     def build(rows: datasets.Dataset) -> DistillationTrainer:
