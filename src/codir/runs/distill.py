@@ -31,7 +31,7 @@ from codir.runs.preflight import (
     note_tokenizers,
     note_truncation,
 )
-from codir.runs.processes import begin, said
+from codir.runs.processes import begin, quiet_rooms, said
 from codir.student import student_origin
 from codir.system import on_main, resolve_dtype
 
@@ -134,7 +134,8 @@ def prepare(recipe: Recipe) -> Prepared:
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
     place = recipe.output_dir / "baseline"
-    student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
+    with quiet_rooms("student"):  # it was said how the student starts
+        student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     objectives = ObjectivesConfig.model_validate("fine-tune")
     trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
     trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))

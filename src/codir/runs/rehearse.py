@@ -5,11 +5,9 @@ Works in a temporary folder; nothing is left of it, and the output folder is not
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +29,7 @@ from codir.runs.finetune import prepare as prepare_finetuning
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.objectives import build_objectives
 from codir.runs.output import check_output_dir
-from codir.runs.processes import begin, refuse_processes
+from codir.runs.processes import begin, quiet_rooms, refuse_processes
 from codir.runs.rehearsal import Rehearsal, checkpoints_at_once, count_evaluations, count_steps
 from codir.system.progress import Phase, phase, watched_by
 from codir.teacher import CacheKey, LiveTeacher, TeacherView, find_cache
@@ -233,17 +231,6 @@ class Stopwatch:
     def ended(self, phase: Phase) -> None:
         """Note it."""
         self.seconds_per_row[phase.name] = phase.seconds / max(1, phase.done)
-
-
-@contextmanager
-def quiet_rooms(*rooms: str) -> Iterator[None]:
-    """Keep back what rooms say of the part that is rehearsed, since it would be taken for the whole."""
-    with ExitStack() as ends:
-        for room in rooms:
-            logger = logging.getLogger(f"codir.{room}")
-            ends.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.ERROR)
-        yield
 
 
 # ---- The whole ----
