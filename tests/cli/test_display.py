@@ -76,12 +76,13 @@ def test_a_terminal_that_shows_raw_lines_or_no_progress(teacher, files, tmp_path
     lines = [line.rstrip() for line in seen.splitlines() if line.strip()]
     assert lines[0] == "codir distill: loading"
     ends = [line for line in lines if re.search(r": .*[\d.]+ s\b", line)]
-    for name in ("reading the data", "tokenising", "teacher's cache", "memory bank", "training", "evaluation", "speed"):
+    phases = ["reading the data", "tokenising", "teacher's cache", "memory bank", "training", "evaluation"]
+    for name in [*phases, "measuring speed"]:
         assert any(line.startswith(f"{name}: ") for line in ends), (name, lines)
     drawn = [line for line in lines if "━" in line and "steps" in line]
     assert any(re.search(r"of 30 steps, [\d.]+ steps/s, [\d.:]+( s)? left", line) for line in drawn), drawn
     assert max(map(len, drawn)) <= width
-    last = next(line for line in lines if line.startswith("training: 30 steps in "))
+    last = re.search(r"training: 30 steps in .*? evaluation: \d+ rows", " ".join(seen.split()))[0]
     for number in ("loss", "hard_label", "soft_target", "contrastive", "learning rate", "accuracy", "macro_f1"):
         assert re.search(rf"\b{number} [\d.]", last), number
     assert not DICTS.search(seen)
@@ -148,7 +149,7 @@ def test_plain_lines_that_hold_dicts_or_say_nothing(teacher, files, tmp_path):  
         assert not OF_OTHERS.search(text)
         assert "\x1b" not in text
     logged = (tmp_path / "run.log").read_text()
-    assert all(re.sub(r" \(rule.*", "", line) in logged for line in lines if "left" not in line)
+    assert all(line in logged for line in lines if "left" not in line)
     assert "Distilled from" in logged
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d codir distill: loading\n", logged)
 

@@ -18,7 +18,7 @@ from test_cli import bad, run
 from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
-from codir.cli.given import Given
+from codir.cli.given import Given, is_data_of_run
 from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
 from codir.errors import JointUserError, UserError
@@ -173,6 +173,20 @@ def test_an_evaluation_of_a_run_that_scores_another_model(read, tmp_path):
     assert read("evaluate", path).model == "out"
     assert read("evaluate", path, "--model", "other").model == "other"
     assert read("evaluate", path, "--set", "data.max_length=7").data.max_length == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "is_of_run"),
+    [
+        ({"data.max_length": "--max-length", "model": "--model"}, ["data.dev=x.csv"], True),
+        ({"data.source": "--data"}, [], False),
+        ({}, ["data.source=x.csv"], False),
+    ],
+)
+def test_an_evaluation_that_holds_rows_out_of_other_data(flags, settings, is_of_run):
+    given = Given({"data": "d.csv", "output_dir": "out"}, {}, flags, settings)
+    assert is_data_of_run(given) == is_of_run
+    assert not is_data_of_run(Given({"data": "d.csv", "model": "out"}, {}, {}))
 
 
 def test_presets_that_lose_the_recipes_own_entries(read, tmp_path):

@@ -199,8 +199,9 @@ def test_hundreds_of_rare_classes_do_not_fill_the_screen(tmp_path: Path) -> None
 
 
 def test_classes_in_order_are_not_talked_about(tmp_path: Path) -> None:
-    data = load(tmp_path, ["calm", "loud"] * 9)
-    assert [note for note in data.notes if "classes" in note] == [
-        "the labels are read as 2 classes (calm, loud); `--task regression` reads numbers as scores"
-    ]
+    for labels, more in ((["calm", "loud"], ""), ([-1, 1], "; `--task regression` reads them as scores")):
+        data = load(tmp_path, labels * 9)
+        assert [note for note in data.notes if "classes" in note] == [
+            f"the labels are read as 2 classes ({labels[0]}, {labels[1]}){more}"
+        ]
     assert not [note for note in load(tmp_path, [0.5, 1.5, 2.5]).notes if "classes with" in note]

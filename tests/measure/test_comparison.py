@@ -176,8 +176,8 @@ def test_a_floor_that_nobody_hears_of(comparison):
     assert all(line.retention is not None for line in lines_of(found, "3-layers", "dev"))
     first_lines = comparison_markdown(found).split("| preset")[0]
     assert (
-        "On heldout, the teacher is no better than the largest class (accuracy 80.05), so no retention" in first_lines
+        "On heldout, the teacher is no better than the largest class (accuracy 80.05%), so no retention" in first_lines
     )
-    assert "these students (3-layers) are no better than the largest class (accuracy 80.05): fine-tune." in first_lines
+    assert "these students (3-layers) are no better than the largest class (accuracy 80.05%): fine-tune." in first_lines
     assert "On dev" not in first_lines
     assert comparison_rows(found, "3-layers", "heldout")[1]["preset"] == "largest class"

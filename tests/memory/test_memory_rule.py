@@ -26,14 +26,11 @@ def test_a_share_that_the_words_do_not_name():
 
 def test_a_choice_that_does_not_say_its_numbers():
     line = choose_memory("auto", num_examples=8530, free_memory=18_200_000_000, **SIZES).line
-    assert line == (
-        "negatives: memory bank of 8530 x 128 float32, 4.4 MB "
-        "(rule: a bank while it takes at most 25% of the free memory, 18.2 GB)"
-    )
+    assert line == ("negatives: memory bank of 8530 x 128 float32, 4.4 MB (at most 4.5 GB, 25% of the free memory)")
     line = choose_memory("auto", num_examples=10**7, free_memory=18_200_000_000, **SIZES).line
     assert line == (
-        "negatives: queue of 65536 x 128 float32, 34.1 MB (rule: a queue where a bank, 10000000 x 128 float32, 5.1 GB, "
-        "would take more than 25% of the free memory, 18.2 GB)"
+        "negatives: queue of 65536 x 128 float32, 34.1 MB "
+        "(a bank would take 5.1 GB, more than 4.5 GB, 25% of the free memory)"
     )
 
 

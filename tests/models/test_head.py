@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import codir
+from codir.config import Recipe
 from codir.models import last_layer, load_model_for_task, start_head
+from codir.runs.distill import prepare
 from conftest import make_texts
 from families import FAMILIES, tiny_classifier
 
@@ -59,3 +61,35 @@ def test_scores_far_from_zero_learned_from_zero(tmp_path, tokenizer, is_new):
     with torch.no_grad():
         answers = trained(**tokenizer(list(rows["text"]), padding=True, return_tensors="pt")).logits
     assert (abs(float(answers.mean()) - 102.5) < 1) == is_new
+
+
+@pytest.mark.parametrize(
+    ("student", "is_new"),
+    [
+        ({"config": {"num_hidden_layers": 1}}, True),
+        ({"config": {"model_type": "codir-bilstm", "hidden_size": 8}}, True),
+        ({"checkpoint": "body"}, True),
+        ({"checkpoint": "classes"}, True),
+        ({"checkpoint": "trained"}, False),
+        ({"layers": 1}, False),
+    ],
+)
+def test_a_student_whose_new_head_begins_at_zero(tmp_path, tokenizer, student, is_new):
+    rows = make_texts(96, kind="scores").map(lambda row: {"label": row["label"] + 100})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    model = tiny_classifier("bert", num_labels=1, layers=2)
+    starts = {"trained": model, "body": model.base_model, "classes": tiny_classifier("bert", num_labels=3, layers=1)}
+    for name, start in starts.items():
+        start.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    if "checkpoint" in student:
+        student = {"checkpoint": str(tmp_path / student["checkpoint"])}
+    recipe = Recipe(
+        teacher={"model": str(tmp_path / "trained")},
+        data={"source": str(tmp_path / "rows.csv"), "max_length": 16},
+        student=student,
+        training={"precision": "fp32", "use_cpu": True},
+        output_dir=tmp_path / "out",
+    )
+    made = prepare(recipe).student.model.eval()
+    assert (abs(float(read(made).mean()) - 102.5) < 1.5) == is_new

@@ -119,6 +119,39 @@ def test_numbers_that_scikit_learn_and_scipy_do_not_find(runs, kind):
 
 
 @pytest.mark.parametrize("kind", list(PRIMARY))
+def test_what_is_kept_of_a_teacher_by_another_count(runs, kind):
+    """Agreement, retention, and the student's lead with its interval, from transformers' own predictions."""
+    out, primary = runs[kind].output_dir, PRIMARY[kind]
+    report = json.loads((out / "report.json").read_text())
+    dev = rows_of(kind, 120, 1)
+    labels = np.asarray(dev["label"])
+    folders = {"teacher": out.parent / "teacher", "student": out, "baseline": out / "baseline"}
+    logits = {name: predict(folder, dev["text"]) for name, folder in folders.items()}
+    answers = {name: of_model.argmax(1) if kind == "classes" else of_model[:, 0] for name, of_model in logits.items()}
+    scores = {name: sklearn_metrics(kind, of_model, labels)[primary] for name, of_model in logits.items()}
+    alike = accuracy_score if kind == "classes" else lambda one, other: pearsonr(one, other)[0]
+    for name, prefix in {"student": "", "baseline": "baseline_"}.items():
+        assert report[f"{prefix}agreement"] == pytest.approx(alike(answers["teacher"], answers[name]), abs=1e-4)
+        assert report[f"{prefix}retention"] == pytest.approx(scores[name] / scores["teacher"], abs=1e-4)
+    for other in ("teacher", "baseline"):
+        lead = report["differences"]["student"][other][primary]
+        assert lead["value"] == pytest.approx(scores["student"] - scores[other], abs=1e-4)
+        resampled = resampled_leads(kind, logits["student"], logits[other], labels)
+        spread = resampled.std()
+        assert abs(lead["low"] - np.percentile(resampled, 2.5)) <= 0.5 * spread + 1e-3
+        assert abs(lead["high"] - np.percentile(resampled, 97.5)) <= 0.5 * spread + 1e-3
+
+
+def resampled_leads(kind: str, student: np.ndarray, other: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How far the student leads on 500 draws of the rows, the same for both models."""
+    draws = np.random.default_rng(1).integers(0, len(labels), (500, len(labels)))
+    scores = [
+        [sklearn_metrics(kind, of[rows], labels[rows])[PRIMARY[kind]] for of in (student, other)] for rows in draws
+    ]
+    return np.subtract(*np.transpose(scores))
+
+
+@pytest.mark.parametrize("kind", list(PRIMARY))
 def test_the_training_file_stands_for_the_evaluation_set(runs, kind):
     report = json.loads((runs[kind].output_dir / "report.json").read_text())
     assert report["data"]["train"] == {"source": "train.csv", "rows": 240}

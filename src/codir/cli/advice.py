@@ -23,14 +23,17 @@ def command_after_finetuning(config: FinetuneConfig) -> str:
 
 def _words_of_data(config: FinetuneConfig) -> list[str]:
     """What says where the data is and how to read it: the values that are not the default's."""
-    flags = {flag.key: flag.shown for flag in COMMANDS["distill"].flags}
+    flags = {flag.key: flag for flag in COMMANDS["distill"].flags}
     words: list[str] = []
     for name, value in config.data.model_dump(mode="json", exclude_defaults=True).items():
         key = f"data.{name}"
-        if key not in flags:
+        flag = flags.get(key)
+        if flag is None:
             words += ["--set", f"{key}={json.dumps(value)}"]
+        elif flag.value is not None:
+            words.append(flag.shown)
         else:
-            words += [flags[key], ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            words += [flag.shown, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
     return words
 
 

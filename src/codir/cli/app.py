@@ -152,11 +152,11 @@ def pretrain(given: Given) -> None:
 def evaluate(given: Given) -> None:
     """Score a model on the evaluation part of a data set, in fp32.
 
-    With the recipe of a run, it scores the model in the run's output folder on the run's data.
+    With the recipe of a run, it scores the model in the run's output folder on the run's evaluation sets.
 
     Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
     """
-    from codir.cli.given import recipe_of_evaluation
+    from codir.cli.given import is_data_of_run, recipe_of_evaluation
     from codir.config import EvaluateConfig
 
     config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
@@ -169,7 +169,7 @@ def evaluate(given: Given) -> None:
             inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
             check_apart(config.output, inputs, key="output")
             _check_writable(config.output)
-        found = runs.examine(config.model, config.data)
+        found = runs.examine(config.model, config.data, as_in_training=is_data_of_run(given))
         if config.output is not None and is_main_process():
             _write_json(config.output, found.to_json())
         tables.show_evaluation(found)

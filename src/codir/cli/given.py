@@ -141,6 +141,12 @@ def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
+def is_data_of_run(given: Given) -> bool:
+    """Whether `codir evaluate` was given the recipe of a run, and no other data beside it."""
+    keys = {*given.flags, *(_parted(setting)[0] for setting in given.settings)}
+    return "output_dir" in given.recipe and not keys & {"data", "data.source"}
+
+
 def _parted(setting: str) -> tuple[str, str, str]:
     return setting.partition("=")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from codir.errors.shown import plain
+from codir.errors.shown import plain, short_paths
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
@@ -24,6 +24,7 @@ consoles = [Console(quiet=os.environ.get("RANK", "0") != "0")]
 before_results: list[Callable[[], None]] = []
 """What has to stop first, such as a live display."""
 LONGEST_PATH = 4096
+WIDEST_TITLE = 60
 
 
 def show_result(result: RunResult) -> None:
@@ -65,7 +66,8 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
     """Metrics of one model."""
-    table = Table(title=_text(title))
+    title = short_paths(title)
+    table = Table(title=_text(title), min_width=min(len(title), WIDEST_TITLE))
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():

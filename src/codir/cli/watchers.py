@@ -154,8 +154,9 @@ class Live:
         self._drawing.stop()
 
     def write(self, line: str) -> None:
-        """A line above what is drawn."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        """A line above what is drawn, broken between words; one that holds a long path is left to the terminal."""
+        is_long_word = any(len(word) > self.console.width for word in line.split())
+        self.console.print(line, markup=False, soft_wrap=is_long_word)
 
     def begun(self, phase: Phase) -> None:
         """Draw it too."""
@@ -173,8 +174,10 @@ class Live:
         self._open = [one for one in self._open if one is not phase]
         if phase.is_inner:
             return
-        said = "; ".join(describe_numbers(numbers) for numbers in phase.said.values())
-        self.write(describe_end(phase) + (f"; {said}" if said else ""))
+        said = [
+            (f"{group}: " if group != "training" else "") + describe_numbers(phase.said[group]) for group in phase.said
+        ]
+        self.write("; ".join([describe_end(phase), *said]))
 
     def __rich__(self) -> RenderableType:
         """A row for each open phase, and under it what it has said; before the first, how long loading takes."""

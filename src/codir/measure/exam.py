@@ -145,7 +145,7 @@ class Exam:
     def _speeds(self, runners: Mapping[str, Runner], sample: Mapping[str, RowCollator]) -> dict[str, float]:
         """Sentences per second of each model on the same rows in batches of `SPEED_BATCH`, the models in turns."""
         batches = {name: self._batches(sample[name], SPEED_ROWS, SPEED_BATCH) for name in runners}
-        with phase("speed"):
+        with phase("measuring speed"):
             throughputs = measure_throughputs(runners, batches)
         return {name: throughput.sentences_per_second for name, throughput in throughputs.items()}
 

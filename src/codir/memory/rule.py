@@ -83,7 +83,7 @@ def choose_memory(
 
     Example:
         >>> sizes = {"dim": 128, "queue_size": 65536, "itemsize": 4, "free_memory": 18_200_000_000, "free_disk": 10**12}
-        >>> choose_memory("auto", num_examples=8530, **sizes).line.split(" (rule: ")[0]
+        >>> choose_memory("auto", num_examples=8530, **sizes).line.split(" (")[0]
         'negatives: memory bank of 8530 x 128 float32, 4.4 MB'
         >>> choose_memory("auto", num_examples=10_000_000, **sizes).place
         'queue'
@@ -97,15 +97,14 @@ def choose_memory(
     if processes > 1:
         bank += f" for {processes} processes"
     queue = f"{queue_size} x {dim} {number}, {decimal(processes * queue_bytes(queue_size, dim, itemsize))}"
-    share = f"{BANK_MEMORY_SHARE:.0%} of the free memory, {decimal(free_memory)}"
+    share = f"{decimal(int(BANK_MEMORY_SHARE * free_memory))}, {BANK_MEMORY_SHARE:.0%} of the free memory"
     if wanted in ("queue", "momentum"):
         return MemoryChoice("queue", f"{name}: queue of {queue} (asked for)")
     if fits:
-        return MemoryChoice("bank", f"{name}: memory bank of {bank} (rule: a bank while it takes at most {share})")
+        return MemoryChoice("bank", f"{name}: memory bank of {bank} (at most {share})")
     if wanted == "auto":
-        return MemoryChoice(
-            "queue", f"{name}: queue of {queue} (rule: a queue where a bank, {bank}, would take more than {share})"
-        )
+        too_much = f"a bank would take {decimal(needed)}, more than {share}"
+        return MemoryChoice("queue", f"{name}: queue of {queue} ({too_much})")
     if needed > free_disk:
         raise UserError(
             "memory",

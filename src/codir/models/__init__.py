@@ -20,6 +20,7 @@ from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import (
     check_loaded,
+    has_new_head,
     library_errors,
     load_language_model,
     load_model,
@@ -44,6 +45,7 @@ __all__ = [
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
+    "has_new_head",
     "in_full_precision",
     "is_masked",
     "label_names",

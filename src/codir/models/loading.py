@@ -87,8 +87,7 @@ def load_model_for_task(
         model.config.pad_token_id = tokenizer.pad_token_id
     if kind is not None:
         setattr(model.config, NAMED_IN_CONFIG, kind)
-    new = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
-    return model, any(_is_of_new_head(name, model) for name in new)
+    return model, has_new_head(model, found)
 
 
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:
@@ -146,9 +145,15 @@ def check_loaded(path: str | Path, model: PreTrainedModel, loading: Mapping[str,
         raise _do_not_fit(path, f"{beyond[0]} where the config says {depth} layers", len(beyond) - 1)
 
 
-def _is_of_new_head(name: str, model: PreTrainedModel) -> bool:
-    """Whether a weight that was not loaded gives the answers; a pooler is of the body."""
-    return not name.startswith(f"{model.base_model_prefix}.") and name.endswith("weight")
+def has_new_head(model: PreTrainedModel, loading: Mapping[str, Any]) -> bool:
+    """Whether weights that give the answers were not loaded; a pooler is of the body.
+
+    Args:
+        model: as transformers made it.
+        loading: what transformers says of the weights (`output_loading_info`).
+    """
+    new = {*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])}
+    return any(not name.startswith(f"{model.base_model_prefix}.") and name.endswith("weight") for name in new)
 
 
 def _is_of_head(name: str, model: PreTrainedModel) -> bool:

@@ -50,7 +50,8 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
         if of_floor is None:
             continue
         metric = in_words(comparison.metric)
-        floor = f"no better than the {comparison.floor_name} ({metric} {_show(comparison.metric, of_floor)})"
+        unit = "%" if is_share(comparison.metric) else ""
+        floor = f"no better than the {comparison.floor_name} ({metric} {_show(comparison.metric, of_floor)}{unit})"
         if not better_than(comparison.metric, of_teacher, of_floor):
             warnings.append(f"On {on}, the teacher is {floor}, so no retention is reported.")
         for student in comparison.students:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 
 from codir.config import (
     DataConfig,
@@ -22,12 +22,12 @@ from codir.config import (
 )
 from codir.config.training import NEED_EVALUATION
 from codir.config.words import TASK
-from codir.data import LoadedData, load_data
+from codir.data import LoadedData, column_of, load_data
 from codir.errors import UserError
 from codir.measure import TorchRunner, compute_metrics
-from codir.models import Reader, label_names, load_model, load_tokenizer
+from codir.models import Reader, label_names, load_model, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
-from codir.student import build_student
+from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
@@ -71,13 +71,31 @@ def head_for(task: Task) -> dict[str, Any]:
     }
 
 
-def make_student(config: StudentConfig, teacher: Reader, *, seed: int) -> Reader:
-    """The student that a recipe describes; it reads with the teacher's tokenizer unless it brings its own."""
+def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None = None, *, seed: int) -> Reader:
+    """The student that a recipe describes; it reads with the teacher's tokenizer unless it brings its own.
+
+    Args:
+        config: the section `student`.
+        teacher: whose task it learns.
+        data: whose scores a new head begins at; `None` for a language model.
+        seed: for weights that start at random.
+    """
     model = build_student(teacher.model, **config.model_dump(), seed=seed)
+    origin = student_origin(model)
+    if data is not None and origin is not None and origin.has_new_head:
+        start_at_scores(model, data)
     tokenizer = load_tokenizer(config.checkpoint) if config.checkpoint else teacher.tokenizer
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     return Reader(model, tokenizer)
+
+
+def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
+    """A new head for scores begins at the mean of the training scores, in steps of their spread."""
+    assert data.train is not None, "there is something to train on"
+    start = kind_of(data.task).start(column_of(data.train, "label"))
+    if start is not None:
+        start_head(model, *start)
 
 
 def build_training_arguments(config: TrainingConfig, output_dir: Path, **own: Any) -> DistillationArguments:

@@ -31,7 +31,7 @@ from codir.runs.preflight import (
     note_tokenizers,
     note_truncation,
 )
-from codir.runs.processes import begin, say
+from codir.runs.processes import begin, quiet_rooms, said
 from codir.student import student_origin
 from codir.system import on_main, resolve_dtype
 
@@ -61,8 +61,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
 
         folder.claim()
         trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
-        notes += note_truncation(trainer.train_dataset, recipe.data.max_length)
-        say([*notes, *ready.warnings])
+        notes += said(note_truncation(trainer.train_dataset, recipe.data.max_length))
         checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
@@ -118,24 +117,25 @@ def prepare(recipe: Recipe) -> Prepared:
     """Load teacher and data, make the student, check that they fit, and examine the teacher."""
     teacher = load_reader(recipe.teacher.model)
     data = load(recipe.data, teacher)
-    notes = [*data.notes, *check_labels(teacher.model, data.task)]
-    student = make_student(recipe.student, teacher, seed=recipe.training.seed)
+    notes = said([*data.notes, *check_labels(teacher.model, data.task)])
+    student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     origin = student_origin(student.model)
-    notes += origin.notes if origin else ()
-    notes += note_tokenizers(teacher.tokenizer, student.tokenizer)
+    notes += origin.notes if origin else ()  # said when the student was made
+    notes += said(note_tokenizers(teacher.tokenizer, student.tokenizer))
     for role, reader in (("teacher", teacher), ("student", student)):
         check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
 
     exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
     answers = on_main(exam.answers, runner_of(teacher, dtype))
-    warnings = on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task)
+    warnings = said(on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task))
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
     place = recipe.output_dir / "baseline"
-    student = make_student(recipe.student, teacher, seed=recipe.training.seed)
+    with quiet_rooms("student"):  # it was said how the student starts
+        student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     objectives = ObjectivesConfig.model_validate("fine-tune")
     trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
     trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))

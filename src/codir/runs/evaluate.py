@@ -26,14 +26,20 @@ def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     return on_main(_score, model, data)
 
 
-def examine(model: str, data: DataConfig) -> EvaluationResult:
+def examine(model: str, data: DataConfig, *, as_in_training: bool = False) -> EvaluationResult:
     """Score it, and find what must stand beside the scores: intervals, floor, classes, lengths of text, speed.
+
+    Args:
+        model: a folder, or a name on the hub.
+        data: what it is scored on.
+        as_in_training: score the evaluation sets that a training on this data has, with the rows that it holds out of
+            a single file. By default, all rows of such a file are scored.
 
     Raises:
         UserError: as `evaluate` does.
     """
     join_processes(use_cpu=default_device().type == "cpu")
-    return on_main(_examine, model, data)
+    return on_main(_examine, model, data, as_in_training)
 
 
 def _score(model: str, data: DataConfig) -> dict[str, float]:
@@ -42,25 +48,27 @@ def _score(model: str, data: DataConfig) -> dict[str, float]:
     return exam.score(answers)
 
 
-def _examine(model: str, data: DataConfig) -> EvaluationResult:
-    reader, loaded, exam, answers = _ask(model, data)
-    runners = {"model": runner_of(reader, torch.float32)}
+def _examine(model: str, data: DataConfig, as_in_training: bool) -> EvaluationResult:
+    reader, loaded, exam, answers = _ask(model, data, as_in_training)
+    runners, sets = {"model": runner_of(reader, torch.float32)}, data_facts(loaded)["evaluation"]
+    is_whole = not as_in_training and data.dev is None
     return EvaluationResult(
-        title=data.source,
+        title=data.source if is_whole else ", ".join(rows["source"] for rows in sets.values()),
         model=exam.results(runners, {"model": answers})["model"],
         judgement=exam.judge({"model": answers}, runners["model"], {}),
         speed=exam.speed(),
-        data=data_facts(loaded)["evaluation"],
+        data=sets,
     )
 
 
-def _ask(model: str, data: DataConfig) -> tuple[Reader, LoadedData, Exam, Answers]:
+def _ask(model: str, data: DataConfig, as_in_training: bool = False) -> tuple[Reader, LoadedData, Exam, Answers]:
     """Load model and data, see that they fit together, and ask."""
     reader = load_reader(model)
-    loaded = load(data, reader, evaluation_only=True)
+    loaded = load(data, reader, evaluation_only=not as_in_training)
+    say(loaded.notes)
     check_reader(reader, data.max_length, pairs=has_pairs(loaded))
     unknown = [note for rows in loaded.dev.values() for note in note_unknown_tokens(rows, reader.tokenizer)]
-    say([*loaded.notes, *check_labels(reader.model, loaded.task), *unknown])
+    say([*check_labels(reader.model, loaded.task), *unknown])
     exam = Exam(loaded.dev, loaded.task, data.max_length)
     answers = exam.answers(runner_of(reader, torch.float32))
     for name, logits in answers.items():

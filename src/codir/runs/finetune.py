@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transformers import PreTrainedModel
-
 from codir.config import FinetuneConfig, ObjectivesConfig
-from codir.data import LoadedData, column_of
+from codir.data import LoadedData
 from codir.export import export_student
 from codir.measure import Exam
-from codir.models import Reader, load_model_for_task, load_tokenizer, start_head
-from codir.runs.build import build_trainer, head_for, load, runner_of
+from codir.models import Reader, load_model_for_task, load_tokenizer
+from codir.runs.build import build_trainer, head_for, load, runner_of, start_at_scores
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
-from codir.tasks import kind_of
 
 
 def finetune(config: FinetuneConfig) -> dict[str, float]:
@@ -29,7 +26,6 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     with run_folder(config) as folder:
         ready = prepare(config)
         data, reader, tokenizer = ready.data, ready.reader, ready.reader.tokenizer
-        say(data.notes)
 
         folder.claim()
         objectives = ObjectivesConfig.model_validate("fine-tune")
@@ -50,6 +46,7 @@ class Prepared:
 def prepare(config: FinetuneConfig) -> Prepared:
     """Load data and model, give the model a head, and check that they fit."""
     data = load(config.data)
+    say(data.notes)
     tokenizer = load_tokenizer(config.model)
     with seeded(config.training.seed):  # the new head
         model, has_new_head = load_model_for_task(config.model, tokenizer, head=head_for(data.task))
@@ -58,14 +55,6 @@ def prepare(config: FinetuneConfig) -> Prepared:
     if has_new_head:
         start_at_scores(model, data)
     return Prepared(data, reader)
-
-
-def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
-    """A new head for scores begins at the mean of the training scores, in steps of their spread."""
-    assert data.train is not None, "there is something to train on"
-    start = kind_of(data.task).start(column_of(data.train, "label"))
-    if start is not None:
-        start_head(model, *start)
 
 
 def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> dict[str, float]:

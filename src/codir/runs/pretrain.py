@@ -24,7 +24,7 @@ from codir.runs.build import build_training_arguments, make_student
 from codir.runs.objectives import build_objectives
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader
-from codir.runs.processes import begin, say
+from codir.runs.processes import begin, said
 from codir.signals import Batch
 from codir.store import fingerprint_tokenizer
 from codir.student import student_origin
@@ -59,10 +59,10 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
         corpus = load(recipe.corpus, student.tokenizer)
         train, heldout = split(corpus, recipe)
         origin = student_origin(student.model)
-        notes = [f"The corpus: {corpus.info.description}.", *(origin.notes if origin else ())]
+        notes = said([f"The corpus: {corpus.info.description}."])
+        notes += origin.notes if origin else ()  # said when the student was made
 
         trainer = build_trainer(recipe, teacher, student, train, heldout, recipe.output_dir / "checkpoints")
-        say(notes)
         trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from codir.config import AnyRun, PretrainRecipe
 from codir.config.words import TASK
@@ -38,3 +39,21 @@ def say(notes: Iterable[str]) -> None:
     if is_main_process():
         for note in notes:
             logger.warning(note)
+
+
+def said(notes: Iterable[str]) -> list[str]:
+    """Say notes when they are found, and keep them for the report."""
+    kept = list(notes)
+    say(kept)
+    return kept
+
+
+@contextmanager
+def quiet_rooms(*rooms: str) -> Iterator[None]:
+    """Keep back what rooms say while the block lasts: of a part that would be taken for the whole, or a second time."""
+    with ExitStack() as ends:
+        for room in rooms:
+            logger = logging.getLogger(f"codir.{room}")
+            ends.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        yield

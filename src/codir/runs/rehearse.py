@@ -5,11 +5,9 @@ Works in a temporary folder; nothing is left of it, and the output folder is not
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +29,7 @@ from codir.runs.finetune import prepare as prepare_finetuning
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.objectives import build_objectives
 from codir.runs.output import check_output_dir
-from codir.runs.processes import begin, refuse_processes
+from codir.runs.processes import begin, quiet_rooms, refuse_processes
 from codir.runs.rehearsal import Rehearsal, checkpoints_at_once, count_evaluations, count_steps
 from codir.system.progress import Phase, phase, watched_by
 from codir.teacher import CacheKey, LiveTeacher, TeacherView, find_cache
@@ -44,6 +42,8 @@ AnyConfig = TypeVar("AnyConfig", Recipe, FinetuneConfig, PretrainRecipe)
 WARM_STEPS, TIMED_STEPS = 2, 6
 """The first steps are slower than the rest, and are not counted."""
 EVALUATED_BATCHES = 4
+NOTES = "runs.processes"
+"""Where notes are said: here they stand under the result, and would be said twice."""
 CACHE_PHASE, BANK_PHASE = "teacher's cache", "memory bank"
 
 
@@ -66,7 +66,8 @@ def rehearse(config: AnyRun) -> Rehearsal:
 
 
 def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
-    ready = prepare_distillation(recipe)
+    with quiet_rooms(NOTES):
+        ready = prepare_distillation(recipe)
     train = _training_rows(ready.data)
     is_cached, is_there = _cache_of(recipe, ready.teacher, train)
     teacher = recipe.teacher.model_copy(update={"cache": is_cached, "cache_dir": scratch / "cache"})
@@ -84,7 +85,8 @@ def _rehearse_distillation(recipe: Recipe, scratch: Path) -> Rehearsal:
 
 
 def _rehearse_finetuning(config: FinetuneConfig, scratch: Path) -> Rehearsal:
-    ready = prepare_finetuning(config)
+    with quiet_rooms(NOTES):
+        ready = prepare_finetuning(config)
     train, objectives = _training_rows(ready.data), ObjectivesConfig.model_validate("fine-tune")
 
     def build(rows: datasets.Dataset) -> DistillationTrainer:
@@ -229,17 +231,6 @@ class Stopwatch:
     def ended(self, phase: Phase) -> None:
         """Note it."""
         self.seconds_per_row[phase.name] = phase.seconds / max(1, phase.done)
-
-
-@contextmanager
-def quiet_rooms(*rooms: str) -> Iterator[None]:
-    """Keep back what rooms say of the part that is rehearsed, since it would be taken for the whole."""
-    with ExitStack() as ends:
-        for room in rooms:
-            logger = logging.getLogger(f"codir.{room}")
-            ends.callback(logger.setLevel, logger.level)
-            logger.setLevel(logging.ERROR)
-        yield
 
 
 # ---- The whole ----

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models import check_loaded, check_size, language_class, library_errors, vocabulary_of
+from codir.models import check_loaded, check_size, has_new_head, language_class, library_errors, vocabulary_of
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
@@ -36,6 +36,7 @@ class StudentOrigin:
         kind: whether its weights were copied from the teacher, loaded from a checkpoint, or drawn at random.
         teacher_layers: the 1-based teacher layers that became its own, where there are such.
         notes: what a reader would not expect: weights that are new, or that the student had no place for.
+        has_new_head: whether the weights that give its answers are random.
 
     Example:
         >>> print(StudentOrigin("copied", (1, 3, 5)))
@@ -45,6 +46,7 @@ class StudentOrigin:
     kind: Literal["copied", "checkpoint", "random"]
     teacher_layers: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    has_new_head: bool = False
 
     def __str__(self) -> str:
         start = {
@@ -108,7 +110,8 @@ def build_student(
             assert config is not None
             student, origin = _start_at_random(teacher, config)
     student.codir_origin = origin
-    logger.info("Student of %d layers: %s.", student.config.num_hidden_layers, origin)
+    depth = student.config.num_hidden_layers
+    logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
     return student.train()
 
 
@@ -153,7 +156,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
         notes.append(f"new, with random weights: {', '.join(new)}")
     elif config.id2label != teacher.config.id2label:
         notes.append(f"its head was trained for {_labels(config)} and now stands for {_labels(teacher.config)}")
-    return student, StudentOrigin("checkpoint", notes=tuple(notes))
+    return student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=has_new_head(student, outcome))
 
 
 def _start_at_random(
@@ -174,8 +177,8 @@ def _start_at_random(
             do="change that setting; `hidden_size`, for example, must be a multiple of `num_attention_heads`",
         ) from error
     if not isinstance(config, PreTrainedConfig) and config.get("embedding_size") == "teacher":
-        return student, StudentOrigin("random", notes=(copy_embeddings(teacher, student),))
-    return student, StudentOrigin("random")
+        return student, StudentOrigin("random", notes=(copy_embeddings(teacher, student),), has_new_head=True)
+    return student, StudentOrigin("random", has_new_head=True)
 
 
 def _config_from(teacher: PreTrainedModel, settings: Mapping[str, Any]) -> PreTrainedConfig:

@@ -74,23 +74,24 @@ def choose_cache(
         is_there: whether an earlier run left it. Asked only where the answer counts: it takes a look at all texts.
 
     Example:
-        >>> choose_cache("auto", size=78_000_000, readings=3.0, free_disk=10**11).line.split(" (rule: ")[0]
-        'teacher: cached, 78.0 MB, in place of 3 readings of each row'
+        >>> choose_cache("auto", size=78_000_000, readings=3.0, free_disk=10**11).line
+        'teacher: cached, 78.0 MB (at most 50.0 GB, 50% of the free disk), in place of 3 readings of each row'
         >>> choose_cache("auto", size=78_000_000, readings=1.0, free_disk=10**11).is_cached
         False
     """
     needed = decimal(size)
     if tokens:
         asked = ", although a cache was asked for" if wanted is True else ""
-        return CacheChoice(False, f"teacher: live{asked} (rule: objectives that compare tokens read no cache)")
+        return CacheChoice(False, f"teacher: live{asked} (objectives that compare tokens read no cache)")
     if wanted != "auto":
         return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
-    share = f"{CACHE_DISK_SHARE:.0%} of the free disk, {decimal(free_disk)}"
-    rule = f"rule: a cache where a live teacher would read the rows more than once and it takes at most {share}"
+    share = f"{decimal(int(CACHE_DISK_SHARE * free_disk))}, {CACHE_DISK_SHARE:.0%} of the free disk"
     pays, fits = readings > 1, size <= CACHE_DISK_SHARE * free_disk
     if pays and fits:
-        return CacheChoice(True, f"teacher: cached, {needed}, in place of {readings:.3g} readings of each row ({rule})")
+        saved = f"in place of {readings:.3g} readings of each row"
+        return CacheChoice(True, f"teacher: cached, {needed} (at most {share}), {saved}")
     if is_there():
         return CacheChoice(True, f"teacher: cached, {needed}, by an earlier run")
-    why = f"a cache would take {needed}" if pays else f"{readings:.3g} readings of each row"
-    return CacheChoice(False, f"teacher: live, {why} ({rule})")
+    too_much = f"a cache would take {needed}, more than {share}"
+    too_few = f"{readings:.3g} readings of each row (a cache pays where there are more than 1)"
+    return CacheChoice(False, f"teacher: live, {too_much if pays else too_few}")

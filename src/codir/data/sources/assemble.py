@@ -295,7 +295,12 @@ def _describe_task(task: Task, code: LabelCode) -> str:
     if not kind_of(task).has_classes:
         return "the labels are read as scores; `--task classification` reads them as classes"
     names = ", ".join(list(task.label_names or code.class_index)[:10]) + (", ..." if task.num_labels > 10 else "")
-    return f"the labels are read as {task.num_labels} classes ({names}); `--task regression` reads numbers as scores"
+    said = f"the labels are read as {task.num_labels} classes ({names})"
+    return f"{said}; `--task regression` reads them as scores" if _are_numbers(code) else said
+
+
+def _are_numbers(code: LabelCode) -> bool:
+    return all(key.lstrip("-").isdecimal() for key in code.class_index)
 
 
 def _describe_one_sided(train: Rows, dev: Mapping[str, Rows], task: Task) -> list[str]:

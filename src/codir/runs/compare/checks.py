@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from codir.config import CompareConfig, Contestant, ObjectivesConfig
 from codir.errors import UserError
 from codir.runs.build import build_training_arguments, make_student
@@ -11,29 +9,26 @@ from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import recipe_of
 from codir.runs.objectives import build_objectives
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
+from codir.runs.processes import say
 from codir.store import fingerprint_model, fingerprint_tokenizer
-
-logger = logging.getLogger(__name__)
 
 
 def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     """Check what can be checked before hours of training; gives a fingerprint of how each kind of student starts."""
     teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
-    notes = [*data.notes, *check_labels(teacher.model, data.task)]
-    notes += check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task)
+    say(check_labels(teacher.model, data.task))
+    say(check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task))
     for contestant in config.presets:
         check_objectives(contestant, config.objectives_of(contestant))
     starts = {}
     for name, section in config.students.items():
-        student = make_student(section, teacher, seed=config.seed_list[0])
+        student = make_student(section, teacher, data, seed=config.seed_list[0])
         check_reader(student, config.data.max_length, pairs=has_pairs(data), role="student")
-        notes += [f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer)]
+        say(f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer))
         starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
         for contestant in config.presets:
             recipe = recipe_of(config, contestant, section, seed=config.seed_list[0])
             build_training_arguments(recipe.training, recipe.output_dir)
-    for note in notes:
-        logger.warning(note)
     return starts
 
 

@@ -16,6 +16,7 @@ from codir.models import Reader
 from codir.runs.build import load, load_reader, runner_of
 from codir.runs.objectives import build_objectives
 from codir.runs.preflight import check_reader, has_pairs
+from codir.runs.processes import say
 from codir.system import resolve_dtype
 from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
 
@@ -32,9 +33,11 @@ class Common:
 
 
 def load_common(config: CompareConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
-    """Load what the runs of one process share; the teacher is examined where it was not yet."""
+    """Load what the runs of one process share; the first process to do so says the notes and examines the teacher."""
     teacher = load_reader(config.teacher.model)
     data = load(config.data, teacher)
+    if of_teacher is None:
+        say(data.notes)
     check_reader(teacher, config.data.max_length, pairs=has_pairs(data), role="teacher")
     runner = runner_of(teacher, resolve_dtype(config.training.precision))
     return Common(teacher, data, of_teacher or exam_of(config, data).answers(runner))

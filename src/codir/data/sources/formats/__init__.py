@@ -93,13 +93,18 @@ def read_table(path: str | Path, reading: Reading = PLAIN) -> Table:
         raise UserError(
             f"file '{path}'",
             expected=f"one of the endings {ENDINGS}",
-            got=f"'{''.join(path.suffixes[-2:])}'" if path.suffix else "no ending",
-            do="save the data as one of these, with named columns",
+            got=f"'{_whole_ending(path)}'" if path.suffix else "no ending",
+            do="rename it if it is one of these, as many .txt files with tabs are, or save the data as one",
         )
     require_file(path)
     with naming(path):
         table = FORMATS[ending_of(path)].table(path, reading)
     return table if table.columns else not_empty(table)
+
+
+def _whole_ending(path: Path) -> str:
+    """With the one before it, if the last one is that of a compression."""
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() in COMPRESSIONS else path.suffix
 
 
 def require_file(path: Path) -> None:
