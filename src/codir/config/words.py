@@ -156,6 +156,12 @@ def keys_for(anchor: Anchor, source: NegativeSource, memory: MemoryKind, *, per_
 
 PresetCommand = Literal["distill", "pretrain"]
 
+# ---- The demo ----
+
+DemoSize = Literal["quick", "standard", "full"]
+
+DEMO_SIZE: Final[DemoSize] = "standard"
+
 # ---- Sizes on paper ----
 
 PLANNED_CLASSES: Final = 2
