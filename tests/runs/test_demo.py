@@ -26,7 +26,7 @@ def trained(monkeypatch):
     """The recipes that a demo would have trained."""
     found = []
     monkeypatch.setattr(demo, "finetune", found.append)
-    monkeypatch.setattr(demo, "distill", lambda recipe, inside: found.append(recipe))
+    monkeypatch.setattr(demo, "distill", lambda recipe, **given: found.append(recipe))
     return found
 
 

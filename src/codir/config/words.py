@@ -169,6 +169,10 @@ PLANNED_KEYS: Final[KeyKind] = "banked"
 PLANNED_PROCESSES: Final = 1
 PLANNED_STUDENT: Final = 0
 
+# ---- The exam ----
+
+SPEED_ROWS: Final = 256
+
 # ---- Training ----
 
 SamplingStrategy = Literal["random", "sequential", "group_by_length", "batch_rebalance"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from codir.config import FinetuneConfig, PretrainRecipe, Recipe
-from codir.config.words import DEMO_SIZE, DemoSize
+from codir.config.words import DEMO_SIZE, SPEED_ROWS, DemoSize
 from codir.data import DEMO_CORPUS, DEMO_SOURCE, find_minilm
 from codir.errors import UserError
 from codir.export import export_student
@@ -29,6 +29,7 @@ ALL_ROWS = 7530
 ROWS: Final[dict[DemoSize, int | None]] = {"quick": 400, "standard": 1500, "full": None}
 """What the teacher, the student and the baseline train on, two epochs each."""
 PART = "This is a part of the data: {rows:,} of {all:,} training rows. `--full` trains on all of them."
+QUICK_SPEED_ROWS = 64
 PRETRAINED_ROWS = 1000
 """The same after a quick pre-training."""
 QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
@@ -59,7 +60,8 @@ def run_demo(output_dir: Path, *, size: DemoSize = DEMO_SIZE, seed: int = 0, ove
     logger.warning("1/3 fine-tune the teacher: MiniLM, 6 layers")
     finetune(teaching)
     logger.warning("2/3 distil it to 3 layers with CoDIR, and 3/3 train the same student without a teacher")
-    return distill(distilling, inside=[distilling.teacher.model])
+    speed_rows = QUICK_SPEED_ROWS if size == "quick" else SPEED_ROWS
+    return distill(distilling, inside=[distilling.teacher.model], speed_rows=speed_rows)
 
 
 def demo_recipes(output_dir: Path, *, size: DemoSize, seed: int) -> tuple[FinetuneConfig, Recipe]:
