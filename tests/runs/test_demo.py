@@ -14,8 +14,10 @@ from codir.config import FinetuneConfig, Recipe
 from codir.config.words import DEMO_SIZE, DemoSize
 from codir.data import DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.errors import UserError
-from codir.runs import run_demo
+from codir.runs import finetune, run_demo
 from codir.runs.demo import ALL_ROWS, ROWS, demo_recipes
+from conftest import make_texts
+from families import tiny_classifier
 
 demo = importlib.import_module("codir.runs.demo")
 SIZES = get_args(DemoSize)
@@ -25,7 +27,7 @@ SIZES = get_args(DemoSize)
 def trained(monkeypatch):
     """The recipes that a demo would have trained."""
     found = []
-    monkeypatch.setattr(demo, "finetune", found.append)
+    monkeypatch.setattr(demo, "finetune", lambda recipe, **given: found.append(recipe))
     monkeypatch.setattr(demo, "distill", lambda recipe, **given: found.append(recipe))
     return found
 
@@ -114,3 +116,22 @@ def test_a_flag_that_changes_nothing_of_a_pre_training(asked):
     assert (code, calls) == (2, [])
     assert "leave out `--full`" in said
     assert asked("--stage", "pretrain", "--quick")[2][0]["quick"] is True
+
+
+@pytest.mark.training
+def test_a_teacher_that_is_another_where_it_is_not_scored(tmp_path, tokenizer):
+    rows = {name: tmp_path / f"{name}.csv" for name in ("train", "dev")}
+    for seed, path in enumerate(rows.values()):
+        make_texts(32, seed=seed).to_csv(path, index=False)
+    start = tmp_path / "start"
+    tiny_classifier("bert", num_labels=2).save_pretrained(start)
+    tokenizer.save_pretrained(start)
+    training = {"max_steps": 2, "use_cpu": True, "disable_tqdm": True}
+    found = {}
+    for is_scored in (True, False):
+        folder = tmp_path / str(is_scored)
+        data = {"source": str(rows["train"]), "dev": str(rows["dev"]), "max_length": 16}
+        config = FinetuneConfig(model=str(start), data=data, training=training, output_dir=folder)
+        found[is_scored] = finetune(config, is_scored=is_scored), (folder / "model.safetensors").read_bytes()
+    assert found[True][0]["accuracy"] >= 0
+    assert found[False] == ({}, found[True][1])

@@ -58,7 +58,7 @@ def run_demo(output_dir: Path, *, size: DemoSize = DEMO_SIZE, seed: int = 0, ove
     if (rows := ROWS[size]) is not None:
         logger.warning(PART.format(rows=rows, all=ALL_ROWS))
     logger.warning("1/3 fine-tune the teacher: MiniLM, 6 layers")
-    finetune(teaching)
+    finetune(teaching, is_scored=False)  # `distill` scores it
     logger.warning("2/3 distil it to 3 layers with CoDIR, and 3/3 train the same student without a teacher")
     speed_rows = QUICK_SPEED_ROWS if size == "quick" else SPEED_ROWS
     return distill(distilling, inside=[distilling.teacher.model], speed_rows=speed_rows)
