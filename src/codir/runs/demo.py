@@ -30,8 +30,10 @@ ROWS: Final[dict[DemoSize, int | None]] = {"quick": 400, "standard": 1500, "full
 """What the teacher, the student and the baseline train on."""
 AT_THE_END: Final = {"eval_strategy": "no"}
 """Models are scored when all are trained."""
+MORE_FROM_LESS: Final = {"per_device_train_batch_size": 16, "learning_rate": 2e-4}
+"""With the defaults, three layers learn next to nothing of 400 rows."""
 TRAINING: Final[dict[DemoSize, dict[str, object]]] = {
-    "quick": {"num_train_epochs": 2, "per_device_train_batch_size": 16, **AT_THE_END},  # smaller, so more steps
+    "quick": {"num_train_epochs": 2, **MORE_FROM_LESS, **AT_THE_END},
     "standard": {"num_train_epochs": 2, **AT_THE_END},
     "full": {"num_train_epochs": 2},
 }
