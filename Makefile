@@ -17,7 +17,7 @@ setup: .venv/installed ## Make .venv with CPU torch, the demo's data and the dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo,dev]"
 	@touch $@
 
-demo: setup ## The main job on real data: teacher, student, baseline, report in ./demo
+demo: setup ## The main job on a part of real data: teacher, student, baseline, report in ./demo
 	$(BIN)/codir demo --output-dir demo --overwrite
 
 pretrain-demo: setup ## The stage before it: a student pre-trained on IMDB, then fine-tuned, in ./pretrain-demo

@@ -298,6 +298,18 @@ def test_correlations_are_shown_in_percent(result: RunResult) -> None:
     assert (row["retention"], row["params"], row["sent./s"]) == ("100.0%", "950", "1,234")
 
 
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ([{"step": 1, "loss": 2.0, "eval_accuracy": 0.5}], "The loss, each of its terms and the evaluation metrics"),
+        ([{"step": 1, "loss": 2.0}], "The loss and each of its terms"),
+    ],
+)
+def test_a_picture_said_to_show_what_nothing_measured(result: RunResult, tmp_path: Path, log, words) -> None:
+    write_report(replace(result, log_history=log), tmp_path)
+    assert f"![{words} over training steps](training_curves.png)" in (tmp_path / "report.md").read_text()
+
+
 @pytest.mark.parametrize("failing", ["codir.report.results.plot_training_curves", "codir.store.folders.os.replace"])
 def test_failed_report_leaves_half_of_itself(
     result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -19,7 +19,8 @@ from codir.cli import tables
 from codir.cli.display import check_log_file, shown
 from codir.cli.failures import PlainGroup
 from codir.cli.parameters import Debug, LogFile, Quiet, recipe_command
-from codir.errors import naming
+from codir.config.words import DEMO_SIZE, DemoSize
+from codir.errors import UserError, naming
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
@@ -62,6 +63,7 @@ def demo(
     ] = "finetune",
     output_dir: Annotated[Path, typer.Option(help="Folder for teacher, student and report.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Use a small part of the data.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Use all of the data. Of the stage `finetune` alone.")] = False,
     seed: Annotated[int, typer.Option(help="Seed for every random choice.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in the folder.")] = False,
     quiet: Quiet = False,
@@ -70,14 +72,17 @@ def demo(
 ) -> None:
     """Distil MiniLM on Rotten Tomatoes, with the model and the data that come with `codir[demo]`.
 
+    It trains on a part of the rows, with `--quick` on a smaller one, and with `--full` on all of them.
+
     Example: `codir demo --quick`
     """
+    size = _size_of_demo(stage, quick=quick, full=full)
     check_log_file(log_file, output_dir)
     with shown("demo", quiet=quiet, log_file=log_file):
         from codir.runs import run_demo, run_pretraining_demo
 
         if stage == "finetune":
-            tables.show_result(run_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite))
+            tables.show_result(run_demo(output_dir, size=size, seed=seed, overwrite=overwrite))
             return
         found = run_pretraining_demo(output_dir, quick=quick, seed=seed, overwrite=overwrite)
         tables.show_pretraining(found.pretraining)
@@ -236,6 +241,29 @@ def presets(
     import json
 
     typer.echo(json.dumps(found, indent=2))
+
+
+def _size_of_demo(stage: str, *, quick: bool, full: bool) -> DemoSize:
+    """The size that the flags name.
+
+    Raises:
+        UserError: they name two, or one that the stage does not have.
+    """
+    if quick and full:
+        raise UserError(
+            "the size of the demo",
+            expected="`--quick` or `--full`",
+            got="both",
+            do="leave out one of them; without either, it trains on a part of the rows that is between the two",
+        )
+    if full and stage == "pretrain":
+        raise UserError(
+            "--full",
+            expected="the stage `finetune`, which reads all of its data only where it is asked to",
+            got="`--stage pretrain`, which does so without it",
+            do="leave out `--full`",
+        )
+    return "quick" if quick else "full" if full else DEMO_SIZE
 
 
 def _shown(command: str, given: Given, output_dir: Path | None = None) -> AbstractContextManager[None]:

@@ -156,12 +156,22 @@ def keys_for(anchor: Anchor, source: NegativeSource, memory: MemoryKind, *, per_
 
 PresetCommand = Literal["distill", "pretrain"]
 
+# ---- The demo ----
+
+DemoSize = Literal["quick", "standard", "full"]
+
+DEMO_SIZE: Final[DemoSize] = "standard"
+
 # ---- Sizes on paper ----
 
 PLANNED_CLASSES: Final = 2
 PLANNED_KEYS: Final[KeyKind] = "banked"
 PLANNED_PROCESSES: Final = 1
 PLANNED_STUDENT: Final = 0
+
+# ---- The exam ----
+
+SPEED_ROWS: Final = 256
 
 # ---- Training ----
 

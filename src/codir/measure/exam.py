@@ -13,7 +13,9 @@ import datasets
 import numpy as np
 from torch import Tensor
 
+from codir.config.words import SPEED_ROWS
 from codir.data import RowCollator, column_of, encode
+from codir.errors import UserError
 from codir.measure.cost import Latency, measure_latencies, measure_throughputs
 from codir.measure.judgement import AnsweredSet, Judgement, judge
 from codir.measure.metrics import agreement
@@ -24,7 +26,7 @@ from codir.system.progress import phase
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
-SPEED_ROWS, SPEED_BATCH, LATENCY_ROWS = 256, 32, 100
+SPEED_BATCH, LATENCY_ROWS = 32, 100
 
 Answers = Mapping[str, np.ndarray]
 """Logits of one model, `[rows, classes]`, for each dev set by name."""
@@ -39,12 +41,21 @@ class Exam:
         task: how answers are judged.
         max_length: tokens per example at most.
         batch_size: rows per batch of the answers.
+        speed_rows: how many rows the models read, several times, for their speed.
+
+    Raises:
+        UserError: no row to measure speed on.
     """
 
     dev: Mapping[str, datasets.Dataset]
     task: Task
     max_length: int
     batch_size: int = 64
+    speed_rows: int = SPEED_ROWS
+
+    def __post_init__(self) -> None:
+        if self.speed_rows < 1:
+            raise UserError("speed_rows", expected="at least 1", got=str(self.speed_rows), do="leave it out")
 
     @property
     def first(self) -> str:
@@ -140,11 +151,11 @@ class Exam:
     def speed(self) -> dict[str, int]:
         """How speeds are measured."""
         rows = len(self.dev[self.first])
-        return {"batch_size": SPEED_BATCH, "rows": min(rows, SPEED_ROWS), "latency_rows": min(rows, LATENCY_ROWS)}
+        return {"batch_size": SPEED_BATCH, "rows": min(rows, self.speed_rows), "latency_rows": min(rows, LATENCY_ROWS)}
 
     def _speeds(self, runners: Mapping[str, Runner], sample: Mapping[str, RowCollator]) -> dict[str, float]:
         """Sentences per second of each model on the same rows in batches of `SPEED_BATCH`, the models in turns."""
-        batches = {name: self._batches(sample[name], SPEED_ROWS, SPEED_BATCH) for name in runners}
+        batches = {name: self._batches(sample[name], self.speed_rows, SPEED_BATCH) for name in runners}
         with phase("measuring speed"):
             throughputs = measure_throughputs(runners, batches)
         return {name: throughput.sentences_per_second for name, throughput in throughputs.items()}
@@ -161,7 +172,7 @@ class Exam:
     def _sample(self, runner: Runner) -> RowCollator:
         """The first rows of the first dev set, as a model reads them."""
         rows = self.dev[self.first]
-        rows = rows.select(range(min(len(rows), max(SPEED_ROWS, LATENCY_ROWS))))
+        rows = rows.select(range(min(len(rows), max(self.speed_rows, LATENCY_ROWS))))
         return RowCollator(encode(rows, runner.tokenizer, max_length=self.max_length), runner.tokenizer)
 
     def _batches(self, sample: RowCollator, most: int, size: int) -> list[dict[str, Tensor]]:

@@ -251,7 +251,11 @@ def _render_page(result: RunResult, curves: str) -> str:
         f"Agreement with the teacher is the {meaning}.\n"
         f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
     )
-    picture = f"![The loss, each of its terms and the evaluation metrics over training steps]({curves})"
+    is_evaluated = any(key.startswith("eval_") for entry in result.log_history for key in entry)
+    drawn = (
+        "The loss, each of its terms and the evaluation metrics" if is_evaluated else "The loss and each of its terms"
+    )
+    picture = f"![{drawn} over training steps]({curves})"
     warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
     blocks = [*warned, summarise(result), markdown_table(result), explained]
     if result.judgement is not None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from codir.config import FinetuneConfig, PretrainRecipe, Recipe
+from codir.config.words import DEMO_SIZE, SPEED_ROWS, DemoSize
 from codir.data import DEMO_CORPUS, DEMO_SOURCE, find_minilm
+from codir.errors import UserError
 from codir.export import export_student
 from codir.report import PretrainingResult, RunResult
 from codir.runs.distill import distill
@@ -22,7 +25,22 @@ from codir.student import build_student
 
 logger = logging.getLogger(__name__)
 
-QUICK_ROWS = 1000
+ALL_ROWS = 7530
+ROWS: Final[dict[DemoSize, int | None]] = {"quick": 400, "standard": 1500, "full": None}
+"""What the teacher, the student and the baseline train on."""
+AT_THE_END: Final = {"eval_strategy": "no"}
+"""Models are scored when all are trained."""
+MORE_FROM_LESS: Final = {"per_device_train_batch_size": 16, "learning_rate": 2e-4}
+"""With the defaults, three layers learn next to nothing of 400 rows."""
+TRAINING: Final[dict[DemoSize, dict[str, object]]] = {
+    "quick": {"num_train_epochs": 2, **MORE_FROM_LESS, **AT_THE_END},
+    "standard": {"num_train_epochs": 2, **AT_THE_END},
+    "full": {"num_train_epochs": 2},
+}
+PART = "This is a part of the data: {rows:,} of {all:,} training rows. `--full` trains on all of them."
+QUICK_SPEED_ROWS = 64
+PRETRAINED_ROWS = 1000
+"""The same after a quick pre-training."""
 QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
 ADAPTING_STEPS, PRETRAINING_STEPS = 100, 150
 REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
@@ -30,50 +48,46 @@ REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"
 DEMO_REMEDY = "start it without `torchrun`; `codir finetune`, `distill` and `pretrain` train in several processes"
 
 
-def run_demo(output_dir: Path, *, quick: bool = False, seed: int = 0, overwrite: bool = False) -> RunResult:
+def run_demo(output_dir: Path, *, size: DemoSize = DEMO_SIZE, seed: int = 0, overwrite: bool = False) -> RunResult:
     """Fine-tune MiniLM on Rotten Tomatoes, distil it to three layers, and train the same student without a teacher.
 
     Args:
         output_dir: gets the student and the report, the teacher in `teacher/`, the baseline in `baseline/`.
-        quick: use a part of the training rows and fewer epochs; the report says so.
+        size: `full` trains on all rows; `standard` and `quick` on a part of them, and the report says so.
         seed: of everything random.
         overwrite: replace an earlier demo there.
+
+    Raises:
+        UserError: no such size, or a folder that holds something.
     """
     refuse_processes("demo", DEMO_REMEDY)
+    teaching, distilling = demo_recipes(output_dir, size=size, seed=seed)
     if not overwrite:
         check_empty(output_dir, REMEDY)
-    data = {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64}
-    training = {"seed": seed, "num_train_epochs": 2}
-    teacher_dir = output_dir / "teacher"
-    if quick:
-        logger.warning("This is a part of the data: %d training rows of 7530.", QUICK_ROWS)
+    if (rows := ROWS[size]) is not None:
+        logger.warning(PART.format(rows=rows, all=ALL_ROWS))
     logger.warning("1/3 fine-tune the teacher: MiniLM, 6 layers")
-    finetune(
-        FinetuneConfig.model_validate(
-            {
-                "model": str(find_minilm()),
-                "data": data,
-                "training": training,
-                "output_dir": teacher_dir,
-                "overwrite": True,
-            }
-        )
-    )
+    finetune(teaching, is_scored=False)  # `distill` scores it
     logger.warning("2/3 distil it to 3 layers with CoDIR, and 3/3 train the same student without a teacher")
-    return distill(
-        Recipe.model_validate(
-            {
-                "teacher": {"model": str(teacher_dir)},
-                "data": data,
-                "student": {"layers": 3},
-                "training": training,
-                "output_dir": output_dir,
-                "baseline": True,
-                "overwrite": True,
-            }
-        ),
-        inside=[str(teacher_dir)],
-    )
+    speed_rows = QUICK_SPEED_ROWS if size == "quick" else SPEED_ROWS
+    return distill(distilling, inside=[distilling.teacher.model], speed_rows=speed_rows)
+
+
+def demo_recipes(output_dir: Path, *, size: DemoSize, seed: int) -> tuple[FinetuneConfig, Recipe]:
+    """The recipes of the teacher, and of the student with its baseline."""
+    if size not in ROWS:
+        raise UserError("size", expected=f"one of {', '.join(ROWS)}", got=repr(size), do="choose one of them")
+    data = {"source": DEMO_SOURCE, "max_train_rows": ROWS[size], "max_length": 64}
+    common = {"data": data, "training": {"seed": seed, **TRAINING[size]}, "overwrite": True}
+    teacher_dir = output_dir / "teacher"
+    teaching = {"model": str(find_minilm()), "output_dir": teacher_dir}
+    distilling = {
+        "teacher": {"model": str(teacher_dir)},
+        "student": {"layers": 3},
+        "output_dir": output_dir,
+        "baseline": True,
+    }
+    return FinetuneConfig.model_validate({**common, **teaching}), Recipe.model_validate({**common, **distilling})
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,7 @@ def run_pretraining_demo(
 def _fine_tune(start: Path, quick: bool, seed: int) -> float:
     config = {
         "model": str(start),
-        "data": {"source": DEMO_SOURCE, "max_train_rows": QUICK_ROWS if quick else None, "max_length": 64},
+        "data": {"source": DEMO_SOURCE, "max_train_rows": PRETRAINED_ROWS if quick else None, "max_length": 64},
         "training": {"seed": seed, "num_train_epochs": 2},
         "output_dir": start.with_name(f"{start.name}-fine-tuned"),
         "overwrite": True,

@@ -15,6 +15,7 @@ from codir.config import (
     ObjectivesConfig,
     Recipe,
 )
+from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
 from codir.export import export_student
 from codir.measure import Answers, Exam, gather_conditions
@@ -36,7 +37,7 @@ from codir.student import student_origin
 from codir.system import on_main, resolve_dtype
 
 
-def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
+def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
     Leaves in `recipe.output_dir`: the student as a plain transformers folder, `report.md`, `report.json`,
@@ -48,6 +49,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
     Args:
         recipe: read from YAML, or made in Python: `codir.Recipe(teacher={"model": ...}, data={"source": ...}, ...)`.
         inside: models and data, named as in the recipe, that may lie in its `output_dir`.
+        speed_rows: how many rows the models read for their speed.
 
     Raises:
         UserError: input that cannot work, before any training.
@@ -56,7 +58,8 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = ()) -> RunResult:
     begin(recipe)
     with run_folder(recipe, inside=inside) as folder:
         ready = prepare(recipe)
-        teacher, data, student, exam, notes = ready.teacher, ready.data, ready.student, ready.exam, [*ready.notes]
+        teacher, data, student, notes = ready.teacher, ready.data, ready.student, [*ready.notes]
+        exam = replace(ready.exam, speed_rows=speed_rows)
         answers, dtype = {"teacher": ready.of_teacher}, resolve_dtype(recipe.training.precision)
 
         folder.claim()

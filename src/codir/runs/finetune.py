@@ -16,11 +16,15 @@ from codir.runs.processes import begin, say
 from codir.system import on_main, resolve_dtype, seeded
 
 
-def finetune(config: FinetuneConfig) -> dict[str, float]:
+def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, float]:
     """Make a task model (a teacher) from a pre-trained one; leaves a plain transformers folder in `output_dir`.
 
+    Args:
+        config: read from YAML, or made in Python.
+        is_scored: whether the model is examined at the end. `distill` examines its teacher anyway.
+
     Returns:
-        Metrics on the dev set.
+        Metrics on the dev set; none of a model that is not scored.
     """
     begin(config)
     with run_folder(config) as folder:
@@ -32,7 +36,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
         trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
-        return on_main(_score, reader, data, config)
+        return on_main(_score, reader, data, config) if is_scored else {}
 
 
 @dataclass(frozen=True)
