@@ -78,6 +78,29 @@ def test_terms_of_another_stage_in_the_sum():
         assert objectives.weights == {name: weight}
 
 
+def rising(warmup_steps: int) -> WeightedObjectives:
+    objective = SoftTarget()
+    objective.warmup_steps = warmup_steps
+    return WeightedObjectives({"soft": objective, "hard": HardLabel()}, {"soft": 0.3, "hard": 0.5})
+
+
+@pytest.mark.parametrize("warmup_steps", [0, 1, 4, 100])
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_a_weight_that_does_not_rise_in_a_straight_line(warmup_steps, is_staged):
+    """Step by step, against the definition; a stage counts its own steps."""
+    objectives = StagedObjectives([Stage(labels()), Stage(rising(warmup_steps))]) if is_staged else rising(warmup_steps)
+    objectives.build(teacher=TEACHER, student=STUDENT)
+    student, teacher = StudentSignal(torch.randn(4, 3)), TeacherSignal(torch.randn(4, 3))
+    batch = Batch({}, torch.arange(4), torch.tensor([0, 1, 2, 0]))
+    for step in range(8):
+        objectives.enter(8 * is_staged + step, of=16)
+        breakdown = objectives(student, teacher, batch)
+        share = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+        expected = 0.3 * share * breakdown.terms["soft"].item() + 0.5 * breakdown.terms["hard"].item()
+        assert breakdown.total.item() == pytest.approx(expected, rel=1e-6)
+    assert not [name for name in objectives.state_dict() if name.endswith("step")]  # it follows from the run's step
+
+
 def test_needs_of_a_later_stage_that_nobody_prepares():
     objectives = StagedObjectives([Stage(labels()), Stage(contrast()), Stage(answers())])
     assert objectives.needs.teacher_logits

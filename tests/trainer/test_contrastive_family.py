@@ -183,6 +183,24 @@ def test_teacher_vectors_that_their_bank_has_wrong(tmp_path, tokenizer):
     assert torch.equal(trainer.memories.teacher.vectors[8:], expected.flip(0)[8:])
 
 
+def test_a_bank_that_reads_all_rows_with_the_student_although_the_teachers_is_there(tmp_path, tokenizer):
+    """Beside a bank of the teacher's vectors the student's starts as its copy, and rows come in as they are trained."""
+    objectives = codir("both", keys="banked")
+    trainer = make_trainer(tmp_path, tokenizer, objectives=objectives, max_steps=1, dropout=False, **PLAIN_DESCENT)
+    trainer.keeper.fill_bank = lambda: pytest.fail("a pass over all rows")
+    trainer.keeper.begin(trainer.teacher)
+    start = trainer.memories.teacher.vectors.clone()
+    assert torch.equal(trainer.bank.vectors, start)
+    with torch.no_grad():
+        rows = trainer.train_dataset.select(range(8))
+        inputs = trainer._plain_collator([rows[row] for row in range(8)])
+        fresh = trainer.distiller.eval().student_vectors({n: inputs[n] for n in tokenizer.model_input_names})
+    trainer.train()
+    moved = torch.nn.functional.normalize(0.5 * start[:8] + 0.5 * fresh, dim=1)
+    assert torch.allclose(trainer.bank.vectors[:8], moved, atol=1e-4)
+    assert torch.equal(trainer.bank.vectors[8:], start[8:])
+
+
 def test_a_live_teachers_bank_that_differs_from_the_caches(tmp_path, tokenizer):
     banks = []
     for is_cached in (True, False):

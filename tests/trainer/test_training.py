@@ -69,7 +69,7 @@ def arguments(output_dir: Path, **overrides) -> PretrainingArguments:
 
 
 def codir(anchor="teacher", num_negatives=10, **contrast_settings) -> WeightedObjectives:
-    settings = {"keys": "fresh", "strategy": "auto", "projection_dim": 8, **contrast_settings}
+    settings = {"keys": "fresh", "strategy": "auto", "projection_dim": 8, "warmup_steps": 0, **contrast_settings}
     contrast = Contrastive(anchor=anchor, num_negatives=num_negatives, **settings)
     return WeightedObjectives(
         {"hard_label": HardLabel(), "soft_target": SoftTarget(), "contrastive": contrast},
@@ -222,6 +222,23 @@ def test_a_step_that_differs_from_the_method_written_out(tmp_path, tokenizer):
     total = 0.5 * expected["hard_label"] + 0.5 * expected["soft_target"] + 0.1 * expected["contrastive"]
     assert trainer.state.log_history[0]["loss"] == pytest.approx(total, rel=1e-3)
     assert torch.allclose(trainer.bank.vectors, torch.stack(z_student), atol=1e-4)
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_a_contrast_that_weighs_all_from_the_first_step(tmp_path, tokenizer, accumulation):
+    """Its weight rises by optimiser steps, however many micro-batches each has, and its term is logged as it is."""
+    objectives = codir("teacher", warmup_steps=4)
+    trainer = make_trainer(
+        tmp_path, tokenizer, objectives=objectives, max_steps=6, gradient_accumulation_steps=accumulation
+    )
+    trainer.train()
+    lines = [line for line in trainer.state.log_history if "loss" in line]
+    assert len(lines) == 6
+    assert lines[0]["loss/contrastive"] > 0.5
+    for step, line in enumerate(lines):
+        hard, soft, contrast = (line[f"loss/{name}"] for name in ("hard_label", "soft_target", "contrastive"))
+        weight = 0.1 * min(1.0, (step + 1) / 4)
+        assert line["loss"] == pytest.approx(0.5 * hard + 0.5 * soft + weight * contrast, rel=1e-4)
 
 
 def test_a_bank_that_training_does_not_move(tmp_path, tokenizer):

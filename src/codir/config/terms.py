@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from codir.config.base import Room
 from codir.config.words import (
@@ -153,6 +153,9 @@ class ContrastiveConfig(Room):
     """A contrast over pooled layers."""
 
     weight: Weight = 0.1
+    warmup_steps: NonNegativeInt = Field(
+        CONTRAST.warmup_steps, description="optimiser steps over which its weight rises to `weight`"
+    )
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
     contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")

@@ -124,6 +124,7 @@ class ContrastDefaults:
     anchor: Anchor = "both"
     estimator: EstimatorName = "info_nce"
     contrastive_temperature: float = 0.07
+    warmup_steps: int = 50
     num_negatives: int = 100
     strategy: NegativeStrategy = "any"
     hard_pool: int = 1

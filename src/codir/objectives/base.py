@@ -29,6 +29,8 @@ class Objective(nn.Module, ABC):
     """
 
     needs: Needs
+    warmup_steps: int = 0
+    """Optimiser steps over which the weight of this term rises, in a straight line, to what it is."""
 
     def build(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Check that the two models are what `needs` demands, then make the weights that depend on their sizes.

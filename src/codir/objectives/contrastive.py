@@ -84,6 +84,8 @@ class Contrastive(Objective):
         anchor: see above.
         estimator: `info_nce`, `nce`, `jsd` or `supcon`.
         contrastive_temperature: tau.
+        warmup_steps: optimiser steps over which the weight of this term rises to what it is. Heads start from nothing,
+            so the first gradients that pass through them say little, and they would decide a short training.
         learned_temperature: train tau, from there.
         num_negatives: K, drawn from the bank and from the teacher's side.
         strategy: which examples may be negatives; `auto` fits it to the labels, `mixed` draws half of them by `auto`
@@ -128,6 +130,7 @@ class Contrastive(Objective):
         estimator: EstimatorName = CONTRAST.estimator,
         contrastive_temperature: float = CONTRAST.contrastive_temperature,
         learned_temperature: bool = False,
+        warmup_steps: int = CONTRAST.warmup_steps,
         num_negatives: int = CONTRAST.num_negatives,
         strategy: NegativeStrategy = CONTRAST.strategy,
         score_distance: float | None = None,
@@ -160,6 +163,7 @@ class Contrastive(Objective):
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
         self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
+        self.warmup_steps = warmup_steps
         self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
         self.teacher_representation = Representation(teacher_layers, pooling)
         self.student_representation = Representation(student_layers, pooling)

@@ -156,8 +156,10 @@ class StagedObjectives(nn.Module):
         return firsts
 
     def enter(self, step: int, *, of: int) -> None:
-        """Make the stage active that a step belongs to, of so many steps in all."""
-        self.position = sum(first <= step for first in self.first_steps(of)) - 1
+        """Make the stage active that a step belongs to, of so many steps in all, and tell it which of its own it is."""
+        firsts = self.first_steps(of)
+        self.position = sum(first <= step for first in firsts) - 1
+        self.active.enter(step - firsts[self.position], of=of)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None = None

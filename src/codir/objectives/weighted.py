@@ -7,7 +7,7 @@ from functools import cached_property, reduce
 from operator import or_
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from codir.errors import UserError
 from codir.objectives.base import KeepsVectors, Objective
@@ -16,6 +16,8 @@ from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, St
 
 class WeightedObjectives(nn.Module):
     """`total = sum_name weight_name * objective_name`, every term a mean over examples.
+
+    The weight of an objective with `warmup_steps` W is multiplied by `min(1, (step + 1) / W)`, steps counted from 0.
 
     Args:
         objectives: by the name under which their terms are logged.
@@ -43,6 +45,7 @@ class WeightedObjectives(nn.Module):
         self.objectives = nn.ModuleDict(objectives)
         self.weights = dict(weights)
         self._is_built = False
+        self.register_buffer("step", torch.zeros(()), persistent=False)  # a tensor, so that a compiled step stays as it is
 
     def _all(self) -> list[tuple[str, Objective]]:
         return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
@@ -51,6 +54,18 @@ class WeightedObjectives(nn.Module):
     def active(self) -> WeightedObjectives:
         """What is computed now: these objectives, always; see `StagedObjectives`."""
         return self
+
+    def first_steps(self, num_steps: int) -> tuple[int, ...]:
+        """The one stage that this is begins at once; see `StagedObjectives`."""
+        return (0,)
+
+    def enter(self, step: int, *, of: int) -> None:
+        """Tell which optimiser step comes next, counted from 0, of so many; weights that rise go by it."""
+        self.step.fill_(step)
+
+    def _weight(self, name: str, objective: Objective) -> float | Tensor:
+        weight = self.weights[name]
+        return weight * ((self.step + 1) / objective.warmup_steps).clamp(max=1) if objective.warmup_steps else weight
 
     @property
     def contrast(self) -> KeepsVectors | None:
@@ -85,5 +100,5 @@ class WeightedObjectives(nn.Module):
     ) -> LossBreakdown:
         """Compute every term and their weighted sum."""
         terms = {name: objective(student, teacher, batch, negatives) for name, objective in self._all()}
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        total = torch.stack([self._weight(name, objective) * terms[name] for name, objective in self._all()]).sum()
         return LossBreakdown(total, {name: term.detach() for name, term in terms.items()})

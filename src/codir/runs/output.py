@@ -71,6 +71,8 @@ MAY_CHANGE = frozenset(
 )
 """Keys that may change when a run is resumed: what rescues a run whose loss is not finite, and what sets only speed,
 logs or places. All others decide what the run is, and a checkpoint of one run is no start for another."""
+BEFORE: Mapping[str, Mapping[str, Any]] = {"contrastive": {"warmup_steps": 0}}
+"""What runs did before a key came, by section, where its default does something else."""
 
 
 class RunFolder:
@@ -323,11 +325,20 @@ def read_record(record: Path) -> Mapping[str, Any]:
 
 
 def with_defaults(earlier: Mapping[str, Any], config: AnyRun) -> Mapping[str, Any]:
-    """A record with the keys that codir did not have yet when it was written, at their defaults."""
+    """A record with the keys that codir did not have yet when it was written, at their defaults or `BEFORE`."""
     try:
-        return dict(parse_yaml(record_of(type(config).model_validate(earlier))))
+        return dict(parse_yaml(record_of(type(config).model_validate(_as_before(earlier)))))
     except UserError:  # of keys that codir no longer has
         return earlier
+
+
+def _as_before(content: Any, section: str = "") -> Any:
+    """A part of a record, with the keys of `BEFORE` wherever their section stands without them."""
+    if isinstance(content, list):
+        return [_as_before(part) for part in content]
+    if not isinstance(content, Mapping):
+        return content
+    return BEFORE.get(section, {}) | {name: _as_before(part, name) for name, part in content.items()}
 
 
 def record_of(config: AnyRun) -> str:

@@ -158,10 +158,13 @@ class MemoryKeeper:
         if self.distiller.objectives.active.contrast is None:
             return
         self.memories.copy = self._slow_copy()
-        if self.bank is not None:
+        of_teacher = self.memories.teacher
+        if isinstance(of_teacher, MemoryBank):
+            self.fill_teacher_bank(of_teacher, teacher)
+        if self.bank is not None and isinstance(of_teacher, MemoryBank):
+            self.bank.vectors.copy_(of_teacher.vectors)
+        elif self.bank is not None:
             self.fill_bank()
-        if isinstance(self.memories.teacher, MemoryBank):
-            self.fill_teacher_bank(self.memories.teacher, teacher)
 
     def fill_bank(self) -> None:
         """The first pass: every slot holds its example's vector before the first step, each process doing its share."""

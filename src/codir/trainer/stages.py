@@ -1,4 +1,4 @@
-"""What the loop does when a run has stages: enters each at its first step, and gives each a learning rate of its own.
+"""What the loop tells the objectives: which step it is, and where a run has stages, which rate each of them has.
 
 Knows the objectives and transformers' schedules; knows no model and no data.
 """
@@ -13,18 +13,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerState, TrainingArguments, get_scheduler
 
 from codir.errors import UserError
-from codir.objectives import StagedObjectives
+from codir.objectives import Objectives, StagedObjectives
 
 
-class StageEnterer(TrainerCallback):
-    """Before each optimiser step, makes the stage active that the step belongs to.
+class StepTeller(TrainerCallback):
+    """Before each optimiser step, tells the objectives which one it is, and begins the stage that begins with it.
 
     Args:
         objectives: the run's.
         begin: called at the first step of every stage but the first, which begins with the run.
     """
 
-    def __init__(self, objectives: StagedObjectives, begin: Callable[[], None]) -> None:
+    def __init__(self, objectives: Objectives, begin: Callable[[], None]) -> None:
         self.objectives, self.begin = objectives, begin
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:

@@ -46,7 +46,7 @@ from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
 from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
 from codir.trainer.saving import WholeCheckpoints
-from codir.trainer.stages import StageEnterer, staged_scheduler
+from codir.trainer.stages import StepTeller, staged_scheduler
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +126,7 @@ class DistillationTrainer(WholeCheckpoints):
         self.teacher: Teacher = NoTeacher()
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
         self.memories = self.keeper.memories
-        if isinstance(objectives, StagedObjectives):
-            self.add_callback(StageEnterer(objectives, lambda: self.keeper.start(self.teacher)))
+        self.add_callback(StepTeller(objectives, lambda: self.keeper.start(self.teacher)))
         if needs.negatives is not None and needs.negatives.memory == "momentum":
             self.add_callback(CopyFollows(self.memories))
         if teacher is not None and needs.teacher:
