@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 from pathlib import Path
 
@@ -21,6 +22,11 @@ HERE = Path(__file__).parent
 TEACHER_EPOCHS = 3
 
 
+def comparisons() -> list[str]:
+    """Names of all."""
+    return sorted(path.stem for path in (HERE / "comparisons").glob("*.yaml"))
+
+
 def load_comparison(name: str) -> CompareConfig:
     """The recipe of a comparison, whose results go where results are kept."""
     recipe = parse_yaml((HERE / "comparisons" / f"{name}.yaml").read_text("utf-8"))
@@ -28,12 +34,15 @@ def load_comparison(name: str) -> CompareConfig:
 
 
 def make_teacher(config: CompareConfig) -> None:
-    """MiniLM fine-tuned on the very rows that its students are trained on."""
+    """MiniLM fine-tuned on the rows that its students are trained on: of all comparisons with this teacher, the most."""
     folder = Path(config.teacher.model)
     if (folder / "config.json").exists():
         return
     training = {"num_train_epochs": TEACHER_EPOCHS}
+    same = [other.data for other in map(load_comparison, comparisons()) if other.teacher.model == config.teacher.model]
+    rows = max(data.max_train_rows or math.inf for data in same)
     data = {**config.data.model_dump(), "unlabelled_rows": None}
+    data["max_train_rows"] = None if rows == math.inf else rows
     content = {"model": str(find_minilm()), "data": data, "training": training, "output_dir": folder}
     codir.finetune(validate(FinetuneConfig, content))
 
@@ -41,7 +50,7 @@ def make_teacher(config: CompareConfig) -> None:
 def main() -> None:
     """Teacher, then students."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=sorted(path.stem for path in (HERE / "comparisons").glob("*.yaml")))
+    parser.add_argument("name", choices=comparisons())
     os.chdir(HERE.parent)  # paths in a recipe are the project's
     config = load_comparison(parser.parse_args().name)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

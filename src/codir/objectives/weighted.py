@@ -45,7 +45,8 @@ class WeightedObjectives(nn.Module):
         self.objectives = nn.ModuleDict(objectives)
         self.weights = dict(weights)
         self._is_built = False
-        self.register_buffer("step", torch.zeros(()), persistent=False)  # a tensor, so that a compiled step stays as it is
+        self.step: Tensor  # a tensor, so that a compiled step is not compiled again
+        self.register_buffer("step", torch.zeros(()), persistent=False)
 
     def _all(self) -> list[tuple[str, Objective]]:
         return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
@@ -65,7 +66,9 @@ class WeightedObjectives(nn.Module):
 
     def _weight(self, name: str, objective: Objective) -> float | Tensor:
         weight = self.weights[name]
-        return weight * ((self.step + 1) / objective.warmup_steps).clamp(max=1) if objective.warmup_steps else weight
+        if not objective.warmup_steps:
+            return weight
+        return weight * torch.clamp((self.step + 1) / objective.warmup_steps, max=1)
 
     @property
     def contrast(self) -> KeepsVectors | None:

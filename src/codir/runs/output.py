@@ -338,7 +338,7 @@ def _as_before(content: Any, section: str = "") -> Any:
         return [_as_before(part) for part in content]
     if not isinstance(content, Mapping):
         return content
-    return BEFORE.get(section, {}) | {name: _as_before(part, name) for name, part in content.items()}
+    return {**BEFORE.get(section, {}), **{name: _as_before(part, name) for name, part in content.items()}}
 
 
 def record_of(config: AnyRun) -> str:
