@@ -34,7 +34,7 @@ def load_comparison(name: str) -> CompareConfig:
 
 
 def make_teacher(config: CompareConfig) -> None:
-    """MiniLM fine-tuned on the rows that its students are trained on: of all comparisons with this teacher, the most."""
+    """MiniLM fine-tuned on the rows of its students, as many as any comparison with this teacher has."""
     folder = Path(config.teacher.model)
     if (folder / "config.json").exists():
         return

@@ -6,10 +6,17 @@ import datasets
 import numpy as np
 import pytest
 
+from codir.config import ObjectivesConfig
 from codir.data import Task, encode
 from codir.errors import UserError
 from codir.models import check_max_length, count_positions
-from codir.runs.preflight import check_labels, check_teacher_score, note_truncation
+from codir.runs.preflight import (
+    STEPS_OF_A_CONTRAST,
+    check_labels,
+    check_teacher_score,
+    note_budget,
+    note_truncation,
+)
 from families import tiny_classifier
 
 CLASSES = Task("classification", ("negative", "positive"), 2, ("accuracy",))
@@ -73,3 +80,15 @@ def test_texts_cut_in_silence(tokenizer):
     rows = datasets.Dataset.from_dict({"text": ["w1", "w1 w2 w3 w4 w5", "w1", "w2"]})
     assert "25.0%" in note_truncation(encode(rows, tokenizer, max_length=5), 5)[0]
     assert note_truncation(encode(rows, tokenizer, max_length=9), 9) == []
+
+
+@pytest.mark.parametrize(
+    ("objectives", "has_contrast"),
+    [("codir", True), ("crd", True), ("kd", False), ({"stages": [{"preset": "kd"}, {"preset": "codir"}]}, True)],
+)
+def test_a_contrast_of_a_few_steps_that_nobody_is_warned_of(objectives, has_contrast):
+    config = ObjectivesConfig.model_validate(objectives)
+    assert note_budget(config, STEPS_OF_A_CONTRAST) == []
+    notes = note_budget(config, 20)
+    assert len(notes) == has_contrast
+    assert all(note.startswith("20 steps are few for a contrast") for note in notes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 from codir.config import (
@@ -29,12 +30,14 @@ from codir.runs.preflight import (
     check_reader,
     check_teacher_score,
     has_pairs,
+    note_budget,
     note_tokenizers,
     note_truncation,
 )
 from codir.runs.processes import begin, quiet_rooms, said
+from codir.runs.rehearsal import count_steps
 from codir.student import student_origin
-from codir.system import on_main, resolve_dtype
+from codir.system import count_processes, on_main, resolve_dtype
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -125,6 +128,8 @@ def prepare(recipe: Recipe) -> Prepared:
     origin = student_origin(student.model)
     notes += origin.notes if origin else ()  # said when the student was made
     notes += said(note_tokenizers(teacher.tokenizer, student.tokenizer))
+    steps, _ = count_steps(recipe, ceil(len(data.train or ()) / count_processes()))
+    notes += said(note_budget(recipe.objectives, steps))
     for role, reader in (("teacher", teacher), ("student", student)):
         check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
 

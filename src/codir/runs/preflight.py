@@ -12,6 +12,7 @@ import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from codir.config import ObjectivesConfig
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import best_label_permutation, compute_metrics, stand
@@ -24,6 +25,8 @@ from codir.tasks.metrics import find_metric
 logger = logging.getLogger(__name__)
 
 
+STEPS_OF_A_CONTRAST = 200
+"""Below so many steps no contrast was seen to be ahead of the other terms alone (`benchmarks/comparisons/`)."""
 SWAPPED_LABELS_MARGIN = 0.2
 """Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
@@ -140,6 +143,16 @@ def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
     if fingerprint_tokenizer(teacher) == fingerprint_tokenizer(student):
         return []
     return ["Teacher and student have different tokenizers; each reads the texts through its own."]
+
+
+def note_budget(objectives: ObjectivesConfig, steps: int) -> list[str]:
+    """Say when a contrast has too few steps to be worth its cost."""
+    terms = [term for part in (objectives, *(objectives.stages or ())) for term in part.terms()]
+    if "contrastive" not in terms or steps >= STEPS_OF_A_CONTRAST:
+        return []
+    return [
+        f"{steps} steps are few for a contrast; below about {STEPS_OF_A_CONTRAST}, `--preset kd` does as well, sooner."
+    ]
 
 
 def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:

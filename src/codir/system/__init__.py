@@ -4,6 +4,7 @@ from codir.system.device import autocast, default_device, resolve_dtype, weights
 from codir.system.machine import free_disk, free_memory
 from codir.system.processes import (
     check_sharding,
+    count_processes,
     gather,
     gather_with_gradient,
     is_distributed,
@@ -20,6 +21,7 @@ __all__ = [
     "Broken",
     "autocast",
     "check_sharding",
+    "count_processes",
     "default_device",
     "free_disk",
     "free_memory",

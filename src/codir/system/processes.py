@@ -57,7 +57,12 @@ def leave_processes() -> None:
 
 def is_distributed() -> bool:
     """Whether there are other processes to share with."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return count_processes() > 1
+
+
+def count_processes() -> int:
+    """How many processes train together; alone, one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def is_main_process() -> bool:
@@ -164,7 +169,7 @@ def gather(tensor: Tensor) -> Tensor:
     """The rows of all processes, in the order of their ranks: the same tensor everywhere, without gradient."""
     if not is_distributed():
         return tensor
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    parts = [torch.empty_like(tensor) for _ in range(count_processes())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
 
@@ -193,4 +198,4 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return total.chunk(dist.get_world_size())[dist.get_rank()]
+        return total.chunk(count_processes())[dist.get_rank()]
