@@ -28,7 +28,7 @@ from codir.teacher import Teacher
 from codir.trainer.memories import MemoryKeeper
 
 COMPARISONS = ("sst2-500-steps", "rotten-tomatoes-500-steps")
-PRESETS = ("codir", "crd")
+PRESETS, STUDENT = ("codir", "crd"), "3-layers"
 RESULTS = HERE / "results"
 
 
@@ -54,7 +54,7 @@ def with_first_pass(config: CompareConfig) -> Comparison:
 
 def _scores(comparison: Comparison, preset: str) -> NDArray[np.float64]:
     """The metric of each seed, in order."""
-    return np.array([run.metrics[comparison.metric] for _, run in sorted(comparison.of("3-layers", preset).items())])
+    return np.array([run.metrics[comparison.metric] for _, run in sorted(comparison.of(STUDENT, preset).items())])
 
 
 def _folder(config: CompareConfig) -> Path:
@@ -72,7 +72,7 @@ def main() -> None:
         config = load_comparison(name)
         make_teacher(config)
         usual, other = read_comparison(config.output_dir), with_first_pass(config)
-        for preset in PRESETS:
+        for preset in (one for one in PRESETS if other.of(STUDENT, one)):
             copied, passed = (_scores(comparison, preset) for comparison in (usual, other))
             row = {"comparison": name, "preset": preset, "metric": usual.metric, "seeds": len(copied)}
             row |= {"copy": copied.mean(), "first_pass": passed.mean(), "difference": (copied - passed).mean()}

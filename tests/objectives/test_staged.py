@@ -92,6 +92,8 @@ def test_a_weight_that_does_not_rise_in_a_straight_line(warmup_steps, is_staged)
     objectives.build(teacher=TEACHER, student=STUDENT)
     student, teacher = StudentSignal(torch.randn(4, 3)), TeacherSignal(torch.randn(4, 3))
     batch = Batch({}, torch.arange(4), torch.tensor([0, 1, 2, 0]))
+    untold = rising(warmup_steps)(student, teacher, batch)  # in a loop of one's own
+    assert untold.total.item() == pytest.approx(0.3 * untold.terms["soft"].item() + 0.5 * untold.terms["hard"].item())
     for step in range(8):
         objectives.enter(8 * is_staged + step, of=16)
         breakdown = objectives(student, teacher, batch)

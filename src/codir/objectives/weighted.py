@@ -17,7 +17,8 @@ from codir.signals import Batch, LossBreakdown, ModelShape, Needs, Negatives, St
 class WeightedObjectives(nn.Module):
     """`total = sum_name weight_name * objective_name`, every term a mean over examples.
 
-    The weight of an objective with `warmup_steps` W is multiplied by `min(1, (step + 1) / W)`, steps counted from 0.
+    The weight of an objective with `warmup_steps` W is multiplied by `min(1, (step + 1) / W)`, steps counted from 0;
+    `enter` tells the step, as the trainer does, and until it is told, weights are what they are.
 
     Args:
         objectives: by the name under which their terms are logged.
@@ -46,7 +47,7 @@ class WeightedObjectives(nn.Module):
         self.weights = dict(weights)
         self._is_built = False
         self.step: Tensor  # a tensor, so that a compiled step is not compiled again
-        self.register_buffer("step", torch.zeros(()), persistent=False)
+        self.register_buffer("step", torch.tensor(torch.inf), persistent=False)
 
     def _all(self) -> list[tuple[str, Objective]]:
         return [(name, module) for name, module in self.objectives.items() if isinstance(module, Objective)]
