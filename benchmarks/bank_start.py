@@ -27,7 +27,7 @@ from codir.measure import Comparison, read_comparison
 from codir.teacher import Teacher
 from codir.trainer.memories import MemoryKeeper
 
-COMPARISONS = ("sst2-500-steps", "rotten-tomatoes-500-steps")
+COMPARISONS = ("sst2-500-steps",)
 PRESETS, STUDENT = ("codir", "crd"), "3-layers"
 RESULTS = HERE / "results"
 

@@ -105,3 +105,15 @@ def test_a_recipe_that_is_written_over_with_the_metrics_it_asked_for(tmp_path, m
     assert stop.value.code == 2
     assert "a place apart from all that is read, such as `recipe`" in capsys.readouterr().err
     assert recipe.read_text().startswith("model: teacher")
+
+
+@pytest.mark.parametrize("output", ["runs/student", "x" * 300, "nul\\0"])
+def test_a_run_that_is_evaluated_before_it_is_done(tmp_path, monkeypatch, capsys, output):
+    """Its recipe names a place where no model is yet: that is said, and no hub is asked for it."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f'teacher: teacher\ndata: reviews.csv\noutput_dir: "{output}"\n')
+    monkeypatch.setattr(sys, "argv", ["codir", "evaluate", str(recipe)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "do that run first" in " ".join(capsys.readouterr().err.split())

@@ -164,7 +164,7 @@ def evaluate(given: Given) -> None:
     from codir.cli.given import is_data_of_run, recipe_of_evaluation
     from codir.config import EvaluateConfig
 
-    config = replace(given, recipe=recipe_of_evaluation(given.recipe)).config(EvaluateConfig)
+    config = replace(given, recipe=recipe_of_evaluation(given)).config(EvaluateConfig)
     with _shown("evaluate", given):
         from codir import runs
         from codir.runs.inputs import check_apart, inputs_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,17 +135,33 @@ def is_adaptation(given: Given) -> bool:
     return is_in_recipe or "data.task=mlm" in given.settings
 
 
-def recipe_of_evaluation(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe of a run says what `codir evaluate` scores: the model in its `output_dir`, on its data."""
+def recipe_of_evaluation(given: Given) -> dict[str, Any]:
+    """The recipe of a run says what `codir evaluate` scores: the model in its `output_dir`, on its data.
+
+    Raises:
+        UserError: the run has left no model there.
+    """
+    recipe = given.recipe
     if "output_dir" not in recipe:
         return dict(recipe)
+    model = f"{recipe['output_dir']}/config.json"
+    if "model" not in _keys_given(given) and not os.path.isfile(model):  # false, whatever the path is
+        raise UserError(
+            "recipe",
+            expected=f"the recipe of a run that left its model in {recipe['output_dir']}",
+            got="none there",
+            do="do that run first, or name a model with `--model`",
+        )
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
 def is_data_of_run(given: Given) -> bool:
     """Whether `codir evaluate` was given the recipe of a run, and no other data beside it."""
-    keys = {*given.flags, *(_parted(setting)[0] for setting in given.settings)}
-    return "output_dir" in given.recipe and not keys & {"data", "data.source"}
+    return "output_dir" in given.recipe and not _keys_given(given) & {"data", "data.source"}
+
+
+def _keys_given(given: Given) -> set[str]:
+    return {*given.flags, *(_parted(setting)[0] for setting in given.settings)}
 
 
 def _parted(setting: str) -> tuple[str, str, str]:

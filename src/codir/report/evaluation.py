@@ -85,7 +85,9 @@ def evaluation_table(result: EvaluationResult) -> Group:
     ]
     tables = [
         to_terminal(
-            rows, title=short_paths(result.title), caption=latency_sentence({MODEL: result.model}, result.speed)
+            rows,
+            title=short_paths(result.title),
+            caption=latency_sentence({MODEL: result.model}, result.speed, "float32"),
         )
     ]
     if judgement.by_class and len(judgement.by_class[MODEL].classes) <= MOST_CONFUSED:

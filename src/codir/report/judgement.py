@@ -120,15 +120,19 @@ def speed_rows(models: Mapping[str, ModelResult], speed: Mapping[str, int]) -> R
     return rows
 
 
-def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]) -> str:
-    """The same of one row alone, where a table has no room."""
+def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int], dtype: str) -> str:
+    """The same of one row alone, and of a single model, where a table has no room."""
     alone = [
         f"{SHOWN.get(name, name)} {model.latency.p50:.1f} ms (p95 {model.latency.p95:.1f})"
         for name, model in models.items()
         if model.latency is not None
     ]
-    batch = f"Sentences per second: batches of {speed['batch_size']}."
-    return f"{batch} One sentence alone: {', '.join(alone)}." if alone else batch
+    rates = [
+        f" {model.sentences_per_second:,.0f}" for model in models.values() if model.sentences_per_second is not None
+    ]
+    batch = f"Sentences per second in batches of {speed['batch_size']}{':' + rates[0] if len(rates) == 1 else ''}."
+    told = f"{batch} One sentence alone: {', '.join(alone)}." if alone else batch
+    return f"{told} Scores and speeds in {dtype}."
 
 
 def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:

@@ -23,7 +23,7 @@ from codir.measure import Answers, Exam, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
-from codir.runs.facts import data_facts, training_facts
+from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.output import RunFolder, run_folder
 from codir.runs.preflight import (
     check_labels,
@@ -71,6 +71,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
+        notes += said(note_end(trainer))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}

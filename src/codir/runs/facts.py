@@ -39,3 +39,15 @@ def training_facts(trainer: Trainer, seconds: float, *, resumed: bool) -> dict[s
         "learning_rate": args.learning_rate,
     }
     return {**facts, "resumed": True} if resumed else facts
+
+
+def note_end(trainer: Trainer) -> list[str]:
+    """Say when a training ended before its last step, and which of its states was kept."""
+    args, state = trainer.args, trainer.state
+    is_early, best = state.global_step < state.max_steps, state.best_global_step
+    stopped = f"Training stopped early, after {state.global_step:,} of {state.max_steps:,} steps."
+    if args.load_best_model_at_end and best:
+        kept = [f"The model of step {best:,} is kept, the best by `{args.metric_for_best_model}`."]
+    else:
+        kept = ["Its last model is kept; `--best` keeps the best."] if is_early else []
+    return [stopped, *kept] if is_early else kept

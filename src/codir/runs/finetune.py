@@ -10,6 +10,7 @@ from codir.export import export_student
 from codir.measure import Exam
 from codir.models import Reader, load_model_for_task, load_tokenizer
 from codir.runs.build import build_trainer, head_for, load, runner_of, start_at_scores
+from codir.runs.facts import note_end
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, say
@@ -35,6 +36,7 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
         objectives = ObjectivesConfig.model_validate("fine-tune")
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
         trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
+        say(note_end(trainer))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
         return on_main(_score, reader, data, config) if is_scored else {}
 

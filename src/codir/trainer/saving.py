@@ -5,6 +5,7 @@ A subclass of `Trainer` for its hooks alone; knows nothing of what a step comput
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from codir.trainer.finite import has_finite_weights, weights_error
 from codir.trainer.memories import Memories
 from codir.trainer.rows import Rows
 from codir.trainer.terms import TermMeter
+
+logger = logging.getLogger(__name__)
 
 
 class WholeCheckpoints(Trainer):
@@ -106,6 +109,7 @@ class WholeCheckpoints(Trainer):
                 do="start the run anew, without `save_only_model`",
             )
         warn_without_checksums(found)
+        logger.info("Resuming from %s.", found)
         return str(found)
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
