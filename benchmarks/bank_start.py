@@ -28,7 +28,7 @@ from codir.teacher import Teacher
 from codir.trainer.memories import MemoryKeeper
 
 COMPARISONS = ("sst2-500-steps",)
-PRESETS, STUDENT = ("codir", "crd"), "3-layers"
+PRESETS, STUDENT = ("codir",), "3-layers"
 RESULTS = HERE / "results"
 
 

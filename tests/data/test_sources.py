@@ -609,6 +609,18 @@ def test_one_label_that_makes_classes_of_numbers(tmp_path, ending, others, odd):
         load_data(path)
 
 
+@pytest.mark.parametrize("task", ["auto", "classification", "regression"])
+def test_a_whole_number_that_no_float_holds(tmp_path, task):
+    path = tmp_path / "rows.jsonl"
+    labels = [1, 2, 10**400] * 6
+    path.write_text("".join(f'{{"text": "w{row}", "label": {label}}}\n' for row, label in enumerate(labels)))
+    if task != "regression":
+        assert load_data(str(path), task=task).task.num_labels == 3
+        return
+    with pytest.raises(UserError, match=r"row 3: expected a finite number"):
+        load_data(str(path), task=task)
+
+
 @pytest.mark.parametrize("odd", ["n/a", "high", "2,5"])
 def test_one_word_among_scores(tmp_path, odd):
     path = write(tmp_path / "rows.csv", sentences([0.5, 1.5, 2.5, 0.75] * 4 + [odd]))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codir.errors import UserError
 from codir.objectives import Contrastive, GroupedKeys, MLPHead, Temperature, hardest, info_nce
-from codir.objectives.contrast.checks import check_word
+from codir.objectives.contrast.checks import check_steps, check_word
 from codir.signals import ModelShape, StudentSignal, TeacherSignal
 
 TEACHER, STUDENT = ModelShape(3, 6, 2, classes=3), ModelShape(2, 4, 2, classes=3)
@@ -232,6 +232,16 @@ def test_a_head_that_is_linear_after_all():
 def test_a_combination_that_cannot_be_and_trains(options, said):
     with pytest.raises(UserError, match=said):
         Contrastive(**options)
+
+
+@pytest.mark.parametrize("steps", [-5, 0.5, "4", None, True, float("nan"), float("inf"), 10**30])
+def test_a_warm_up_that_is_no_count_of_steps(steps):
+    """A negative one would have had the contrast maximised. Types say the others, but only tests check types."""
+    with pytest.raises(UserError, match=r"warmup_steps: expected a whole number from 0 to"):
+        check_steps("warmup_steps", steps)
+    if type(steps) is int:
+        with pytest.raises(UserError, match=r"warmup_steps: expected a whole number from 0 to"):
+            Contrastive(warmup_steps=steps)
 
 
 def test_a_misspelt_word_taken_for_the_last_choice():

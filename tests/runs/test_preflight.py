@@ -11,7 +11,6 @@ from codir.data import Task, encode
 from codir.errors import UserError
 from codir.models import check_max_length, count_positions
 from codir.runs.preflight import (
-    STEPS_OF_A_CONTRAST,
     check_labels,
     check_teacher_score,
     note_budget,
@@ -83,12 +82,19 @@ def test_texts_cut_in_silence(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("objectives", "has_contrast"),
-    [("codir", True), ("crd", True), ("kd", False), ({"stages": [{"preset": "kd"}, {"preset": "codir"}]}, True)],
+    ("objectives", "steps", "noted"),
+    [
+        ("codir", 100, None),
+        ("codir", 99, "99 steps are few for a contrast whose weight rises over 50"),
+        ("crd", 20, "20 steps are few"),
+        ("kd", 20, None),
+        ({"stages": [{"preset": "kd", "epochs": 3}, {"preset": "codir"}]}, 200, "50 steps are few"),
+        ({"stages": [{"preset": "kd", "epochs": 3}, {"preset": "codir"}]}, 400, None),
+        ({"contrastive": {"warmup_steps": 5000}}, 1000, "whose weight rises over 5,000"),
+        ({"contrastive": {"warmup_steps": 0}}, 20, None),
+    ],
 )
-def test_a_contrast_of_a_few_steps_that_nobody_is_warned_of(objectives, has_contrast):
-    config = ObjectivesConfig.model_validate(objectives)
-    assert note_budget(config, STEPS_OF_A_CONTRAST) == []
-    notes = note_budget(config, 20)
-    assert len(notes) == has_contrast
-    assert all(note.startswith("20 steps are few for a contrast") for note in notes)
+def test_a_contrast_of_a_few_steps_that_nobody_is_warned_of(objectives, steps, noted):
+    notes = note_budget(ObjectivesConfig.model_validate(objectives), steps)
+    assert len(notes) == (noted is not None)
+    assert all(noted in note for note in notes)

@@ -37,7 +37,7 @@ def test_an_interrupted_run_of_an_earlier_version_that_cannot_go_on(tmp_path, mo
     monkeypatch.chdir(folder)
     recorded = yaml.safe_load((folder / "student" / "recipe.yaml").read_text())
     if stage == "distill":  # the key came later, with a default that runs did without
-        with pytest.raises(codir.UserError, match=r"objectives\.contrastive\.warmup_steps changed"):
+        with pytest.raises(codir.UserError, match=r"objectives\.contrastive\.warmup_steps changed from 0 to 50"):
             codir.distill(recipe_for(stage, **{**recorded, "resume": True}))
         recorded["objectives"]["contrastive"]["warmup_steps"] = 0
     recipe = recipe_for(stage, **{**recorded, "resume": True})

@@ -218,9 +218,10 @@ def plan(given: Given) -> None:
     from codir.cli.sizes import PlanConfig
 
     config = given.config(PlanConfig)
-    from codir.runs.plan import plan_on_paper
+    with _shown("plan", given):
+        from codir.runs.plan import plan_on_paper
 
-    tables.show_plan(plan_on_paper(**config.model_dump()))
+        tables.show_plan(plan_on_paper(**config.model_dump()))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from codir.config.base import Room
 from codir.config.words import (
@@ -14,6 +14,7 @@ from codir.config.words import (
     HIDDEN_MSE,
     KD_TEMPERATURE,
     LAYER_WISE,
+    MOST_STEPS,
     POOLED_MSE,
     RELATION_KL,
     TOKEN_COSINE,
@@ -153,8 +154,11 @@ class ContrastiveConfig(Room):
     """A contrast over pooled layers."""
 
     weight: Weight = 0.1
-    warmup_steps: NonNegativeInt = Field(
-        CONTRAST.warmup_steps, description="optimiser steps over which its weight rises to `weight`"
+    warmup_steps: int = Field(
+        CONTRAST.warmup_steps,
+        ge=0,
+        le=MOST_STEPS,
+        description="optimiser steps over which its weight rises to `weight`",
     )
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")

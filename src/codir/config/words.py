@@ -142,6 +142,7 @@ class ContrastDefaults:
 
 
 CONTRAST: Final = ContrastDefaults()
+MOST_STEPS: Final = 10**9
 
 
 def keys_for(anchor: Anchor, source: NegativeSource, memory: MemoryKind, *, per_layer: bool) -> KeyKind:

@@ -24,7 +24,7 @@ from codir.config.words import (
 )
 from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_word
+from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_steps, check_word
 from codir.objectives.contrast.estimators import ESTIMATORS
 from codir.objectives.contrast.heads import HEADS
 from codir.objectives.contrast.space import ContrastSpace, Side
@@ -160,6 +160,7 @@ class Contrastive(Objective):
             ("memory", get_args(MemoryKind), memory),
         ):
             check_word(name, choices, given)
+        check_steps("warmup_steps", warmup_steps)
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
         self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature

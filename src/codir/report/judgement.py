@@ -130,7 +130,8 @@ def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]
     rates = [
         f" {model.sentences_per_second:,.0f}" for model in models.values() if model.sentences_per_second is not None
     ]
-    batch = f"Sentences per second in batches of {speed['batch_size']}{':' + rates[0] if len(rates) == 1 else ''}."
+    only = rates[0] if len(rates) == 1 else ""
+    batch = f"Sentences per second:{only} in batches of {speed['batch_size']}."
     told = f"{batch} One sentence alone: {', '.join(alone)}." if alone else batch
     return f"{told} Scores and speeds in {dtype}."
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -356,13 +357,24 @@ def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], reco
         raise UserError(
             "--resume",
             expected=f"the recipe of the interrupted run ({record})",
-            got=f"another one: {', '.join(deciding)} changed",
+            got=f"another one: {', '.join(_told(key, earlier, now) for key in deciding)}",
             do="resume with the same settings, or start anew with `--overwrite`; of `training`, these may change: "
             + ", ".join(of_training),
         )
     for key in changed:
         if key not in ("output_dir", "keep_checkpoints"):
             logger.warning("Resumed with another `%s`.", key)
+
+
+def _told(key: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """That a key changed, and where it is a number, from what to what."""
+    was, is_now = (reduce(_within, key.split("."), content) for content in (earlier, now))
+    are_numbers = all(isinstance(value, int | float) for value in (was, is_now))
+    return f"{key} changed from {was} to {is_now}" if are_numbers else f"{key} changed"
+
+
+def _within(content: Any, key: str) -> Any:
+    return content.get(key) if isinstance(content, Mapping) else None
 
 
 def changed_keys(earlier: Any, now: Any, prefix: str = "") -> list[str]:

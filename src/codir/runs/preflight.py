@@ -7,12 +7,13 @@ cut short.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import datasets
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from codir.config import ObjectivesConfig
+from codir.config import ObjectivesConfig, StageConfig
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import best_label_permutation, compute_metrics, stand
@@ -25,8 +26,6 @@ from codir.tasks.metrics import find_metric
 logger = logging.getLogger(__name__)
 
 
-STEPS_OF_A_CONTRAST = 200
-"""Below so many steps no contrast was seen to be ahead of the other terms alone (`benchmarks/comparisons/`)."""
 SWAPPED_LABELS_MARGIN = 0.2
 """Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
@@ -146,13 +145,18 @@ def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
 
 
 def note_budget(objectives: ObjectivesConfig, steps: int) -> list[str]:
-    """Say when a contrast has too few steps to be worth its cost."""
-    terms = [term for part in (objectives, *(objectives.stages or ())) for term in part.terms()]
-    if "contrastive" not in terms or steps >= STEPS_OF_A_CONTRAST:
-        return []
-    return [
-        f"{steps} steps are few for a contrast; below about {STEPS_OF_A_CONTRAST}, `--preset kd` does as well, sooner."
-    ]
+    """Say when a contrast is still warming up for most of its steps: plain fine-tuning was ahead in so few."""
+    parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
+    lengths = [part.epochs if isinstance(part, StageConfig) else 1.0 for part in parts]
+    notes = []
+    for part, length in zip(parts, lengths, strict=True):
+        its_steps = round(length / sum(lengths) * steps)
+        if part.contrastive is not None and its_steps < 2 * part.contrastive.warmup_steps:
+            rise = (
+                f"{its_steps:,} steps are few for a contrast whose weight rises over {part.contrastive.warmup_steps:,}"
+            )
+            notes.append(f"{rise}; in so few, `--preset fine-tune` does as well or better.")
+    return notes
 
 
 def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:

@@ -7,6 +7,7 @@ remembered in `memories`, checkpoints in `saving`.
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,8 @@ class DistillationTrainer(WholeCheckpoints):
             self.keeper.begin(self.teacher)
         else:
             self.keeper.resume(kind_of_memory(Path(checkpoint)))
-        with faster_training(self.student, one_process=self.args.world_size <= 1):
+        faster = faster_training(self.student, one_process=self.args.world_size <= 1)
+        with nullcontext() if self.args.torch_compile else faster:  # the compiler cannot read those parts
             return super().train(resume_from_checkpoint=checkpoint, **kwargs)
 
     # ---- The step ----

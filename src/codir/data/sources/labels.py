@@ -216,7 +216,9 @@ def are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
 def _in_order(labels: Sequence[Label]) -> list[str]:
     """Name the distinct labels: numbers in numeric order, words in that of the alphabet."""
     if all(map(_is_number, labels)):
-        return list(dict.fromkeys(key_of(label) for label in sorted(set(labels), key=float)))
+        return list(
+            dict.fromkeys(key_of(label) for label in sorted(set(labels), key=lambda label: _as_number(label) or 0.0))
+        )
     return sorted({key_of(label) for label in labels})
 
 
@@ -230,7 +232,7 @@ def _is_number(label: Label) -> bool:
 
 
 def _is_whole(label: Label) -> bool:
-    return math.isfinite(float(label)) and float(label).is_integer()
+    return isinstance(label, int) or (math.isfinite(float(label)) and float(label).is_integer())
 
 
 def _numbers(count: int) -> dict[str, int]:
@@ -250,6 +252,8 @@ def _as_number(label: Label) -> float | None:
     """A label as a number, also where it is written as a text; `None` for a word."""
     try:
         return float(label)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return math.inf
     except ValueError:
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codir.config.words import MOST_STEPS
 from codir.errors import UserError, nearest
 from codir.signals import NegativeNeeds
 
@@ -17,6 +18,13 @@ def check_word(name: str, choices: Sequence[str], given: str) -> None:
         raise UserError(
             name, expected=f"{', '.join(most)} or {last}", got=repr(given), do=nearest(given, list(choices))
         )
+
+
+def check_steps(name: str, given: object) -> None:
+    """Refuse what is no count of steps."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST_STEPS:
+        expected = f"a whole number from 0 to {MOST_STEPS:,}"
+        raise UserError(name, expected=expected, got=repr(given), do=f"change `{name}`")
 
 
 def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:
