@@ -44,7 +44,7 @@ class FirstPassKeeper(MemoryKeeper):
 
 def with_first_pass(config: CompareConfig) -> Comparison:
     """The comparison's presets with two banks, run with that keeper."""
-    presets = [entry for entry in config.presets if entry.name in PRESETS]
+    presets = [entry for entry in config.presets if entry.label in PRESETS]
     changed = config.model_copy(
         update={"presets": presets, "reference": PRESETS[0], "jobs": 1, "output_dir": _folder(config)}
     )
