@@ -14,7 +14,7 @@ from test_training import StopAt, assert_same, make_trainer, weights_of
 from codir.errors import NonFiniteLossError, UserError
 from codir.store import MANIFEST_NAME, MARKER_NAME, SCAFFOLDING_NAME, checkpoints_in
 from codir.trainer import last_complete_checkpoint
-from codir.trainer.checkpoints import find_fault, rotate
+from codir.trainer.checkpoints import find_fault, remove_half_written, rotate
 from conftest import make_texts
 
 pytestmark = pytest.mark.training
@@ -311,6 +311,21 @@ def test_a_run_in_another_precision_that_cannot_go_on(tmp_path, tokenizer):
     resumed = make_trainer(tmp_path, tokenizer, precision="fp32", **SAVING)
     resumed.train(resume_from_checkpoint=True)
     assert resumed.state.global_step == 16
+
+
+@pytest.mark.parametrize(
+    "left", [".tmpA1b2C3", ".drafts-00aa11bb22cc33dd/", ".drafts-00aa11bb22cc33dd/model.safetensors"]
+)
+def test_what_a_kill_leaves_of_an_unfinished_file_taken_for_someone_elses(tmp_path, left):
+    """safetensors' own draft, and scratch with or without a file, in a checkpoint that was never finished."""
+    checkpoint = tmp_path / "checkpoint-8"
+    place = checkpoint / left
+    (place if left.endswith("/") else place.parent).mkdir(parents=True)
+    if not left.endswith("/"):
+        place.write_text("half")
+    (checkpoint / MARKER_NAME).write_text("this run")
+    remove_half_written(tmp_path, "this run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_of_someone_else_that_checkpoints_write_over_or_take_along(tmp_path, tokenizer):

@@ -22,8 +22,12 @@ OWN_FILES = (
     *("model*.safetensors", "model.safetensors.index.json", "optimizer.pt", "scheduler.pt", "scaler.pt"),
     *("rng_state*.pth", "trainer_state.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
+    ".tmp??????",
 )
-"""Names of the files that codir and `Trainer` write to a checkpoint; others in it are someone else's."""
+"""Names of the files that codir and `Trainer` write to a checkpoint; others in it are someone else's.
+
+The last is what safetensors writes before it renames: it stays where a process is killed meanwhile.
+"""
 
 
 def checkpoints_in(output_dir: Path) -> list[Path]:

@@ -30,6 +30,7 @@ from codir.store import (
     files_of_checkpoint,
     find_damage,
     is_own_checkpoint,
+    is_scratch,
     step_of,
 )
 from codir.trainer.memories import Memories
@@ -272,3 +273,6 @@ def _empty(checkpoint: Path) -> None:
             if parent != checkpoint and parent.is_relative_to(checkpoint):
                 with suppress(OSError):
                     parent.rmdir()
+    for path in filter(is_scratch, [*checkpoint.iterdir()]):  # of a process that was killed before it wrote anything
+        with suppress(OSError):
+            path.rmdir()
