@@ -169,8 +169,13 @@ def test_a_flag_that_was_not_given_but_overrides_the_recipe(read, tmp_path):
 
 def test_an_evaluation_of_a_run_that_scores_another_model(read, tmp_path):
     path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump({"model": "bert", "data": {"source": "d.csv"}, "training": {}, "output_dir": "out"}))
-    assert read("evaluate", path).model == "out"
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "config.json").write_text("{}")
+    path.write_text(
+        yaml.safe_dump({"model": "bert", "data": {"source": "d.csv"}, "training": {}, "output_dir": str(out)})
+    )
+    assert read("evaluate", path).model == str(out)
     assert read("evaluate", path, "--model", "other").model == "other"
     assert read("evaluate", path, "--set", "data.max_length=7").data.max_length == 7
 

@@ -120,7 +120,7 @@ def speed_rows(models: Mapping[str, ModelResult], speed: Mapping[str, int]) -> R
     return rows
 
 
-def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int], dtype: str) -> str:
+def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int], dtype: str | None) -> str:
     """The same of one row alone, and of a single model, where a table has no room."""
     alone = [
         f"{SHOWN.get(name, name)} {model.latency.p50:.1f} ms (p95 {model.latency.p95:.1f})"
@@ -133,7 +133,7 @@ def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]
     only = rates[0] if len(rates) == 1 else ""
     batch = f"Sentences per second:{only} in batches of {speed['batch_size']}."
     told = f"{batch} One sentence alone: {', '.join(alone)}." if alone else batch
-    return f"{told} Scores and speeds in {dtype}."
+    return f"{told} Scores and speeds in {dtype}." if dtype else told
 
 
 def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:

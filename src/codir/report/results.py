@@ -162,7 +162,7 @@ def result_table(result: RunResult) -> Group:
     sure = to_terminal(
         certainty_rows(result.judgement, [result.primary_metric]),
         title="; ".join(rows_in_words(result.data.get("evaluation", {}))),
-        caption=latency_sentence(result.models, result.speed, str(result.conditions["dtype"])),
+        caption=latency_sentence(result.models, result.speed, result.conditions.get("dtype")),
         bold="student",
     )
     return Group(*warnings, table, Text(), sure)
