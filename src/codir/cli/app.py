@@ -19,11 +19,11 @@ from codir.cli import tables
 from codir.cli.display import check_log_file, shown
 from codir.cli.failures import PlainGroup
 from codir.cli.parameters import Debug, LogFile, Quiet, recipe_command
-from codir.config.words import DEMO_SIZE, DemoSize
 from codir.errors import UserError, naming
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
+    from codir.config.words import DemoSize
 
 OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints")
 """Keys of a run's recipe that a comparison of many has no use for."""
@@ -264,6 +264,8 @@ def _size_of_demo(stage: str, *, quick: bool, full: bool) -> DemoSize:
             got="`--stage pretrain`, which does so without it",
             do="leave out `--full`",
         )
+    from codir.config.words import DEMO_SIZE
+
     return "quick" if quick else "full" if full else DEMO_SIZE
 
 
