@@ -184,14 +184,16 @@ class MemoryKeeper:
 
     @torch.no_grad()
     def fill_teacher_bank(self, bank: MemoryBank, teacher: Teacher) -> None:
-        """The same for the teacher's vectors, which the teacher gives before projection."""
+        """The same for the teacher's vectors, which its cache gives before projection, or the teacher itself."""
         contrast = self.distiller.objectives.active.contrast
         assert contrast is not None
         bank.clear()
         share = torch.arange(self.args.process_index, len(self.rows), self.args.world_size)
-        for rows in torch.split(share.to(self.args.device), self.args.eval_batch_size):
-            pooled = teacher.pooled(rows.unsqueeze(0), contrast.teacher_representation)
-            bank.fill(rows, contrast.embed_teacher(pooled).squeeze(0))
+        with phase("memory bank", len(share)) as progress:
+            for rows in torch.split(share.to(self.args.device), self.args.eval_batch_size):
+                pooled = teacher.pooled(rows.unsqueeze(0), contrast.teacher_representation)
+                bank.fill(rows, contrast.embed_teacher(pooled).squeeze(0))
+                progress.advance(len(rows))
         bank.synchronise()
 
     def _empty_student(self, kind: MemoryKind | None = None) -> Memory | None:
