@@ -1,9 +1,9 @@
 """What a student's bank begins with: a copy of the teacher's bank, or the student's own first pass over all rows.
 
-The copy is what codir does. Comparisons named here are run again with a first pass in its place, and set against their
-own runs, seed by seed.
+The copy is what codir does. A comparison is run again with a first pass in its place, and set against its own runs,
+seed by seed.
 
-Run: python benchmarks/bank_start.py, after those comparisons; it writes benchmarks/results/bank-start/.
+Run: python benchmarks/bank_start.py, after that comparison; it writes benchmarks/results/bank-start/.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from common import write_json
@@ -27,9 +26,8 @@ from codir.measure import Comparison, read_comparison
 from codir.teacher import Teacher
 from codir.trainer.memories import MemoryKeeper
 
-COMPARISONS = ("sst2-500-steps",)
-PRESETS, STUDENT = ("codir",), "3-layers"
-RESULTS = HERE / "results"
+COMPARISON, PRESET, STUDENT = "sst2-500-steps", "codir", "3-layers"
+RESULTS = Path("benchmarks", "results", "bank-start")
 
 
 class FirstPassKeeper(MemoryKeeper):
@@ -43,43 +41,32 @@ class FirstPassKeeper(MemoryKeeper):
 
 
 def with_first_pass(config: CompareConfig) -> Comparison:
-    """The comparison's presets with two banks, run with that keeper."""
-    presets = [entry for entry in config.presets if entry.label in PRESETS]
-    changed = config.model_copy(
-        update={"presets": presets, "reference": PRESETS[0], "jobs": 1, "output_dir": _folder(config)}
-    )
+    """The comparison's preset with two banks, run with that keeper."""
+    presets = [entry for entry in config.presets if entry.label == PRESET]
+    place = {"reference": PRESET, "jobs": 1, "output_dir": RESULTS / COMPARISON}
     distillation.MemoryKeeper = FirstPassKeeper  # type: ignore[attr-defined]
-    return codir.compare_presets(changed)
+    return codir.compare_presets(config.model_copy(update={"presets": presets, **place}))
 
 
-def _scores(comparison: Comparison, preset: str) -> NDArray[np.float64]:
+def scores(comparison: Comparison) -> NDArray[np.float64]:
     """The metric of each seed, in order."""
-    return np.array([run.metrics[comparison.metric] for _, run in sorted(comparison.of(STUDENT, preset).items())])
-
-
-def _folder(config: CompareConfig) -> Path:
-    return Path("benchmarks", "results", "bank-start", config.output_dir.name)
+    return np.array([run.metrics[comparison.metric] for _, run in sorted(comparison.of(STUDENT, PRESET).items())])
 
 
 def main() -> None:
-    """Run what is not there yet, and write the differences."""
+    """Run what is not there yet, and write the difference."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     os.chdir(HERE.parent)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    rows: list[dict[str, Any]] = []
-    conditions: dict[str, Any] = {}
-    for name in COMPARISONS:
-        config = load_comparison(name)
-        make_teacher(config)
-        usual, other = read_comparison(config.output_dir), with_first_pass(config)
-        for preset in (one for one in PRESETS if other.of(STUDENT, one)):
-            copied, passed = (_scores(comparison, preset) for comparison in (usual, other))
-            row = {"comparison": name, "preset": preset, "metric": usual.metric, "seeds": len(copied)}
-            row |= {"copy": copied.mean(), "first_pass": passed.mean(), "difference": (copied - passed).mean()}
-            rows.append({**row, "p": ttest_rel(copied, passed).pvalue})
-            print(rows[-1])
-        conditions = other.conditions
-    write_json(RESULTS / "bank-start" / "results.json", {"rows": rows, "conditions": conditions})
+    config = load_comparison(COMPARISON)
+    make_teacher(config)
+    usual, other = read_comparison(config.output_dir), with_first_pass(config)
+    copied, passed = scores(usual), scores(other)
+    row = {"comparison": COMPARISON, "preset": PRESET, "metric": usual.metric, "seeds": len(copied)}
+    row |= {"copy": copied.mean(), "first_pass": passed.mean(), "difference": (copied - passed).mean()}
+    row |= {"p": ttest_rel(copied, passed).pvalue}
+    print(row)
+    write_json(RESULTS / "results.json", {"rows": [row], "conditions": other.conditions})
 
 
 if __name__ == "__main__":

@@ -269,6 +269,14 @@ def test_a_table_in_the_readme_that_no_run_gave():
     assert shown in report
 
 
+@pytest.mark.parametrize(("size", "command"), [("standard", "make demo"), ("quick", "codir demo --quick")])
+def test_a_size_of_the_demo_in_the_readme_that_no_run_gave(size, command):
+    report = json.loads((ROOT / "benchmarks" / "results" / "demo" / size / "report.json").read_text())
+    scores = (report[model]["metrics"]["accuracy"] for model in ("teacher", "student", "baseline"))
+    row = " | ".join([f"`{command}`", *(f"{score:.1%}" for score in scores)])
+    assert f"| {row} |" in (ROOT / "README.md").read_text()
+
+
 def test_a_curve_in_the_log_that_no_run_gave():
     results = json.loads((ROOT / "benchmarks" / "results" / "anchors" / "results.json").read_text())
     log = (ROOT / "docs" / "log.md").read_text()

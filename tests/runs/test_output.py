@@ -18,7 +18,7 @@ from codir.errors import UserError
 from codir.runs import compare_presets, finetune
 from codir.runs.compare.folder import comparison_folder
 from codir.runs.inputs import INPUTS, check_apart, inputs_of
-from codir.runs.output import MAY_CHANGE, changed_keys, model_replaced, record_of, refuse_other_recipe, run_folder
+from codir.runs.output import MAY_CHANGE, changed_values, model_replaced, record_of, refuse_other_recipe, run_folder
 from codir.runs.processes import refuse_processes
 from codir.store import FolderInUseError, Ledger, files_added_whole
 from conftest import WORDS
@@ -291,7 +291,7 @@ def test_a_changed_recipe_that_is_resumed_or_refused_by_mistake(tmp_path, change
     earlier, now = (
         yaml.safe_load(record_of(validate(Recipe, content))) for content in (sections, {**sections, **changes})
     )
-    assert changed_keys(earlier, now)
+    assert changed_values(earlier, now)
     if refused is None:
         refuse_other_recipe(earlier, now, tmp_path / "recipe.yaml")
         return

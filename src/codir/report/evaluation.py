@@ -36,6 +36,7 @@ class EvaluationResult:
         judgement: what must stand beside the scores.
         speed: how speeds were measured: `batch_size`, `rows`, `latency_rows`.
         data: the evaluation sets, with numbers of rows.
+        dtype: number format of the matrix products.
     """
 
     title: str
@@ -43,6 +44,7 @@ class EvaluationResult:
     judgement: Judgement
     speed: Mapping[str, int]
     data: Mapping[str, Any]
+    dtype: str
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -87,7 +89,7 @@ def evaluation_table(result: EvaluationResult) -> Group:
         to_terminal(
             rows,
             title=short_paths(result.title),
-            caption=latency_sentence({MODEL: result.model}, result.speed, "float32"),
+            caption=latency_sentence({MODEL: result.model}, result.speed, result.dtype),
         )
     ]
     if judgement.by_class and len(judgement.by_class[MODEL].classes) <= MOST_CONFUSED:

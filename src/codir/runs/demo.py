@@ -40,7 +40,7 @@ TRAINING: Final[dict[DemoSize, dict[str, object]]] = {
 PART = "This is a part of the data: {rows:,} of {all:,} training rows. `--full` trains on all of them."
 QUICK_SPEED_ROWS = 64
 PRETRAINED_ROWS = 1000
-"""The same after a quick pre-training."""
+"""What a student is fine-tuned on after a quick pre-training."""
 QUICK_DOCUMENTS, QUICK_STEPS = 500, 10
 ADAPTING_STEPS, PRETRAINING_STEPS = 100, 150
 REMEDY = "choose another with `--output-dir`, or pass `--overwrite`"

@@ -15,6 +15,8 @@ from codir.runs.preflight import check_labels, check_permutation, check_reader, 
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 
+DTYPE = torch.float32
+
 
 def evaluate(model: str, data: DataConfig) -> dict[str, float]:
     """Score a model folder on the dev part of a data set, in fp32; of several processes, the main one does it.
@@ -50,7 +52,7 @@ def _score(model: str, data: DataConfig) -> dict[str, float]:
 
 def _examine(model: str, data: DataConfig, as_in_training: bool) -> EvaluationResult:
     reader, loaded, exam, answers = _ask(model, data, as_in_training)
-    runners, sets = {"model": runner_of(reader, torch.float32)}, data_facts(loaded)["evaluation"]
+    runners, sets = {"model": runner_of(reader, DTYPE)}, data_facts(loaded)["evaluation"]
     is_whole = not as_in_training and data.dev is None
     return EvaluationResult(
         title=data.source if is_whole else ", ".join(rows["source"] for rows in sets.values()),
@@ -58,6 +60,7 @@ def _examine(model: str, data: DataConfig, as_in_training: bool) -> EvaluationRe
         judgement=exam.judge({"model": answers}, runners["model"], {}),
         speed=exam.speed(),
         data=sets,
+        dtype=str(DTYPE).removeprefix("torch."),
     )
 
 
@@ -70,7 +73,7 @@ def _ask(model: str, data: DataConfig, as_in_training: bool = False) -> tuple[Re
     unknown = [note for rows in loaded.dev.values() for note in note_unknown_tokens(rows, reader.tokenizer)]
     say([*check_labels(reader.model, loaded.task), *unknown])
     exam = Exam(loaded.dev, loaded.task, data.max_length)
-    answers = exam.answers(runner_of(reader, torch.float32))
+    answers = exam.answers(runner_of(reader, DTYPE))
     for name, logits in answers.items():
         check_permutation(logits, exam.labels(name), loaded.task, whose="the model")
     return reader, loaded, exam, answers

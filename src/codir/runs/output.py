@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -350,14 +349,14 @@ def record_of(config: AnyRun) -> str:
 
 def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], record: Path) -> None:
     """Refuse to resume with settings that decide what the run is; others may change, and are named."""
-    changed = changed_keys(earlier, now)
+    changed = changed_values(earlier, now)
     deciding = [key for key in changed if key not in MAY_CHANGE]
     if deciding:
         of_training = sorted(key.removeprefix("training.") for key in MAY_CHANGE if key.startswith("training."))
         raise UserError(
             "--resume",
             expected=f"the recipe of the interrupted run ({record})",
-            got=f"another one: {', '.join(_told(key, earlier, now) for key in deciding)}",
+            got=f"another one: {', '.join(_told(key, *changed[key]) for key in deciding)}",
             do="resume with the same settings, or start anew with `--overwrite`; of `training`, these may change: "
             + ", ".join(of_training),
         )
@@ -366,25 +365,21 @@ def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], reco
             logger.warning("Resumed with another `%s`.", key)
 
 
-def _told(key: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _told(key: str, was: Any, is_now: Any) -> str:
     """That a key changed, and where it is a number, from what to what."""
-    was, is_now = (reduce(_within, key.split("."), content) for content in (earlier, now))
-    are_numbers = all(isinstance(value, int | float) for value in (was, is_now))
+    are_numbers = isinstance(was, int | float) and isinstance(is_now, int | float)
     return f"{key} changed from {was} to {is_now}" if are_numbers else f"{key} changed"
 
 
-def _within(content: Any, key: str) -> Any:
-    return content.get(key) if isinstance(content, Mapping) else None
-
-
-def changed_keys(earlier: Any, now: Any, prefix: str = "") -> list[str]:
-    """Keys whose values differ, with their sections.
+def changed_values(earlier: Any, now: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Keys whose values differ, with their sections: what they were and what they are.
 
     Example:
-        >>> changed_keys({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"x": 1, "y": 3}, "c": 1})
-        ['a.y', 'b', 'c']
+        >>> changed_values({"a": {"x": 1, "y": 2}, "b": 1}, {"a": {"x": 1, "y": 3}, "c": 1})
+        {'a.y': (2, 3), 'b': (1, None), 'c': (None, 1)}
     """
     if not isinstance(earlier, Mapping) or not isinstance(now, Mapping):
-        return [] if earlier == now else [prefix.removesuffix(".")]
+        return {} if earlier == now else {prefix.removesuffix("."): (earlier, now)}
     keys = [*earlier, *(key for key in now if key not in earlier)]
-    return [name for key in keys for name in changed_keys(earlier.get(key), now.get(key), f"{prefix}{key}.")]
+    parts = (changed_values(earlier.get(key), now.get(key), f"{prefix}{key}.") for key in keys)
+    return {name: change for part in parts for name, change in part.items()}

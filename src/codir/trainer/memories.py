@@ -161,8 +161,8 @@ class MemoryKeeper:
         of_teacher = self.memories.teacher
         if isinstance(of_teacher, MemoryBank):
             self.fill_teacher_bank(of_teacher, teacher)
-        if self.bank is not None and isinstance(of_teacher, MemoryBank):
-            self.bank.vectors.copy_(of_teacher.vectors)
+            assert self.bank is not None, "keys are banked on both sides"
+            self.bank.load_state_dict(of_teacher.state_dict())
         elif self.bank is not None:
             self.fill_bank()
 

@@ -216,9 +216,8 @@ def are_scores(labels: Sequence[Label], options: LabelOptions) -> bool:
 def _in_order(labels: Sequence[Label]) -> list[str]:
     """Name the distinct labels: numbers in numeric order, words in that of the alphabet."""
     if all(map(_is_number, labels)):
-        return list(
-            dict.fromkeys(key_of(label) for label in sorted(set(labels), key=lambda label: _as_number(label) or 0.0))
-        )
+        numbers = sorted(label for label in set(labels) if isinstance(label, int | float))
+        return list(dict.fromkeys(map(key_of, numbers)))
     return sorted({key_of(label) for label in labels})
 
 
@@ -232,7 +231,7 @@ def _is_number(label: Label) -> bool:
 
 
 def _is_whole(label: Label) -> bool:
-    return isinstance(label, int) or (math.isfinite(float(label)) and float(label).is_integer())
+    return isinstance(label, int) or float(label).is_integer()
 
 
 def _numbers(count: int) -> dict[str, int]:
