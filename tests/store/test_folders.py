@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -45,6 +44,22 @@ with ExitStack() as stack:
     (folder / "half").write_text("half")
     print("ready", flush=True)
     time.sleep(600)
+"""
+
+REMOVES_HALF = """
+import os, signal, sys
+from itertools import count
+from pathlib import Path
+from codir.store import RUN, scratch_folder
+with scratch_folder(Path(sys.argv[1]), RUN) as folder:
+    (folder / "checkpoint-1").mkdir()
+    for name in ("checkpoint-1/model", "checkpoint-1/state", "log"):
+        (folder / name).write_text("whole")
+    removals = count()
+    def killed(event, _):
+        if event in ("os.remove", "os.rmdir") and next(removals) == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(killed)
 """
 
 
@@ -87,13 +102,19 @@ def test_a_folder_of_that_name_that_is_not_codirs(tmp_path, prefix):
 
 
 def test_an_empty_scratch_folder_of_a_process_killed_at_once(tmp_path):
-    young, old = tmp_path / f"{RUN}young", tmp_path / f"{RUN}old"
-    young.mkdir()
-    old.mkdir()
-    os.utime(old, (time.time() - 3600,) * 2)
+    (tmp_path / f"{RUN}empty").mkdir()
     sweep(tmp_path)
-    assert young.exists(), "it may be about to get its owner"
-    assert not old.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("removals", range(6))
+def test_a_process_killed_while_it_removes_its_scratch_folder(tmp_path, removals):
+    """Wherever the kill falls, what it leaves is known as scratch: the owner goes last."""
+    killed = subprocess.run([sys.executable, "-c", REMOVES_HALF, str(tmp_path), str(removals)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_scratch_folder_that_is_swept_before_it_has_its_owner(tmp_path, monkeypatch):

@@ -10,9 +10,8 @@ import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -28,8 +27,6 @@ OWNER_NAME = ".codir-owner"
 """Locked by the process that a scratch folder belongs to, for as long as it lives."""
 _noting: list[Callable[[Sequence[Path]], None]] = []
 """Who wants to be told of files before they appear, such as the list of the files of a run."""
-YOUNG_SECONDS = 60.0
-"""An empty scratch folder of this age may still be about to get its owner."""
 COPY_BYTES = 1 << 22
 NO_ROOM_BYTES = 1 << 20
 """A disk with less than this free is full, for a library that wrote less than it wanted to."""
@@ -113,7 +110,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
     try:
         yield scratch
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove_owned(scratch)
         owner.release()
 
 
@@ -286,11 +283,23 @@ def _remove_ownerless(scratch: Path) -> None:
     try:
         if owner.exists():
             with FileLock(owner, blocking=False):
-                shutil.rmtree(scratch, ignore_errors=True)
-        elif time.time() - scratch.stat().st_mtime > YOUNG_SECONDS:
-            scratch.rmdir()  # killed before it had an owner; a folder that holds anything is not ours to remove
+                _remove_owned(scratch)
+        else:  # killed before it had an owner, or after; one that holds anything is not ours to remove
+            scratch.rmdir()
     except (OSError, Timeout):  # someone works in it, it is another user's, or someone else has just removed it
         return
+
+
+def _remove_owned(scratch: Path) -> None:
+    """Remove a scratch folder whose owner this process is; the owner goes last, so that a half-removed one has it."""
+    with suppress(OSError):
+        for path in scratch.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != OWNER_NAME:
+                path.unlink(missing_ok=True)
+        (scratch / OWNER_NAME).unlink(missing_ok=True)
+        scratch.rmdir()
 
 
 def _holds_only(folder: Path, own: Collection[str]) -> bool:
