@@ -135,7 +135,7 @@ def write_first_step(cold: float, warm: Sequence[dict[str, float]]) -> None:
         "startup-first-step",
         "seconds from launching `codir distill`, teacher cache warm, to the end of its first training step, median",
         value=rows[-2]["median s"],
-        bound=15.0,
+        bound=10.0,
         direction="at most",
         rows=rows,
         conditions={
