@@ -13,7 +13,11 @@ import pytest
 from transformers import BertTokenizer
 
 from codir.cli import stop as stop_module
+from codir.cli.failures import show_stop
 from codir.cli.stop import Stopped, stopped_by_signals
+from codir.config import Recipe, validate
+from codir.runs import output
+from codir.runs.output import run_folder
 from codir.trainer.checkpoints import last_complete_checkpoint
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
@@ -114,3 +118,39 @@ def test_a_signal_that_is_lost_for_ever(monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", lambda lost: None)
     with pytest.raises(Stopped):
         lose_one_and_wait()
+
+
+@pytest.mark.parametrize("moment", ["while it is said", "after it was said"])
+def test_a_stop_that_comes_while_a_run_fails_and_leaves_no_advice(tmp_path, monkeypatch, capsys, moment):
+    """Another process is killed: this one's collective fails, and then the launcher stops it."""
+    (tmp_path / "teacher").mkdir()
+    sections = {"teacher": {"model": "teacher"}, "data": {"source": "train.csv"}, "student": {"layers": 2}}
+    recipe = validate(Recipe, {**sections, "output_dir": tmp_path / "out"})
+    how_to_go_on, moments = output.how_to_go_on, iter([moment])
+
+    def interrupted(*words):
+        if next(moments, None) == "while it is said":
+            signal.raise_signal(signal.SIGTERM)
+        return how_to_go_on(*words)
+
+    def fail():
+        with run_folder(recipe) as folder:
+            folder.claim()
+            (tmp_path / "out" / "checkpoints" / "checkpoint-2").mkdir(parents=True)
+            raise RuntimeError("connection closed by peer")
+
+    def run():
+        with stopped_by_signals():
+            try:
+                fail()
+            finally:
+                if moment == "after it was said":
+                    signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(output, "how_to_go_on", interrupted)
+    monkeypatch.setattr(output, "last_complete_checkpoint", lambda folder: folder / "checkpoint-2")
+    with pytest.raises(Stopped) as stop:
+        run()
+    assert show_stop(stop.value) == 128 + signal.SIGTERM
+    said = capsys.readouterr().err
+    assert said.count("To go on: ") == said.count("Saved so far: ") == 1

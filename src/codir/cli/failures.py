@@ -23,8 +23,13 @@ def show_failure(error: Exception) -> int:
 
 
 def show_stop(stop: Stopped) -> int:
-    """Say that the run was asked to end, and how to go on."""
-    _print("Stopped", "", getattr(stop, "__notes__", ()))
+    """Say that the run was asked to end, and how to go on; it may have been failing already, and have said so."""
+    notes: dict[str, None] = {}
+    error: BaseException | None = stop
+    while error is not None:
+        notes |= dict.fromkeys(getattr(error, "__notes__", ()))
+        error = error.__context__
+    _print("Stopped", "", list(notes))
     return stop.exit_code
 
 

@@ -183,7 +183,11 @@ def run_folder(config: AnyRun, *, inside: Sequence[str] = ()) -> Iterator[RunFol
         try:
             yield folder
         except BaseException as error:
-            folder.fail(error)
+            try:
+                folder.fail(error)
+            except BaseException as second:  # such as a signal that came meanwhile
+                folder.fail(second)
+                raise
             raise
         folder.finish()
 
