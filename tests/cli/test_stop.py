@@ -23,6 +23,14 @@ from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_in_a_terminal():
+    """A shell's background jobs are started with SIGINT ignored, and so are all tests within one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_that_loses_the_run_or_leaves_no_advice(tmp_path, number):
