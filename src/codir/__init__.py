@@ -13,21 +13,23 @@ from codir.bilstm.registration import register_models
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codir.config import CompareConfig, FinetuneConfig, PretrainRecipe, Recipe
+    from codir.config import BenchmarkConfig, CompareConfig, ExportConfig, FinetuneConfig, PretrainRecipe, Recipe
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.objectives import Contrastive
     from codir.report import PretrainingResult, RunResult
-    from codir.runs import compare_presets, distill, evaluate, finetune, preset, pretrain
+    from codir.runs import benchmark, compare_presets, distill, evaluate, export, finetune, preset, pretrain
     from codir.student import build_student
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
 _HOMES = {
+    "BenchmarkConfig": "codir.config",
     "CodirError": "codir.errors",
     "CompareConfig": "codir.config",
     "Contrastive": "codir.objectives",
     "DistillationArguments": "codir.trainer",
     "DistillationTrainer": "codir.trainer",
+    "ExportConfig": "codir.config",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
     "PretrainRecipe": "codir.config",
@@ -37,10 +39,12 @@ _HOMES = {
     "Recipe": "codir.config",
     "RunResult": "codir.report",
     "UserError": "codir.errors",
+    "benchmark": "codir.runs",
     "build_student": "codir.student",
     "compare_presets": "codir.runs",
     "distill": "codir.runs",
     "evaluate": "codir.runs",
+    "export": "codir.runs",
     "finetune": "codir.runs",
     "load_data": "codir.data",
     "preset": "codir.runs",
@@ -48,11 +52,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "BenchmarkConfig",
     "CodirError",
     "CompareConfig",
     "Contrastive",
     "DistillationArguments",
     "DistillationTrainer",
+    "ExportConfig",
     "FinetuneConfig",
     "NonFiniteLossError",
     "PretrainRecipe",
@@ -62,10 +68,12 @@ __all__ = [
     "Recipe",
     "RunResult",
     "UserError",
+    "benchmark",
     "build_student",
     "compare_presets",
     "distill",
     "evaluate",
+    "export",
     "finetune",
     "load_data",
     "preset",

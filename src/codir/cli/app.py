@@ -181,6 +181,41 @@ def evaluate(given: Given) -> None:
 
 
 @recipe_command(app)
+def export(given: Given) -> None:
+    """Make a model run without PyTorch: ONNX or OpenVINO, in fp32 or int8, checked against it on real rows.
+
+    With the output folder of a run, the rows are the run's. The new folder has the model, its tokenizer, a script that
+    runs it, and what was measured.
+
+    Example: `codir export student --int8 --output-dir student-int8`
+    """
+    from codir.cli.given import with_data_of_run
+    from codir.config import ExportConfig
+
+    config = with_data_of_run(given).config(ExportConfig)
+    with _shown("export", given):
+        from codir import runs
+
+        tables.show_export(runs.export(config))
+
+
+@recipe_command(app)
+def benchmark(given: Given) -> None:
+    """Time models beside one another on your own texts: teacher, student, exported ones, any folder or graph file.
+
+    Example: `codir benchmark teacher student student-int8 --data dev.csv`
+    """
+    from codir.cli.given import with_data_of_run
+    from codir.config import BenchmarkConfig
+
+    config = with_data_of_run(given).config(BenchmarkConfig)
+    with _shown("benchmark", given):
+        from codir import runs
+
+        tables.show_benchmark(runs.benchmark(config), config.output_dir)
+
+
+@recipe_command(app)
 def compare(given: Given) -> None:
     """Compare objectives fairly: for each seed, every preset has the same teacher, start, batches and steps.
 

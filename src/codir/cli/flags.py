@@ -65,6 +65,17 @@ def read_numbers(text: str) -> int | list[int] | str:
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def read_list(text: str) -> list[int] | str:
+    """Numbers with commas between them, or one; any other text is left for the recipe's own check.
+
+    Example:
+        >>> read_list("3"), read_list("1,2"), read_list("all")
+        ([3], [1, 2], 'all')
+    """
+    numbers = read_numbers(text)
+    return [numbers] if isinstance(numbers, int) else numbers
+
+
 TEACHER = Flag("--teacher", "teacher.model")
 SOURCE = Flag("--data", "data.source")
 DATA_DIR = Flag("--data-dir", "data.data_dir")
@@ -127,6 +138,7 @@ class Command:
         has_recipe: whether the command reads a recipe file and `--set` too.
         takes_long: whether it shows how far it is, with `--quiet` and `--log-file`.
         can_rehearse: whether it has `--dry-run`.
+        words: recipe key that words without a flag set, where the command reads no recipe.
     """
 
     model: str
@@ -135,6 +147,7 @@ class Command:
     has_recipe: bool = True
     takes_long: bool = True
     can_rehearse: bool = False
+    words: str | None = None
 
     def load_model(self) -> type[BaseModel]:
         """Import the model."""
@@ -179,6 +192,26 @@ COMMANDS = {
             *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
             Flag("--output", "output"),
         ),
+    ),
+    "export": Command(
+        "ExportConfig",
+        (
+            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
+            *(Flag("--engine", "engine"), Flag("--int8", "int8", value=True), Flag("--max-loss", "max_loss")),
+            *(Flag("--calibration-rows", "calibration_rows"), OUTPUT_DIR, OVERWRITE),
+        ),
+        has_recipe=False,
+        words="model",
+    ),
+    "benchmark": Command(
+        "BenchmarkConfig",
+        (
+            *(SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
+            *(Flag("--batch-sizes", "batch_sizes", read=read_list), Flag("--threads", "threads", read=read_list)),
+            *(Flag("--rows", "rows"), Flag("--rounds", "rounds"), Flag("--bf16", "bf16", value=True), OUTPUT_DIR),
+        ),
+        has_recipe=False,
+        words="models",
     ),
     "compare": Command(
         "CompareConfig",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="BaseModel")
 
+RECORD_NAME = "recipe.yaml"
+"""What a run calls its recipe in its output folder."""
 FIRST_KEYS = {"teacher": "model", "data": "source", "corpus": "source", "objectives": "preset"}
 """`data: file` in a recipe is short for `data: {source: file}`, and so on."""
 
@@ -153,6 +155,16 @@ def recipe_of_evaluation(given: Given) -> dict[str, Any]:
             do="do that run first, or name a model with `--model`",
         )
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
+
+
+def with_data_of_run(given: Given) -> Given:
+    """A model that a run left has the run's recipe beside it: where no data was named, it is the run's."""
+    models = [given.values.get("model", ""), *given.values.get("models", ())]
+    records = [record for model in models if os.path.isfile(record := Path(str(model)) / RECORD_NAME)]
+    if "data.source" in given.values or not records:
+        return given
+    recipe = read_recipe(records[0])
+    return replace(given, recipe={key: recipe[key] for key in ("data",) if key in recipe})
 
 
 def is_data_of_run(given: Given) -> bool:

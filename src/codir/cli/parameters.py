@@ -59,6 +59,17 @@ def recipe_command(app: typer.Typer) -> Callable[[Callable[[Given], None]], Call
     return add
 
 
+def _words_of(command: Command) -> Any:
+    """The annotation of what is typed without a flag: a recipe, a value, or nothing that `--help` shows."""
+    if command.words is None:
+        return RecipeFile if command.has_recipe else Words
+    from codir.cli.fields import find_key
+
+    key = find_key(command.load_model(), command.words)
+    metavar = f"{command.words.upper()}..." if key.is_repeatable else command.words.upper()
+    return Annotated[list[str] | None, typer.Argument(metavar=metavar, help=f"{key.description}.", show_default=False)]
+
+
 def _nothing() -> None:
     """Stands in for the command until its parameters are made."""
 
@@ -73,7 +84,7 @@ def _build(run: Callable[[Given], None]) -> Any:
         run(replace(_read(command, by_word, words or [], settings or [], typed), **how))
 
     parameters = [
-        _parameter("words", RecipeFile if command.has_recipe else Words, None),
+        _parameter("words", _words_of(command), None),
         *(_parameter(_word(flag), option(model, flag, has_recipe=command.has_recipe), None) for flag in command.flags),
         *([_parameter("settings", _settings(model), None)] if command.has_recipe else []),
         *([_parameter("dry_run", DryRun, False)] if command.can_rehearse else []),
@@ -129,13 +140,16 @@ def _read(
     from codir.cli.given import Given, read_recipe
 
     model = command.load_model()
-    file, mistakes = _recipe_among(words, command)
+    files, mistakes = _sort_words(words, command)
     given = {flag: typed[word] for word, flag in flags.items() if typed[word] not in (None, False, [], ())}
     values = {}
     for flag, text in given.items():
         is_number = find_key(model, flag.key).is_number
         read = flag.read or (_read_number if is_number else lambda text: text)
         values[flag.key] = read(text) if flag.value is None else flag.value
+    if command.words is not None and files:
+        values[command.words] = files if find_key(model, command.words).is_repeatable else files[0]
+    file = Path(files[0]) if command.has_recipe and len(files) == 1 and not mistakes else None
     return Given(
         recipe=read_recipe(file, teacher_is_a_section=not any(flag.key == "teacher" for flag in command.flags)),
         values=values,
@@ -147,33 +161,32 @@ def _read(
     )
 
 
-def _recipe_among(words: list[str], command: Command) -> tuple[Path | None, list[UserError]]:
-    """The recipe file, and a mistake for every other word; what follows an unknown flag is its value."""
+def _sort_words(words: list[str], command: Command) -> tuple[list[str], list[UserError]]:
+    """Words without a flag, and a mistake for every other one; what follows an unknown flag is its value."""
+    from codir.cli.fields import find_key
     from codir.errors import UserError
 
     files, mistakes, left = [], [], list(words)
     while left:
         word = left.pop(0)
         if not word.startswith("-") or word == "-":
-            files.append(Path(word))
+            files.append(word)
             continue
         name, equals, value = word.partition("=")
         if not equals and left and not left[0].startswith("--"):
             value = left.pop(0)
         do = _suggest(name, value, command)
         mistakes.append(UserError(name, expected="a flag of this command", got=f"`{name}`", do=do))
-    if len(files) > (1 if command.has_recipe else 0):
+    expected = "flags, and at most one recipe" if command.has_recipe else "flags alone"
+    most: float = 1 if command.has_recipe else 0
+    if command.words is not None:
+        many = find_key(command.load_model(), command.words).is_repeatable
+        expected, most = f"flags, and one {command.words}", float("inf") if many else 1
+    if len(files) > most:
         got = " and ".join(f"`{file}`" for file in files)
         do = "name each value's flag; `--help` lists them"
-        mistakes.append(
-            UserError(
-                "command line",
-                expected="flags, and at most one recipe" if command.has_recipe else "flags alone",
-                got=got,
-                do=do,
-            )
-        )
-    return (files[0] if len(files) == 1 and not mistakes else None), mistakes
+        mistakes.append(UserError("command line", expected=expected, got=got, do=do))
+    return files, mistakes
 
 
 def _suggest(name: str, value: str, command: Command) -> str:

@@ -15,7 +15,7 @@ from codir.errors.shown import plain, short_paths
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
-    from codir.report import EvaluationResult, PretrainingResult, RunResult
+    from codir.report import BenchmarkResult, EvaluationResult, ExportResult, PretrainingResult, RunResult
     from codir.runs.plan import Plan
     from codir.runs.rehearsal import Rehearsal
 
@@ -40,6 +40,24 @@ def show_evaluation(result: EvaluationResult) -> None:
     from codir.report import evaluation_table
 
     _show(evaluation_table(result))
+
+
+def show_export(result: ExportResult) -> None:
+    """What was tried, and where the chosen one is."""
+    from codir.report import export_table
+
+    _show(export_table(result))
+    _show_place(f"{result.chosen.name}, infer.py and export.json", result.output_dir)
+    _show(_text(f'Next: python {result.output_dir}/infer.py "a text"'), soft_wrap=True)
+
+
+def show_benchmark(result: BenchmarkResult, output_dir: Path | None) -> None:
+    """Tables of quality, sizes and speeds."""
+    from codir.report import benchmark_table
+
+    _show(benchmark_table(result))
+    if output_dir is not None:
+        _show_place("benchmark.json, benchmark.md and benchmark.png", output_dir)
 
 
 def show_pretraining(result: PretrainingResult) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from codir.config.check import validate
     from codir.config.compare import CompareConfig, Contestant
     from codir.config.evaluate import EvaluateConfig
+    from codir.config.export import BenchmarkConfig, ExportConfig
     from codir.config.objectives import ObjectivesConfig, StageConfig
     from codir.config.presets import preset_names, read_preset
     from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
@@ -43,6 +44,7 @@ __all__ = [
     "AnyRun",
     "AttentionKLConfig",
     "AttentionMSEConfig",
+    "BenchmarkConfig",
     "ClsCosineConfig",
     "CompareConfig",
     "Contestant",
@@ -50,6 +52,7 @@ __all__ = [
     "CorpusConfig",
     "DataConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "FinetuneConfig",
     "HardLabelConfig",
     "HiddenMSEConfig",
@@ -84,6 +87,8 @@ __all__ = [
 
 _HOMES = {
     "EvaluateConfig": "codir.config.evaluate",
+    "BenchmarkConfig": "codir.config.export",
+    "ExportConfig": "codir.config.export",
     "AnyRun": "codir.config.runs",
     "AttentionKLConfig": "codir.config.terms",
     "AttentionMSEConfig": "codir.config.terms",

@@ -15,6 +15,20 @@ StoredDtype = Literal["float32", "float16"]
 
 PRECISION: Final[Precision] = "auto"
 
+# ---- Export ----
+
+Engine = Literal["onnx", "openvino"]
+EngineChoice = Literal["onnx", "openvino", "auto"]
+
+ONNX: Final = "onnx"
+OPENVINO: Final = "openvino"
+ENGINE: Final[EngineChoice] = ONNX
+MAX_LOSS: Final = 0.5
+CALIBRATION_ROWS: Final = 300
+BATCH_SIZES: Final = (1, 8, 32)
+BENCHMARK_ROWS: Final = 256
+BENCHMARK_ROUNDS: Final = 5
+
 # ---- Data ----
 
 TaskChoice = Literal["auto", "classification", "regression"]

@@ -5,26 +5,45 @@ from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
 from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughput, measure_throughputs
+from codir.measure.engines import (
+    FILE_NAMES,
+    INSTALL,
+    PACKAGES,
+    RECORD_NAME,
+    ExportedRunner,
+    engine_of,
+    engine_package,
+    exported_file,
+    open_exported,
+)
 from codir.measure.exam import Answers, Exam
 from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
+from codir.measure.memory import peak_bytes
 from codir.measure.metrics import agreement, best_label_permutation
 from codir.measure.predict import predict_logits
 from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
-from codir.measure.runner import Runner, TorchRunner, count_parameters, folder_bytes
+from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.measure.verdict import Candidate, Verdict, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
+    "FILE_NAMES",
+    "INSTALL",
     "METRIC_NAMES",
+    "PACKAGES",
+    "RECORD_NAME",
     "AnsweredSet",
     "Answers",
     "ByClass",
+    "Candidate",
     "ClassScore",
     "Comparison",
     "Estimate",
     "Exam",
+    "ExportedRunner",
     "Interval",
     "Judgement",
     "Latency",
@@ -34,15 +53,20 @@ __all__ = [
     "Run",
     "Runner",
     "Standing",
+    "TensorBatch",
     "Throughput",
     "TorchRunner",
+    "Verdict",
     "agreement",
     "alignment",
     "best_label_permutation",
     "compute_metrics",
     "count_parameters",
+    "engine_of",
+    "engine_package",
     "estimate_mean",
     "examine_language_models",
+    "exported_file",
     "folder_bytes",
     "gather_conditions",
     "holm",
@@ -52,7 +76,9 @@ __all__ = [
     "measure_latencies",
     "measure_throughput",
     "measure_throughputs",
+    "open_exported",
     "paired_p_value",
+    "peak_bytes",
     "predict_logits",
     "predictions",
     "read_comparison",
@@ -61,4 +87,5 @@ __all__ = [
     "score_classes",
     "stand",
     "uniformity",
+    "weigh",
 ]

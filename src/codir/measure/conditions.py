@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from codir.errors.shown import redacted_words, short_paths, shorten
+from codir.system import instruction_sets
 
 LONGEST_WORD = 300
 PACKAGES = ("torch", "transformers", "datasets", "codir")
@@ -37,6 +38,7 @@ def gather_conditions(*, dtype: str, seed: int, command: Sequence[str] | None = 
         "cores": _count_cores(),
         "threads": torch.get_num_threads(),
         "device": _device_name(),
+        "instruction_sets": instruction_sets(),
         "dtype": dtype,
         "seed": seed,
         "commit": _commit(),

@@ -37,11 +37,13 @@ class Latency:
     Attributes:
         p50: half of the sentences are faster.
         p95: 95% are.
+        p99: 99% are.
         rows: how many were timed.
     """
 
     p50: float
     p95: float
+    p99: float
     rows: int
 
 
@@ -114,8 +116,8 @@ def measure_latencies(
 
 
 def _latency(seconds: Sequence[float]) -> Latency:
-    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
-    return Latency(float(p50), float(p95), len(seconds))
+    p50, p95, p99 = np.percentile(seconds, [50, 95, 99]) * 1000
+    return Latency(float(p50), float(p95), float(p99), len(seconds))
 
 
 def _time_each(runner: Runner, placed: Sequence[TensorBatch]) -> list[float]:

@@ -25,6 +25,7 @@ from codir.models.loading import (
     load_language_model,
     load_model,
     load_model_for_task,
+    load_shape,
     load_tokenizer,
 )
 from codir.models.reader import Reader
@@ -55,6 +56,7 @@ __all__ = [
     "load_language_model",
     "load_model",
     "load_model_for_task",
+    "load_shape",
     "load_tokenizer",
     "names_of",
     "predict_only",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from transformers import (
     AutoConfig,
@@ -88,6 +89,17 @@ def load_model_for_task(
     if kind is not None:
         setattr(model.config, NAMED_IN_CONFIG, kind)
     return model, has_new_head(model, found)
+
+
+def load_shape(folder: Path) -> PreTrainedModel:
+    """The classifier that a folder's config describes, without weights: its sizes and names of classes can be asked.
+
+    Raises:
+        UserError: the folder's config is none.
+    """
+    check_source(folder)
+    with library_errors(folder), torch.device("meta"):
+        return AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
 
 
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:

@@ -1,5 +1,6 @@
 """Numbers become words and pictures: tables, pages and plots. Knows nothing of how the numbers were measured."""
 
+from codir.report.benchmark import BenchmarkResult, Cost, Timing, benchmark_table, write_benchmark
 from codir.report.comparison import (
     comparison_markdown,
     comparison_rows,
@@ -11,6 +12,7 @@ from codir.report.comparison import (
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
 from codir.report.evaluation import EvaluationResult, evaluation_table
+from codir.report.export import PYTORCH, ExportResult, export_table
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
@@ -24,14 +26,21 @@ from codir.report.results import (
 from codir.report.words import in_words, to_markdown, to_terminal
 
 __all__ = [
+    "PYTORCH",
+    "BenchmarkResult",
+    "Cost",
     "EvaluationResult",
+    "ExportResult",
     "PretrainingResult",
     "RunResult",
+    "Timing",
+    "benchmark_table",
     "comparison_markdown",
     "comparison_rows",
     "comparison_warnings",
     "evaluation_table",
     "explain",
+    "export_table",
     "in_words",
     "language_rows",
     "markdown_table",
@@ -45,6 +54,7 @@ __all__ = [
     "to_terminal",
     "warn_of",
     "warnings_of",
+    "write_benchmark",
     "write_comparison",
     "write_pretraining_report",
     "write_report",

@@ -24,8 +24,8 @@ from codir.config.training import NEED_EVALUATION
 from codir.config.words import TASK
 from codir.data import LoadedData, column_of, load_data
 from codir.errors import UserError
-from codir.measure import TorchRunner, compute_metrics
-from codir.models import Reader, label_names, load_model, load_tokenizer, start_head
+from codir.measure import Runner, TorchRunner, compute_metrics, exported_file, open_exported
+from codir.models import Reader, label_names, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
@@ -41,8 +41,19 @@ def load_reader(path: str) -> Reader:
         return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
 
 
-def runner_of(reader: Reader, dtype: torch.dtype) -> TorchRunner:
-    """A model as measurements see it, on the device that computes."""
+def open_reader(path: str) -> Reader:
+    """A model to be asked: one that PyTorch runs, or an exported one, whose weights stay in its file."""
+    file = exported_file(path)
+    if file is None:
+        return load_reader(path)
+    with phase(f"loading {Path(path).name}"):
+        return Reader(load_shape(file.parent), load_tokenizer(file.parent), folder=Path(path))
+
+
+def runner_of(reader: Reader, dtype: torch.dtype) -> Runner:
+    """A model as measurements see it, on the device that computes; an exported one on the CPU, as it is."""
+    if reader.folder is not None and exported_file(reader.folder) is not None:
+        return open_exported(reader.folder, reader.tokenizer)
     reader.model.to(default_device())
     return TorchRunner.of(reader, dtype)
 

@@ -1,7 +1,7 @@
 """The machine: device and precision, free memory, processes, workers and seeds. Knows nothing of distillation."""
 
 from codir.system.device import autocast, default_device, resolve_dtype, weights_cast_once
-from codir.system.machine import free_disk, free_memory
+from codir.system.machine import free_disk, free_memory, has_vnni, instruction_sets
 from codir.system.processes import (
     check_sharding,
     count_processes,
@@ -27,6 +27,8 @@ __all__ = [
     "free_memory",
     "gather",
     "gather_with_gradient",
+    "has_vnni",
+    "instruction_sets",
     "is_distributed",
     "is_main_process",
     "join_processes",

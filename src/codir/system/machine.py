@@ -40,3 +40,29 @@ def _left_to_container(cgroup: Path) -> int:
         return sys.maxsize
     reclaimable = next((int(line.split()[1]) for line in lines if line.startswith("inactive_file ")), 0)
     return max(limit - held + reclaimable, 0)
+
+
+INSTRUCTION_SETS = {
+    "AVX2": ("avx2",),
+    "AVX-512": ("avx512_f",),
+    "VNNI": ("avx512_vnni", "avx_vnni"),
+    "bf16": ("avx512_bf16", "avx_ne_convert"),
+    "AMX": ("amx_tile",),
+}
+"""What speeds depend on, and the processor's words for it; one of several is enough."""
+
+
+def instruction_sets() -> list[str]:
+    """Those of `INSTRUCTION_SETS` that the processor has; empty where torch cannot tell.
+
+    Example:
+        >>> set(instruction_sets()) <= set(INSTRUCTION_SETS)
+        True
+    """
+    capabilities = torch.cpu.get_capabilities()
+    return [name for name, words in INSTRUCTION_SETS.items() if any(capabilities.get(word) for word in words)]
+
+
+def has_vnni() -> bool:
+    """Whether the processor sums 8-bit products in 32 bits; without it, pairs of them can overflow 16."""
+    return "VNNI" in instruction_sets()

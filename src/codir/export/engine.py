@@ -1,0 +1,99 @@
+"""What every engine does for a student: writes its graph, names the layers that can be quantised, quantises the rest.
+
+Knows PyTorch models, files and rows; knows nothing of scores.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from codir.config.words import Engine
+
+Rows = Sequence[Mapping[str, np.ndarray]]
+"""What a model reads of single rows, by the names of its inputs."""
+LAYER_NUMBER = re.compile(r"(.*?\.\d+)(?:\.|$)")
+REST = "the rest"
+
+
+class Exporter(Protocol):
+    """One engine."""
+
+    @property
+    def engine(self) -> Engine:
+        """Its name."""
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Names of its ways to int8, the usual one first."""
+
+    def check_installed(self) -> None:
+        """Refuse now what would fail after the work is done.
+
+        Raises:
+            UserError: a package is missing.
+        """
+
+    def write(self, model: PreTrainedModel, sample: Mapping[str, Tensor], folder: Path) -> None:
+        """Write the model's graph with any number of rows and tokens, in fp32.
+
+        Args:
+            model: in evaluation mode, on the CPU.
+            sample: two rows, as the model reads them.
+            folder: is there; gets the file of `codir.measure.FILE_NAMES`.
+        """
+
+    def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
+        """The layers of a written graph that can be left in fp32 each, in the order of the graph."""
+
+    def quantise(self, folder: Path, target: Path, recipe: str, rows: Rows, *, leave: Collection[str] = ()) -> None:
+        """Write the graph of a folder to another, in int8.
+
+        Args:
+            folder: what `write` wrote.
+            target: is there, and empty.
+            recipe: one of `recipes`.
+            rows: of the training set, for recipes that calibrate.
+            leave: layers that stay in fp32.
+        """
+
+
+def layer_of(module: str) -> str:
+    """The layer that a module is of: up to its first number, or else its first three names.
+
+    Example:
+        >>> layer_of("bert.encoder.layer.0.attention.self.query"), layer_of("bert.embeddings.word_embeddings")
+        ('bert.encoder.layer.0', 'bert.embeddings.word_embeddings')
+        >>> layer_of("classifier"), layer_of("")
+        ('classifier', 'the rest')
+    """
+    numbered = LAYER_NUMBER.match(module)
+    return numbered.group(1) if numbered else ".".join(module.split(".")[:3]) or REST
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Keep what the engines' libraries print and log to themselves; their errors come through."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+def inputs_of_graph(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What the exporters are given of a batch: tensors alone."""
+    return {name: tensor for name, tensor in sample.items() if isinstance(tensor, Tensor)}

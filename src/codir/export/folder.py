@@ -1,0 +1,84 @@
+"""The folder that is shipped: whole or not there, with all that running the model needs, and hashes of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from codir.config.words import Engine
+from codir.errors import UserError
+from codir.measure import FILE_NAMES, RECORD_NAME
+from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, written_whole
+
+INFER_NAME = "infer.py"
+TOKENIZER_NAME = "tokenizer.json"
+OWN_NAMES = ("model.*", "config.json", "tokenizer*.json", "*.jinja", INFER_NAME, RECORD_NAME, MANIFEST_NAME)
+"""Patterns of the names that an exported folder holds; a folder with other files is not replaced."""
+
+
+def check_ships(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that only Python can run.
+
+    Raises:
+        UserError: it has no `tokenizer.json`.
+    """
+    if not tokenizer.is_fast:
+        raise UserError(
+            "tokenizer",
+            expected="one that `tokenizers` can run, with a tokenizer.json",
+            got=type(tokenizer).__name__,
+            do="save its fast version into the model's folder: `AutoTokenizer.from_pretrained(..., use_fast=True)`",
+        )
+
+
+def write_folder(
+    source: Path,
+    folder: Path,
+    *,
+    engine: Engine,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    record: Mapping[str, Any],
+) -> None:
+    """Put together what is shipped.
+
+    Args:
+        source: holds the graph of one candidate.
+        folder: takes its place when all is written; what was there goes if it is an export, or is set aside.
+        engine: of the graph.
+        config: of the student, with the names of its classes.
+        tokenizer: of the student.
+        record: what was measured; `max_length` is what `infer.py` cuts texts to.
+
+    Raises:
+        FolderError: the folder cannot be written to, or its disk is full.
+    """
+    with writing_to(folder, "export", do="free some space, or choose another `--output-dir`"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder) as staging:
+            for file in source.glob(f"{Path(FILE_NAMES[engine]).stem}.*"):
+                shutil.copy(file, staging)
+            config.save_pretrained(staging)
+            tokenizer.save_pretrained(staging)
+            script = resources.files("codir.export").joinpath(f"infer_{engine}.py").read_text("utf-8")
+            (staging / INFER_NAME).write_text(script, "utf-8")
+            content = {**record, "padding": padding_of(tokenizer)}
+            (staging / RECORD_NAME).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+            write_manifest(staging)
+            clear_place(folder, own=OWN_NAMES)
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What `Tokenizer.enable_padding` of the package `tokenizers` is given to pad as this tokenizer does."""
+    return {
+        "direction": tokenizer.padding_side,
+        "pad_id": tokenizer.pad_token_id,
+        "pad_type_id": tokenizer.pad_token_type_id,
+        "pad_token": tokenizer.pad_token,
+    }

@@ -1,0 +1,100 @@
+"""An exported model's answers beside those of the model that it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.config.words import Engine
+from codir.measure.bootstrap import Interval, interval_of, resample_metrics
+from codir.measure.metrics import agreement
+from codir.tasks import Task, kind_of
+from codir.tasks.metrics import find_metric, predictions
+
+POINTS = 100.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An exported model's answers beside the original's, on the same rows.
+
+    Attributes:
+        rows: how many.
+        largest_difference: of any logit.
+        agreement: share of rows with the same answer; for scores, the correlation.
+        metric: that is compared.
+        before: the original's.
+        after: the export's.
+        loss: how much worse the export is, in points (hundredths of the metric), with its paired interval.
+    """
+
+    rows: int
+    largest_difference: float
+    agreement: float
+    metric: str
+    before: float
+    after: float
+    loss: Interval
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run a model.
+
+    Attributes:
+        engine: that runs it.
+        precision: `fp32`, or `int8` and the recipe.
+        folder: where its files are.
+        verdict: of its answers.
+        left: layers in fp32 of an int8 model.
+    """
+
+    engine: Engine
+    precision: str
+    folder: Path
+    verdict: Verdict
+    left: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.engine} {self.precision}"
+
+
+def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArray[np.generic], task: Task) -> Verdict:
+    """Compare two models' answers, by the first metric of the task.
+
+    Args:
+        before: the original's logits, `[rows, classes]`.
+        after: the export's.
+        labels: of the same rows.
+        task: how answers are judged.
+
+    Example:
+        >>> from codir.tasks import Task
+        >>> task = Task("classification", None, 2, ("accuracy",))
+        >>> right = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+        >>> weigh(right, right + 0.5, np.array([1, 0]), task).loss.value
+        0.0
+    """
+    kind, metric = kind_of(task), task.metrics[0]
+    answers = {"before": predictions(before, kind), "after": predictions(after, kind)}
+    scores = {name: find_metric(metric, kind)(said, labels) for name, said in answers.items()}
+    resampled = resample_metrics(answers, labels, [metric], kind)
+    worse = POINTS if metric in kind.errors else -POINTS
+    return Verdict(
+        rows=len(labels),
+        largest_difference=float(np.abs(after - before).max()),
+        agreement=agreement(after, before, kind),
+        metric=metric,
+        before=scores["before"],
+        after=scores["after"],
+        loss=interval_of(
+            worse * (scores["after"] - scores["before"]),
+            worse * (resampled["after"][metric] - resampled["before"][metric]),
+            len(labels),
+        ),
+    )

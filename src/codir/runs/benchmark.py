@@ -1,0 +1,175 @@
+"""`codir benchmark`: models beside one another on the same texts, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import datasets
+import torch
+
+from codir.config import BenchmarkConfig
+from codir.data import RowCollator, encode
+from codir.measure import (
+    Exam,
+    Runner,
+    TensorBatch,
+    exported_file,
+    gather_conditions,
+    measure_latencies,
+    measure_throughputs,
+    open_exported,
+    peak_bytes,
+)
+from codir.models import Reader
+from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
+from codir.runs.build import load, open_reader, runner_of
+from codir.runs.inputs import check_apart
+from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.processes import refuse_processes, said
+from codir.system import resolve_dtype
+from codir.system.progress import phase
+
+MEMORY_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One model in one number format."""
+
+    name: str
+    reader: Reader
+    dtype: torch.dtype
+
+    def runner(self, threads: int) -> Runner:
+        """The model, computing with so many threads."""
+        folder = self.reader.folder
+        if folder is not None and exported_file(folder) is not None:
+            return open_exported(folder, self.reader.tokenizer, threads=threads)
+        return runner_of(self.reader, self.dtype)
+
+
+def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
+    """Measure models side by side: the same texts, the models in turns, each with one thread and with all.
+
+    Quality is scored on all rows of the first evaluation set, speed on the first `rows` of them. Only the model is
+    timed: texts are tokenised before. Memory is the peak of a fresh process that loads the model and reads a batch.
+
+    Raises:
+        UserError: a path that is no model, models that do not fit the data, or an engine that is not installed.
+    """
+    refuse_processes("benchmark", "start it without `torchrun`")
+    if config.output_dir is not None:
+        check_apart(config.output_dir, {"models": [str(path) for path in config.models]})
+    readers = {name: open_reader(str(path)) for name, path in _named(config.models).items()}
+    first = next(iter(readers.values()))
+    data = load(config.data, first, evaluation_only=True)
+    notes = said(data.notes)
+    for name, reader in readers.items():
+        notes += said(check_labels(reader.model, data.task))
+        check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=name)
+    exam = Exam(data.dev, data.task, config.data.max_length)
+    entrants = _entrants(readers, bf16=config.bf16)
+    all_threads = torch.get_num_threads()
+    scores: dict[str, dict[str, float]] = {}
+    for one in entrants:
+        answers = exam.answers(one.runner(all_threads))
+        check_permutation(answers[exam.first], exam.labels(exam.first), data.task, whose=one.name)
+        scores[one.name] = exam.score(answers)
+
+    rows = data.dev[exam.first]
+    rows = rows.select(range(min(len(rows), config.rows)))
+    timings = [
+        timing
+        for threads in config.threads or sorted({1, all_threads})
+        for timing in _time(entrants, rows, threads, config)
+    ]
+    result = BenchmarkResult(
+        title=config.data.source,
+        metric=data.task.metrics[0],
+        costs=[_cost(one, scores[one.name], rows, config.data.max_length) for one in entrants],
+        timings=timings,
+        rows=len(rows),
+        scored_rows=len(data.dev[exam.first]),
+        notes=tuple(notes),
+        conditions=gather_conditions(dtype="float32", seed=0),
+    )
+    if config.output_dir is not None:
+        write_benchmark(result, config.output_dir)
+    return result
+
+
+def _named(paths: Sequence[Path]) -> dict[str, Path]:
+    """Each path under its own name; where two share one, under as much of the path as tells them apart."""
+    depth = 1
+    while depth < 10:
+        names = ["/".join(path.absolute().parts[-depth:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            return dict(zip(names, paths, strict=True))
+        depth += 1
+    return {str(path): path for path in paths}
+
+
+def _entrants(readers: dict[str, Reader], *, bf16: bool) -> list[Entrant]:
+    found = []
+    for name, reader in readers.items():
+        found.append(Entrant(name, reader, torch.float32))
+        is_torch = reader.folder is None or exported_file(reader.folder) is None
+        if bf16 and is_torch and resolve_dtype("auto") == torch.bfloat16:
+            found.append(Entrant(f"{name} bf16", reader, torch.bfloat16))
+    return found
+
+
+def _time(entrants: Sequence[Entrant], rows: datasets.Dataset, threads: int, config: BenchmarkConfig) -> list[Timing]:
+    """One after the other, in rounds; nothing of another model runs meanwhile."""
+    with _threads(threads), phase(f"{threads} threads"):
+        runners = {one.name: one.runner(threads) for one in entrants}
+        collate = {
+            name: RowCollator(encode(rows, one.tokenizer, max_length=config.data.max_length), one.tokenizer)
+            for name, one in runners.items()
+        }
+
+        def batches(size: int) -> dict[str, list[TensorBatch]]:
+            starts = range(0, len(rows), size)
+            return {
+                name: [one(list(range(start, min(start + size, len(rows))))) for start in starts]
+                for name, one in collate.items()
+            }
+
+        latencies = measure_latencies(runners, batches(1), turns=config.rounds)
+        rates = {
+            size: measure_throughputs(runners, batches(size), repeats=config.rounds) for size in config.batch_sizes
+        }
+    return [
+        Timing(name, threads, latencies[name], {size: found[name] for size, found in rates.items()}) for name in runners
+    ]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, max_length: int) -> Cost:
+    runner, texts = one.runner(torch.get_num_threads()), rows.select(range(min(len(rows), MEMORY_BATCH)))
+    with phase(f"{one.name}: memory"):
+        peak = peak_bytes(partial(_load_and_ask, str(one.reader.folder), one.dtype, texts, max_length))
+    return Cost(one.name, scores, runner.parameters, runner.bytes, peak)
+
+
+def _load_and_ask(path: str, dtype: torch.dtype, rows: datasets.Dataset, max_length: int) -> object:
+    """In a process of its own."""
+    reader = open_reader(path)
+    runner = runner_of(reader, dtype)
+    batch = RowCollator(encode(rows, reader.tokenizer, max_length=max_length), reader.tokenizer)(list(range(len(rows))))
+    with runner.running():
+        runner.logits(runner.place(batch))
+    return runner

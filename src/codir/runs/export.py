@@ -1,0 +1,229 @@
+"""`codir export`: a student becomes a folder that runs without PyTorch, checked against the student on real rows."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codir.config import ExportConfig
+from codir.config.words import EngineChoice
+from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
+from codir.errors import UserError, together
+from codir.export import EXPORTERS, Exporter, Gate, check_same, check_ships, quantise_within, write_folder
+from codir.measure import (
+    Candidate,
+    Exam,
+    ExportedRunner,
+    ModelResult,
+    Runner,
+    Verdict,
+    gather_conditions,
+    open_exported,
+    predict_logits,
+    weigh,
+)
+from codir.models import Reader
+from codir.report import PYTORCH, ExportResult
+from codir.runs.build import load, load_reader, runner_of
+from codir.runs.inputs import check_apart, inputs_of
+from codir.runs.output import check_empty, check_writable
+from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.processes import refuse_processes, said
+from codir.system.progress import phase
+
+logger = logging.getLogger(__name__)
+
+SEED = 0
+
+
+def export(config: ExportConfig) -> ExportResult:
+    """Write a model for ONNX Runtime or OpenVINO, in fp32 or int8, and say what that keeps and gains.
+
+    In fp32 its logits must be PyTorch's. In int8 it may lose `max_loss` points on the evaluation rows; where it loses
+    more, the layers that cost most stay in fp32. If nothing passes, nothing is written.
+
+    Leaves in `config.output_dir`: the graph, tokenizer, config, `infer.py`, `export.json` with all numbers, and a
+    manifest.
+
+    Raises:
+        UserError: input that cannot work, an engine that is not installed, or no candidate that passes.
+    """
+    refuse_processes("export", "start it without `torchrun`")
+    check_apart(config.output_dir, inputs_of(config))
+    check_writable(config.output_dir)
+    if not config.overwrite:
+        check_empty(config.output_dir, "choose another folder, or pass `--overwrite`")
+    exporters = exporters_for(config.engine)
+
+    reader = load_reader(config.model)
+    check_ships(reader.tokenizer)
+    data = load(config.data, reader)
+    notes = said([*data.notes, *check_labels(reader.model, data.task)])
+    check_reader(reader, config.data.max_length, pairs=has_pairs(data))
+    reader.model.to("cpu").eval()
+    exam = Exam(data.dev, data.task, config.data.max_length)
+    original = exam.answers(runner_of(reader, torch.float32))
+    check_permutation(original[exam.first], exam.labels(exam.first), data.task, whose="the model")
+
+    with tempfile.TemporaryDirectory(prefix="codir-export-") as scratch:
+        bench = Bench(reader, data, exam, original[exam.first], config, Path(scratch))
+        candidates = [one for exporter in exporters for one in bench.candidates(exporter)]
+        runners: dict[str, Runner] = {PYTORCH: runner_of(reader, torch.float32)}
+        runners |= {one.name: bench.open(one.folder) for one in candidates}
+        answers = {name: original if name == PYTORCH else exam.answers(runner) for name, runner in runners.items()}
+        models = exam.results(runners, answers)
+        allowed = [one for one in candidates if bench.may_ship(one)]
+        if not allowed:
+            raise _nothing_passes(candidates, config.max_loss)
+        chosen = max(allowed, key=lambda one: models[one.name].sentences_per_second or 0.0)
+        result = ExportResult(
+            title=f"Exported from {Path(config.model).name}",
+            chosen=chosen,
+            candidates=candidates,
+            models=models,
+            speed=exam.speed(),
+            notes=(*notes, *said(_notes(chosen, models))),
+            conditions=gather_conditions(dtype="float32", seed=SEED),
+            output_dir=config.output_dir,
+        )
+        write_folder(
+            chosen.folder,
+            config.output_dir,
+            engine=chosen.engine,
+            config=reader.model.config,
+            tokenizer=reader.tokenizer,
+            record={**result.to_json(), "max_length": config.data.max_length, "pairs": has_pairs(data)},
+        )
+    return result
+
+
+def exporters_for(choice: EngineChoice) -> list[Exporter]:
+    """The engines that a choice names; of `auto`, those that are installed.
+
+    Raises:
+        UserError: one that was named is not installed, or of `auto` none is.
+    """
+    if choice != "auto":
+        EXPORTERS[choice].check_installed()
+        return [EXPORTERS[choice]]
+    there: list[Exporter] = []
+    missing: list[UserError] = []
+    for exporter in EXPORTERS.values():
+        try:
+            exporter.check_installed()
+        except UserError as error:
+            missing.append(error)
+        else:
+            there.append(exporter)
+    if not there:
+        raise together(missing)
+    for one in missing:
+        logger.info("%s", one)
+    return there
+
+
+class Bench:
+    """A student and the rows on which its exports are compared with it.
+
+    Args:
+        reader: the student, on the CPU.
+        data: whose training rows calibrate.
+        exam: that all models sit.
+        original: the student's logits on the first evaluation set.
+        config: the command's.
+        work: a folder for attempts.
+    """
+
+    def __init__(
+        self, reader: Reader, data: LoadedData, exam: Exam, original: np.ndarray, config: ExportConfig, work: Path
+    ) -> None:
+        self.reader, self.exam, self.original, self.config, self.work = reader, exam, original, config, work
+        self.task = data.task
+        train = data.train if data.train is not None else data.dev[exam.first]
+        chosen = np.random.default_rng(SEED).permutation(len(train))[: config.calibration_rows]
+        rows = train.select(np.sort(chosen).tolist())
+        self.encoded = encode(rows, reader.tokenizer, max_length=config.data.max_length)
+        self.collate = RowCollator(self.encoded, reader.tokenizer)
+        self.known = self.logits(runner_of(reader, torch.float32))
+
+    def candidates(self, exporter: Exporter) -> list[Candidate]:
+        """The student in fp32, and in int8 by each recipe of the engine where that was asked for."""
+        written = self.work / exporter.engine
+        written.mkdir()
+        with phase(f"exporting to {exporter.engine}"):
+            exporter.write(self.reader.model, self.collate([0, len(self.encoded) - 1]), written)
+        runner = self.open(written)
+        check_same(
+            self.known, self.logits(runner), engine=exporter.engine, model_type=self.reader.model.config.model_type
+        )
+        found = [Candidate(exporter.engine, "fp32", written, self.judged(written))]
+        if not self.config.int8:
+            return found
+        gate = Gate(self.judged, self.error, self.config.max_loss)
+        attempts = self.work / f"{exporter.engine}-int8"
+        attempts.mkdir()
+        layers, rows = exporter.layers(written, self.reader.model), self.calibration(runner.names)
+        for recipe in exporter.recipes:
+            with phase(f"{exporter.engine}: int8, {recipe}"):
+                found.append(
+                    quantise_within(gate, exporter, written, attempts, recipe=recipe, rows=rows, layers=layers)
+                )
+        return found
+
+    def may_ship(self, one: Candidate) -> bool:
+        """Whether it is of the precision that was asked for, and passes."""
+        return one.precision != "fp32" and one.verdict.loss.value <= self.config.max_loss if self.config.int8 else True
+
+    def open(self, folder: Path) -> ExportedRunner:
+        """The model of an attempt."""
+        return open_exported(folder, self.reader.tokenizer)
+
+    def judged(self, folder: Path) -> Verdict:
+        """Ask it the questions of the first evaluation set."""
+        rows = self.exam.dev[self.exam.first]
+        answers = Exam({self.exam.first: rows}, self.task, self.exam.max_length).answers(self.open(folder))
+        return weigh(self.original, answers[self.exam.first], self.exam.labels(self.exam.first), self.task)
+
+    def error(self, folder: Path) -> float:
+        """Mean squared difference of its logits on the calibration rows, on which no score is told."""
+        return float(np.square(self.logits(self.open(folder)) - self.known).mean())
+
+    def logits(self, runner: Runner) -> np.ndarray:
+        """On the calibration rows."""
+        return predict_logits(runner, self.encoded)
+
+    def calibration(self, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
+        """The calibration rows one by one, without padding."""
+        batches = length_sorted_batches(self.encoded, self.reader.tokenizer, batch_size=1)
+        return [{name: _array(inputs[name]) for name in names} for _, inputs in batches]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.asarray(tensor.numpy())
+
+
+def _notes(chosen: Candidate, models: Mapping[str, ModelResult]) -> list[str]:
+    notes, rate, base = [], models[chosen.name].sentences_per_second, models[PYTORCH].sentences_per_second
+    faster = {name: model.sentences_per_second for name, model in models.items()}
+    best = max(faster, key=lambda name: faster[name] or 0.0)
+    if rate is not None and base is not None and best != chosen.name:
+        notes.append(f"On this machine {best} is faster than {chosen.name}.")
+    if chosen.left:
+        notes.append(f"{', '.join(chosen.left)} stayed in fp32: in int8 they cost more than may be lost.")
+    return notes
+
+
+def _nothing_passes(candidates: Sequence[Candidate], max_loss: float) -> UserError:
+    best = min((one for one in candidates if one.precision != "fp32"), key=lambda one: one.verdict.loss.value)
+    return UserError(
+        "int8",
+        expected=f"a loss of at most {max_loss:g} points",
+        got=f"{best.verdict.loss.value:.2f} at best ({best.name}, {len(best.left)} layers in fp32)",
+        do="allow more with `--max-loss`, calibrate on more rows, or export in fp32",
+    )
