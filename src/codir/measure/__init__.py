@@ -2,9 +2,11 @@
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, ClassScore, score_classes
+from codir.measure.calibration import Calibration, ConfidenceBin, calibrate
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
 from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughput, measure_throughputs
+from codir.measure.disagreement import find_farthest, measure_agreement, measure_distances
 from codir.measure.exam import Answers, Exam
 from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
@@ -21,8 +23,10 @@ __all__ = [
     "AnsweredSet",
     "Answers",
     "ByClass",
+    "Calibration",
     "ClassScore",
     "Comparison",
+    "ConfidenceBin",
     "Estimate",
     "Exam",
     "Interval",
@@ -39,16 +43,20 @@ __all__ = [
     "agreement",
     "alignment",
     "best_label_permutation",
+    "calibrate",
     "compute_metrics",
     "count_parameters",
     "estimate_mean",
     "examine_language_models",
+    "find_farthest",
     "folder_bytes",
     "gather_conditions",
     "holm",
     "interval_of",
     "judge",
     "lines_of",
+    "measure_agreement",
+    "measure_distances",
     "measure_latencies",
     "measure_throughput",
     "measure_throughputs",
