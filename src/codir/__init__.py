@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.objectives import Contrastive
-    from codir.report import PretrainingResult, RunResult
-    from codir.runs import compare_presets, distill, evaluate, finetune, preset, pretrain
+    from codir.report import EvaluationResult, PretrainingResult, RunResult
+    from codir.runs import compare_presets, distill, evaluate, examine, finetune, preset, pretrain
     from codir.student import build_student
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
@@ -28,6 +28,7 @@ _HOMES = {
     "Contrastive": "codir.objectives",
     "DistillationArguments": "codir.trainer",
     "DistillationTrainer": "codir.trainer",
+    "EvaluationResult": "codir.report",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
     "PretrainRecipe": "codir.config",
@@ -41,6 +42,7 @@ _HOMES = {
     "compare_presets": "codir.runs",
     "distill": "codir.runs",
     "evaluate": "codir.runs",
+    "examine": "codir.runs",
     "finetune": "codir.runs",
     "load_data": "codir.data",
     "preset": "codir.runs",
@@ -53,6 +55,7 @@ __all__ = [
     "Contrastive",
     "DistillationArguments",
     "DistillationTrainer",
+    "EvaluationResult",
     "FinetuneConfig",
     "NonFiniteLossError",
     "PretrainRecipe",
@@ -66,6 +69,7 @@ __all__ = [
     "compare_presets",
     "distill",
     "evaluate",
+    "examine",
     "finetune",
     "load_data",
     "preset",

@@ -34,7 +34,7 @@ class Calibration:
 
     Attributes:
         expected_calibration_error: how far confidence and accuracy are apart, from 0 to 1.
-        brier_score: mean squared error of the probabilities, lower is better: from 0 to 1 for two classes, to 2 for more.
+        brier_score: mean squared error of the probabilities, from 0 to 1 for two classes, to 2 for more.
         mean_confidence: mean probability of the answer; above the accuracy, the model is too sure.
         bins: the bins that hold a row, from unsure to sure.
     """

@@ -10,7 +10,7 @@ from codir.report.comparison import (
 )
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
-from codir.report.evaluation import EvaluationResult, evaluation_table
+from codir.report.evaluation import EvaluationResult, SecondModel, evaluation_table
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
@@ -21,12 +21,14 @@ from codir.report.results import (
     table_rows,
     write_report,
 )
+from codir.report.row_files import write_rows
 from codir.report.words import in_words, to_markdown, to_terminal
 
 __all__ = [
     "EvaluationResult",
     "PretrainingResult",
     "RunResult",
+    "SecondModel",
     "comparison_markdown",
     "comparison_rows",
     "comparison_warnings",
@@ -48,4 +50,5 @@ __all__ = [
     "write_comparison",
     "write_pretraining_report",
     "write_report",
+    "write_rows",
 ]

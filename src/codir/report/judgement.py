@@ -21,9 +21,9 @@ MOST_CLASSES, MOST_CONFUSED = 30, 12
 """More classes than the first are not all listed; of more than the second, the commonest confusions are."""
 
 CALIBRATION = (
-    "Expected calibration error: how far confidence and accuracy are apart, mean over 15 bins of confidence (Guo et al. "
-    "2017). Brier score: mean squared error of the probabilities. Lower is better for both; a mean confidence above the "
-    "accuracy means that the model is too sure."
+    "Calibration error: how far confidence and accuracy are apart, the weighted mean over 15 bins of confidence (ECE, "
+    "Guo et al. 2017). Brier score: mean squared error of the probabilities. Lower is better for both. A mean "
+    "confidence above the accuracy means that the model is too sure."
 )
 
 
@@ -48,7 +48,7 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
     if standing.above.value <= 0:
         warnings.append(f"{reached} no better than the {floor_in_words}.")
     elif standing.is_at_floor:
-        interval = _span(metric, standing.above, signed=True)
+        interval = show_interval(metric, standing.above, signed=True)
         warnings.append(f"{reached} not clearly better than the {floor_in_words}: 95% interval {interval}.")
     return warnings
 
@@ -98,14 +98,15 @@ def certainty_rows(judgement: Judgement, metrics: Sequence[str]) -> Rows:
             "model": name,
             "metric": in_words(metric),
             "value": show_metric(metric, interval.value, signed=signed),
-            "95% interval": _span(metric, interval, signed=signed),
+            "95% interval": show_interval(metric, interval, signed=signed),
             "rows": f"{interval.rows:,}",
         }
         for name, metric, interval, signed in found
     ]
 
 
-def _span(metric: str, interval: Interval, *, signed: bool = False) -> str:
+def show_interval(metric: str, interval: Interval, *, signed: bool = False) -> str:
+    """Both ends of an interval of a metric."""
     return " to ".join(show_metric(metric, end, signed=signed) for end in (interval.low, interval.high))
 
 

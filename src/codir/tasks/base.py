@@ -77,7 +77,7 @@ class Kind(ABC):
         """What a model with these logits answers, in the form of the labels."""
 
     def probabilities(self, logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"] | None:
-        """How likely each class is, in double precision; `None` where answers are numbers, which have no probability."""
+        """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
 
     @abstractmethod
