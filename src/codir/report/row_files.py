@@ -5,8 +5,8 @@ Knows columns and formats; knows nothing of what stands in them.
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,14 @@ def write_rows(file: Path, columns: Columns) -> None:
 
 def _write_tsv(draft: Path, columns: Columns) -> None:
     with draft.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        for row in (columns, *zip(*columns.values(), strict=True)):
+            stream.write("\t".join(map(_cell, row)) + "\n")
+
+
+def _cell(value: object) -> str:
+    """As `csv` quotes it, and quotes around a bare carriage return too, at which readers would end the row."""
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if re.search('[\t\n\r"]', text) else text
 
 
 def _write_json_lines(draft: Path, columns: Columns) -> None:
