@@ -328,3 +328,53 @@ def test_a_submission_that_is_refused_after_the_model_was_loaded(tmp_path):
 def touched(folder: Path) -> Path:
     (folder / "x.tsv").touch()
     return folder / "x.tsv"
+
+
+def test_two_evaluation_sets_that_are_mixed_up(tmp_path, model, second):
+    """MNLI's matched and mismatched rows, of two models with five classes cut to three."""
+    names = ("entailment", "neutral", "contradiction")
+    for name, whole in (("first", model), ("second", second)):
+        made = AutoModelForSequenceClassification.from_pretrained(whole)
+        weight = made.classifier.weight[:3].clone()
+        made.classifier = torch.nn.Linear(made.config.hidden_size, 3)
+        with torch.no_grad():
+            made.classifier.weight.copy_(weight)
+            made.classifier.bias.zero_()
+            if name == "second":
+                made.classifier.weight[2] *= 0.5
+        made.config.id2label = dict(enumerate(names))
+        made.save_pretrained(tmp_path / name)
+        AutoTokenizer.from_pretrained(whole).save_pretrained(tmp_path / name)
+    folder = tmp_path / "glue" / "MNLI"
+    folder.mkdir(parents=True)
+    for name, shift in (("matched", 0), ("mismatched", 1)):
+        lines = [f"{row}\tw{(row + shift) % 3}\tw{(row + shift) % 3}" for row in range(9)]
+        gold = [f"{line}\t{names[(row + shift) % 3]}" for row, line in enumerate(lines)]
+        (folder / f"dev_{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tgold_label", *gold]) + "\n")
+        (folder / f"test_{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2", *lines]) + "\n")
+    found = codir.examine(
+        str(tmp_path / "first"),
+        DataConfig(source="glue:MNLI", data_dir=tmp_path / "glue", max_length=16),
+        against=str(tmp_path / "second"),
+        differences=tmp_path / "rows.tsv",
+        differing_rows=6,
+        predictions=tmp_path / "answers.tsv",
+        submission=tmp_path / "submission",
+    )
+    assert list(found.against.agreement) == ["dev_matched", "dev_mismatched"]
+    answers = read_tsv(tmp_path / "answers.tsv")
+    assert answers["set"] == ["dev_matched"] * 9 + ["dev_mismatched"] * 9
+    assert answers["row"] == [str(row) for row in range(1, 10)] * 2
+    assert answers["answer"][:2] == ["entailment", "neutral"]
+    assert answers["answer"][9:11] == ["neutral", "contradiction"]
+    differing = read_tsv(tmp_path / "rows.tsv")
+    assert list(differing)[:5] == ["set", "row", "text", "text_pair", "label"]
+    assert differing["text_pair"] == ["w2"] * 6
+    assert list(zip(differing["set"], differing["row"], strict=True)) == [
+        *(("dev_matched", row) for row in "369"),
+        *(("dev_mismatched", row) for row in "258"),
+    ]
+    for name, first in (("MNLI-m", "entailment"), ("MNLI-mm", "neutral")):
+        lines = (tmp_path / "submission" / f"{name}.tsv").read_text().splitlines()
+        assert lines[:2] == ["index\tprediction", f"0\t{first}"]
+        assert len(lines) == 10
