@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.objectives import Contrastive
-    from codir.report import PretrainingResult, RunResult
-    from codir.runs import benchmark, compare_presets, distill, evaluate, export, finetune, preset, pretrain
+    from codir.report import EvaluationResult, PretrainingResult, RunResult
+    from codir.runs import benchmark, compare_presets, distill, evaluate, examine, export, finetune, preset, pretrain
     from codir.student import build_student
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
@@ -30,6 +30,7 @@ _HOMES = {
     "DistillationArguments": "codir.trainer",
     "DistillationTrainer": "codir.trainer",
     "ExportConfig": "codir.config",
+    "EvaluationResult": "codir.report",
     "FinetuneConfig": "codir.config",
     "NonFiniteLossError": "codir.errors",
     "PretrainRecipe": "codir.config",
@@ -45,6 +46,7 @@ _HOMES = {
     "distill": "codir.runs",
     "evaluate": "codir.runs",
     "export": "codir.runs",
+    "examine": "codir.runs",
     "finetune": "codir.runs",
     "load_data": "codir.data",
     "preset": "codir.runs",
@@ -58,6 +60,7 @@ __all__ = [
     "Contrastive",
     "DistillationArguments",
     "DistillationTrainer",
+    "EvaluationResult",
     "ExportConfig",
     "FinetuneConfig",
     "NonFiniteLossError",
@@ -73,6 +76,7 @@ __all__ = [
     "compare_presets",
     "distill",
     "evaluate",
+    "examine",
     "export",
     "finetune",
     "load_data",

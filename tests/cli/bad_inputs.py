@@ -85,7 +85,7 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
 
 def all_inputs() -> list[BadInput]:
     """All of them, without repetition."""
-    makers = (flags, settings_, recipes, data, models, corpora, places)
+    makers = (flags, settings_, recipes, data, submissions, models, corpora, places)
     found = [one for make in makers for one in make()]
     return list({(one.kind, one.name): one for one in found}.values())
 
@@ -105,7 +105,8 @@ NOT_A_PATH = (
     "a\x1b[0mb",
     "/proc/x",
 )
-OUTPUTS = {"--output-dir", "--cache-dir", "--output"}
+OUTPUTS = {"--output-dir", "--cache-dir", "--output", "--submission"}
+ROW_FILES = {"--predictions", "--differences"}
 ANY_TEXT = {"--text-column", "--text-pair-column", "--label-column", "--labels", "--task", "--reference", "--presets"}
 
 
@@ -118,6 +119,11 @@ def flags() -> Iterator[BadInput]:
                 yield _flag(command, f"{flag.shown}={value[:40]!r}", {flag.shown: value})
         for words in (["--nothing"], ["--\x1b[31m"], ["-z", "1"], ["x.yaml", "y.yaml"], ["--" + "f" * 3000]):
             yield BadInput("flags", f"{command} {words[0][:30]!r}", _more(command, words))
+    yield BadInput("flags", "--differences without --against", lambda world: [
+        *good_words("evaluate", world), "--differences", world.folder / "rows.tsv"
+    ])  # fmt: skip
+    for first, second in (("--predictions", "--differences"), ("--output", "--predictions")):
+        yield BadInput("flags", f"one file for {first} and {second}", _one_file(first, second))
     for words in (
         [],
         ["destil"],
@@ -135,9 +141,19 @@ def flags() -> Iterator[BadInput]:
         yield _flag("distill", f"{name} {value!r}", {name: value})
 
 
+def _one_file(first: str, second: str) -> Callable[[World], list[object]]:
+    def words(world: World) -> list[object]:
+        file = world.folder / "rows.tsv"
+        return [*good_words("evaluate", world), "--against", world.classifier, first, file, second, file]
+
+    return words
+
+
 def _wrong_values(flag: Flag, key: Any) -> Sequence[str]:
     if flag.value is not None or flag.shown in OUTPUTS:
         return ()
+    if flag.shown in ROW_FILES:
+        return ("", ".tsv", "rows", "rows.csv", "rows.tsv.gz", "rows.xlsx", "n" * 300 + ".tsv", "\0.tsv", "\ud800.tsv")
     if key.choices and flag.shown not in ANY_TEXT:
         return NOT_A_WORD
     if key.is_number and not flag.read:
@@ -552,8 +568,9 @@ def models() -> Iterator[BadInput]:
         "pretrain --teacher",
         "distill --student",
         "evaluate --model",
+        "evaluate --against",
     ):
-        few = role in ("distill --student", "evaluate --model")
+        few = role in ("distill --student", "evaluate --model", "evaluate --against")
         for place, (name, file, content) in enumerate(broken_files()):
             is_start = role in ("finetune --model", "distill --student") and name.endswith(
                 "no tensors"
@@ -600,6 +617,62 @@ def _of_model(role: str, file: str, content: bytes | dict[str, Any] | None) -> C
             at = words.index("--student-layers")
             del words[at : at + 2]
         return words
+
+    return words
+
+
+# ---- Submissions ----
+
+GLUE_FILES = {
+    "dev.tsv": "index\tsentence1\tsentence2\tlabel\n" + "0\tw1 w2\tw3\tentailment\n1\tw4\tw5\tnot_entailment\n" * 9,
+    "test.tsv": "index\tsentence1\tsentence2\n0\tw1 w2\tw3\n1\tw4\tw5\n",
+}
+TEST_FILES: dict[str, str | None] = {
+    "none": None,
+    "nothing": "",
+    "a header alone": "index\tsentence1\tsentence2\n",
+    "no second text": "index\tsentence1\n0\tw1\n",
+    "a row with a cell too few": "index\tsentence1\tsentence2\n0\tw1\n",
+    "a row with a cell too many": "index\tsentence1\tsentence2\n0\tw1\tw2\tw3\n",
+    "a number twice": "index\tsentence1\tsentence2\n0\tw1\tw2\n0\tw1\tw2\n",
+    "a number that is none": "index\tsentence1\tsentence2\nzero\tw1\tw2\n",
+    "no number": "index\tsentence1\tsentence2\n\tw1\tw2\n",
+    "one column twice": "index\tsentence1\tsentence1\tsentence2\n0\tw1\tw2\tw3\n",
+    "control characters": "\x1b[31m\t\x1b[0m\n0\tw1\n",
+}
+
+
+def submissions() -> Iterator[BadInput]:
+    """Data that GLUE's server does not score, test rows that are not whole, and models of other classes."""
+    for source in ("rows.csv", "glue:", "glue:nothing", "glue:AX", "glue:\x1b[31m", "a/b", "demo:rotten-tomatoes"):
+        yield BadInput("data", f"--submission of {source}", _submission({"--data": source}))
+    for name, content in TEST_FILES.items():
+        yield BadInput("data", f"--submission with test rows: {name}", _submission({}, content))
+    yield BadInput("data", "--submission of other dev rows", lambda world: [
+        *_submission({})(world), "--dev", world.rows
+    ])  # fmt: skip
+
+
+def good_submission(world: World) -> list[object]:
+    """A command line that works."""
+    return _submission({})(world)
+
+
+def _submission(
+    instead: dict[str, object], test: str | None = GLUE_FILES["test.tsv"]
+) -> Callable[[World], list[object]]:
+    """An evaluation of RTE with its test rows, which works as it is."""
+
+    def words(world: World) -> list[object]:
+        folder = world.folder / "glue" / "RTE"
+        folder.mkdir(parents=True)
+        (folder / "dev.tsv").write_text(GLUE_FILES["dev.tsv"])
+        if test is not None:
+            (folder / "test.tsv").write_text(test)
+        flags = {"--data": "glue:RTE", "--submission": world.folder / "submission", **instead}
+        if flags["--data"] == "rows.csv":
+            flags["--data"] = world.rows
+        return [*_replaced("evaluate", world, flags), "--data-dir", folder.parent]
 
     return words
 
@@ -667,6 +740,10 @@ def places() -> Iterator[BadInput]:
             yield _place(command, "--output-dir", place)
         yield _place("distill", "--cache-dir", place)
         yield _place("evaluate", "--output", place)
+        for flag in sorted(ROW_FILES):
+            if place != "/dev/null":  # with an ending, it is a file like any other
+                yield _place("evaluate", flag, f"{place}.tsv")
+        yield BadInput("places", f"evaluate --submission {place[:30]!r}", _submission_at(place))
     yield BadInput("places", "--output .", lambda world: [*good_words("evaluate", world), "--output", world.folder])
 
 
@@ -675,9 +752,19 @@ def _place(command: str, flag: str, place: str) -> BadInput:
         _file(world, "file.txt", b"")
         where = place if place.startswith("/") else f"{world.folder}/{place}"
         cached = ["--set", "teacher.cache=true"] if flag == "--cache-dir" else []  # or else the teacher would run live
+        cached += ["--against", world.classifier] if flag == "--differences" else []
         return [*_replaced(command, world, {flag: where}), *cached]
 
     return BadInput("places", f"{command} {flag} {place[:30]!r}", words)
+
+
+def _submission_at(place: str) -> Callable[[World], list[object]]:
+    def words(world: World) -> list[object]:
+        _file(world, "file.txt", b"")
+        where = place if place.startswith("/") else f"{world.folder}/{place}"
+        return _submission({"--submission": where})(world)
+
+    return words
 
 
 # ---- Helpers ----

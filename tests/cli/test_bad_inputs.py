@@ -132,3 +132,13 @@ def test_good_words_that_are_refused(world, monkeypatch, command):
     world.folder.mkdir()
     code, printed = run(bad_inputs.good_words(command, world), world.folder)
     assert code == 0, printed
+
+
+@pytest.mark.training
+def test_a_good_submission_that_is_refused(world, monkeypatch):
+    monkeypatch.setenv("HOME", str(world.folder.with_name("home")))
+    shutil.rmtree(world.folder, ignore_errors=True)
+    world.folder.mkdir()
+    code, printed = run(bad_inputs.good_submission(world), world.folder)
+    assert code == 0, printed
+    assert (world.folder / "submission" / "RTE.tsv").read_text().startswith("index\tprediction\n0\t")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 import os
 import sys
@@ -14,8 +13,7 @@ import pytest
 from codir import cli
 from codir.cli.failures import PlainFormatter
 from codir.errors import UserError
-
-commands = importlib.import_module("codir.cli.app")  # the package has an object of that name
+from codir.runs import answers
 
 
 def end(monkeypatch, capsys, error: Exception, *words: str) -> tuple[int, str]:
@@ -88,12 +86,12 @@ def test_a_note_that_paints_the_terminal():
 def test_metrics_written_through_a_link_or_over_a_device(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "link.json").symlink_to(tmp_path / "mine")
-    commands._write_json(tmp_path / "link.json", {"accuracy": 1.0})
+    answers.write_json(tmp_path / "link.json", {"accuracy": 1.0})
     assert (tmp_path / "mine").read_text() == "mine"
     assert "accuracy" in (tmp_path / "link.json").read_text()
     for place in (tmp_path, Path("/dev/null"), tmp_path / "mine" / "x.json", Path("/proc/self/x/y.json")):
         with pytest.raises(UserError, match="What to do"):
-            commands._check_writable(place)
+            answers.check_file(place)
 
 
 def test_a_recipe_that_is_written_over_with_the_metrics_it_asked_for(tmp_path, monkeypatch, capsys):

@@ -16,8 +16,9 @@ from codir.cli.app import OF_ONE_RUN
 from codir.config import AnyRun, CompareConfig, EvaluateConfig, FinetuneConfig, PretrainRecipe, Recipe, validate
 from codir.errors import UserError
 from codir.runs import compare_presets, finetune
+from codir.runs.answers import check_places
 from codir.runs.compare.folder import comparison_folder
-from codir.runs.inputs import INPUTS, check_apart, inputs_of
+from codir.runs.inputs import INPUTS, inputs_of
 from codir.runs.output import MAY_CHANGE, changed_values, model_replaced, record_of, refuse_other_recipe, run_folder
 from codir.runs.processes import refuse_processes
 from codir.store import FolderInUseError, Ledger, files_added_whole
@@ -68,7 +69,8 @@ def every_input(place: Path) -> list[tuple[str, Any]]:
     )
     comparison = {**of_distill[0].model_dump(mode="json", exclude={*OF_ONE_RUN, "overwrite", "objectives"})}
     comparison |= {"presets": ["kd"], "student": {"checkpoint": str(place / "other")}}
-    scored = validate(EvaluateConfig, {"model": str(place / "teacher"), "data": data, "output": place / "out"})
+    models = {"model": str(place / "teacher"), "against": str(place / "other")}
+    scored = validate(EvaluateConfig, {**models, "data": data, "output": place / "out"})
     configs = [*of_distill, finetuning(place), pretraining, validate(CompareConfig, comparison), scored]
     return [(key, config) for config in configs for key in inputs_of(config)]
 
@@ -76,10 +78,10 @@ def every_input(place: Path) -> list[tuple[str, Any]]:
 def test_a_law_over_too_few_inputs(place):
     named = {key for key, _ in every_input(place)}
     assert named == {*INPUTS, "students.student.checkpoint"}
-    assert len(every_input(place)) == 21
+    assert len(every_input(place)) == 22
 
 
-@pytest.mark.parametrize("number", range(21))
+@pytest.mark.parametrize("number", range(22))
 @pytest.mark.parametrize("relation", ["same", "inside", "around", "linked"])
 def test_an_input_that_a_run_writes_to(place, number, relation):
     """Every key that names a file or folder, in every way that it can meet the output."""
@@ -96,7 +98,10 @@ def test_an_input_that_a_run_writes_to(place, number, relation):
 def enter(config: AnyRun | CompareConfig | EvaluateConfig, output: Path) -> None:
     """Begin a run, and stop before it does anything."""
     if isinstance(config, EvaluateConfig):
-        check_apart(output, inputs_of(config), key="output")
+        for key in ("predictions", "differences"):
+            with pytest.raises(UserError, match="place apart"):
+                check_places(config.model_copy(update={"output": None, key: output}), [])
+        check_places(config.model_copy(update={"output": output}), [])
         return
     config = config.model_copy(update={"output_dir": output, "overwrite": True})
     with comparison_folder(config) if isinstance(config, CompareConfig) else run_folder(config):

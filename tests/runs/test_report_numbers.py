@@ -231,6 +231,13 @@ def test_evaluate_tells_another_story_than_the_report(runs, kind, caplog):
     for metric, interval in content["intervals"]["model"].items():
         assert interval == pytest.approx(report["intervals"]["student"][metric])
     assert content["by_class"].get("model") == report["by_class"].get("student")
+    calibration = {name: json.loads(json.dumps(found)) for name, found in report["calibration"].items()}
+    assert set(calibration) == (set(report["intervals"]) if kind == "classes" else set())
+    if calibration:
+        ours, of_report = content["calibration"]["model"], calibration["student"]
+        assert {**ours, "bins": None} == pytest.approx({**of_report, "bins": None}, abs=1e-6)
+        assert sum(one["rows"] for one in ours["bins"]) == 120
+    assert ("## Calibration" in (out / "report.md").read_text()) == bool(calibration)
     assert content["floor"] == report["floor"]
     assert [group["scores"]["model"] for group in content["by_length"]] == [
         pytest.approx(group["scores"]["student"]) for group in report["by_length"]

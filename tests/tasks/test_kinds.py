@@ -120,6 +120,15 @@ def test_answers_that_are_not_in_the_form_of_the_labels(kind):
     assert agreement(right(kind, labels).numpy(), right(kind, labels).numpy(), kind) == pytest.approx(1.0)
 
 
+def test_probabilities_that_are_none_or_not_those_of_the_answers(kind):
+    logits = logits_of(kind).numpy()
+    found = kind.probabilities(logits)
+    assert (found is not None) == kind.has_classes
+    if found is not None:
+        np.testing.assert_allclose(found, torch.from_numpy(logits).double().softmax(dim=1).numpy())
+        np.testing.assert_array_equal(found.argmax(axis=1), kind.answers(logits))
+
+
 def test_metrics_that_nobody_computes(kind):
     assert {*kind.known_metrics} <= {*METRIC_NAMES}
     assert {*kind.metrics} <= {*kind.known_metrics, *kind.own_metrics}

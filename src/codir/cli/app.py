@@ -5,8 +5,6 @@ The flags are in `codir.cli.flags`. Heavy imports are inside the commands, so th
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -19,7 +17,7 @@ from codir.cli import tables
 from codir.cli.display import check_log_file, shown
 from codir.cli.failures import PlainGroup
 from codir.cli.parameters import Debug, LogFile, Quiet, recipe_command
-from codir.errors import UserError, naming
+from codir.errors import UserError
 
 if TYPE_CHECKING:
     from codir.cli.given import Given
@@ -157,7 +155,8 @@ def pretrain(given: Given) -> None:
 def evaluate(given: Given) -> None:
     """Score a model on the evaluation part of a data set, in fp32.
 
-    With the recipe of a run, it scores the model in the run's output folder on the run's evaluation sets.
+    With the recipe of a run, it scores the model in the run's output folder on the run's evaluation sets. With
+    `--against`, it says how far a second model answers alike, and whether one of the two is better.
 
     Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
     """
@@ -167,17 +166,12 @@ def evaluate(given: Given) -> None:
     config = replace(given, recipe=recipe_of_evaluation(given)).config(EvaluateConfig)
     with _shown("evaluate", given):
         from codir import runs
-        from codir.runs.inputs import check_apart, inputs_of
-        from codir.system import is_main_process
+        from codir.runs.answers import files_of
+        from codir.runs.inputs import check_apart
 
-        if config.output is not None:
-            inputs = inputs_of(config) | ({"recipe": [str(given.file)]} if given.file else {})
-            check_apart(config.output, inputs, key="output")
-            _check_writable(config.output)
-        found = runs.examine(config.model, config.data, as_in_training=is_data_of_run(given))
-        if config.output is not None and is_main_process():
-            _write_json(config.output, found.to_json())
-        tables.show_evaluation(found)
+        for key, file in files_of(config) if given.file else ():
+            check_apart(file, {"recipe": [str(given.file)]}, key=key)
+        tables.show_evaluation(runs.examine(**dict(config), as_in_training=is_data_of_run(given)))
 
 
 @recipe_command(app)
@@ -314,27 +308,6 @@ def _entries(names: list[str], known: Any) -> list[Any]:
     """`--presets`: names of presets, or of a recipe's own entries."""
     own = {entry["name"]: entry for entry in known or () if isinstance(entry, Mapping) and "name" in entry}
     return [own.get(name, name) for name in names]
-
-
-def _check_writable(file: Path) -> None:
-    """Refuse what `_write_json` could not write, before the work is done."""
-    with naming(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-        if file.exists() and not file.is_file():  # such as `/dev/null`, whose place it would take
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
-        if not os.access(file.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    import json
-
-    from codir.store import write_whole
-
-    with naming(file):
-        write_whole(file, json.dumps(content, indent=2))
 
 
 def _quiet_single_runs() -> None:

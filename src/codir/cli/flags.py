@@ -190,7 +190,9 @@ COMMANDS = {
         "EvaluateConfig",
         (
             *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
-            Flag("--output", "output"),
+            *(Flag("--against", "against"), Flag("--differences", "differences")),
+            *(Flag("--differing-rows", "differing_rows"), Flag("--predictions", "predictions")),
+            *(Flag("--submission", "submission"), Flag("--output", "output")),
         ),
     ),
     "export": Command(

@@ -40,6 +40,8 @@ def show_evaluation(result: EvaluationResult) -> None:
     from codir.report import evaluation_table
 
     _show(evaluation_table(result))
+    for file in result.files:
+        _show_place("Written", file)
 
 
 def show_export(result: ExportResult) -> None:

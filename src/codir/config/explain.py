@@ -52,7 +52,9 @@ def _explain_one(
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):
         for one in getattr(cause, "errors", [cause]):
-            yield one.named(next((flag for key, flag in flags.items() if key.endswith(f".{one.subject}")), one.subject))
+            yield one.named(
+                next((flag for key, flag in flags.items() if f".{key}".endswith(f".{one.subject}")), one.subject)
+            )
         return
     path = [part for part in map(str, detail["loc"]) if part.isidentifier()]  # the rest are pydantic's own words
     key = ".".join(path) or "recipe"

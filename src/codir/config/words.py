@@ -188,6 +188,9 @@ PLANNED_STUDENT: Final = 0
 # ---- The exam ----
 
 SPEED_ROWS: Final = 256
+DIFFERING_ROWS: Final = 100
+ROW_FILES: Final = (".tsv", ".jsonl", ".parquet")
+"""Endings of the files that rows of answers are written to."""
 
 # ---- Training ----
 

@@ -22,6 +22,7 @@ from codir.data.negatives import NegativeIndices, NegativeSampler, build_negativ
 from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.load import from_datasets, load_data
+from codir.data.sources.submission import Submission, read_submissions
 from codir.tasks import Task
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "NegativeSampler",
     "NeighbourSampler",
     "RowCollator",
+    "Submission",
     "Task",
     "build_negative_sampler",
     "check_room",
@@ -52,5 +54,6 @@ __all__ = [
     "model_columns",
     "note_unknown_tokens",
     "prepare",
+    "read_submissions",
     "split_documents",
 ]

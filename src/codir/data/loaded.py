@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datasets import Dataset
@@ -21,6 +21,7 @@ class LoadedData:
         notes: sentences for the user about what was derived, left out or found odd.
         num_unlabelled: how many rows at the end of `train` have no label.
         origins: where `"train"` and each data set of `dev` come from: a file, a split, or the rows held out of one.
+        row_numbers: where the rows of each data set of `dev` stand there, counted from 1.
     """
 
     train: Dataset | None
@@ -29,3 +30,4 @@ class LoadedData:
     notes: tuple[str, ...] = ()
     num_unlabelled: int = 0
     origins: Mapping[str, str] = field(default_factory=dict)
+    row_numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)

@@ -2,9 +2,11 @@
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, ClassScore, score_classes
+from codir.measure.calibration import Calibration, ConfidenceBin, calibrate
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
 from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughput, measure_throughputs
+from codir.measure.disagreement import find_farthest, measure_agreement, measure_distances
 from codir.measure.engines import (
     FILE_NAMES,
     INSTALL,
@@ -38,9 +40,11 @@ __all__ = [
     "AnsweredSet",
     "Answers",
     "ByClass",
+    "Calibration",
     "Candidate",
     "ClassScore",
     "Comparison",
+    "ConfidenceBin",
     "Estimate",
     "Exam",
     "ExportedRunner",
@@ -60,6 +64,7 @@ __all__ = [
     "agreement",
     "alignment",
     "best_label_permutation",
+    "calibrate",
     "compute_metrics",
     "count_parameters",
     "engine_of",
@@ -67,12 +72,15 @@ __all__ = [
     "estimate_mean",
     "examine_language_models",
     "exported_file",
+    "find_farthest",
     "folder_bytes",
     "gather_conditions",
     "holm",
     "interval_of",
     "judge",
     "lines_of",
+    "measure_agreement",
+    "measure_distances",
     "measure_latencies",
     "measure_throughput",
     "measure_throughputs",

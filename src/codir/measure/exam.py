@@ -68,7 +68,18 @@ class Exam:
 
     def answers(self, runner: Runner) -> Answers:
         """Ask a model every question."""
-        return {name: self._ask(runner, rows) for name, rows in self.dev.items()}
+        return {name: self.ask(runner, rows) for name, rows in self.dev.items()}
+
+    def ask(self, runner: Runner, rows: datasets.Dataset) -> np.ndarray:
+        """Logits of these rows, `[rows, classes]`; they need no labels.
+
+        Args:
+            runner: a model of this task.
+            rows: columns `text` and perhaps `text_pair`.
+        """
+        with phase("evaluation", len(rows)):
+            encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
+            return predict_logits(runner, encoded, batch_size=self.batch_size)
 
     def score(self, answers: Answers) -> dict[str, float]:
         """Metrics of every dev set; those of a second one carry its name."""
@@ -109,6 +120,7 @@ class Exam:
                 self.labels(name),
                 {model: predictions(given[name], kind) for model, given in answers.items()},
                 suffix=self.key("", name),
+                probabilities=self._probabilities({model: given[name] for model, given in answers.items()}),
             )
             for name in self.dev
         ]
@@ -164,10 +176,11 @@ class Exam:
         """How long each model takes for one row, on the same rows, the models in turns."""
         return measure_latencies(runners, {name: self._batches(sample[name], LATENCY_ROWS, 1) for name in runners})
 
-    def _ask(self, runner: Runner, rows: datasets.Dataset) -> np.ndarray:
-        with phase("evaluation", len(rows)):
-            encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
-            return predict_logits(runner, encoded, batch_size=self.batch_size)
+    def _probabilities(self, logits: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Of the models that have any."""
+        kind = kind_of(self.task)
+        found = {model: kind.probabilities(given) for model, given in logits.items()}
+        return {model: shares for model, shares in found.items() if shares is not None}
 
     def _sample(self, runner: Runner) -> RowCollator:
         """The first rows of the first dev set, as a model reads them."""

@@ -6,13 +6,14 @@ Knows answers, labels and lengths; knows nothing of models or words.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, score_classes
+from codir.measure.calibration import Calibration, calibrate
 from codir.tasks import Kind, Metric, Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
 
@@ -79,6 +80,7 @@ class Judgement:
         standings: of each model on the first evaluation set.
         by_class: of each model on the first evaluation set; empty for scores.
         by_length: on the first evaluation set, from short to long.
+        calibration: of each model on the first evaluation set; empty for scores.
     """
 
     rows: dict[str, int]
@@ -90,6 +92,7 @@ class Judgement:
     standings: dict[str, Standing]
     by_class: dict[str, ByClass]
     by_length: tuple[OfLength, ...]
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,14 @@ class AnsweredSet:
         labels: the right answers.
         answers: by model, in the form of the labels.
         suffix: what the names of its metrics end in.
+        probabilities: of each class, by model; empty where there are none.
     """
 
     name: str
     labels: NDArray[np.generic]
     answers: Mapping[str, NDArray[np.generic]]
     suffix: str = ""
+    probabilities: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def judge(
@@ -146,6 +151,7 @@ def judge(
             if kind.has_classes
         },
         by_length=_by_length(first, find_metric(primary, kind), lengths),
+        calibration={name: calibrate(found, first.labels) for name, found in first.probabilities.items()},
     )
 
 

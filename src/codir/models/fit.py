@@ -179,7 +179,7 @@ def check_label_order(
             "label order",
             expected=f"{whose}: {', '.join(names)}",
             got=f"{got}: {', '.join(others)}",
-            otherwise="the student would have been taught the opposite of its labels",
+            otherwise="each class would have been taken for another",
             do=f"number the classes alike: `--labels {','.join(names)}`, or in Python "
             "`dataset.align_labels_with_mapping(teacher.config.label2id, 'label')`",
         )

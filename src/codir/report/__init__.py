@@ -11,7 +11,7 @@ from codir.report.comparison import (
 )
 from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
-from codir.report.evaluation import EvaluationResult, evaluation_table
+from codir.report.evaluation import EvaluationResult, SecondModel, evaluation_table
 from codir.report.export import PYTORCH, ExportResult, export_table
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
@@ -23,6 +23,7 @@ from codir.report.results import (
     table_rows,
     write_report,
 )
+from codir.report.row_files import write_rows
 from codir.report.words import in_words, to_markdown, to_terminal
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ExportResult",
     "PretrainingResult",
     "RunResult",
+    "SecondModel",
     "Timing",
     "benchmark_table",
     "comparison_markdown",
@@ -58,4 +60,5 @@ __all__ = [
     "write_comparison",
     "write_pretraining_report",
     "write_report",
+    "write_rows",
 ]

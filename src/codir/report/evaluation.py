@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain, redacted, short_paths
-from codir.measure import Judgement, ModelResult
+from codir.measure import Interval, Judgement, ModelResult
 from codir.report.judgement import (
     MOST_CONFUSED,
+    Rows,
+    calibration_rows,
     certainty_rows,
     class_rows,
     latency_sentence,
     length_rows,
+    show_interval,
+    speed_rows,
     to_json,
     warnings_of,
 )
-from codir.report.words import LONGEST_TEXT, in_words, show_metric, to_terminal
+from codir.report.words import LONGEST_TEXT, NOT_MEASURED, in_words, show_metric, to_terminal
+from codir.tasks import kind_of_metric
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-MODEL = "model"
-"""What tables call the one model."""
+MODEL, AGAINST = "model", "against"
+"""What the models are called where there are several."""
+
+
+@dataclass(frozen=True)
+class SecondModel:
+    """What the model was compared with.
+
+    Attributes:
+        name: its folder, or its name on the hub.
+        result: its scores and costs.
+        agreement: on each evaluation set, the share of rows with the same answer; for scores, their correlation.
+    """
+
+    name: str
+    result: ModelResult
+    agreement: Mapping[str, Interval]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        agreement = {name: asdict(interval) for name, interval in self.agreement.items()}
+        return {"model": short_paths(self.name), "agreement": agreement, **asdict(self.result)}
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,8 @@ class EvaluationResult:
         speed: how speeds were measured: `batch_size`, `rows`, `latency_rows`.
         data: the evaluation sets, with numbers of rows.
         dtype: number format of the matrix products.
+        against: what it was compared with; `None` where it was not.
+        files: that were written.
     """
 
     title: str
@@ -45,6 +73,8 @@ class EvaluationResult:
     speed: Mapping[str, int]
     data: Mapping[str, Any]
     dtype: str
+    against: SecondModel | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -69,6 +99,7 @@ class EvaluationResult:
             "sentences_per_second": self.model.sentences_per_second,
             "latency": None if alone is None else {"p50": alone.p50, "p95": alone.p95, "rows": alone.rows},
             "speed": dict(self.speed),
+            **({} if self.against is None else {AGAINST: self.against.to_json()}),
         }
         return dict(redacted(content))
 
@@ -80,18 +111,18 @@ def evaluation_table(result: EvaluationResult) -> Group:
 
     judgement = result.judgement
     warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
-    rows = [
-        {"metric": row["metric"], **{key: row[key] for key in ("value", "95% interval", "rows")}}
-        | {judgement.floor_name: show_metric(metric, judgement.floor[metric])}
-        for metric, row in zip(judgement.floor, certainty_rows(judgement, list(judgement.floor)), strict=True)
-    ]
-    tables = [
-        to_terminal(
-            rows,
-            title=short_paths(result.title),
-            caption=latency_sentence({MODEL: result.model}, result.speed, result.dtype),
-        )
-    ]
+    alone = latency_sentence({MODEL: result.model}, result.speed, result.dtype)
+    caption = alone if result.against is None else f"Scores and speeds in {result.dtype}."
+    tables = [to_terminal(_metric_rows(result), title=short_paths(result.title), caption=caption)]
+    if result.against is not None:
+        both = {MODEL: result.model, AGAINST: result.against.result}
+        tables.append(to_terminal(speed_rows(both, result.speed), title="Speed"))
+        metric, meaning = kind_of_metric(judgement.primary).agreement
+        rows, what = _agreement_rows(result.against, metric), f"Agreement: {meaning}."
+        tables.append(to_terminal(rows, title=f"Against {short_paths(result.against.name)}", caption=what))
+    if judgement.calibration:
+        rows = calibration_rows(judgement.calibration)
+        tables.append(to_terminal(rows if result.against else _without_model(rows), title="Calibration"))
     if judgement.by_class and len(judgement.by_class[MODEL].classes) <= MOST_CONFUSED:
         tables.append(to_terminal(class_rows(judgement.by_class, MODEL), title="By class"))
     if len(judgement.by_length) > 1:
@@ -99,3 +130,33 @@ def evaluation_table(result: EvaluationResult) -> Group:
         tables.append(to_terminal(length_rows(judgement), title=title))
     spaced = [part for table in tables for part in (table, Text())]
     return Group(*warnings, *spaced[:-1])
+
+
+def _metric_rows(result: EvaluationResult) -> Rows:
+    """Each metric with its interval, of the model, of the second one and of their difference, beside the floor."""
+    judgement = result.judgement
+    rows = []
+    for metric, floor in judgement.floor.items():
+        for place, row in enumerate(certainty_rows(judgement, [metric])):
+            shown = {key: row[key] for key in ("metric", "model", "value", "95% interval", "rows")}
+            is_difference = place >= len(judgement.intervals)
+            rows.append({**shown, judgement.floor_name: NOT_MEASURED if is_difference else show_metric(metric, floor)})
+    return rows if result.against else _without_model(rows)
+
+
+def _agreement_rows(against: SecondModel, metric: str) -> Rows:
+    """How far the two models answer alike on each evaluation set."""
+    return [
+        {
+            "evaluation set": name,
+            "agreement": show_metric(metric, found.value),
+            "95% interval": show_interval(metric, found),
+            "rows": f"{found.rows:,}",
+        }
+        for name, found in against.agreement.items()
+    ]
+
+
+def _without_model(rows: Rows) -> Rows:
+    """Where there is one model, its name says nothing."""
+    return [{column: cell for column, cell in row.items() if column != "model"} for row in rows]

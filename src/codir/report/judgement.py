@@ -9,16 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from codir.measure import ByClass, Interval, Judgement, ModelResult, Standing
+from codir.measure import ByClass, Calibration, Interval, Judgement, ModelResult, Standing
 from codir.report.words import NOT_MEASURED, in_words, show_metric, to_markdown
 
 Rows = list[dict[str, str]]
 
-SHOWN = {"baseline": "no teacher"}
+SHOWN = {"baseline": "no teacher", "against": "second model"}
 """What tables call a model, if not by its name."""
-IN_SENTENCES = {"baseline": "The student trained without a teacher"}
+IN_SENTENCES = {"baseline": "The student trained without a teacher", "against": "The second model"}
 MOST_CLASSES, MOST_CONFUSED = 30, 12
 """More classes than the first are not all listed; of more than the second, the commonest confusions are."""
+
+CALIBRATION = (
+    "Calibration error: how far confidence and accuracy are apart, the weighted mean over 15 bins of confidence (ECE, "
+    "Guo et al. 2017). Brier score: mean squared error of the probabilities. Lower is better for both. A mean "
+    "confidence above the accuracy means that the model is too sure."
+)
 
 
 def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float], metric: str) -> list[str]:
@@ -42,7 +48,7 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
     if standing.above.value <= 0:
         warnings.append(f"{reached} no better than the {floor_in_words}.")
     elif standing.is_at_floor:
-        interval = _span(metric, standing.above, signed=True)
+        interval = show_interval(metric, standing.above, signed=True)
         warnings.append(f"{reached} not clearly better than the {floor_in_words}: 95% interval {interval}.")
     return warnings
 
@@ -92,14 +98,15 @@ def certainty_rows(judgement: Judgement, metrics: Sequence[str]) -> Rows:
             "model": name,
             "metric": in_words(metric),
             "value": show_metric(metric, interval.value, signed=signed),
-            "95% interval": _span(metric, interval, signed=signed),
+            "95% interval": show_interval(metric, interval, signed=signed),
             "rows": f"{interval.rows:,}",
         }
         for name, metric, interval, signed in found
     ]
 
 
-def _span(metric: str, interval: Interval, *, signed: bool = False) -> str:
+def show_interval(metric: str, interval: Interval, *, signed: bool = False) -> str:
+    """Both ends of an interval of a metric."""
     return " to ".join(show_metric(metric, end, signed=signed) for end in (interval.low, interval.high))
 
 
@@ -174,6 +181,19 @@ def confusion_rows(found: ByClass) -> Rows:
     ]
 
 
+def calibration_rows(calibration: Mapping[str, Calibration]) -> Rows:
+    """How far each model's probabilities can be believed."""
+    return [
+        {
+            "model": SHOWN.get(name, name),
+            "calibration error": f"{found.expected_calibration_error:.1%}",
+            "Brier score": f"{found.brier_score:.3f}",
+            "mean confidence": f"{found.mean_confidence:.1%}",
+        }
+        for name, found in calibration.items()
+    ]
+
+
 def length_rows(judgement: Judgement) -> Rows:
     """The primary metric of each model by the length of the text."""
     metric = judgement.primary
@@ -221,6 +241,8 @@ def sections(
             blocks.append(f"The {MOST_CLASSES} of {count} classes with the lowest F1; all are in the JSON file.")
         if confused := confusion_rows(judgement.by_class[judged]):
             blocks += [f"What the {judged} takes for what, in rows:", to_markdown(confused)]
+    if judgement.calibration:
+        blocks += ["## Calibration", to_markdown(calibration_rows(judgement.calibration)), CALIBRATION]
     if len(judgement.by_length) > 1:
         blocks += [f"## {in_words(judgement.primary).capitalize()} by length", to_markdown(length_rows(judgement))]
     return blocks

@@ -12,6 +12,7 @@ INPUTS = (
     "teacher.model",
     "teacher",
     "model",
+    "against",
     "student.checkpoint",
     "data.source",
     "data.data_dir",

@@ -30,8 +30,13 @@ SWAPPED_LABELS_MARGIN = 0.2
 """Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
 
-def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
-    """Compare the teacher's classes with the data's.
+def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher") -> list[str]:
+    """Compare a model's classes with the data's.
+
+    Args:
+        teacher: the model.
+        task: of the data.
+        role: what messages call the model.
 
     Returns:
         Notes for the user.
@@ -43,19 +48,51 @@ def check_labels(teacher: PreTrainedModel, task: Task) -> list[str]:
     if outputs != task.num_labels:
         raise UserError(
             "labels",
-            expected=f"{kind_of_config(teacher.config).outputs_in_words(outputs)}, as the teacher gives",
+            expected=f"{kind_of_config(teacher.config).outputs_in_words(outputs)}, as the {role} gives",
             got=f"{kind_of(task).outputs_in_words(task.num_labels)} in the data",
             do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
         )
     names = label_names(teacher)
     if task.label_names is None or not kind_of(task).has_classes or names is None:
         return []
-    check_label_order(names, task.label_names)
+    check_label_order(names, task.label_names, whose=f"the {role}'s")
     if [name.lower() for name in names] == [name.lower() for name in task.label_names]:
         return []
     return [
-        f"The teacher calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
+        f"The {role} calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
     ]
+
+
+def check_same_labels(model: PreTrainedModel, second: PreTrainedModel) -> list[str]:
+    """Compare the classes of two models that are asked the same.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        UserError: another number of classes, or the same names in another order.
+    """
+    outputs, others = model.config.num_labels, second.config.num_labels
+    if outputs != others:
+        raise UserError(
+            "against",
+            expected=f"{kind_of_config(model.config).outputs_in_words(outputs)}, as the model gives",
+            got=f"{kind_of_config(second.config).outputs_in_words(others)} from the second model",
+            do="name a second model of the same task",
+        )
+    names, other_names = ([name.lower() for name in label_names(one) or ()] for one in (model, second))
+    if names == other_names or not (names and other_names):
+        return []
+    shown = [", ".join(map(str, label_names(one) or ())) for one in (model, second)]
+    if sorted(names) == sorted(other_names):
+        raise UserError(
+            "against",
+            expected=f"classes in the model's order: {shown[0]}",
+            got=f"the second model's: {shown[1]}",
+            otherwise="answers that are the same would have been counted as different",
+            do="name a second model that numbers its classes alike",
+        )
+    return [f"The second model calls its classes {shown[1]}, the model {shown[0]}; matched by place."]
 
 
 def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> list[str]:

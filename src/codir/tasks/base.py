@@ -76,6 +76,10 @@ class Kind(ABC):
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
         """What a model with these logits answers, in the form of the labels."""
 
+    def probabilities(self, logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"] | None:
+        """How likely each class is, in double precision; `None` for scores, which have no probability."""
+        return None
+
     @abstractmethod
     def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
         """The best that can be answered to these rows without reading them: the same to every one."""

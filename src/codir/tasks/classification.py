@@ -51,6 +51,11 @@ class Classification(Kind):
         """The likeliest class."""
         return logits.argmax(axis=-1)
 
+    def probabilities(self, logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"] | None:
+        """The softmax of the logits."""
+        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
     def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
         """The largest class."""
         classes, counts = np.unique(labels, return_counts=True)

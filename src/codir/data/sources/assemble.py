@@ -81,11 +81,12 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples of one table: texts by column, and class indices or scores."""
+    """Examples of one table: texts by column, class indices or scores, and where each row stands, counted from 1."""
 
     name: str
     texts: dict[str, list[str]]
     labels: list[float]
+    numbers: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,7 +94,8 @@ class Rows:
     def take(self, rows: list[int], name: str | None = None) -> Rows:
         """The rows of these numbers."""
         texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows])
+        numbers = [self.numbers[row] for row in rows]
+        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers)
 
     def keys(self) -> list[tuple[str, ...]]:
         """The texts of each row, to tell whether two rows are the same."""
@@ -135,14 +137,14 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     if train_table is None:
         dev = _choose_sets(dev, split.evaluate_on)
         sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
-        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets))
+        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
     train = _read_rows(train_table, code, may_be_numbers=False)
     unlabelled = [_read_unlabelled(table, columns, task) for table, columns in more]
     for rows in (train, *unlabelled):
         notes += note_blank_texts(rows.name, rows.texts)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
     joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
-    return replace(joined, origins=_origins(parts, joined.dev))
+    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
@@ -152,6 +154,11 @@ def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
     return {**train, **{name: parts.dev[name].name if name in parts.dev else held_out for name in sets}}
 
 
+def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
+    """Where the rows of each evaluation set stand in what they come from."""
+    return {name: rows.numbers for name, rows in dev.items()}
+
+
 def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Rows:
     """The rows that have a label."""
     texts = read_texts(table.table, table.columns, may_be_numbers=may_be_numbers)
@@ -159,12 +166,13 @@ def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Row
     kept = [row for row, label in enumerate(labels) if label is not None]
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
-    return Rows(table.table.name, texts, [label for label in labels if label is not None])
+    numbers = [row + 1 for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], numbers)
 
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    return Rows(table.name, texts, [kind_of(task).no_label] * len(table))
+    return Rows(table.name, texts, [kind_of(task).no_label] * len(table), range(1, len(table) + 1))
 
 
 def _split(
@@ -235,7 +243,7 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels).to_dataset(task),
+        train=Rows(train.name, texts, labels, ()).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),

@@ -5,8 +5,8 @@ Knows their files, columns, label names and metrics, as one table. Knows nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codir.config.words import TaskChoice
@@ -16,6 +16,7 @@ from codir.data.sources.formats import read_plain_tabs, require_file
 from codir.data.sources.tables import Table, not_empty, read_hub
 from codir.errors import UserError, nearest
 
+GLUE_PREFIX = "glue:"
 HUB_NAME = "nyu-mll/glue"
 
 
@@ -31,6 +32,8 @@ class GlueTask:
         metrics: GLUE's own, the primary one first.
         header: names of the columns where the file has no header line.
         dev_parts: names of the dev files without their ending.
+        test_parts: names of the unlabelled test files without their ending, and the file name of the answers to each.
+        has_named_answers: whether GLUE's server wants the names of the classes, or else their indices.
     """
 
     name: str
@@ -40,6 +43,12 @@ class GlueTask:
     metrics: tuple[str, ...] = ("accuracy",)
     header: tuple[str, ...] | None = None
     dev_parts: tuple[str, ...] = ("dev",)
+    test_parts: Mapping[str, str] = field(default_factory=dict)
+    has_named_answers: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.test_parts:
+            object.__setattr__(self, "test_parts", {"test": f"{self.name}.tsv"})
 
     @property
     def hub_config(self) -> str:
@@ -98,14 +107,17 @@ GLUE_TASKS = (
         ColumnNames("premise", "hypothesis", "label"),
         ("entailment", "neutral", "contradiction"),
         dev_parts=("dev_matched", "dev_mismatched"),
+        test_parts={"test_matched": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
+        has_named_answers=True,
     ),
     GlueTask(
         "QNLI",
         ColumnNames("question", "sentence", "label"),
         ColumnNames("question", "sentence", "label"),
         ENTAILMENT,
+        has_named_answers=True,
     ),
-    GlueTask("RTE", SENTENCES, SENTENCES, ENTAILMENT),
+    GlueTask("RTE", SENTENCES, SENTENCES, ENTAILMENT, has_named_answers=True),
     GlueTask("WNLI", SENTENCES, SENTENCES, ("not_entailment", "entailment")),
 )
 
@@ -130,7 +142,7 @@ def read_glue(task: GlueTask, data_dir: Path | None, *, evaluation_only: bool = 
     """Read a task from `<data_dir>/<task>`, or from the hub where no folder is given."""
     if data_dir is None:
         return _read_from_hub(task, evaluation_only)
-    folder = _find_folder(task, data_dir)
+    folder = find_folder(task, data_dir)
     return Parts(
         train=None if evaluation_only else _read_file(task, folder / "train.tsv"),
         dev={part: _read_file(task, folder / f"{part}.tsv") for part in task.dev_parts},
@@ -156,7 +168,12 @@ def _read_from_hub(task: GlueTask, evaluation_only: bool) -> Parts:
     )
 
 
-def _find_folder(task: GlueTask, data_dir: Path) -> Path:
+def find_folder(task: GlueTask, data_dir: Path) -> Path:
+    """The folder of a task, whatever its capitals and hyphens.
+
+    Raises:
+        UserError: there is none.
+    """
     folders = [entry for entry in data_dir.iterdir() if entry.is_dir()] if data_dir.is_dir() else []
     for folder in folders:
         if _plain(folder.name) == _plain(task.name):

@@ -28,12 +28,11 @@ from codir.data.sources.formats import (
     read_table,
     require_file,
 )
-from codir.data.sources.glue import find_glue_task, read_glue
+from codir.data.sources.glue import GLUE_PREFIX, find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
 
-GLUE_PREFIX = "glue:"
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
 
 

@@ -125,17 +125,18 @@ class Delimited:
         return _with_names(path, encoding, dialect, reading)
 
 
-def read_plain_tabs(path: Path, *, header: Sequence[str] | None = None) -> Table:
+def read_plain_tabs(path: Path, *, header: Sequence[str] | None = None, skips_broken: bool = True) -> Table:
     """See a file of GLUE's own kind as a table; rows with a wrong number of cells are left out, and counted.
 
     Args:
         path: the file, in UTF-8.
         header: names of the columns, for a file whose first line is a row already.
+        skips_broken: otherwise such rows are an error.
     """
     encoding = "utf-8-sig"
     names = tuple(header or next(_cells(path, encoding, PLAIN_TABS), (0, []))[1])
     _require_distinct(path, names)
-    return Layout(path, encoding, PLAIN_TABS, names, names, header is None, skips_broken=True).table()
+    return Layout(path, encoding, PLAIN_TABS, names, names, header is None, skips_broken=skips_broken).table()
 
 
 def _with_names(path: Path, encoding: Encoding, dialect: Dialect, reading: Reading) -> Layout:

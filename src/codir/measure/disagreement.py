@@ -1,0 +1,75 @@
+"""Where two models answer differently, and how much. Knows answers; knows nothing of models or texts."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from codir.measure.bootstrap import Interval, interval_of, resample_metrics
+from codir.measure.metrics import agreement
+from codir.tasks import Kind
+from codir.tasks.metrics import predictions
+
+
+def measure_agreement(
+    logits: Float[np.ndarray, "rows outputs"], others: Float[np.ndarray, "rows outputs"], kind: Kind
+) -> Interval:
+    """How far two models answer alike, whatever the labels say, with its interval over rows.
+
+    For classes, the share of rows with the same answer; for scores, the Pearson correlation of the two.
+
+    Args:
+        logits: of the one.
+        others: of the other, on the same rows.
+        kind: of the task.
+
+    Example:
+        >>> from codir.tasks import KINDS
+        >>> logits = np.array([[0.0, 1.0], [2.0, 1.0]] * 50)
+        >>> measure_agreement(logits, logits, KINDS["classification"])
+        Interval(value=1.0, low=1.0, high=1.0, rows=100)
+    """
+    said, said_by_other = predictions(logits, kind), predictions(others, kind)
+    metric = kind.agreement[0]
+    resampled = resample_metrics({"one": said}, said_by_other, [metric], kind)["one"][metric]
+    return interval_of(agreement(logits, others, kind), resampled, len(said))
+
+
+def measure_distances(
+    logits: Float[np.ndarray, "rows outputs"], others: Float[np.ndarray, "rows outputs"], kind: Kind
+) -> Float[np.ndarray, " rows"]:
+    """How far the answers to each row are apart.
+
+    For classes, the total variation distance `1/2 sum_k |p_k - q_k|` of the two models' probabilities, from 0 to 1; for
+    scores, their difference without its sign.
+
+    Args:
+        logits: of the one.
+        others: of the other, on the same rows.
+        kind: of the task.
+
+    Example:
+        >>> from codir.tasks import KINDS
+        >>> measure_distances(np.array([[3.5], [1.0]]), np.array([[1.0], [1.5]]), KINDS["regression"])
+        array([2.5, 0.5])
+    """
+    ours, theirs = kind.probabilities(logits), kind.probabilities(others)
+    if ours is None or theirs is None:
+        scores, other_scores = (kind.answers(found).astype(np.float64) for found in (logits, others))
+        return np.abs(scores - other_scores)
+    return np.abs(ours - theirs).sum(axis=1) / 2
+
+
+def find_farthest(distances: Float[np.ndarray, " rows"], most: int) -> Int[np.ndarray, " farthest"]:
+    """The rows that are farthest apart, the farthest first; rows with equal answers are none of them.
+
+    Args:
+        distances: from `measure_distances`.
+        most: how many rows at most.
+
+    Example:
+        >>> find_farthest(np.array([0.1, 0.0, 0.7, 0.7]), 3)
+        array([2, 3, 0])
+    """
+    order = np.argsort(-distances, kind="stable")[:most]
+    return order[distances[order] > 0]

@@ -1,0 +1,175 @@
+"""What `codir evaluate` writes beside its table: answers, rows where two models differ, submissions to GLUE's server.
+
+Places are checked before anything is loaded; each file is written whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.config import EvaluateConfig
+from codir.data import LoadedData, Submission
+from codir.errors import naming
+from codir.measure import Answers, find_farthest, measure_distances, predictions
+from codir.report import write_rows
+from codir.runs.inputs import check_apart, inputs_of
+from codir.store import files_added_whole, write_whole
+from codir.tasks import Task, kind_of
+
+Columns = dict[str, Sequence[Any]]
+DIGITS = 6
+"""Of a probability or score behind the point."""
+
+
+# ---- Places ----
+
+
+def check_places(config: EvaluateConfig, submissions: Sequence[Submission]) -> None:
+    """Refuse files that could not be written, or would be written over what is read.
+
+    Raises:
+        UserError: names the place.
+    """
+    inputs = inputs_of(config)
+    for key, file in files_of(config, submissions):
+        check_apart(file, inputs, key=key)
+        check_file(file)
+
+
+def files_of(config: EvaluateConfig, submissions: Sequence[Submission] = ()) -> list[tuple[str, Path]]:
+    """The files that an evaluation writes, each with the key that asks for it."""
+    named = [(key, getattr(config, key)) for key in ("output", "predictions", "differences")]
+    folder = config.submission
+    submitted = [("submission", folder / one.file_name) for one in submissions] if folder is not None else []
+    return [*((key, file) for key, file in named if file is not None), *submitted]
+
+
+def check_file(file: Path) -> None:
+    """Refuse what could not be written, before the work is done; nothing is left of the attempt.
+
+    Raises:
+        UserError: it is a folder or a device, or its folder cannot be made or written to.
+    """
+    made = [folder for folder in (file.parent, *file.parent.parents) if not os.path.lexists(folder)]
+    with naming(file):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+            if file.exists() and not file.is_file():  # such as `/dev/null`, whose place it would take
+                raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), str(file))
+            if not os.access(file.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file.parent))
+        finally:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+
+# ---- Files ----
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write the metrics and all that stands beside them."""
+    with naming(file):
+        write_whole(file, json.dumps(content, indent=2))
+
+
+def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answers: Answers) -> None:
+    """Write the answer to each row: by its class and with the probability of each, or the score.
+
+    Args:
+        file: of one of the endings of `write_rows`.
+        data: whose evaluation sets were asked.
+        names: of the classes.
+        answers: the model's logits.
+    """
+    said = [_answer_columns(logits, data.task, names) for logits in answers.values()]
+    places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
+    columns = {name: [value for one in said for value in one[name]] for name in said[0]}
+    write_rows(file, {**_row_columns(data, places), **columns})
+
+
+def write_differences(
+    file: Path, data: LoadedData, names: Sequence[str], answers: Mapping[str, Answers], most: int
+) -> None:
+    """Write the rows where two models differ most, those farthest apart first.
+
+    Args:
+        file: of one of the endings of `write_rows`.
+        data: whose evaluation sets were asked.
+        names: of the classes.
+        answers: logits of `model` and of `against`.
+        most: how many rows at most.
+    """
+    kind = kind_of(data.task)
+    sets = {name: measure_distances(answers["model"][name], answers["against"][name], kind) for name in data.dev}
+    every = [(name, row) for name, distances in sets.items() for row in range(len(distances))]
+    distances = np.concatenate(list(sets.values()))
+    farthest = find_farthest(distances, most)
+    places = [every[index] for index in farthest]
+    texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
+    columns: Columns = _row_columns(data, places)
+    columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    columns["label"] = _written([data.dev[name][row]["label"] for name, row in places], data.task, names)
+    probabilities: Columns = {}
+    for model, given in answers.items():
+        logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
+        said, shares = predictions(logits, kind), kind.probabilities(logits)
+        columns[model] = _written(said, data.task, names)
+        if shares is not None:
+            probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
+    write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
+
+
+def write_submissions(
+    folder: Path, submissions: Sequence[Submission], answers: Sequence[NDArray[np.generic]], task: Task
+) -> None:
+    """Write the answers to GLUE's test rows, all files or none.
+
+    Args:
+        folder: for the files.
+        submissions: what was asked.
+        answers: to each, in the form of labels.
+        task: of the model, whose classes may stand in another order than GLUE's.
+    """
+    with naming(folder), files_added_whole(folder) as drafts:
+        for submission, said in zip(submissions, answers, strict=True):
+            (drafts / submission.file_name).write_text(submission.write(said.tolist(), task.label_names), "utf-8")
+
+
+def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
+    """Where each row stands: its number, counted from 1, and its evaluation set where there are several."""
+    sets = {"set": [name for name, _ in places]} if len(data.dev) > 1 else {}
+    return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
+
+
+def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str]) -> Columns:
+    kind = kind_of(task)
+    said, shares = predictions(logits, kind), kind.probabilities(logits)
+    if shares is None:
+        return {"score": _rounded(said)}
+    return {
+        "answer": _written(said, task, names),
+        **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
+    }
+
+
+def _written(answers: Sequence[float] | NDArray[np.generic], task: Task, names: Sequence[str]) -> list[str | float]:
+    """Answers or labels by the names of their classes; scores as numbers."""
+    if not kind_of(task).has_classes:
+        return _rounded(np.asarray(answers, np.float64))
+    return [names[int(answer)] for answer in answers]
+
+
+def _rounded(numbers: NDArray[np.generic]) -> list[Any]:
+    return [round(number, DIGITS) for number in numbers.astype(np.float64).tolist()]
