@@ -61,9 +61,9 @@ class Term:
 
     def __str__(self) -> str:
         stage = f"{self.stage}: " if self.stage else ""
-        settings = ", ".join(f"{in_code(name)} {in_markdown(str(value))}" for name, value in self.settings.items())
+        settings = ", ".join(f"{in_code(name)} {_public(str(value))}" for name, value in self.settings.items())
         linked = f" ([{self.paper}](https://arxiv.org/abs/{self.arxiv}))" if self.arxiv else ""
-        what = in_markdown(self.what.rstrip("."), keeps_code=True)
+        what = _public(self.what.rstrip("."))
         return f"{stage}{in_code(self.name)}, weight {self.weight:g}: {what}{linked}" + (
             f"; {settings}" if settings else ""
         )
@@ -200,7 +200,7 @@ def metadata_of(origin: Origin, found: Findings) -> str:
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag=origin.pipeline,
-        base_model=origin.base,
+        base_model=origin.base if origin.base and _may_be_on_hub(origin.base) else None,
         datasets=list(origin.datasets) or None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         tags=["codir", *(["distillation"] if origin.has_teacher else [])],
@@ -224,6 +224,8 @@ def snippet_of(origin: Origin) -> str:
         asked = [f'{{"text": "{text}", "text_pair": "the second text"}}']
     if origin.pipeline == "text-classification" and origin.lengths:
         asked += ["truncation=True", f"max_length={origin.lengths.limit}"]
+    if origin.pipeline == "text-generation":
+        asked += ["max_new_tokens=20"]
     lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called})']
     return "\n".join([*first, *lines, f"print(model({', '.join(asked)}))"])
 
@@ -278,6 +280,23 @@ def _public(text: str) -> str:
 def _called(origin: Origin) -> str:
     """The model's name, without what would end a string or a code span."""
     return "".join(letter for letter in origin.name if letter not in "\\\"`'\n\r")
+
+
+def _may_be_on_hub(name: str) -> bool:
+    """Whether the hub takes a name in the metadata; it refuses a whole card for one of another form.
+
+    Example:
+        >>> _may_be_on_hub("org/encoder"), _may_be_on_hub("my teacher")
+        (True, False)
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _identifier(name: str) -> str:
