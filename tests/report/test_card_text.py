@@ -61,12 +61,12 @@ def test_a_hostile_name_or_note_that_breaks_a_card(tmp_path):
         name='a"); import os #\n---\nlicense: mit',
         base="my teacher: <b>",
         labels=("<script>x</script>", "| b"),
-        facts={"training set": "/home/me/private/reviews.csv, 9 rows"},
-        terms=[Term("kd", 0.5, "`KL` to *it*", {"path": "/home/me/x"})],
+        facts={"training set": "/mnt/me/private/reviews.csv, 9 rows"},
+        terms=[Term("kd", 0.5, "`KL` to *it*", {"path": "/mnt/me/x"})],
     )
     found = Findings(
-        results=[Scores("dev", "/home/me/private/dev set.csv", {"accuracy": 0.5})],
-        notes=[f"read /home/me/private/x.csv with token={SECRET}", "ends\n---\n# here"],
+        results=[Scores("dev", "/mnt/me/private/dev set.csv", {"accuracy": 0.5})],
+        notes=[f"read /mnt/me/private/x.csv with token={SECRET}", "ends\n---\n# here"],
         warnings=["<img src=x>"],
         conditions={"versions": {"python": "3", "codir": None}, "date": None},
     )
@@ -75,7 +75,7 @@ def test_a_hostile_name_or_note_that_breaks_a_card(tmp_path):
     assert card.data.to_dict().keys() == {
         "library_name", "metrics", "pipeline_tag", "tags", "model-index"
     }  # fmt: skip  # no licence, and no base model, whose name the hub would not take
-    for forbidden in ("/home", "private", SECRET, "<script", "<img"):
+    for forbidden in ("/mnt", "private", SECRET, "<script", "<img"):
         assert forbidden not in text, forbidden
     (snippet,) = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
     compile(snippet, "snippet", "exec")

@@ -110,7 +110,7 @@ def without_paths(text: str) -> str:
     """Absolute paths in a text as their last names alone: what is published says nothing of a user's folders.
 
     Example:
-        >>> without_paths("read from /home/me/data/train.csv and ~/teacher; see https://arxiv.org/abs/2009.14167")
+        >>> without_paths("read from /mnt/me/data/train.csv and ~/teacher; see https://arxiv.org/abs/2009.14167")
         'read from train.csv and teacher; see https://arxiv.org/abs/2009.14167'
     """
     return _ABSOLUTE.sub(r"\1", text)
