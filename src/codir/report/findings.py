@@ -73,7 +73,7 @@ def findings_of_run(result: RunResult) -> Findings:
         results=_by_set(result.student.metrics, sets),
         summary=summarise(result),
         warnings=result.warnings,
-        scores=[] if result.judgement is None else _judged(result.judgement, sets),
+        scores=[] if result.judgement is None else _judged(result.judgement, sets, result.conditions),
         speed=_speeds(result) if result.speed else [],
         picture=CURVES_NAME,
         limits=[ONE_TRAINING, *([] if result.baseline else [NO_BASELINE]), speed if result.speed else NO_SPEED],
@@ -97,7 +97,7 @@ def findings_of_judgement(
     return Findings(
         results=_by_set({metric: interval.value for metric, interval in intervals.items()}, sets),
         warnings=warnings_of(judgement),
-        scores=_judged(judgement, sets),
+        scores=_judged(judgement, sets, conditions),
         limits=[ONE_TRAINING, NO_SPEED],
         notes=notes,
         conditions=conditions,
@@ -137,8 +137,9 @@ def _by_set(metrics: Mapping[str, float], sets: Mapping[str, Any]) -> list[Score
     return [Scores(name, str(sets.get(name, {}).get("source", name)), values) for name, values in found.items()]
 
 
-def _judged(judgement: Judgement, sets: Mapping[str, Any]) -> list[str]:
+def _judged(judgement: Judgement, sets: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
     """What was judged by, the table of all models and of what answers without reading, and what intervals mean."""
+    dtype = f", in {conditions['dtype']}" if conditions.get("dtype") else ""
     floor = [
         {
             **floor_row(judgement, ["model"]),
@@ -151,13 +152,15 @@ def _judged(judgement: Judgement, sets: Mapping[str, Any]) -> list[str]:
     ]
     judged_by = [f"{in_markdown(without_paths(str(one['source'])))}, {one['rows']:,} rows" for one in sets.values()]
     table = to_markdown([*certainty_rows(judgement, list(judgement.floor)), *floor])
-    return [*([f"On {'; '.join(judged_by)}:"] if judged_by else []), table, INTERVALS]
+    return [*([f"On {'; '.join(judged_by)}{dtype}:"] if judged_by else []), table, INTERVALS]
 
 
 def _speeds(result: RunResult) -> list[str]:
     known = {name: result.conditions.get(name) for name in ("device", "threads", "dtype")}
     told = [
-        f"{value} threads" if name == "threads" else str(value) for name, value in known.items() if value is not None
+        f"{value} thread{'' if value == 1 else 's'}" if name == "threads" else str(value)
+        for name, value in known.items()
+        if value is not None
     ]
     how = (
         f"Forward pass alone, in PyTorch: {result.speed['rows']} rows in batches of {result.speed['batch_size']}, and "

@@ -97,5 +97,13 @@ def _refused(do: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # of huggingface_hub, its HTTP library or the system
-        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(FLAG, expected="a hub that takes the model", got=first_line, do=do) from error
+        raise UserError(FLAG, expected="a hub that takes the model", got=_in_words(error), do=do) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """What was refused, and why where another error says it."""
+    first = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    lines = [str(one).strip().partition("\n")[0].rstrip(".") or type(one).__name__ for one in (error, first)]
+    return ": ".join(dict.fromkeys(lines))
