@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import pytest
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy, SchedulerType
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 from transformers.training_args import OptimizerNames, trainer_log_levels
 
 import codir
@@ -77,7 +77,6 @@ def test_choices_that_transformers_has_and_a_recipe_does_not():
     theirs = {
         "lr_scheduler_type": {one.value for one in SchedulerType},
         "optim": {one.value for one in OptimizerNames},
-        "hub_strategy": {one.value for one in HubStrategy},
         "logging_strategy": {one.value for one in IntervalStrategy},
         "eval_strategy": {one.value for one in IntervalStrategy},
         "save_strategy": {one.value for one in SaveStrategy},

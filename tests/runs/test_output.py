@@ -21,7 +21,7 @@ from codir.runs.compare.folder import comparison_folder
 from codir.runs.inputs import INPUTS, inputs_of
 from codir.runs.output import MAY_CHANGE, changed_values, model_replaced, record_of, refuse_other_recipe, run_folder
 from codir.runs.processes import refuse_processes
-from codir.store import FolderInUseError, Ledger, files_added_whole
+from codir.store import FolderInUseError, Ledger, files_added_whole, write_whole
 from conftest import WORDS
 
 
@@ -135,7 +135,7 @@ def test_an_empty_name_that_becomes_the_current_folder(place, key):
 # ---- Folders of others ----
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "report.md", "recipe.yaml", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "report.md", "recipe.yaml", "tokenizer.json", "README.md"])
 def test_a_file_of_someone_else_that_has_the_name_of_a_runs(place, name):
     (place / "out").mkdir()
     (place / "out" / name).write_text("mine")
@@ -154,6 +154,10 @@ def test_an_older_run_without_a_list_that_cannot_be_replaced(place):
     for name in ("report.pdf", "model-backup.safetensors", "checkpoints/mine.txt"):
         (out / name).write_text("mine")
     (out / "recipe.yaml").write_text(record_of(recipe(place)))
+    (out / "README.md").write_text("mine")  # no run wrote a model card then
+    with pytest.raises(UserError, match=r"README.md, which no run of codir wrote"):
+        enter_and_claim(recipe(place, overwrite=True))
+    (out / "README.md").unlink()
     with run_folder(recipe(place, overwrite=True)) as folder:
         folder.claim()
         assert (out / ".replaced" / "model.safetensors").read_text() == "old"
@@ -177,6 +181,25 @@ def test_a_folder_of_another_tool_taken_for_a_comparison(place, folder):
         comparison.claim()
         comparison.finish()
     assert theirs.read_text() == "{}"
+
+
+def enter_and_claim(config: AnyRun) -> None:
+    with run_folder(config) as folder:
+        folder.claim()
+
+
+def test_a_model_card_of_the_users_that_a_resumed_run_writes_over(place):
+    with pytest.raises(KeyboardInterrupt):
+        claim_and_raise(recipe(place), KeyboardInterrupt())
+    (place / "out" / "README.md").write_text("mine")
+    with run_folder(recipe(place, resume=True)) as folder:
+        folder.claim()
+        write_whole(place / "out" / "README.md", "codir's")
+    (aside,) = (place / "out").glob(".set-aside-README.md-*")
+    assert aside.read_text() == "mine"
+    with run_folder(recipe(place, overwrite=True)) as folder:  # codir's own is replaced
+        folder.claim()
+    assert not (place / "out" / "README.md").exists()
 
 
 # ---- Failing and going on ----
@@ -289,6 +312,7 @@ def test_a_key_that_may_change_and_is_none():
         ({"teacher": {"model": "another"}}, "teacher.model"),
         ({"student": {"layers": 3}}, "student.layers"),
         ({"objectives": "kd"}, "objectives.preset"),
+        ({"push_to_hub": "me/student"}, None),
     ],
 )
 def test_a_changed_recipe_that_is_resumed_or_refused_by_mistake(tmp_path, changes, refused):

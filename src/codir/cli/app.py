@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from codir.cli.given import Given
     from codir.config.words import DemoSize
 
-OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints")
+OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints", "push_to_hub")
 """Keys of a run's recipe that a comparison of many has no use for."""
 
 app = typer.Typer(

@@ -120,7 +120,8 @@ OUTPUT_DIR = Flag("--output-dir", "output_dir")
 OVERWRITE = Flag("--overwrite", "overwrite", value=True)
 RESUME = Flag("--resume", "resume", value=True)
 KEEP_CHECKPOINTS = Flag("--keep-checkpoints", "keep_checkpoints", value=True)
-OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME, KEEP_CHECKPOINTS)
+PUSH_TO_HUB = Flag("--push-to-hub", "push_to_hub")
+OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME, KEEP_CHECKPOINTS, PUSH_TO_HUB)
 STOPPING = (
     Flag("--early-stopping", "training.early_stopping_patience"),
     Flag("--best", "training.load_best_model_at_end", value=True, help="End with the best model, not the last."),

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, Resume, Room
+from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, PushToHub, Resume, Room
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.presets import preset_names
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -34,6 +34,7 @@ class FinetuneConfig(Room):
     overwrite: Overwrite = False
     resume: Resume = False
     keep_checkpoints: KeepCheckpoints = False
+    push_to_hub: PushToHub = None
 
 
 class PretrainRecipe(Room):
@@ -51,6 +52,7 @@ class PretrainRecipe(Room):
     overwrite: Overwrite = False
     resume: Resume = False
     keep_checkpoints: KeepCheckpoints = False
+    push_to_hub: PushToHub = None
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +104,7 @@ class Recipe(Room):
     overwrite: Overwrite = False
     resume: Resume = False
     keep_checkpoints: KeepCheckpoints = False
+    push_to_hub: PushToHub = None
 
     @field_validator("objectives")
     @classmethod

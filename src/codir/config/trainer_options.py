@@ -48,9 +48,6 @@ DebugOption = Literal["underflow_overflow", "tpu_metrics_debug"]
 LogLevel = Literal[
     "critical", "debug", "detail", "error", "info", "passive", "warning",
 ]  # fmt: skip
-HubStrategy = Literal[
-    "end", "every_save", "checkpoint", "all_checkpoints",
-]  # fmt: skip
 
 
 class TrainerOptions(Room):
@@ -110,12 +107,6 @@ class TrainerOptions(Room):
     save_steps: Interval | None = None
     save_on_each_node: bool | None = None
     enable_jit_checkpoint: bool | None = None
-    push_to_hub: bool | None = None
-    hub_private_repo: bool | None = None
-    hub_model_id: str | None = None
-    hub_strategy: HubStrategy | None = None
-    hub_always_push: bool | None = None
-    hub_revision: str | None = None
     load_best_model_at_end: bool | None = None
     metric_for_best_model: str | None = None
     greater_is_better: bool | None = None

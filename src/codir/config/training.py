@@ -25,6 +25,13 @@ OWNED = {
         "set `output_dir`, or `--output-dir`",
     ),
     "hub_token": ("the environment variable `HF_TOKEN`, since a recipe is written to a file", "set `HF_TOKEN`"),
+    **dict.fromkeys(
+        ("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
+        (
+            "`push_to_hub` of the recipe, which pushes a finished model once, to the main branch",
+            "set `push_to_hub: me/student`, or `--push-to-hub`",
+        ),
+    ),
     "label_smoothing_factor": ("the objectives, which say what the loss is", "leave it out"),
     "resume_from_checkpoint": ("`resume`, which finds the newest whole checkpoint", "pass `--resume`"),
 }

@@ -21,6 +21,7 @@ from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
+from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
 from codir.tasks import Task
@@ -43,6 +44,7 @@ __all__ = [
     "check_room",
     "cls_token_position",
     "column_of",
+    "data_on_hub",
     "encode",
     "find_minilm",
     "fit_labels",
@@ -52,6 +54,7 @@ __all__ = [
     "load_data",
     "load_movie_reviews",
     "model_columns",
+    "model_on_hub",
     "note_unknown_tokens",
     "prepare",
     "read_submissions",

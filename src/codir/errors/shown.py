@@ -26,6 +26,8 @@ _QUOTED = re.compile(rf"""(["'][\w.-]{{0,40}}{_SECRET}[\w-]{{0,40}}["']\s?:\s?){
 _IN_URL = re.compile(r"""(\w:/{1,2})[^\s/@'"]+@""")
 _BY_SHAPE = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|gh[opsu]_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{16})\b")
 
+_ABSOLUTE = re.compile(r"""(?<![\w.:/~-])~?/(?:[^\s/'"`,;()]+/)*([^\s/'"`,;()]+)/?""")
+
 _LINE_BREAKS = "\t\n\v\f\r\x85\u2028\u2029"
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 """Controls, marks that turn the direction of writing, lone surrogates."""
@@ -102,6 +104,30 @@ def short_paths(text: str) -> str:
         if folder != Path(folder.anchor):
             text = re.sub(rf"(?<![\w./~-]){re.escape(str(folder))}/", instead, text)
     return text
+
+
+def without_paths(text: str) -> str:
+    """Absolute paths in a text as their last names alone: what is published says nothing of a user's folders.
+
+    Example:
+        >>> without_paths("read from /mnt/me/data/train.csv and ~/teacher; see https://arxiv.org/abs/2009.14167")
+        'read from train.csv and teacher; see https://arxiv.org/abs/2009.14167'
+    """
+    return _ABSOLUTE.sub(r"\1", text)
+
+
+def public_name(name: str) -> str:
+    """What a model or a data set may be called elsewhere: the last name of a path that is there, or the name itself.
+
+    Args:
+        name: a path, or a name on the hub.
+
+    Example:
+        >>> public_name(str(Path.home())) == Path.home().name, public_name("org/model"), public_name("/x/teacher")
+        (True, 'org/model', 'teacher')
+    """
+    path = Path(name).expanduser()
+    return path.resolve().name if path.is_absolute() or path.exists() else without_paths(name)
 
 
 # ---- Secrets ----

@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from codir.config.words import Engine
+from codir.config.words import ONNX, OPENVINO, Engine
 from codir.errors import UserError
 from codir.measure.runner import TensorBatch
 from codir.store import MANIFEST_NAME, find_damage
 
 RECORD_NAME = "export.json"
 """What `codir export` says of a folder: engine, precision, the gate's numbers, sizes."""
-FILE_NAMES: Mapping[Engine, str] = {"onnx": "model.onnx", "openvino": "model.xml"}
-PACKAGES: Mapping[Engine, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+FILE_NAMES: Mapping[Engine, str] = {ONNX: "model.onnx", OPENVINO: "model.xml"}
+PACKAGES: Mapping[Engine, str] = {ONNX: "onnxruntime", OPENVINO: OPENVINO}
 INSTALL: Mapping[Engine, str] = {
-    "onnx": "`pip install onnxruntime onnx onnxscript`",
-    "openvino": "`pip install 'codir[openvino]'`",
+    ONNX: "`pip install onnxruntime onnx onnxscript`",
+    OPENVINO: "`pip install 'codir[openvino]'`",
 }
 
 
@@ -63,7 +63,7 @@ def exported_file(path: str | Path) -> Path | None:
 
 def engine_of(file: Path) -> Engine:
     """By the ending of the file's name."""
-    return "openvino" if file.suffix == ".xml" else "onnx"
+    return OPENVINO if file.suffix == ".xml" else ONNX
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def open_exported(
     _check_whole(file)
     threads = threads or torch.get_num_threads()
     try:
-        names, ask = _open_onnx(package, file, threads) if engine == "onnx" else _open_openvino(package, file, threads)
+        names, ask = _open_onnx(package, file, threads) if engine == ONNX else _open_openvino(package, file, threads)
     except Exception as error:  # engines raise their own errors, of no common class
         raise _damaged(file, str(error).strip().partition("\n")[0]) from error
     return ExportedRunner(file, tokenizer, names, ask)
@@ -169,10 +169,10 @@ def _damaged(file: Path, fault: str) -> UserError:
 
 
 def _count_numbers(file: Path) -> int:
-    if engine_of(file) == "onnx":
-        graph = engine_package("onnx", "onnx").load(file, load_external_data=False).graph
+    if engine_of(file) == ONNX:
+        graph = engine_package(ONNX, "onnx").load(file, load_external_data=False).graph
         return int(sum(np.prod(weights.dims) for weights in graph.initializer))
-    operations = engine_package("openvino").Core().read_model(file).get_ops()
+    operations = engine_package(OPENVINO).Core().read_model(file).get_ops()
     return int(sum(np.prod(one.shape) for one in operations if one.get_type_name() == "Constant"))
 
 

@@ -1,6 +1,7 @@
 """Numbers become words and pictures: tables, pages and plots. Knows nothing of how the numbers were measured."""
 
 from codir.report.benchmark import BenchmarkResult, Cost, Timing, benchmark_table, write_benchmark
+from codir.report.card import CARD_NAME, Lengths, Origin, Term, write_card
 from codir.report.comparison import (
     comparison_markdown,
     comparison_rows,
@@ -13,28 +14,36 @@ from codir.report.curves import plot_training_curves
 from codir.report.dots import plot_comparison
 from codir.report.evaluation import EvaluationResult, SecondModel, evaluation_table
 from codir.report.export import PYTORCH, ExportResult, export_table
+from codir.report.findings import Findings, findings_of_judgement, findings_of_pretraining, findings_of_run
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
     RunResult,
     markdown_table,
     result_table,
+    rows_in_words,
     summarise,
     table_rows,
+    training_in_words,
     write_report,
 )
 from codir.report.row_files import write_rows
-from codir.report.words import in_words, to_markdown, to_terminal
+from codir.report.words import in_thousands, in_words, to_markdown, to_terminal
 
 __all__ = [
+    "CARD_NAME",
     "PYTORCH",
     "BenchmarkResult",
     "Cost",
     "EvaluationResult",
     "ExportResult",
+    "Findings",
+    "Lengths",
+    "Origin",
     "PretrainingResult",
     "RunResult",
     "SecondModel",
+    "Term",
     "Timing",
     "benchmark_table",
     "comparison_markdown",
@@ -43,20 +52,27 @@ __all__ = [
     "evaluation_table",
     "explain",
     "export_table",
+    "findings_of_judgement",
+    "findings_of_pretraining",
+    "findings_of_run",
+    "in_thousands",
     "in_words",
     "language_rows",
     "markdown_table",
     "plot_comparison",
     "plot_training_curves",
     "result_table",
+    "rows_in_words",
     "summarise",
     "summary_rows",
     "table_rows",
     "to_markdown",
     "to_terminal",
+    "training_in_words",
     "warn_of",
     "warnings_of",
     "write_benchmark",
+    "write_card",
     "write_comparison",
     "write_pretraining_report",
     "write_report",

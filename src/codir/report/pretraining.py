@@ -17,6 +17,10 @@ COLUMNS = {"loss": "loss", "perplexity": "perplexity", "kl": "KL to teacher"}
 
 
 COLUMNS |= {"alignment": "alignment", "uniformity": "uniformity"}
+LOWER_IS_BETTER = (
+    "On held-out documents. Loss and KL are means over predicted tokens. Alignment and uniformity (Wang & Isola "
+    "2020) are of the last layer's mean vectors. For every column, lower is better."
+)
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,7 @@ def write_pretraining_report(result: PretrainingResult) -> None:
 def _page(result: PretrainingResult) -> str:
     blocks = [
         to_markdown(result.rows()),
-        "On held-out documents. Loss and KL are means over predicted tokens. Alignment and uniformity (Wang & Isola "
-        "2020) are of the last layer's mean vectors. For every column, lower is better.",
+        LOWER_IS_BETTER,
         "![The loss and each of its terms over training steps](training_curves.png)",
     ]
     return render_page(result.title, blocks, notes=result.notes, conditions=result.conditions)

@@ -21,8 +21,9 @@ from codir.data import LoadedData
 from codir.export import export_student
 from codir.measure import Answers, Exam, gather_conditions
 from codir.models import Reader
-from codir.report import RunResult, write_report
+from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
+from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.output import RunFolder, run_folder
 from codir.runs.preflight import (
@@ -43,8 +44,9 @@ from codir.system import count_processes, on_main, resolve_dtype
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
-    Leaves in `recipe.output_dir`: the student as a plain transformers folder, `report.md`, `report.json`,
-    `training_curves.png` and `recipe.yaml` with every default filled in. Checkpoints go when the run is complete.
+    Leaves in `recipe.output_dir`: the student as a plain transformers folder with its model card (`README.md`),
+    `report.md`, `report.json`, `training_curves.png` and `recipe.yaml` with every default filled in. Checkpoints go
+    when the run is complete.
 
     Under `torchrun` or `accelerate launch`, all processes train; the main one examines, writes and gives the others its
     result.
@@ -92,6 +94,9 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
                 training=training,
             )
             write_report(result, recipe.output_dir)
+            rows, facts = trainer.train_dataset, {"train": result.data["train"], "training": training}
+            origin = origin_of_student(recipe, data, teacher, replace(student, model=trainer.student), rows, facts)
+            write_card(origin, findings_of_run(result), recipe.output_dir)
             return result
 
         return on_main(report)

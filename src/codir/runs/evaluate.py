@@ -23,7 +23,7 @@ from codir.runs.answers import (
     write_predictions,
     write_submissions,
 )
-from codir.runs.build import load, load_reader, runner_of
+from codir.runs.build import load, open_reader, runner_of
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
@@ -133,9 +133,9 @@ def _examine(config: EvaluateConfig, as_in_training: bool) -> EvaluationResult:
 
 def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     """Load models and data, see that they fit together, and ask."""
-    readers = {MODEL: load_reader(config.model)}
+    readers = {MODEL: open_reader(config.model)}
     if config.against is not None:
-        readers[AGAINST] = load_reader(config.against)
+        readers[AGAINST] = open_reader(config.against)
         say(check_same_labels(readers[MODEL].model, readers[AGAINST].model))
     data = load(config.data, readers[MODEL], evaluation_only=not as_in_training)
     say(data.notes)

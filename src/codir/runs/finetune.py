@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from codir.config import FinetuneConfig, ObjectivesConfig
 from codir.data import LoadedData
 from codir.export import export_student
-from codir.measure import Exam
+from codir.measure import Exam, Judgement, gather_conditions
 from codir.models import Reader, load_model_for_task, load_tokenizer
+from codir.report import Findings, findings_of_judgement, write_card
 from codir.runs.build import build_trainer, head_for, load, runner_of, start_at_scores
-from codir.runs.facts import note_end
+from codir.runs.card import origin_of_finetuned
+from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
-from codir.runs.processes import begin, say
+from codir.runs.processes import begin, said, say
 from codir.system import on_main, resolve_dtype, seeded
 
 
 def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, float]:
-    """Make a task model (a teacher) from a pre-trained one; leaves a plain transformers folder in `output_dir`.
+    """Make a task model (a teacher) from a pre-trained one.
+
+    Leaves in `output_dir` a plain transformers folder with its model card (`README.md`).
 
     Args:
         config: read from YAML, or made in Python.
@@ -35,10 +40,25 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
         folder.claim()
         objectives = ObjectivesConfig.model_validate("fine-tune")
         trainer = build_trainer(config, objectives, data, reader, None, config.output_dir / "checkpoints")
-        trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
-        say(note_end(trainer))
+        checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
+        trainer.train(resume_from_checkpoint=checkpoint)
+        training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
+        notes = [*data.notes, *said(note_end(trainer))]
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
-        return on_main(_score, reader, data, config) if is_scored else {}
+
+        def report() -> dict[str, float]:
+            dtype = resolve_dtype(config.training.precision)
+            conditions = gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=config.training.seed)
+            found = Findings(notes=notes, conditions=conditions)
+            scores, judgement = _score(reader, data, config) if is_scored else ({}, None)
+            facts = {**data_facts(data), "training": training}
+            if judgement is not None:
+                found = findings_of_judgement(judgement, facts["evaluation"], notes=notes, conditions=conditions)
+            origin = origin_of_finetuned(config, data, trainer.student, trainer.train_dataset, facts)
+            write_card(origin, found, config.output_dir)
+            return scores
+
+        return on_main(report)
 
 
 @dataclass(frozen=True)
@@ -63,8 +83,10 @@ def prepare(config: FinetuneConfig) -> Prepared:
     return Prepared(data, reader)
 
 
-def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> dict[str, float]:
+def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> tuple[dict[str, float], Judgement]:
+    """Metrics, and what must stand beside them."""
     exam = Exam(data.dev, data.task, config.data.max_length)
-    answers = exam.answers(runner_of(reader, resolve_dtype(config.training.precision)))
+    runner = runner_of(reader, resolve_dtype(config.training.precision))
+    answers = exam.answers(runner)
     say(note_floor("model", answers[exam.first], exam.labels(exam.first), data.task))
-    return exam.score(answers)
+    return exam.score(answers), exam.judge({"model": answers}, runner, {})

@@ -17,6 +17,8 @@ import yaml
 
 from codir.config import AnyRun, parse_yaml, redacted
 from codir.errors import CompleteError, UserError
+from codir.report import CARD_NAME
+from codir.runs.hub import push
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.words import command_again, how_to_go_on
 from codir.store import (
@@ -48,6 +50,7 @@ MAY_CHANGE = frozenset(
     {
         "output_dir",
         "keep_checkpoints",
+        "push_to_hub",
         "training.learning_rate",
         "training.precision",
         "training.max_grad_norm",
@@ -101,7 +104,7 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         self._list_an_older_run()
-        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS], self.ledger)
+        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS, CARD_NAME], self.ledger)
         if self.ledger.exists():
             self.ledger.set_aside()
             kept = self.path / REPLACED_NAME
@@ -128,6 +131,12 @@ class RunFolder:
         """The run is whole: what it replaced goes, and so do its checkpoints."""
         if self.is_claimed:
             on_main(self._finish)
+            on_main(self.push)
+
+    def push(self) -> None:
+        """Push what a finished run left to the hub, where that was asked for."""
+        if self.config.push_to_hub:
+            push(self.path, self.ledger.names(), self.config.push_to_hub)
 
     def _finish(self) -> None:
         self.ledger.finish()
@@ -198,6 +207,7 @@ def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:
     held.enter_context(kept_to_one_run(folder.path))
     if folder.config.resume and folder.is_complete():
         folder.drop_checkpoints()  # it may have been killed before it did
+        folder.push()  # as one that failed then can be made up for
         raise CompleteError(
             f"The run in {folder.path} is complete: its model is there, and nothing is left to go on with. "
             "To start anew, pass `--overwrite`."
@@ -365,7 +375,7 @@ def refuse_other_recipe(earlier: Mapping[str, Any], now: Mapping[str, Any], reco
             + ", ".join(of_training),
         )
     for key in changed:
-        if key not in ("output_dir", "keep_checkpoints"):
+        if key not in ("output_dir", "keep_checkpoints", "push_to_hub"):
             logger.warning("Resumed with another `%s`.", key)
 
 

@@ -7,6 +7,7 @@ transformers then take further.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -19,8 +20,9 @@ from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import count_parameters, examine_language_models, gather_conditions
 from codir.models import Reader, is_masked, load_language_model, load_tokenizer, shape_of
-from codir.report import PretrainingResult, write_pretraining_report
+from codir.report import PretrainingResult, findings_of_pretraining, write_card, write_pretraining_report
 from codir.runs.build import build_training_arguments, make_student
+from codir.runs.card import origin_of_pretrained
 from codir.runs.objectives import build_objectives
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader
@@ -39,8 +41,9 @@ EXAM_ROWS = 2000
 def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
     """Pre-train a student on a corpus, and say how well it predicts and how near its teacher it came.
 
-    Leaves in `recipe.output_dir`: the student as a plain transformers folder with its language-model head, `report.md`,
-    `report.json`, `training_curves.png` and `recipe.yaml` with every default filled in.
+    Leaves in `recipe.output_dir`: the student as a plain transformers folder with its language-model head and its
+    model card (`README.md`), `report.md`, `report.json`, `training_curves.png` and `recipe.yaml` with every default
+    filled in.
 
     Args:
         recipe: read from YAML, or made in Python: `codir.PretrainRecipe(teacher=..., corpus={"source": ...}, ...)`.
@@ -82,6 +85,9 @@ def pretrain(recipe: PretrainRecipe) -> PretrainingResult:
                 output_dir=recipe.output_dir,
             )
             write_pretraining_report(result)
+            end = replace(student, model=trainer.student)
+            origin = origin_of_pretrained(recipe, teacher, end, len(train), trainer.state.global_step)
+            write_card(origin, findings_of_pretraining(result, recipe.corpus.source), recipe.output_dir)
             return result
 
         return on_main(report)

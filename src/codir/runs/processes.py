@@ -11,7 +11,8 @@ from codir.config import AnyRun, PretrainRecipe
 from codir.config.words import TASK
 from codir.errors import UserError
 from codir.runs.build import check_training
-from codir.system import check_sharding, default_device, is_main_process, join_processes
+from codir.runs.hub import check_push
+from codir.system import check_sharding, default_device, is_main_process, join_processes, on_main
 from codir.tasks import kind_named
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ def begin(config: AnyRun) -> None:
     use_cpu = bool(training.use_cpu) or default_device().type == "cpu"
     join_processes(use_cpu=use_cpu, backend=training.ddp_backend, timeout_s=training.ddp_timeout)
     check_training(training)
+    if config.push_to_hub:
+        on_main(check_push, config.push_to_hub)
     if not isinstance(config, PretrainRecipe) and config.data.task != TASK:
         kind_named(config.data.task)
 

@@ -122,7 +122,7 @@ def shortened(config: AnyConfig) -> AnyConfig:
     """The same run for a few steps, of which nothing is kept."""
     changes = {"max_steps": WARM_STEPS + TIMED_STEPS, "eval_strategy": "no", "save_strategy": "no"}
     changes |= {"report_to": "none", "early_stopping_patience": None, "load_best_model_at_end": False}
-    training = config.training.model_copy(update={**changes, "push_to_hub": False})
+    training = config.training.model_copy(update=changes)
     return config.model_copy(update={"training": training})
 
 

