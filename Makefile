@@ -34,7 +34,7 @@ test-lowest: .venv-lowest/installed ## The quick tests and one training at the l
 
 .venv-lowest/installed: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[demo,test]"
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable ".[demo,openvino,test]"
 	@touch $@
 
 lint: setup ## Format and lint, without changing files

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("sentencepiece", "test")
+EXTRAS = ("openvino", "sentencepiece", "test")
 
 
 def versions(requirements: list[str], operator: str) -> dict[str, Version]:
