@@ -45,6 +45,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "training": config.TrainingConfig,
     "finetune": config.FinetuneConfig,
     "evaluate": config.EvaluateConfig,
+    "export": config.ExportConfig,
+    "benchmark": config.BenchmarkConfig,
     "pretrain": config.PretrainRecipe,
     "masking": config.MaskingConfig,
     "training of pretrain": config.PretrainingConfig,

@@ -136,7 +136,9 @@ def test_an_example_file_that_does_not_compile():
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_a_command_line_that_codir_would_refuse(page, tmp_path, monkeypatch):
     """Each is read as `codir` itself would, up to the checked recipe; the keys of `--set` have to exist too."""
-    shutil.copy(ROOT / "examples" / "recipe.yaml", tmp_path / "recipe.yaml")
+    for place in (tmp_path, tmp_path / "student"):  # a run leaves its recipe in its folder
+        place.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "examples" / "recipe.yaml", place / "recipe.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Given, "config", read_alone)
     for words in shell_commands(page):
