@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NOT_MEASURED = "—"
 TEACHER = "*teacher*"
 """Names the row of the teacher among contestants."""
+MANY_COLUMNS = 7
+"""So many columns stand one space apart, so that 80 characters hold them."""
 
 
 def in_words(metric: str) -> str:
@@ -141,6 +143,8 @@ def to_terminal(
 
     table = Table(title=text(title), caption=text(caption) if caption else None, caption_justify="left")
     table.box, table.show_edge, table.pad_edge, table.collapse_padding = SIMPLE_HEAD, False, False, True
+    if len(rows[0]) >= MANY_COLUMNS:
+        table.padding = (0, 0, 0, 0)
     first = next(iter(rows[0]))
     for column in rows[0]:
         is_first = column == first
