@@ -138,7 +138,14 @@ def test_a_format_that_cannot_be_distilled_from(codir, teacher, files, tmp_path,
     assert set(report) >= {"teacher", "student", "baseline", "retention", "agreement", "conditions"}
     assert set(report["student"]) == {"metrics", "parameters", "bytes", "sentences_per_second", "latency"}
     assert report["student"]["parameters"] < report["teacher"]["parameters"]
-    for name in ("report.md", "training_curves.png", "recipe.yaml", "model.safetensors", "tokenizer.json"):
+    for name in (
+        "report.html",
+        "report.md",
+        "training_curves.png",
+        "recipe.yaml",
+        "model.safetensors",
+        "tokenizer.json",
+    ):
         assert (tmp_path / "out" / name).is_file()
 
 

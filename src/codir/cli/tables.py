@@ -32,7 +32,7 @@ def show_result(result: RunResult) -> None:
     from codir.report import result_table
 
     _show(result_table(result))
-    _show_report(result.output_dir)
+    _show_place("Student, report.html, report.md, report.json and training_curves.png", result.output_dir)
 
 
 def show_evaluation(result: EvaluationResult) -> None:
@@ -47,7 +47,7 @@ def show_pretraining(result: PretrainingResult) -> None:
     from codir.report import to_terminal
 
     _show(to_terminal(result.rows(), title=result.title))
-    _show_report(result.output_dir)
+    _show_place("Student, report.md, report.json and training_curves.png", result.output_dir)
 
 
 def show_comparison(comparison: Comparison, output_dir: Path) -> None:
@@ -117,10 +117,6 @@ def _show(renderable: Any, **how: Any) -> None:
         stop()
     for console in consoles:
         console.print(renderable, **how)
-
-
-def _show_report(folder: Path | None) -> None:
-    _show_place("Student, report.md, report.json and training_curves.png", folder)
 
 
 def _show_place(files: str, folder: Path | None) -> None:

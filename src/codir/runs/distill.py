@@ -24,7 +24,7 @@ from codir.models import Reader
 from codir.report import RunResult, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.facts import data_facts, note_end, training_facts
-from codir.runs.output import RunFolder, run_folder
+from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import (
     check_labels,
     check_reader,
@@ -43,8 +43,9 @@ from codir.system import count_processes, on_main, resolve_dtype
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
-    Leaves in `recipe.output_dir`: the student as a plain transformers folder, `report.md`, `report.json`,
-    `training_curves.png` and `recipe.yaml` with every default filled in. Checkpoints go when the run is complete.
+    Leaves in `recipe.output_dir`: the student as a plain transformers folder; the report as `report.html`, `report.md`,
+    `report.json` and `training_curves.png`; and `recipe.yaml` with every default filled in. Checkpoints go when the run
+    is complete.
 
     Under `torchrun` or `accelerate launch`, all processes train; the main one examines, writes and gives the others its
     result.
@@ -90,6 +91,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
                 output_dir=recipe.output_dir,
                 data=data_facts(data),
                 training=training,
+                recipe=record_of(recipe),
             )
             write_report(result, recipe.output_dir)
             return result

@@ -1,0 +1,5 @@
+"""One page for people who have to say yes: a single file with its style and its pictures, and without a script."""
+
+from codir.report.html.page import render_html
+
+__all__ = ["render_html"]
