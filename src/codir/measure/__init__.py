@@ -1,5 +1,6 @@
 """Models and rows become numbers: exam, metrics, cost, statistics, and the conditions they were measured under."""
 
+from codir.measure.analysis import Analysis, HeadComparison, LayerAnalysis, analyse
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
@@ -18,6 +19,7 @@ from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
     "METRIC_NAMES",
+    "Analysis",
     "AnsweredSet",
     "Answers",
     "ByClass",
@@ -25,9 +27,11 @@ __all__ = [
     "Comparison",
     "Estimate",
     "Exam",
+    "HeadComparison",
     "Interval",
     "Judgement",
     "Latency",
+    "LayerAnalysis",
     "Line",
     "ModelResult",
     "OfLength",
@@ -38,6 +42,7 @@ __all__ = [
     "TorchRunner",
     "agreement",
     "alignment",
+    "analyse",
     "best_label_permutation",
     "compute_metrics",
     "count_parameters",
