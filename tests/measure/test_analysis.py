@@ -107,6 +107,18 @@ def test_a_layer_read_with_its_padding_or_in_another_order(family, tokenizer):
         assert found[:, row] == pytest.approx(expected, abs=2e-5)
 
 
+def test_a_model_that_runs_in_bf16_is_not_read(teacher, student, tokenizer):
+    rows, models = make_texts(12), (teacher, student)
+    half, full = (
+        [TorchRunner(model, tokenizer, dtype) for model in models] for dtype in (torch.bfloat16, torch.float32)
+    )
+    for one, other in zip(half, full, strict=True):
+        found, expected = (pooled_layers(of, rows, max_length=16) for of in (one, other))
+        assert found == pytest.approx(expected, abs=0.05)
+    heads = [np.ravel(compare_heads(*of, rows, max_length=16).kept) for of in (half, full)]
+    assert heads[0] == pytest.approx(heads[1], abs=0.02)
+
+
 # ---- Probes ----
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,13 +13,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codir.measure import Latency, ModelResult
+from codir.measure import Analysis, HeadComparison, Latency, LayerAnalysis, ModelResult
+from codir.measure.analysis import ClosestHead, Disagreement, Projection, VectorSpread
 from codir.report import RunResult, write_report
+from codir.report.html.analysis import vector_charts
 from codir.report.html.charts import Mark, bar_chart, heat_map, interval_chart, line_chart, scatter_chart
 from codir.report.html.svg import scale_over
 from report.chromium import Tab, find_chromium, opened_tab
 from report.test_report import HOSTILE, LOG, judged
 
+PARTS = (
+    "codir demo",
+    "model: teacher",
+    "python 3.12, codir unknown",
+    "student - teacher",
+    "Quality on d.csv, 90 rows. Speed: batches of 32.",
+    "Shuffled texts give 0.05.",
+    "trained on 400 rows and scored on 60 others",
+    "layer 1: layer 2 (12 of 12 heads)",
+    "The two answer 12.5% of the rows differently.",
+    "a text about films",
+    "1.250",
+    "-2.500",
+)
+PICTURES = 15
 SIGHTS = ((360, "light", ""), (360, "dark", ""), (1200, "light", ""), (1200, "dark", ""), (720, "light", "print"))
 """Widths in pixels of a phone, a desk and a sheet of paper, the reader's colours, and the medium."""
 
@@ -68,7 +87,35 @@ def result() -> RunResult:
         output_dir=None,
         recipe="teacher:\n  model: teacher\n",
     )
-    return judged(run, "negative", "positive")
+    return replace(judged(run, "negative", "positive"), analysis=analysis(["negative", "positive"]))
+
+
+def analysis(classes: list[str], *, layers: tuple[int, int] = (6, 3), heads: int = 12, rows: int = 60) -> Analysis:
+    """Random numbers of the right sizes."""
+    rng = np.random.default_rng(0)
+    groups = tuple(classes[row % len(classes)] for row in range(rows))
+    models = ("teacher", "student")
+    projections = {
+        name: Projection(tuple((float(x), float(y)) for x, y in rng.normal(size=(rows, 2))), (0.61, 0.12))
+        for name in models
+    }
+    sizes = [size + 1 for size in layers]
+    probes = {name: tuple(map(float, rng.uniform(0.5, 0.9, size))) for name, size in zip(models, sizes, strict=True)}
+    cka = tuple(tuple(map(float, row)) for row in rng.uniform(0.2, 1.0, sizes))
+    spread = {name: VectorSpread(1.25, -2.5) for name in models}
+    kept = tuple(tuple(map(float, row)) for row in rng.uniform(0.4, 1.0, (layers[0], heads)))
+    closest = tuple(
+        tuple(ClosestHead(0.75, layer + 2, head + 1) for head in range(heads)) for layer in range(layers[1])
+    )
+    one = Disagreement(7, "a text about films", "'positive'", "'negative'", "'positive'", 0.66)
+    return Analysis(
+        "accuracy",
+        LayerAnalysis(rows, 400, cka, 0.05, probes, 0.5, spread, groups, projections),
+        HeadComparison(kept, closest, 0.5, 32),
+        0.125,
+        (one, replace(one, row=9, text="w" * 300)),
+        (),
+    )
 
 
 def page_of(result: RunResult, folder: Path) -> Page:
@@ -95,7 +142,10 @@ def test_a_page_that_lacks_a_part(result, tmp_path):
     titles = re.findall(r"<title[^>]*>([^<]*)</title>", (tmp_path / "report.html").read_text("utf-8"))
     for part in ("Quality on 90 rows", "Total loss", "Hard label", "Contrastive", "Evaluation", "Sentences per second"):
         assert any(title.startswith(part) for title in titles), part
-    assert [tag for tag, _ in page.elements if re.fullmatch(r"h\d", tag)] == ["h1", *["h2"] * 6]
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+    assert levels.count(1) == 1
+    assert levels.count(2) == 9
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
 def test_a_run_of_which_little_is_known_has_no_page(result, tmp_path):
@@ -103,17 +153,47 @@ def test_a_run_of_which_little_is_known_has_no_page(result, tmp_path):
     little = replace(
         result, primary_metric="pearson", teacher=bare, student=bare, baseline=None, judgement=None, speed={}
     )
-    little = replace(little, log_history=[], notes=(), conditions={}, recipe="", training={}, data={})
+    little = replace(little, log_history=[], notes=(), conditions={}, recipe="", training={}, data={}, analysis=None)
     page = page_of(little, tmp_path)
     assert "0.800 of 0.800" in page.text
     assert "To repeat it" not in page.text
+    assert "What the layers hold" not in page.text
+
+
+def test_a_part_that_is_left_out_without_a_word(result, tmp_path):
+    why = ("Layers are left out: <they> give no hidden states.", "Attention by head is left out.")
+    nothing = replace(result.analysis, layers=None, heads=None, disagreements=(), left_out=why)
+    page = page_of(replace(result, analysis=nothing), tmp_path)
+    for sentence in why:
+        assert sentence in page.text
+    assert "Attention kept and lost" not in page.text
+    assert "Where student and teacher disagree" not in page.text
+
+
+def test_an_analysis_that_a_program_cannot_read(result, tmp_path):
+    page_of(result, tmp_path)
+    read = json.loads((tmp_path / "report.json").read_text("utf-8"))["analysis"]
+    assert read["layers"]["cka"] == [list(row) for row in result.analysis.layers.cka]
+    assert read["heads"]["closest"][0][0] == {"cosine": 0.75, "layer": 2, "head": 1}
+    assert read["disagreements"][0]["distance"] == 0.66
+
+
+def test_classes_without_a_colour_of_their_own():
+    names = [f"class {number}" for number in range(9)]
+    charts = vector_charts(analysis(names + names[4:8], rows=130).layers)
+    legend = re.findall(r"</svg>([^<]+)</li>", charts[0].legend)
+    assert legend[:-1] == sorted(legend[:-1])
+    assert legend[-1] == "other classes"
+    assert {*legend[:-1]} >= {*names[4:8]}
+    assert charts[0].picture.count("fill5") == 40
+    assert len(re.findall(r'class="fill\d"', charts[0].picture)) == 130
 
 
 def test_a_picture_that_a_blind_reader_does_not_hear_of(result, tmp_path):
     text = (page_of(result, tmp_path), (tmp_path / "report.html").read_text("utf-8"))[1]
     page = Page(text)
     pictures = [one for one in page.all("svg") if one.get("aria-hidden") is None]
-    assert len(pictures) == 9
+    assert len(pictures) == PICTURES
     for picture in pictures:
         assert picture["role"] == "img"
         for name in ("aria-labelledby", "aria-describedby"):
@@ -275,7 +355,28 @@ def check_in_browser(tab: Tab, page: Path, pictures: int) -> None:
 
 def test_a_page_that_asks_complains_or_hides_a_picture(result, tmp_path, tab):
     page_of(result, tmp_path)
-    check_in_browser(tab, tmp_path / "report.html", pictures=9)
+    check_in_browser(tab, tmp_path / "report.html", pictures=PICTURES)
+
+
+def test_a_large_model_of_many_classes_that_does_not_fit(result, tmp_path, tab):
+    names = [
+        f"{word} of the year" for word in ("film", "book", "record", "exhibition", "concert", "play", "restaurant")
+    ]
+    large = replace(judged(result, *names), analysis=analysis(names, layers=(24, 12), heads=16))
+    page_of(large, tmp_path)
+    check_in_browser(tab, tmp_path / "report.html", pictures=PICTURES)
+
+
+def test_scores_that_do_not_fit(result, tmp_path, tab):
+    models = {
+        name: replace(getattr(result, name), metrics={"pearson": score}, sentences_per_second=123_456.7)
+        for name, score in (("teacher", 0.912), ("student", 0.871), ("baseline", -0.02))
+    }
+    found = replace(analysis(["lowest third", "middle third", "highest third"]), metric="pearson", differing=None)
+    scores = replace(result, **models, primary_metric="pearson", judgement=None, analysis=found)
+    log = [{"step": 1000 * step, "loss": 1e-6 * step, "eval_pearson": -0.1 * step} for step in range(1, 4)]
+    page_of(replace(scores, log_history=log), tmp_path)
+    check_in_browser(tab, tmp_path / "report.html", pictures=12)
 
 
 def test_a_browser_that_sees_no_fault(tmp_path, tab):

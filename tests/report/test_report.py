@@ -183,6 +183,9 @@ def test_conditions_name_the_folder_of_the_program() -> None:
     command = ["/somewhere/bin/codir", "demo", "--output-dir", "my run"]
     found = gather_conditions(dtype="bf16", seed=3, command=command)
     assert found["command"] == "codir demo --output-dir 'my run'"
+    assert gather_conditions(dtype="bf16", seed=3, command=["/x/codir/__main__.py", "demo"])["command"] == (
+        "python -m codir demo"
+    )
     assert (found["dtype"], found["seed"]) == ("bf16", 3)
     assert json.loads(json.dumps(found)) == found
     assert set(found["versions"]) == {"python", "torch", "transformers", "datasets", "codir"}

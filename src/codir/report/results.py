@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain, redacted, short_paths
-from codir.measure import Judgement, ModelResult
+from codir.measure import Analysis, Judgement, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.html import render_html
 from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
@@ -56,6 +56,7 @@ class RunResult:
         data: what was trained on (`train`) and judged by (`evaluation`), with numbers of rows.
         training: what it took: steps, epochs, minutes and batch size.
         recipe: what the run was, as YAML with every default filled in.
+        analysis: what lies behind the scores.
     """
 
     title: str
@@ -75,6 +76,7 @@ class RunResult:
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = ""
+    analysis: Analysis | None = None
 
     @property
     def retention(self) -> float | None:
@@ -129,6 +131,7 @@ class RunResult:
             "training": dict(self.training),
             "speed": dict(self.speed),
             **(to_json(self.judgement) if self.judgement else {}),
+            **({"analysis": asdict(self.analysis)} if self.analysis else {}),
             "conditions": self.conditions,
         }
         return dict(redacted(content))

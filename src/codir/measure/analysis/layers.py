@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import datasets
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from codir.data import encode, length_sorted_batches
@@ -50,8 +51,9 @@ def pooled_layers(runner: TorchRunner, rows: datasets.Dataset, *, max_length: in
                 raise NoHiddenStatesError(type(runner.model).__name__)
             if vectors is None:
                 vectors = np.empty((len(states), len(rows), states[0].shape[-1]), dtype=np.float32)
-            for layer, state in enumerate(states):
-                vectors[layer, places] = masked_mean(state, token_mask(placed)).cpu().numpy()
+            with torch.autocast(states[0].device.type, enabled=False):  # sums over tokens in fp32
+                pooled = [masked_mean(state, token_mask(placed)) for state in states]
+            vectors[:, places] = torch.stack(pooled).cpu().numpy()
             advance(len(places))
     assert vectors is not None, "there is a row"
     return vectors

@@ -265,6 +265,7 @@ def heat_map(
     down: str,
     across: str,
     unit: str,
+    low: float | None = None,
     hints: Sequence[Sequence[str]] | None = None,
     note: str = "",
 ) -> Chart:
@@ -279,11 +280,11 @@ def heat_map(
         down: what the rows are.
         across: what the columns are.
         unit: what the colours show.
+        low: what the palest colour shows; by default, the least value, rounded down to a tenth.
         hints: more about each cell, shown while a pointer rests on it.
         note: below it.
     """
-    low = math.floor(10 * min(min(row) for row in values)) / 10
-    low = min(low, 0.9)
+    low = low_end(values) if low is None else low
     left, top = 34.0, TOP
     cell = min((WIDTH - left - 4) / len(columns), 44.0)
     height = min(cell, 26.0)
@@ -309,6 +310,16 @@ def heat_map(
     return Chart(title, drawing(name, title, f"{unit}. {told}.", bottom + 34, *parts), _heat_legend(low, unit), note)
 
 
+def low_end(values: Sequence[Sequence[float]]) -> float:
+    """The least value, rounded down to a tenth, and no more than 0.9.
+
+    Example:
+        >>> low_end([[0.37, 1.0]]), low_end([[1.0]])
+        (0.3, 0.9)
+    """
+    return min(math.floor(10 * min(map(min, values))) / 10, 0.9)
+
+
 def _every(count: int, size: float, needed: float) -> int:
     return max(1, math.ceil(needed / size)) if count > 1 else 1
 
@@ -318,9 +329,8 @@ def _cell(x: float, y: float, width: float, height: float, value: float, heat: f
     box = {"x": x + 0.5, "y": y + 0.5, "width": width - 1, "height": height - 1}
     parts = [tag("rect", tag("title", hint), **box, class_="heat", fill_opacity=f"{heat:.2f}")]
     if width >= 24 and height >= 14:
-        shown = f"{value:.2f}".replace("0.", ".", 1)
-        style = "cell on" if heat > 0.55 else "cell"
-        parts.append(label(shown, x + width / 2, y + height / 2 + 4, at="middle", class_=style))
+        shown = "1" if value > 0.995 else f"{value:.2f}".replace("0.", ".", 1)
+        parts.append(label(shown, x + width / 2, y + height / 2 + 4, at="middle", class_="cell"))
     return Markup("").join(parts)
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from codir.errors.shown import LONGEST_READ, plain, short_paths
 from codir.measure import Interval, Judgement
 from codir.report.curves import select_panels
+from codir.report.html.analysis import analysis_part
 from codir.report.html.charts import Chart, Mark, bar_chart, interval_chart, line_chart
 from codir.report.judgement import (
     MOST_CLASSES,
@@ -75,11 +76,13 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         summary=summary,
         warnings=result.warnings,
         tiles=tiles(result),
+        measured=measured(result),
         rows=rows,
         agreement=agreement,
         metric=in_words(result.primary_metric),
         quality=quality_charts(result),
         judgement=judgement_tables(result.judgement),
+        analysis=analysis_part(result.analysis) if result.analysis else None,
         curves=curve_charts(result),
         costs=cost_charts(result),
         speeds=speed_rows(result.models, result.speed) if result.speed else [],
@@ -143,6 +146,18 @@ def tiles(result: RunResult) -> list[Tile]:
     says = "of the answers are the teacher's" if is_share(name) else "correlation with the teacher's answers"
     found.append(Tile(show_metric(name, result.agreement), "agreement", says))
     return found
+
+
+def measured(result: RunResult) -> str:
+    """What the numbers of the headline were measured on."""
+    sets = [
+        f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in result.data.get("evaluation", {}).values()
+    ]
+    batches = f"batches of {result.speed['batch_size']}" if result.speed else None
+    threads = f"threads: {result.conditions['threads']}" if "threads" in result.conditions else None
+    how = [batches, result.conditions.get("dtype"), result.conditions.get("device"), threads]
+    said = [f"Quality on {sets[0]}."] if sets else []
+    return " ".join([*said, f"Speed: {', '.join(filter(None, how))}."] if any(how) else said)
 
 
 def _megabytes(size: int) -> str:

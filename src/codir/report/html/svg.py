@@ -13,8 +13,8 @@ from markupsafe import Markup, escape
 
 WIDTH = 328
 """Of every drawing, in pixels: what a phone of 360 leaves, so that its letters there are as large as they are here."""
-LETTER = 6.2
-"""Pixels of an average letter at the size of labels, 11 pixels."""
+LETTER = 6.9
+"""Pixels of an average letter at the size of labels, 11 pixels, in a wide typeface."""
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "star")
 """Of points, so that colour alone tells nothing apart."""
 
@@ -75,7 +75,7 @@ def shorten_to(text: str, width: float) -> str:
 
     Example:
         >>> shorten_to("a very long label", 60), shorten_to("short", 60)
-        ('a very l…', 'short')
+        ('a very …', 'short')
     """
     most = max(2, int(width / LETTER))
     return text if len(text) <= most else f"{text[: most - 1]}…"
@@ -184,7 +184,9 @@ def horizontal_axis(scale: Scale, top: float, bottom: float, name: str) -> Marku
     parts = []
     for tick in scale.ticks:
         parts.append(tag("line", x1=scale(tick), x2=scale(tick), y1=top, y2=bottom, class_="grid"))
-        parts.append(label(tick_text(tick), scale(tick), bottom + 14, at="middle", class_="tick"))
+        text = tick_text(tick)
+        place = min(scale(tick), WIDTH - width_of(text) / 2)
+        parts.append(label(text, place, bottom + 14, at="middle", class_="tick"))
     parts.append(label(name, (scale.start + scale.end) / 2, bottom + 29, at="middle", class_="axis"))
     return Markup("").join(parts)
 
