@@ -265,6 +265,7 @@ def test_a_long_log_that_makes_a_page_heavy_or_loses_its_end():
     assert len(picture) < 8000
     (line,) = re.findall(r'points="([^"]+)"', picture)
     assert line.split()[-1].startswith("316.0,")
+    assert picture.count("<circle") == 1
 
 
 def test_a_bar_of_another_length_than_its_number():

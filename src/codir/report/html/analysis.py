@@ -103,7 +103,9 @@ def vector_charts(layers: LayerAnalysis) -> list[Chart]:
         groups: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         for group, place in zip(layers.groups, found.points, strict=True):
             groups[group if group in groups else OTHERS].append(place)
-        first, second = (f"component {axis} ({share:.0%})" for axis, share in enumerate(found.explained, start=1))
+        first, second = (
+            f"component {axis}, {share:.0%} of the variance" for axis, share in enumerate(found.explained, start=1)
+        )
         title = f"The {model}'s last layer, in two dimensions"
         charts.append(scatter_chart(f"vectors-{model}", title, groups, across=first, up=second))
     return charts

@@ -31,8 +31,10 @@ LEFT, RIGHT, TOP = 46.0, 12.0, 24.0
 MOST_POINTS = 300
 """Of a line: more than that many are thinned out."""
 FEW_POINTS = 12
-"""So many are shown one by one, so that a single one is seen at all."""
+"""So many have a mark each, so that a single one is seen at all; of more, the last one has."""
 STEPS_OF_HEAT = 6
+HIGHEST = 360.0
+"""Pixels of a heat map, unless its rows would be too low to read."""
 NO_LEGEND = Markup("")
 
 
@@ -140,7 +142,8 @@ def _finite(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float
 
 def _line(number: int, points: Sequence[tuple[float, float]], x: Scale, y: Scale) -> list[Markup]:
     path = " ".join(f"{x(across):.1f},{y(up):.1f}" for across, up in points)
-    dots = [point(number, x(across), y(up)) for across, up in points] if len(points) <= FEW_POINTS else []
+    marked = points if len(points) <= FEW_POINTS else points[-1:]
+    dots = [point(number, x(across), y(up)) for across, up in marked]
     return [tag("polyline", points=path, class_=f"line line{number % len(SHAPES)}"), *dots]
 
 
@@ -287,7 +290,7 @@ def heat_map(
     low = low_end(values) if low is None else low
     left, top = 34.0, TOP
     cell = min((WIDTH - left - 4) / len(columns), 44.0)
-    height = min(cell, 26.0)
+    height = min(cell, 26.0, max(14.0, HIGHEST / len(rows)))
     bottom = top + height * len(rows)
     parts = [label(down, 2, top - 10, class_="axis")]
     for number, (row, of_row) in enumerate(zip(rows, values, strict=True)):

@@ -5,19 +5,16 @@ Turns a `RunResult` into what the template `page.html.j2` shows; knows nothing o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
-
-from codir.errors.shown import LONGEST_READ, plain, short_paths
+from codir.errors.shown import short_paths
 from codir.measure import Interval, Judgement
 from codir.report.curves import select_panels
 from codir.report.html.analysis import analysis_part
 from codir.report.html.charts import Chart, Mark, bar_chart, interval_chart, line_chart
+from codir.report.html.templates import condition_in_words, fill_in, recipe_in_words
 from codir.report.judgement import (
     MOST_CLASSES,
     SHOWN,
@@ -28,7 +25,7 @@ from codir.report.judgement import (
     length_rows,
     speed_rows,
 )
-from codir.report.words import LONGEST_TEXT, in_thousands, in_words, show_metric
+from codir.report.words import in_thousands, in_words, show_metric
 from codir.tasks import is_share, kind_of_metric
 
 if TYPE_CHECKING:
@@ -62,16 +59,10 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         rows: the table of all models.
         conditions: under which the numbers were found, by name.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    template = resources.files("codir.report").joinpath("page.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters |= {"words": in_sentence, "code": with_code}
     _, agreement = kind_of_metric(result.primary_metric).agreement
     shown = dict(conditions)
-    return environment.from_string(template).render(
+    return fill_in(
+        "page.html.j2",
         title=result.title,
         summary=summary,
         warnings=result.warnings,
@@ -89,39 +80,9 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         speed=result.speed,
         notes=result.notes,
         command=shown.pop("command", None),
-        conditions={name: condition(value) for name, value in shown.items()},
-        recipe=plain(short_paths(result.recipe), longest=LONGEST_READ, lines=True),
+        conditions={name: condition_in_words(value) for name, value in shown.items()},
+        recipe=recipe_in_words(result.recipe),
     )
-
-
-# ---- Texts ----
-
-
-def in_sentence(text: object) -> str:
-    """A text from anywhere as a page shows it: printable, of bounded length, without secrets."""
-    return plain(text, longest=LONGEST_TEXT)
-
-
-def with_code(text: str) -> Markup:
-    """What stands between backticks is code, as in codir's own notes; nothing else in it means anything.
-
-    Example:
-        >>> print(with_code("set `--x` to <b>"))
-        set <code>--x</code> to &lt;b&gt;
-    """
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(in_sentence(text)))))
-
-
-def condition(value: object) -> str:
-    """A condition in words.
-
-    Example:
-        >>> condition({"python": "3.12", "codir": None}), condition(2)
-        ('python 3.12, codir unknown', '2')
-    """
-    if isinstance(value, Mapping):
-        return ", ".join(f"{part} {condition(what)}" for part, what in value.items())
-    return "unknown" if value is None else str(value)
 
 
 # ---- The headline ----
