@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codir.measure import Analysis, HeadComparison, Latency, LayerAnalysis, ModelResult
+from codir.measure import Analysis, Comparison, HeadComparison, Latency, LayerAnalysis, ModelResult
 from codir.measure.analysis import ClosestHead, Disagreement, Projection, VectorSpread
-from codir.report import RunResult, write_report
+from codir.report import RunResult, write_comparison, write_report
 from codir.report.html.analysis import vector_charts
 from codir.report.html.charts import Mark, bar_chart, heat_map, interval_chart, line_chart, scatter_chart
+from codir.report.html.comparison import comparison_chart
 from codir.report.html.svg import scale_over
+from measure.test_comparison import SCORES, make_run
 from report.chromium import Tab, find_chromium, opened_tab
 from report.test_report import HOSTILE, LOG, judged
 
@@ -233,6 +235,58 @@ def test_two_pages_of_one_result_that_differ(result, tmp_path):
     assert pages[0] == pages[1]
 
 
+# ---- Comparisons ----
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    runs = [make_run(preset, seed, score) for preset, of in SCORES.items() for seed, score in enumerate(of)]
+    on = {"heldout": "accuracy", "dev": "accuracy_dev"}
+    return Comparison(runs, "fine-tune", "accuracy", on, {"accuracy": 0.9, "accuracy_dev": 0.8}, {}, ["moco: broke"])
+
+
+def test_a_comparison_whose_page_lacks_a_part(comparison, tmp_path):
+    hostile = replace(comparison.runs[0], preset="<b>x</b>")
+    write_comparison(replace(comparison, runs=[*comparison.runs, hostile]), tmp_path)
+    page = Page((tmp_path / "report.html").read_text("utf-8"))
+    for part in (
+        "Presets compared on reviews.csv",
+        "3-layers, heldout",
+        "3-layers, dev",
+        "83.00 ± 2.48",
+        "moco: broke",
+    ):
+        assert part in page.text, part
+    assert "*teacher*" not in page.text
+    assert not page.all("b")
+    assert "<b>x</b>" in page.text
+
+
+def test_seeds_intervals_or_teacher_in_another_place(comparison):
+    picture = comparison_chart(comparison, "3-layers", "heldout", 0).picture
+    names = re.findall(r"text-anchor=\"end\">([^<]+)", picture)
+    assert names == ["kd", "codir", "fine-tune"]  # best on top
+    seeds = numbers(picture, r'cx="([\d.]+)" cy="([\d.]+)" r="2"')
+    means = numbers(picture, r'cx="([\d.]+)" cy="([\d.]+)" r="4.5"')
+    whiskers = numbers(picture, r'd="M([\d.]+) .*?H([\d.]+)m')
+    values = np.array([SCORES[name] for name in names])
+    slope, start = np.polyfit(values.ravel(), seeds[:, 0], 1)
+    assert seeds[:, 0] == pytest.approx(slope * values.ravel() + start, abs=0.1)
+    assert means[:, 0] == pytest.approx(slope * values.mean(axis=1) + start, abs=0.1)
+    half = 4.303 * values.std(axis=1, ddof=1) / np.sqrt(3)
+    assert whiskers[:, 1] - whiskers[:, 0] == pytest.approx(2 * slope * half, abs=0.3)
+    (teacher,) = re.findall(r'<line x1="([\d.]+)"[^>]*class="reference"', picture)
+    assert float(teacher) == pytest.approx(slope * 0.9 + start, abs=0.1)
+
+
+@pytest.mark.parametrize(("teacher", "near"), [(0.9, True), (0.999, False), (0.5, False)])
+def test_a_teacher_so_far_away_that_presets_are_one_dot(comparison, teacher, near):
+    far = replace(comparison, teacher={"accuracy": teacher, "accuracy_dev": 0.8})
+    chart = comparison_chart(far, "3-layers", "heldout", 0)
+    assert ("reference" in chart.picture) == near
+    assert (f"The teacher has {100 * teacher:.4g}" in chart.note) != near
+
+
 # ---- Numbers of the pictures ----
 
 
@@ -378,6 +432,16 @@ def test_scores_that_do_not_fit(result, tmp_path, tab):
     log = [{"step": 1000 * step, "loss": 1e-6 * step, "eval_pearson": -0.1 * step} for step in range(1, 4)]
     page_of(replace(scores, log_history=log), tmp_path)
     check_in_browser(tab, tmp_path / "report.html", pictures=12)
+
+
+def test_a_comparison_that_does_not_fit(comparison, tmp_path, tab):
+    contestants = [f"preset with a long name {number}" for number in range(20)]
+    more = [replace(run, preset=name, student=student) for name in contestants for student in ("two", "narrow")
+            for run in comparison.runs[:3]]  # fmt: skip
+    floor = {"floor_name": "largest class", "floor": {"accuracy": 0.5, "accuracy_dev": 0.5}}
+    found = replace(comparison, runs=[*comparison.runs, *more], conditions={"command": "codir compare"}, **floor)
+    write_comparison(found, tmp_path)
+    check_in_browser(tab, tmp_path / "report.html", pictures=6)
 
 
 def test_a_browser_that_sees_no_fault(tmp_path, tab):

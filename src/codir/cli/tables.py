@@ -61,7 +61,7 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
         _show(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
     for failure in comparison.failed:
         _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
-    _show_place("results.json, table.md and comparison.png", output_dir)
+    _show_place("report.html, table.md, comparison.png and results.json", output_dir)
 
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:

@@ -66,6 +66,7 @@ class Mark:
         low: lower end of its interval, if it has one.
         high: upper end.
         series: number of its colour; `None` for grey.
+        others: values that stand beside it as small dots, such as those of single seeds.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Mark:
     low: float | None = None
     high: float | None = None
     series: int | None = 0
+    others: tuple[float, ...] = ()
 
 
 def series_legend(names: Sequence[str], first: int = 0, reference: str | None = None) -> Markup:
@@ -151,7 +153,13 @@ def _line(number: int, points: Sequence[tuple[float, float]], x: Scale, y: Scale
 
 
 def interval_chart(
-    name: str, title: str, marks: Sequence[Mark], *, across: str, zero: bool = False, note: str = ""
+    name: str,
+    title: str,
+    marks: Sequence[Mark],
+    *,
+    across: str,
+    reference: tuple[str, float] | None = None,
+    note: str = "",
 ) -> Chart:
     """A dot with its interval per row.
 
@@ -160,16 +168,16 @@ def interval_chart(
         title: above it.
         marks: from top to bottom.
         across: what the axis counts.
-        zero: draw a line at 0.
+        reference: name and place of a dashed line; without a name, it has no legend.
         note: below it.
     """
-    ends = [end for mark in marks for end in (mark.value, mark.low, mark.high) if end is not None]
+    ends = [end for mark in marks for end in (mark.value, mark.low, mark.high, *mark.others) if end is not None]
     left, rows, step = _room_for(marks), len(marks), 36.0
     bottom = 6 + step * rows
-    x = scale_over([*ends, *([0.0] if zero else [])], left, WIDTH - RIGHT - 6)
+    x = scale_over([*ends, *([reference[1]] if reference else [])], left, WIDTH - RIGHT - 6)
     parts = [horizontal_axis(x, 4, bottom, across)]
-    if zero:
-        parts.append(tag("line", x1=x(0), x2=x(0), y1=4, y2=bottom, class_="reference"))
+    if reference:
+        parts.append(tag("line", x1=x(reference[1]), x2=x(reference[1]), y1=4, y2=bottom, class_="reference"))
     for row, mark in enumerate(marks):
         middle = 6 + step * (row + 0.62)
         half = width_of(mark.text) / 2
@@ -178,14 +186,13 @@ def interval_chart(
         if mark.low is not None and mark.high is not None:
             whisker = f"M{x(mark.low):.1f} {middle - 4:.1f}v8m0 -4H{x(mark.high):.1f}m0 -4v8"
             parts.append(tag("path", d=whisker, class_=f"whisker {_colour('line', mark.series)}"))
-        parts.append(tag("circle", cx=x(mark.value), cy=middle, r=4.5, class_=_colour("fill", mark.series)))
+        colour = _colour("fill", mark.series)
+        parts += [tag("circle", cx=x(one), cy=middle, r=2, class_=f"{colour} cloud") for one in mark.others]
+        parts.append(tag("circle", cx=x(mark.value), cy=middle, r=4.5, class_=colour))
         parts.append(label(mark.text, place, middle - 9, at="middle", class_="value"))
-    told = "; ".join(f"{mark.name} {mark.text}{_span(mark)}" for mark in marks)
-    return Chart(title, drawing(name, title, f"{across}: {told}.", bottom + 34, *parts), note=note)
-
-
-def _span(mark: Mark) -> str:
-    return "" if mark.low is None or mark.high is None else f" (95% interval {mark.low:.3g} to {mark.high:.3g})"
+    told = "; ".join(f"{mark.name} {mark.text}" for mark in marks)
+    legend = series_legend([], reference=reference[0]) if reference and reference[0] else NO_LEGEND
+    return Chart(title, drawing(name, title, f"{across}: {told}.", bottom + 34, *parts), legend, note)
 
 
 def bar_chart(name: str, title: str, marks: Sequence[Mark], *, note: str = "") -> Chart:

@@ -154,7 +154,7 @@ def quality_charts(result: RunResult) -> list[Chart]:
         ]
         points = f"points of {in_words(metric)}" if is_share(metric) else in_words(metric)
         title = "The student less the others, on the same rows, with 95% intervals"
-        charts.append(interval_chart("differences", title, marks, across=points, zero=True))
+        charts.append(interval_chart("differences", title, marks, across=points, reference=("", 0.0)))
     return charts
 
 
