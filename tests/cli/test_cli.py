@@ -135,10 +135,18 @@ def test_a_format_that_cannot_be_distilled_from(codir, teacher, files, tmp_path,
     code, output = codir(*distill_words(teacher, files[kind], tmp_path / "out", "--student-layers", "2"))
     assert code == 0, output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert set(report) >= {"teacher", "student", "baseline", "retention", "agreement", "conditions"}
+    assert set(report) >= {"teacher", "student", "baseline", "retention", "agreement", "conditions", "analysis"}
+    assert report["analysis"]["layers"]["cka"]
     assert set(report["student"]) == {"metrics", "parameters", "bytes", "sentences_per_second", "latency"}
     assert report["student"]["parameters"] < report["teacher"]["parameters"]
-    for name in ("report.md", "training_curves.png", "recipe.yaml", "model.safetensors", "tokenizer.json"):
+    for name in (
+        "report.html",
+        "report.md",
+        "training_curves.png",
+        "recipe.yaml",
+        "model.safetensors",
+        "tokenizer.json",
+    ):
         assert (tmp_path / "out" / name).is_file()
 
 

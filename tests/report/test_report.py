@@ -61,7 +61,7 @@ LOG: list[dict[str, float]] = [
     },
     {"step": 20, "epoch": 1.0, "train_loss": 2.5, "train_runtime": 12.0},
 ]
-REPORT_FILES = {"report.json", "report.md", "training_curves.png"}
+REPORT_FILES = {"report.html", "report.json", "report.md", "training_curves.png"}
 
 
 class Recorder(nn.Module):
@@ -183,6 +183,9 @@ def test_conditions_name_the_folder_of_the_program() -> None:
     command = ["/somewhere/bin/codir", "demo", "--output-dir", "my run"]
     found = gather_conditions(dtype="bf16", seed=3, command=command)
     assert found["command"] == "codir demo --output-dir 'my run'"
+    assert gather_conditions(dtype="bf16", seed=3, command=["/x/codir/__main__.py", "demo"])["command"] == (
+        "python -m codir demo"
+    )
     assert (found["dtype"], found["seed"]) == ("bf16", 3)
     assert json.loads(json.dumps(found)) == found
     assert set(found["versions"]) == {"python", "torch", "transformers", "datasets", "codir"}
@@ -423,7 +426,8 @@ def test_a_secret_in_a_report(result: RunResult, tmp_path: Path) -> None:
     conditions = gather_conditions(dtype="fp32", seed=0, command=["codir", "--set", "training.hub_token=s3cr3t"])
     notes = ("read from https://me:s3cr3t@host/x",)
     secret = replace(result, task_name="https://me:s3cr3t@host/x", notes=notes, conditions=conditions)
-    for file in write_report(secret, tmp_path)[:2]:
+    secret = replace(secret, recipe="source: https://me:s3cr3t@host/x\n")
+    for file in texts_of(write_report(secret, tmp_path)):
         assert "s3cr3t" not in file.read_text("utf-8")
         assert "***" in file.read_text("utf-8")
 
@@ -434,7 +438,15 @@ def test_a_report_that_tells_where_its_writer_lives(result: RunResult, tmp_path:
     conditions = gather_conditions(dtype="fp32", seed=0, command=words)
     assert conditions["command"] == "codir distill --data=train.csv --teacher '~/teacher'"
     report = replace(result, task_name=f"{tmp_path}/train.csv", conditions=conditions)
-    assert all(str(tmp_path) not in file.read_text("utf-8") for file in write_report(report, tmp_path / "out")[:2])
+    report = replace(report, recipe=f"output_dir: {tmp_path}/out\n")
+    files = texts_of(write_report(report, tmp_path / "out"))
+    assert all(str(tmp_path) not in file.read_text("utf-8") for file in files)
+
+
+def texts_of(files: Sequence[Path]) -> list[Path]:
+    found = [file for file in files if file.suffix != ".png"]
+    assert len(found) == 3
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(REPORT_FILES))

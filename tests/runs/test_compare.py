@@ -124,7 +124,7 @@ def test_a_comparison_without_table_plot_or_numbers(material, tmp_path):
     assert comparison.floor.keys() == comparison.teacher.keys()
     assert set(others) == {"fine-tune", "codir"}
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == {
-        "comparison.png", "recipe.yaml", "results.json", "runs", "table.md"
+        "comparison.png", "recipe.yaml", "report.html", "results.json", "runs", "table.md"
     }  # fmt: skip
 
 

@@ -135,7 +135,9 @@ def test_an_empty_name_that_becomes_the_current_folder(place, key):
 # ---- Folders of others ----
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "report.md", "recipe.yaml", "tokenizer.json", "README.md"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "report.md", "report.html", "recipe.yaml", "tokenizer.json", "README.md"]
+)
 def test_a_file_of_someone_else_that_has_the_name_of_a_runs(place, name):
     (place / "out").mkdir()
     (place / "out" / name).write_text("mine")

@@ -190,7 +190,7 @@ def export(given: Given) -> None:
     with _shown("export", given):
         from codir import runs
 
-        tables.show_export(runs.export(config))
+        tables.show_export(runs.export_model(config))
 
 
 @recipe_command(app)

@@ -32,7 +32,7 @@ def show_result(result: RunResult) -> None:
     from codir.report import result_table
 
     _show(result_table(result))
-    _show_report(result.output_dir)
+    _show_place("Student, report.html, report.md, report.json and training_curves.png", result.output_dir)
 
 
 def show_evaluation(result: EvaluationResult) -> None:
@@ -67,7 +67,7 @@ def show_pretraining(result: PretrainingResult) -> None:
     from codir.report import to_terminal
 
     _show(to_terminal(result.rows(), title=result.title))
-    _show_report(result.output_dir)
+    _show_place("Student, report.md, report.json and training_curves.png", result.output_dir)
 
 
 def show_comparison(comparison: Comparison, output_dir: Path) -> None:
@@ -81,7 +81,7 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
         _show(to_terminal(comparison_rows(comparison, student, comparison.first), title=title))
     for failure in comparison.failed:
         _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
-    _show_place("results.json, table.md and comparison.png", output_dir)
+    _show_place("report.html, table.md, comparison.png and results.json", output_dir)
 
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
@@ -137,10 +137,6 @@ def _show(renderable: Any, **how: Any) -> None:
         stop()
     for console in consoles:
         console.print(renderable, **how)
-
-
-def _show_report(folder: Path | None) -> None:
-    _show_place("Student, report.md, report.json and training_curves.png", folder)
 
 
 def _show_place(files: str, folder: Path | None) -> None:

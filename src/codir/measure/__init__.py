@@ -1,5 +1,6 @@
 """Models and rows become numbers: exam, metrics, cost, statistics, and the conditions they were measured under."""
 
+from codir.measure.analysis import Analysis, HeadComparison, LayerAnalysis, analyse
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
 from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.calibration import Calibration, ConfidenceBin, calibrate
@@ -37,6 +38,7 @@ __all__ = [
     "METRIC_NAMES",
     "PACKAGES",
     "RECORD_NAME",
+    "Analysis",
     "AnsweredSet",
     "Answers",
     "ByClass",
@@ -48,9 +50,11 @@ __all__ = [
     "Estimate",
     "Exam",
     "ExportedRunner",
+    "HeadComparison",
     "Interval",
     "Judgement",
     "Latency",
+    "LayerAnalysis",
     "Line",
     "ModelResult",
     "OfLength",
@@ -63,6 +67,7 @@ __all__ = [
     "Verdict",
     "agreement",
     "alignment",
+    "analyse",
     "best_label_permutation",
     "calibrate",
     "compute_metrics",

@@ -84,4 +84,6 @@ def _commit() -> str | None:
 def _command_line(words: Sequence[str]) -> str:
     """As it was typed, without secrets, and with paths from here or from home on."""
     program, *arguments = redacted_words([shorten(word, LONGEST_WORD) for word in words])
-    return shlex.join([Path(program).name, *map(short_paths, arguments)])
+    path = Path(program)
+    start = ["python", "-m", path.parent.name] if path.name == "__main__.py" else [path.name]
+    return shlex.join([*start, *map(short_paths, arguments)])

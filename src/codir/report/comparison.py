@@ -12,9 +12,13 @@ from pathlib import Path
 
 from codir.errors.shown import redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
+from codir.report.html import render_comparison
 from codir.report.words import NOT_MEASURED, TEACHER, in_code, in_markdown, in_words, render_page, to_markdown
 from codir.store import files_added_whole
 from codir.tasks import better_than, is_share
+
+FILES = ("results.json", "table.md", "comparison.png", "report.html")
+"""What is written of a comparison."""
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
@@ -110,7 +114,12 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def explain(comparison: Comparison) -> str:
-    """What the numbers of the tables mean."""
+    """What the numbers of the tables mean, in Markdown."""
+    return "\n\n".join(in_markdown(sentences, keeps_code=True) for sentences in explained(comparison))
+
+
+def explained(comparison: Comparison) -> list[str]:
+    """The same, one paragraph each."""
     metric = in_words(comparison.metric)
     unit = ", in percent" if is_share(comparison.metric) else ""
     lines = [
@@ -125,11 +134,9 @@ def explain(comparison: Comparison) -> str:
         lines.append(f"Runs had {' or '.join(map(str, threads))} threads, so seconds per step are not comparable.")
     if {"device", "cores", "dtype"} <= conditions.keys():
         at_once = f", {conditions['jobs']} runs side by side" if conditions.get("jobs", 1) > 1 else ""
-        machine = (
-            f"{in_markdown(conditions['device'])}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
-        )
+        machine = f"{conditions['device']}, {conditions['cores']} cores, threads per run: {threads[0]}{at_once}"
         lines.append(f"{machine}, {conditions['dtype']}; all conditions are in `results.json`.")
-    return "\n\n".join(lines)
+    return lines
 
 
 def _key(comparison: Comparison, on: str) -> str:
@@ -161,13 +168,20 @@ def _show_p(value: float) -> str:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Write `results.json`, `table.md` and `comparison.png`, none of them ever half-written."""
+    """Write `results.json`, `table.md`, `report.html` and `comparison.png`, none of them ever half-written."""
     from codir.report.dots import plot_comparison
 
     content = redacted(asdict(comparison))
     content["runs"] = content.pop("runs")  # last, since they are many
     with files_added_whole(folder) as drafts:
-        numbers, table, picture = (drafts / name for name in ("results.json", "table.md", "comparison.png"))
+        numbers, table, picture, page = (drafts / name for name in FILES)
         numbers.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
         table.write_text(comparison_markdown(comparison), "utf-8")
         plot_comparison(comparison, picture)
+        page.write_text(_page(comparison), "utf-8")
+
+
+def _page(comparison: Comparison) -> str:
+    tables = [comparison_rows(comparison, student, on) for student, on in comparison.sections]
+    warnings, paragraphs = comparison_warnings(comparison), explained(comparison)
+    return render_comparison(comparison, tables=tables, warnings=warnings, explained=paragraphs)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain, redacted, short_paths
-from codir.measure import Judgement, ModelResult
+from codir.measure import Analysis, Judgement, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
+from codir.report.html import render_html
 from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
 from codir.report.words import (
     LONGEST_TEXT,
@@ -54,6 +55,8 @@ class RunResult:
         speed: how speeds were measured: `batch_size`, `rows`, `latency_rows`.
         data: what was trained on (`train`) and judged by (`evaluation`), with numbers of rows.
         training: what it took: steps, epochs, minutes and batch size.
+        recipe: what the run was, as YAML with every default filled in.
+        analysis: what lies behind the scores.
     """
 
     title: str
@@ -72,6 +75,8 @@ class RunResult:
     speed: Mapping[str, int] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = ""
+    analysis: Analysis | None = None
 
     @property
     def retention(self) -> float | None:
@@ -126,6 +131,7 @@ class RunResult:
             "training": dict(self.training),
             "speed": dict(self.speed),
             **(to_json(self.judgement) if self.judgement else {}),
+            **({"analysis": asdict(self.analysis)} if self.analysis else {}),
             "conditions": self.conditions,
         }
         return dict(redacted(content))
@@ -138,7 +144,7 @@ class RunResult:
 
 
 def write_report(result: RunResult, folder: Path) -> list[Path]:
-    """Write `report.json`, `report.md` and `training_curves.png`, none of them ever half-written.
+    """Write `report.json`, `report.md`, `report.html` and `training_curves.png`, none of them ever half-written.
 
     They are drafted in a temporary folder inside `folder`, and moved to their places once all are complete.
 
@@ -238,11 +244,15 @@ def _row(
 
 
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
-    numbers, page, curves = (folder / name for name in ("report.json", "report.md", "training_curves.png"))
+    names = ("report.json", "report.md", "training_curves.png", "report.html")
+    numbers, page, curves, html = (folder / name for name in names)
     numbers.write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     page.write_text(_render_page(result, curves.name), "utf-8")
     plot_training_curves(result.log_history, curves, title="Training of the student")
-    return [numbers, page, curves]
+    html.write_text(
+        render_html(result, summary=summarise(result), rows=table_rows(result), conditions=_conditions(result)), "utf-8"
+    )
+    return [numbers, page, curves, html]
 
 
 def _render_page(result: RunResult, curves: str) -> str:

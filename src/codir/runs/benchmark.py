@@ -21,12 +21,11 @@ from codir.measure import (
     gather_conditions,
     measure_latencies,
     measure_throughputs,
-    open_exported,
     peak_bytes,
 )
 from codir.models import Reader
 from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
-from codir.runs.build import load, open_reader, runner_of
+from codir.runs.build import load, open_reader, open_runner
 from codir.runs.inputs import check_apart
 from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
@@ -46,10 +45,7 @@ class Entrant:
 
     def runner(self, threads: int) -> Runner:
         """The model, computing with so many threads."""
-        folder = self.reader.folder
-        if folder is not None and exported_file(folder) is not None:
-            return open_exported(folder, self.reader.tokenizer, threads=threads)
-        return runner_of(self.reader, self.dtype)
+        return open_runner(self.reader, self.dtype, threads=threads)
 
 
 def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
@@ -168,7 +164,7 @@ def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, max_le
 def _load_and_ask(path: str, dtype: torch.dtype, rows: datasets.Dataset, max_length: int) -> object:
     """In a process of its own."""
     reader = open_reader(path)
-    runner = runner_of(reader, dtype)
+    runner = open_runner(reader, dtype)
     batch = RowCollator(encode(rows, reader.tokenizer, max_length=max_length), reader.tokenizer)(list(range(len(rows))))
     with runner.running():
         runner.logits(runner.place(batch))

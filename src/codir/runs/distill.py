@@ -7,7 +7,7 @@ data -> teacher -> student -> objectives -> trainer -> export and report.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -19,13 +19,13 @@ from codir.config import (
 from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
 from codir.export import export_student
-from codir.measure import Answers, Exam, gather_conditions
+from codir.measure import Analysis, Answers, Exam, TorchRunner, analyse, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
-from codir.runs.output import RunFolder, run_folder
+from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import (
     check_labels,
     check_reader,
@@ -44,9 +44,9 @@ from codir.system import count_processes, on_main, resolve_dtype
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
     """Distil a teacher into a student on a data set, and say what was kept.
 
-    Leaves in `recipe.output_dir`: the student as a plain transformers folder with its model card (`README.md`),
-    `report.md`, `report.json`, `training_curves.png` and `recipe.yaml` with every default filled in. Checkpoints go
-    when the run is complete.
+    Leaves in `recipe.output_dir`: the student as a plain transformers folder with its model card (`README.md`); the
+    report as `report.html`, `report.md`, `report.json` and `training_curves.png`; and `recipe.yaml` with every default
+    filled in. Checkpoints go when the run is complete.
 
     Under `torchrun` or `accelerate launch`, all processes train; the main one examines, writes and gives the others its
     result.
@@ -81,17 +81,21 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
             readers["baseline"] = train_baseline(recipe, data, teacher, folder)
 
         def report() -> RunResult:
+            runners = {name: runner_of(reader, dtype) for name, reader in readers.items()}
+            given = {name: answers.get(name) or exam.answers(runner) for name, runner in runners.items()}
             result = RunResult(
                 title=f"Distilled from {Path(recipe.teacher.model).name}",
                 task_name=recipe.data.source,
                 primary_metric=data.task.metrics[0],
-                **exam.compare({name: runner_of(reader, dtype) for name, reader in readers.items()}, answers),
+                **exam.compare(runners, given),
                 conditions=gather_conditions(dtype=str(dtype).removeprefix("torch."), seed=recipe.training.seed),
                 notes=tuple(notes),
                 log_history=trainer.state.log_history,
                 output_dir=recipe.output_dir,
                 data=data_facts(data),
                 training=training,
+                recipe=record_of(recipe),
+                analysis=look_behind(runners, given, exam, data),
             )
             write_report(result, recipe.output_dir)
             rows, facts = trainer.train_dataset, {"train": result.data["train"], "training": training}
@@ -100,6 +104,22 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
             return result
 
         return on_main(report)
+
+
+def look_behind(
+    runners: Mapping[str, TorchRunner], answers: Mapping[str, Answers], exam: Exam, data: LoadedData
+) -> Analysis:
+    """What lies behind the scores of teacher and student."""
+    assert data.train is not None, "there is something to train on"
+    both, first = ("teacher", "student"), exam.first
+    return analyse(
+        {name: runners[name] for name in both},
+        {name: answers[name][first] for name in both},
+        data.dev[first],
+        data.train,
+        data.task,
+        max_length=exam.max_length,
+    )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 SEED = 0
 
 
-def export(config: ExportConfig) -> ExportResult:
+def export_model(config: ExportConfig) -> ExportResult:
     """Write a model for ONNX Runtime or OpenVINO, in fp32 or int8, and say what that keeps and gains.
 
     In fp32 its logits must be PyTorch's. In int8 it may lose `max_loss` points on the evaluation rows; where it loses

@@ -44,6 +44,8 @@ WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.i
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 PRODUCTS = ("config.json", *WEIGHTS, *TOKENIZER, "report.md", "report.json", "training_curves.png")
 """Names of what a run leaves, beside its record: where codir kept no list yet, these were a run's files."""
+SINCE_THERE_ARE_LISTS = ("report.html", CARD_NAME)
+"""Names of what runs leave since then."""
 CHECKPOINTS = ("checkpoints", "baseline/checkpoints")
 
 MAY_CHANGE = frozenset(
@@ -104,7 +106,7 @@ class RunFolder:
 
     def _set_aside(self) -> None:
         self._list_an_older_run()
-        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS, CARD_NAME], self.ledger)
+        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS, *SINCE_THERE_ARE_LISTS], self.ledger)
         if self.ledger.exists():
             self.ledger.set_aside()
             kept = self.path / REPLACED_NAME

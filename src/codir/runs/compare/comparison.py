@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 def compare_presets(config: CompareConfig) -> Comparison:
     """Train every contestant with every kind of student and every seed, and say how they differ.
 
-    Leaves in `config.output_dir`: `results.json`, `table.md`, `comparison.png`, `recipe.yaml`, and a file for each
-    finished run under `runs/`. Started again, it keeps the finished runs whose settings, teacher and data are the same.
+    Leaves in `config.output_dir`: `report.html`, `table.md`, `comparison.png`, `results.json`, `recipe.yaml`, and a
+    file for each finished run under `runs/`. Started again, it keeps the finished runs whose settings, teacher and data
+    are the same.
     A run that breaks is named at the end, and the rest goes on.
 
     Raises:

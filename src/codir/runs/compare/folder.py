@@ -24,7 +24,9 @@ from codir.runs.words import command_again
 from codir.store import Ledger, write_whole
 
 PRODUCTS = ("results.json", "table.md", "comparison.png")
-"""What a comparison leaves beside its record and its runs."""
+"""What a comparison leaves beside its record and its runs: where codir kept no list yet, these were its files."""
+SINCE_THERE_ARE_LISTS = ("report.html",)
+"""What it leaves beside them since then."""
 
 
 class ComparisonFolder:
@@ -41,7 +43,7 @@ class ComparisonFolder:
         Until the comparison is complete they stay in `.replaced/`.
         """
         self._list_an_older_comparison()
-        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS], self.ledger)
+        refuse_foreign(self.path, [RECORD_NAME, *PRODUCTS, *SINCE_THERE_ARE_LISTS], self.ledger)
         if self.config.overwrite and self.ledger.exists():
             self.ledger.set_aside()
         if self.config.overwrite or not self.ledger.exists():

@@ -1,0 +1,94 @@
+"""The rows about which a student and its teacher disagree most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from codir.errors.shown import plain
+from codir.tasks import Task, kind_of
+from codir.tasks.metrics import predictions
+
+LONGEST_TEXT = 300
+"""Characters of a text that are shown."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A row to which two models answer differently.
+
+    Attributes:
+        row: its number in the evaluation set.
+        text: its beginning and its end; both texts of a pair.
+        label: the right answer, in words.
+        teacher: the teacher's answer, in words.
+        student: the student's.
+        distance: half of the sum over classes of how far their probabilities are apart, from 0 to 1; for scores, how
+            far the scores are apart.
+    """
+
+    row: int
+    text: str
+    label: str
+    teacher: str
+    student: str
+    distance: float
+
+
+def find_disagreements(
+    teacher: NDArray[np.float32], student: NDArray[np.float32], rows: datasets.Dataset, task: Task, *, most: int = 10
+) -> tuple[Disagreement, ...]:
+    """The rows where two models are farthest apart, the farthest first; none where they say the same.
+
+    Args:
+        teacher: its logits `[rows, classes]`.
+        student: the same of the student.
+        rows: texts and labels.
+        task: what the logits mean.
+        most: rows at most.
+    """
+    kind, names = kind_of(task), task.id2label
+    distances = distances_between(teacher, student, has_classes=kind.has_classes)
+    said, answered = predictions(teacher, kind), predictions(student, kind)
+    farthest = [int(row) for row in np.argsort(-distances, kind="stable")[:most] if distances[row] > 0]
+    return tuple(
+        Disagreement(
+            row,
+            _text_of(rows[row]),
+            label=kind.in_words(float(rows[row]["label"]), names),
+            teacher=kind.in_words(float(said[row]), names),
+            student=kind.in_words(float(answered[row]), names),
+            distance=float(distances[row]),
+        )
+        for row in farthest
+    )
+
+
+def distances_between(
+    logits: NDArray[np.floating], others: NDArray[np.floating], *, has_classes: bool
+) -> NDArray[np.float64]:
+    """How far two models' answers to each row are apart.
+
+    Args:
+        logits: `[rows, classes]`, or one score per row.
+        others: of the same rows.
+        has_classes: total variation of the two softmaxes; otherwise the absolute difference.
+
+    Example:
+        >>> sure, unsure = np.array([[9.0, -9.0]]), np.array([[0.0, 0.0]])
+        >>> [float(distances_between(sure, unsure, has_classes=one)[0].round(3)) for one in (True, False)]
+        [0.5, 9.0]
+    """
+    first, second = logits.astype(np.float64), others.astype(np.float64)
+    if has_classes:
+        return np.asarray(0.5 * np.abs(softmax(first, axis=1) - softmax(second, axis=1)).sum(axis=1))
+    return np.abs(first[:, 0] - second[:, 0])
+
+
+def _text_of(row: dict[str, object]) -> str:
+    texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
+    return " | ".join(plain(text, longest=LONGEST_TEXT // len(texts)) for text in texts)
