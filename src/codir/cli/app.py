@@ -202,11 +202,12 @@ def benchmark(given: Given) -> None:
     from codir.cli.given import with_data_of_run
     from codir.config import BenchmarkConfig
 
-    config = with_data_of_run(given).config(BenchmarkConfig)
+    given = with_data_of_run(given)
+    config, of_run = given.config(BenchmarkConfig), "data" in given.recipe
     with _shown("benchmark", given):
         from codir import runs
 
-        tables.show_benchmark(runs.benchmark(config), config.output_dir)
+        tables.show_benchmark(runs.benchmark(config, as_in_training=of_run), config.output_dir)
 
 
 @recipe_command(app)

@@ -48,11 +48,16 @@ class Entrant:
         return open_runner(self.reader, self.dtype, threads=threads)
 
 
-def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
+def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> BenchmarkResult:
     """Measure models side by side: the same texts, the models in turns, each with one thread and with all.
 
     Quality is scored on all rows of the first evaluation set, speed on the first `rows` of them. Only the model is
     timed: texts are tokenised before. Memory is the peak of a fresh process that loads the model and reads a batch.
+
+    Args:
+        config: models, data and how.
+        as_in_training: read the evaluation sets that a training on this data has, with the rows that it holds out of a
+            single file. By default, all rows of such a file are read.
 
     Raises:
         UserError: a path that is no model, models that do not fit the data, or an engine that is not installed.
@@ -62,7 +67,7 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult:
         check_apart(config.output_dir, {"models": [str(path) for path in config.models]})
     readers = {name: open_reader(str(path)) for name, path in _named(config.models).items()}
     first = next(iter(readers.values()))
-    data = load(config.data, first, evaluation_only=True)
+    data = load(config.data, first, evaluation_only=not as_in_training)
     notes = said(data.notes)
     for name, reader in readers.items():
         notes += said(check_labels(reader.model, data.task))
