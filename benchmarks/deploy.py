@@ -1,7 +1,7 @@
 """Claim (g): a distilled and quantised student against the fp32 PyTorch teacher, as both would be served.
 
-Teacher and student are exported by each engine in fp32 and in int8, behind the gate, and timed side by side with PyTorch
-in fp32 (and bf16 where the processor has it) on the evaluation rows, at their own lengths.
+Teacher and student are exported by each engine in fp32 and in int8, behind the gate, and timed side by side with
+PyTorch in fp32 (and bf16 where the processor has it) on the evaluation rows, at their own lengths.
 
 Run: python benchmarks/deploy.py NAME TEACHER STUDENT; NAME is a folder of benchmarks/results/deploy, and STUDENT the
 output folder of `codir distill`, whose recipe names the data.
