@@ -17,7 +17,7 @@ from codir.system.progress import phase
 logger = logging.getLogger(__name__)
 
 FLAG = "--push-to-hub"
-KEPT_HERE = ("recipe.yaml", "report.json", "report.md")
+KEPT_HERE = ("recipe.yaml", "report.html", "report.json", "report.md")
 """Files of a run that are not pushed: they name files and folders of the user's machine."""
 
 

@@ -6,6 +6,7 @@ A layer speaks through one vector per text, the mean over its tokens. Layer 0 is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import datasets
 import numpy as np
@@ -62,7 +63,7 @@ def pooled_layers(runner: TorchRunner, rows: datasets.Dataset, *, max_length: in
 # ---- Which layers hold the same ----
 
 
-def linear_cka(vectors: NDArray[np.floating], others: NDArray[np.floating]) -> float:
+def linear_cka(vectors: NDArray[Any], others: NDArray[Any]) -> float:
     """How alike two sets of vectors of the same texts are, from 0 to 1, however each is turned or scaled.
 
     `||Y^T X||_F^2 / (||X^T X||_F ||Y^T Y||_F)` of centred columns: linear CKA of Kornblith et al. 2019 (arXiv
@@ -99,7 +100,7 @@ def compare_layers(teacher: Vectors, student: Vectors, *, seed: int = 0) -> tupl
     return found, float(by_chance)
 
 
-def _gram(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+def _gram(vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Products of all pairs of centred rows, so that `||Y^T X||_F^2` is a sum over pairs, whatever the widths are."""
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     return centred @ centred.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 import numpy as np
@@ -68,9 +69,7 @@ def find_disagreements(
     )
 
 
-def distances_between(
-    logits: NDArray[np.floating], others: NDArray[np.floating], *, has_classes: bool
-) -> NDArray[np.float64]:
+def distances_between(logits: NDArray[Any], others: NDArray[Any], *, has_classes: bool) -> NDArray[np.float64]:
     """How far two models' answers to each row are apart.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def describe_vectors(
     return VectorSpread(aligned, uniformity(unit))
 
 
-def class_alignment(vectors: NDArray[np.floating], classes: NDArray[np.integer], *, seed: int = 0) -> float | None:
+def class_alignment(vectors: NDArray[Any], classes: NDArray[np.integer], *, seed: int = 0) -> float | None:
     """`codir.measure.alignment` of texts and others of their class: each text once, with the next of a random order.
 
     Args:
