@@ -6,7 +6,6 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 from codir.config import ExportConfig, Recipe, StudentConfig, SweepConfig, validate
 from codir.config.words import BENCHMARK_ROWS, TEACHER
 from codir.data import RowCollator, encode
-from codir.errors import CompleteError, UserError
+from codir.errors import UserError
 from codir.export import Exporter, check_ships
 from codir.measure import (
     RECORD_NAME,
@@ -35,9 +34,19 @@ from codir.runs.compare.entries import digest, fingerprint_of
 from codir.runs.distill import distill
 from codir.runs.export import export, exporters_for
 from codir.runs.objectives import build_objectives
-from codir.runs.output import RunFolder, check_empty, check_output_dir, is_free
-from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_floor, note_tokenizers
+from codir.runs.output import RECORD_NAME as OF_RUN
+from codir.runs.output import RunFolder, check_empty, check_output_dir
+from codir.runs.preflight import (
+    check_labels,
+    check_reader,
+    check_teacher_score,
+    has_pairs,
+    note_budget,
+    note_floor,
+    note_tokenizers,
+)
 from codir.runs.processes import quiet_rooms, refuse_processes, said
+from codir.runs.rehearsal import count_steps
 from codir.runs.series import Series, SeriesFolder
 from codir.store import (
     Damage,
@@ -82,31 +91,21 @@ def sweep(config: SweepConfig) -> SweepResult:
     check_sharding(config.training.fsdp, config.training.deepspeed)
     check_training(config.training)
     exporters = exporters_for(config.engine)
+    entries = [entry_of(config, name, student) for name, student in config.all_students.items()]
     folder = SeriesFolder(config, SWEEP)
     with folder.held():
+        check_places(entries, overwrite=config.overwrite)
         common = load_common(config)
-        entries = [entry_of(config, name, student) for name, student in config.all_students.items()]
-        notes = check_teacher(config, common)
+        notes = check_teacher(config, common, entries[0].recipe)
         inputs = check_students(config, entries, common, exporters)
         folder.claim()
         note_inputs(folder, inputs, entries)
 
-        to_do = [entry for entry in entries if not entry.is_made()]
-        logger.info("%d students: %d already done, %d to do", len(entries), len(entries) - len(to_do), len(to_do))
-        build_shared_cache({entry.name: entry.recipe for entry in to_do if not entry.is_distilled()}, common)
-        failed = {}
-        with phase("sweep", len(to_do), unit="students") as progress:
-            for number, (entry, outcome) in enumerate(work_in_turn(make, to_do, common), start=1):
-                if isinstance(outcome, Broken):
-                    failed[entry] = f"{entry.name}: {outcome.why}"
-                logger.info(
-                    "[%d/%d] %s", number, len(to_do), failed.get(entry, f"{entry.name}: distilled and exported")
-                )
-                progress.advance()
-
-        result = measure(
-            config, common, [entry for entry in entries if entry not in failed], list(failed.values()), notes
-        )
+        failed = make_all(entries, common)
+        made = [entry for entry in entries if entry not in failed]
+        for entry in made:
+            notes += said(note for note in entry.notes() if note not in notes)
+        result = measure(config, common, made, list(failed.values()), notes)
         with folder.ledger.listing():
             write_sweep(result, config.output_dir)
         if not failed:
@@ -125,7 +124,7 @@ class Entry:
     @property
     def stamp(self) -> Path:
         """Says what the export was made from; written once it is whole."""
-        return self.exporting.output_dir.with_name(f"{self.name}.json")
+        return self.exporting.output_dir.with_name(f".{self.name}.json")
 
     def is_distilled(self) -> bool:
         """Whether its run came to its end."""
@@ -143,6 +142,11 @@ class Entry:
         if not self.is_distilled() or isinstance(stamp, Damage) or stamp.get("made_from") != self.made_from():
             return False
         return find_damage(folder) is None
+
+    def notes(self) -> list[str]:
+        """What its own report says that a reader has to know."""
+        report = json.loads((self.recipe.output_dir / "report.json").read_text("utf-8"))
+        return list(report["notes"])
 
 
 def entry_of(config: SweepConfig, name: str, student: StudentConfig) -> Entry:
@@ -171,11 +175,12 @@ def entry_of(config: SweepConfig, name: str, student: StudentConfig) -> Entry:
 # ---- Before any training ----
 
 
-def check_teacher(config: SweepConfig, common: Common) -> list[str]:
+def check_teacher(config: SweepConfig, common: Common, recipe: Recipe) -> list[str]:
     """Refuse a teacher that does not fit the data, and objectives that cannot be; gives notes for the report."""
     exam, task = exam_of(config, common.data), common.data.task
     build_objectives(config.objectives)
     notes = said(check_labels(common.teacher.model, task))
+    notes += said(note_budget(config.objectives, count_steps(recipe, len(common.data.train or ()))[0]))
     said(check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), task))
     return [*common.data.notes, *notes]
 
@@ -190,15 +195,13 @@ def check_students(
     inputs, types = fingerprint_of(common), set()
     for entry in entries:
         try:
-            check_places(entry, overwrite=config.overwrite)
             student = make_student(entry.recipe.student, common.teacher, common.data, seed=config.training.seed)
             check_reader(student, config.data.max_length, pairs=has_pairs(common.data), role="student")
             check_ships(student.tokenizer)
             said(note_tokenizers(common.teacher.tokenizer, student.tokenizer))
-            inputs[f"start of {entry.name}"] = fingerprint_model(student.model) + fingerprint_tokenizer(
-                student.tokenizer
-            )
-            if student.model.config.model_type not in types and not entry.is_made():
+            start = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
+            inputs[f"start of {entry.name}"] = start
+            if student.model.config.model_type not in types and (config.overwrite or not entry.is_made()):
                 types.add(student.model.config.model_type)
                 check_exports(student, common, exporters)
         except UserError as error:
@@ -208,32 +211,44 @@ def check_students(
     return inputs
 
 
-def check_places(entry: Entry, *, overwrite: bool) -> None:
-    """Refuse folders that hold something else, and the run of another recipe."""
-    place, exported, own = entry.recipe.output_dir, entry.exporting.output_dir, Ledger(entry.recipe.output_dir).exists()
-    if find_damage(exported) is not None and not entry.stamp.exists():
-        check_empty(exported, "choose another folder, or move it away")
-    if overwrite:
-        if not own:
-            check_empty(place, "choose another folder, or move it away")
-        return
-    try:
-        check_output_dir(entry.recipe.model_copy(update={"resume": own}))
-    except UserError as error:
-        do = "choose another `--output-dir`, or pass `--overwrite` to make all students again"
-        raise UserError("its folder", expected=error.expected, got=error.got, do=do) from error
+def check_places(entries: Sequence[Entry], *, overwrite: bool) -> None:
+    """Refuse folders that hold something else, and runs of another recipe."""
+    do = "choose another `--output-dir`, or pass `--overwrite` to make all students again"
+    for entry in entries:
+        place, exported = entry.recipe.output_dir, entry.exporting.output_dir
+        has_begun = Ledger(place).exists()
+        try:
+            if find_damage(exported) is not None and not entry.stamp.exists():
+                check_empty(exported, "choose another `--output-dir`, or move it away")
+            if not has_begun:
+                check_empty(place, "choose another `--output-dir`, or move it away")
+            elif not overwrite:
+                check_output_dir(entry.recipe.model_copy(update={"resume": True}))
+        except UserError as error:
+            do = error.do if error.subject == "output_dir" else do
+            raise UserError(entry.name, expected=error.expected, got=error.got, do=do) from error
 
 
 def check_exports(student: Reader, common: Common, exporters: Sequence[Exporter]) -> None:
     """Export a student before it has learned anything: a family that an engine cannot run is found out now."""
     rows = common.data.dev[next(iter(common.data.dev))]
     encoded = encode(rows.select([0, len(rows) - 1]), student.tokenizer, max_length=32)
+    model, batch = student.model.to("cpu").eval(), RowCollator(encoded, student.tokenizer)([0, 1])
     for exporter in exporters:
         with tempfile.TemporaryDirectory(prefix="codir-sweep-") as scratch, phase(f"trying {exporter.engine}"):
-            exporter.write(
-                student.model.to("cpu").eval(), RowCollator(encoded, student.tokenizer)([0, 1]), Path(scratch)
-            )
-            open_exported(scratch, student.tokenizer)
+            try:
+                exporter.write(model, batch, Path(scratch))
+                open_exported(scratch, student.tokenizer)
+            except UserError:
+                raise
+            except Exception as error:  # exporters raise whatever their parts do
+                raise UserError(
+                    f"engine {exporter.engine}",
+                    expected="a model that it can run",
+                    got=f"{model.config.model_type} ({type(error).__name__})",
+                    otherwise="this would have come out after its training",
+                    do="leave this student out, or choose another `--engine`",
+                ) from error
 
 
 def refuse_other_inputs(file: Path, inputs: Mapping[str, str]) -> None:
@@ -264,16 +279,33 @@ def note_inputs(folder: SeriesFolder, inputs: Mapping[str, str], entries: Sequen
             Ledger(entry.recipe.output_dir).set_aside()
 
 
-# ---- One student ----
+# ---- Each student ----
+
+
+def make_all(entries: Sequence[Entry], common: Common) -> dict[Entry, str]:
+    """Make those that are not there yet; gives what broke, and why."""
+    to_do = [entry for entry in entries if not entry.is_made()]
+    logger.info("%d students: %d already done, %d to do", len(entries), len(entries) - len(to_do), len(to_do))
+    build_shared_cache({entry.name: entry.recipe for entry in to_do if not entry.is_distilled()}, common)
+    failed = {}
+    with phase("sweep", len(to_do), unit="students") as progress:
+        for number, (entry, outcome) in enumerate(work_in_turn(make, to_do, common), start=1):
+            if isinstance(outcome, Broken):
+                failed[entry] = f"{entry.name}: {outcome.why}"
+            said_of_it = failed.get(entry, f"{entry.name}: distilled and exported")
+            logger.info("[%d/%d] %s", number, len(to_do), said_of_it)
+            progress.advance()
+    return failed
 
 
 def make(entry: Entry, common: Common) -> None:
     """Distil a student, or go on where that was interrupted, and export it; what was said for all is not said again."""
-    with quiet_rooms("runs.processes", "runs.export", "runs.preflight", "teacher"):
+    with quiet_rooms("runs.processes", "runs.export", "runs.preflight"):
         if not entry.is_distilled():
-            has_begun = not is_free(entry.recipe.output_dir)
-            with suppress(CompleteError):
-                distill(entry.recipe.model_copy(update={"resume": has_begun}))
+            place = entry.recipe.output_dir
+            has_begun = (place / OF_RUN).exists()  # or else what it replaces was set aside
+            how = {"resume": has_begun, "overwrite": not has_begun and Ledger(place).exists()}
+            distill(entry.recipe.model_copy(update=how))
         export(entry.exporting)
         write_whole(entry.stamp, json.dumps(seal({"made_from": entry.made_from()})) + "\n")
 
