@@ -330,7 +330,7 @@ def test_an_engine_that_is_not_installed_and_is_found_out_after_training(materia
 
 def test_a_family_that_no_engine_runs_that_is_found_out_after_training(material, tmp_path):
     recurrent = {"recurrent": {"config": {"model_type": "codir-bilstm", "hidden_size": 16}}}
-    with pytest.raises(UserError, match=r"recurrent, engine onnx: expected a model that it can run, got codir-bilstm"):
+    with pytest.raises(UserError, match=r"^recurrent, .*expected a model that it can.*got codir-bilstm"):
         codir.sweep(config_of(material, tmp_path / "out", depths=[], students=recurrent))
     assert not (tmp_path / "out").exists()
 

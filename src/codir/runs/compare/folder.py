@@ -10,10 +10,12 @@ from codir.measure import read_run
 from codir.runs.output import RECORD_NAME, names_of
 from codir.runs.series import Series, SeriesFolder
 
+OF_OLD = ("results.json", "table.md", "comparison.png")
+"""What a comparison left beside its record and its runs where codir kept no list yet."""
 COMPARISON = Series(
     what="a comparison",
     key="presets",
-    products=("results.json", "table.md", "comparison.png"),
+    products=OF_OLD,
     kept="runs",
     finished="runs",
 )
@@ -38,7 +40,7 @@ class ComparisonFolder(SeriesFolder):
         if self.ledger.exists() or not self.is_of_its_kind():
             return
         runs = [path for path in self.path.glob("runs/*/*/*.json") if read_run(path) is not None]
-        products = [path for name in COMPARISON.products for path in self.path.glob(name)]
+        products = [path for name in OF_OLD for path in self.path.glob(name)]
         self.ledger.begin(files=[RECORD_NAME, *names_of([*runs, *products], self.path)])
 
 
