@@ -52,6 +52,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "training of pretrain": config.PretrainingConfig,
     "compare": config.CompareConfig,
     "compare.presets": config.Contestant,
+    "sweep": config.SweepConfig,
 }
 
 

@@ -43,6 +43,7 @@ WHOLE: dict[str, type[BaseModel]] = {
     "finetune": config.FinetuneConfig,
     "evaluate": config.EvaluateConfig,
     "compare": config.CompareConfig,
+    "sweep": config.SweepConfig,
 }
 """What a command reads, where it is not a recipe."""
 
@@ -211,6 +212,9 @@ def test_a_recipe_in_the_text_with_a_key_that_is_gone(page):
         content = parse_yaml(block["body"])
         if "presets" in content:
             config.validate(config.CompareConfig, content)
+            continue
+        if "depths" in content:
+            config.validate(config.SweepConfig, content)
             continue
         if "corpus" in content:
             config.validate(config.PretrainRecipe, content)

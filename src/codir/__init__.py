@@ -13,11 +13,19 @@ from codir.bilstm.registration import register_models
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from codir.config import BenchmarkConfig, CompareConfig, ExportConfig, FinetuneConfig, PretrainRecipe, Recipe
+    from codir.config import (
+        BenchmarkConfig,
+        CompareConfig,
+        ExportConfig,
+        FinetuneConfig,
+        PretrainRecipe,
+        Recipe,
+        SweepConfig,
+    )
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.objectives import Contrastive
-    from codir.report import EvaluationResult, PretrainingResult, RunResult
+    from codir.report import EvaluationResult, PretrainingResult, RunResult, SweepResult
     from codir.runs import (
         benchmark,
         compare_presets,
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
         finetune,
         preset,
         pretrain,
+        sweep,
     )
     from codir.student import build_student
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
@@ -49,6 +58,8 @@ _HOMES = {
     "PretrainingTrainer": "codir.trainer",
     "Recipe": "codir.config",
     "RunResult": "codir.report",
+    "SweepConfig": "codir.config",
+    "SweepResult": "codir.report",
     "UserError": "codir.errors",
     "benchmark": "codir.runs",
     "build_student": "codir.student",
@@ -61,6 +72,7 @@ _HOMES = {
     "load_data": "codir.data",
     "preset": "codir.runs",
     "pretrain": "codir.runs",
+    "sweep": "codir.runs",
 }
 
 __all__ = [
@@ -80,6 +92,8 @@ __all__ = [
     "PretrainingTrainer",
     "Recipe",
     "RunResult",
+    "SweepConfig",
+    "SweepResult",
     "UserError",
     "benchmark",
     "build_student",
@@ -92,6 +106,7 @@ __all__ = [
     "load_data",
     "preset",
     "pretrain",
+    "sweep",
 ]
 
 

@@ -22,7 +22,7 @@ from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
 from codir.config.explain import keys_of
 
-TRAINING_COMMANDS = ("finetune", "distill", "pretrain", "compare")
+TRAINING_COMMANDS = ("finetune", "distill", "pretrain", "compare", "sweep")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
         "distill": {"--teacher": world.classifier, "--data": world.rows, "--student-layers": 2, "--preset": "kd"},
         "pretrain": {"--teacher": world.language_model, "--corpus": world.corpus, "--student-layers": 2},
         "compare": {"--teacher": world.classifier, "--data": world.rows, "--student-layers": 2, "--presets": "kd"},
+        "sweep": {"--teacher": world.classifier, "--data": world.rows, "--depths": "1,2", "--preset": "kd"},
         "evaluate": {"--model": world.classifier, "--data": world.rows, "--max-length": 32},
         "plan": {"--rows": 10, "--layers": 2, "--hidden": 8},
     }[command]
@@ -74,7 +75,7 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
         flags["--steps" if command == "pretrain" else "--max-steps"] = 1
     if command == "compare":
         flags["--seeds"] = 1
-    if command in ("distill", "compare"):
+    if command in ("distill", "compare", "sweep"):
         flags["--cache-dir"] = world.folder / "cache"
     flags |= {name.replace("_", "-"): value for name, value in instead.items()}
     words = [command, *(part for pair in flags.items() if pair[1] is not None for part in pair)]
@@ -131,12 +132,15 @@ def flags() -> Iterator[BadInput]:
         ["distill"],
         ["pretrain"],
         ["compare"],
+        ["sweep"],
         ["finetune"],
         ["evaluate"],
         ["plan"],
     ):
         if words:
             yield BadInput("flags", f"only {words}", lambda world, words=words: words)
+    for name, value in {"--depths": "1,5", "--engine": "tvm", "--tolerate": "-1", "--student-layers": "2"}.items():
+        yield _flag("sweep", f"{name} {value!r}", {name: value})
     for name, value in {"--output-dir": "", "--teacher": "", "--data": "", "--student-layers": "0"}.items():
         yield _flag("distill", f"{name} {value!r}", {name: value})
 
@@ -161,7 +165,7 @@ def _wrong_values(flag: Flag, key: Any) -> Sequence[str]:
         return (*NOT_A_NUMBER, *negative, "inf", "true")
     if flag.shown == "--preset":
         return (*NOT_A_WORD, "..", "../kd", "/etc/passwd", "presets/kd", "kd.yaml")
-    if flag.shown in ("--student-layers", "--seeds"):
+    if flag.shown in ("--student-layers", "--seeds", "--depths", "--threads"):
         return ("", "a", "1,,2", "-1", "1,a", "9" * 5000, "0,-2", "\x1b[0m")
     if flag.shown == "--presets":
         return ("", "kd,,kd", "kd,kd", "../kd", "..", "a" * 3000, "kd,\x1b[1m", "\ud800")
@@ -365,7 +369,7 @@ def recipes() -> Iterator[BadInput]:
         yield BadInput(
             "recipes", name, lambda world, content=content: ["distill", _file(world, "recipe.yaml", content)]
         )
-    for command in ("finetune", "pretrain", "compare", "evaluate"):
+    for command in ("finetune", "pretrain", "compare", "sweep", "evaluate"):
         for name in (
             "random bytes",
             "deep brackets",
@@ -472,6 +476,7 @@ def data() -> Iterator[BadInput]:
         yield BadInput("data", f"--dev {name}", _of_table("distill", "--dev", name, ROWS[name]))
         yield BadInput("data", f"evaluate {name}", _of_table("evaluate", "--data", name, ROWS[name]))
         yield BadInput("data", f"compare {name}", _of_table("compare", "--data", name, ROWS[name]))
+        yield BadInput("data", f"sweep {name}", _of_table("sweep", "--data", name, ROWS[name]))
         if name not in ("one-class.csv", "infinite.csv", "mixed-labels.jsonl"):  # whose labels alone are bad
             yield BadInput("data", f"--unlabelled {name}", _of_table("distill", "--unlabelled", name, ROWS[name]))
     for name, types in {"int-text": pa.int64(), "binary-text": pa.binary(), "date-text": pa.date32()}.items():

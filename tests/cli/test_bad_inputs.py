@@ -124,7 +124,7 @@ def test_a_bad_input_that_is_no_message(world, monkeypatch, capsys):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("command", ["finetune", "distill", "pretrain", "evaluate", "plan"])
+@pytest.mark.parametrize("command", ["finetune", "distill", "pretrain", "sweep", "evaluate", "plan"])
 def test_good_words_that_are_refused(world, monkeypatch, command):
     """Otherwise the bad inputs would be refused for another reason than what is bad in them."""
     monkeypatch.setenv("HOME", str(world.folder.with_name("home")))

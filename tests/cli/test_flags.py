@@ -46,7 +46,8 @@ def option_of(command: str, flag: Flag):
 
 
 def test_a_law_over_too_few_flags():
-    assert set(COMMANDS) == {"finetune", "distill", "pretrain", "evaluate", "compare", "plan"}
+    known = {"finetune", "distill", "pretrain", "evaluate", "export", "benchmark", "compare", "sweep", "plan"}
+    assert set(COMMANDS) == known
     assert len(ALL) >= 90
     assert len(set(NAMES)) == len(NAMES)
 
@@ -86,7 +87,7 @@ def test_a_flag_of_data_that_comparing_lacks():
         command: {flag.shown for flag in COMMANDS[command].flags if flag.key.startswith("data.")}
         for command in COMMANDS
     }
-    assert of["compare"] == of["distill"]
+    assert of["compare"] == of["sweep"] == of["distill"]
     assert of["evaluate"] == of["finetune"] == of["distill"] - {"--unlabelled"}
 
 

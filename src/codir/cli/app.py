@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from codir.config.words import DemoSize
 
 OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints", "push_to_hub")
-"""Keys of a run's recipe that a comparison of many has no use for."""
+"""Keys of a run's recipe that a comparison or a sweep of many has no use for."""
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -237,6 +237,30 @@ def compare(given: Given) -> None:
 
 
 @recipe_command(app)
+def sweep(given: Given) -> None:
+    """Find out how small the student may be: several from one teacher, each distilled, exported and timed.
+
+    The smallest student inside the tolerance is marked, with the interval that says how sure that is. Finished students
+    are kept, so an interrupted sweep continues where it stopped. If a student fails, the results of the others are
+    still reported and the exit code is 1.
+
+    Example: `codir sweep recipe.yaml --depths 1,2,3 --int8 --tolerate 1.0 --output-dir sweep`
+    """
+    from codir.config import SweepConfig
+
+    recipe = {key: value for key, value in given.recipe.items() if key not in OF_ONE_RUN}
+    config = replace(given, recipe=recipe).config(SweepConfig)
+    with _shown("sweep", given, config.output_dir):
+        _quiet_single_runs()
+        from codir import runs
+
+        result = runs.sweep(config)
+        tables.show_sweep(result)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@recipe_command(app)
 def plan(given: Given) -> None:
     """Show what a run of some size would take, before it is started: disk, memory and messages.
 
@@ -312,7 +336,7 @@ def _entries(names: list[str], known: Any) -> list[Any]:
 
 
 def _quiet_single_runs() -> None:
-    """In a comparison, the notes of each run would hide which runs are done."""
+    """In a comparison or a sweep, the notes of each run would hide which runs are done."""
     import logging
 
     for room in ("student", "teacher", "trainer"):

@@ -121,6 +121,13 @@ OVERWRITE = Flag("--overwrite", "overwrite", value=True)
 RESUME = Flag("--resume", "resume", value=True)
 KEEP_CHECKPOINTS = Flag("--keep-checkpoints", "keep_checkpoints", value=True)
 PUSH_TO_HUB = Flag("--push-to-hub", "push_to_hub")
+EXPORTING = (
+    Flag("--engine", "engine"),
+    Flag("--int8", "int8", value=True),
+    Flag("--max-loss", "max_loss"),
+    Flag("--calibration-rows", "calibration_rows"),
+)
+THREADS = Flag("--threads", "threads", read=read_list)
 OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME, KEEP_CHECKPOINTS, PUSH_TO_HUB)
 STOPPING = (
     Flag("--early-stopping", "training.early_stopping_patience"),
@@ -200,8 +207,7 @@ COMMANDS = {
         "ExportConfig",
         (
             *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
-            *(Flag("--engine", "engine"), Flag("--int8", "int8", value=True), Flag("--max-loss", "max_loss")),
-            *(Flag("--calibration-rows", "calibration_rows"), OUTPUT_DIR, OVERWRITE),
+            *(*EXPORTING, OUTPUT_DIR, OVERWRITE),
         ),
         has_recipe=False,
         words="model",
@@ -210,7 +216,7 @@ COMMANDS = {
         "BenchmarkConfig",
         (
             *(SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
-            *(Flag("--batch-sizes", "batch_sizes", read=read_list), Flag("--threads", "threads", read=read_list)),
+            *(Flag("--batch-sizes", "batch_sizes", read=read_list), THREADS),
             *(Flag("--rows", "rows"), Flag("--rounds", "rounds"), Flag("--bf16", "bf16", value=True), OUTPUT_DIR),
         ),
         has_recipe=False,
@@ -226,6 +232,14 @@ COMMANDS = {
             Flag("--jobs", "jobs"),
             Flag("--keep-students", "keep_students", value=True),
             *(OUTPUT_DIR, OVERWRITE),
+        ),
+    ),
+    "sweep": Command(
+        "SweepConfig",
+        (
+            *(TEACHER, *DATA, Flag("--depths", "depths", read=read_list), Flag("--selection", "selection")),
+            *(PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR, *EXPORTING),
+            *(Flag("--tolerate", "tolerate"), THREADS, OUTPUT_DIR, OVERWRITE),
         ),
     ),
     "plan": Command(

@@ -15,7 +15,14 @@ from codir.errors.shown import plain, short_paths
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
-    from codir.report import BenchmarkResult, EvaluationResult, ExportResult, PretrainingResult, RunResult
+    from codir.report import (
+        BenchmarkResult,
+        EvaluationResult,
+        ExportResult,
+        PretrainingResult,
+        RunResult,
+        SweepResult,
+    )
     from codir.runs.plan import Plan
     from codir.runs.rehearsal import Rehearsal
 
@@ -82,6 +89,16 @@ def show_comparison(comparison: Comparison, output_dir: Path) -> None:
     for failure in comparison.failed:
         _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
     _show_place("report.html, table.md, comparison.png and results.json", output_dir)
+
+
+def show_sweep(result: SweepResult) -> None:
+    """Students beside their teacher, the smallest inside the tolerance, and those that failed."""
+    from codir.report import sweep_table
+
+    _show(sweep_table(result))
+    for failure in result.failed:
+        _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
+    _show_place("sweep.json, sweep.md, sweep.png, students and exported", result.output_dir)
 
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:

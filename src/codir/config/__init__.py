@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from codir.config.presets import preset_names, read_preset
     from codir.config.runs import AnyRun, FinetuneConfig, PretrainRecipe, Recipe
     from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
+    from codir.config.sweep import SweepConfig
     from codir.config.terms import (
         AttentionKLConfig,
         AttentionMSEConfig,
@@ -69,6 +70,7 @@ __all__ = [
     "SoftTargetConfig",
     "StageConfig",
     "StudentConfig",
+    "SweepConfig",
     "TeacherConfig",
     "TokenCosineConfig",
     "TokenKLConfig",
@@ -114,6 +116,7 @@ _HOMES = {
     "SoftTargetConfig": "codir.config.terms",
     "StageConfig": "codir.config.objectives",
     "StudentConfig": "codir.config.sections",
+    "SweepConfig": "codir.config.sweep",
     "TeacherConfig": "codir.config.sections",
     "TokenCosineConfig": "codir.config.terms",
     "TokenKLConfig": "codir.config.terms",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, PositiveInt
 
 from codir.config.base import PathOrName, Room, UserPath
@@ -16,18 +18,27 @@ from codir.config.words import (
     EngineChoice,
 )
 
+WhichEngine = Annotated[
+    EngineChoice, Field(description="what will run it; `auto` measures all that are installed and takes the fastest")
+]
+InInt8 = Annotated[bool, Field(description="quantise to 8 bits, as far as `max_loss` allows")]
+MaxLoss = Annotated[float, Field(ge=0, le=100, description="points of the metric that int8 may cost")]
+CalibrationRows = Annotated[PositiveInt, Field(description="training rows that set the ranges of int8")]
+Threads = Annotated[
+    list[PositiveInt] | None,
+    Field(min_length=1, description="threads that a model computes with, such as `1,2`; one, and all, by default"),
+]
+
 
 class ExportConfig(Room):
     """`codir export`: a student becomes a folder that runs without PyTorch, checked against the student."""
 
     model: PathOrName = Field(description="model to export: a folder or a hub name")
     data: DataConfig = Field(description="real rows: the evaluation part is compared, the training part calibrates")
-    engine: EngineChoice = Field(
-        ENGINE, description="what will run it; `auto` measures all that are installed and takes the fastest"
-    )
-    int8: bool = Field(False, description="quantise to 8 bits, as far as `max_loss` allows")
-    max_loss: float = Field(MAX_LOSS, ge=0, le=100, description="points of the metric that int8 may cost")
-    calibration_rows: PositiveInt = Field(CALIBRATION_ROWS, description="training rows that set the ranges of int8")
+    engine: WhichEngine = ENGINE
+    int8: InInt8 = False
+    max_loss: MaxLoss = MAX_LOSS
+    calibration_rows: CalibrationRows = CALIBRATION_ROWS
     output_dir: UserPath = Field(description="folder for the exported model; it must be empty or not there")
     overwrite: bool = Field(False, description="replace an earlier export in the output folder")
 
@@ -40,9 +51,7 @@ class BenchmarkConfig(Room):
     batch_sizes: list[PositiveInt] = Field(
         list(BATCH_SIZES), min_length=1, description="rows per batch of the throughputs, such as `1,8,32`"
     )
-    threads: list[PositiveInt] | None = Field(
-        None, min_length=1, description="threads that a model computes with, such as `1,2`; one, and all, by default"
-    )
+    threads: Threads = None
     rows: PositiveInt = Field(BENCHMARK_ROWS, description="how many texts")
     rounds: PositiveInt = Field(BENCHMARK_ROUNDS, description="how often each is read, the models in turns")
     bf16: bool = Field(False, description="time models of PyTorch in bf16 too")

@@ -28,6 +28,9 @@ CALIBRATION_ROWS: Final = 300
 BATCH_SIZES: Final = (1, 8, 32)
 BENCHMARK_ROWS: Final = 256
 BENCHMARK_ROUNDS: Final = 5
+TEACHER: Final = "teacher"
+"""What the teacher is called among the students of a sweep."""
+TOLERATE: Final = 1.0
 
 # ---- Data ----
 

@@ -29,6 +29,7 @@ from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
+from codir.measure.tolerance import Contender, choose_smallest, is_within, measure_losses
 from codir.measure.verdict import Candidate, Verdict, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
@@ -47,6 +48,7 @@ __all__ = [
     "ClassScore",
     "Comparison",
     "ConfidenceBin",
+    "Contender",
     "Estimate",
     "Exam",
     "ExportedRunner",
@@ -70,6 +72,7 @@ __all__ = [
     "analyse",
     "best_label_permutation",
     "calibrate",
+    "choose_smallest",
     "compute_metrics",
     "count_parameters",
     "engine_of",
@@ -82,11 +85,13 @@ __all__ = [
     "gather_conditions",
     "holm",
     "interval_of",
+    "is_within",
     "judge",
     "lines_of",
     "measure_agreement",
     "measure_distances",
     "measure_latencies",
+    "measure_losses",
     "measure_throughput",
     "measure_throughputs",
     "open_exported",

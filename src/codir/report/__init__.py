@@ -28,6 +28,7 @@ from codir.report.results import (
     write_report,
 )
 from codir.report.row_files import write_rows
+from codir.report.sweep import SweepResult, sweep_table, write_sweep
 from codir.report.words import in_thousands, in_words, to_markdown, to_terminal
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "PretrainingResult",
     "RunResult",
     "SecondModel",
+    "SweepResult",
     "Term",
     "Timing",
     "benchmark_table",
@@ -65,6 +67,7 @@ __all__ = [
     "rows_in_words",
     "summarise",
     "summary_rows",
+    "sweep_table",
     "table_rows",
     "to_markdown",
     "to_terminal",
@@ -77,4 +80,5 @@ __all__ = [
     "write_pretraining_report",
     "write_report",
     "write_rows",
+    "write_sweep",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import redacted
 from codir.measure import Candidate, Interval, ModelResult
-from codir.report.words import in_words, show_metric, to_terminal
+from codir.report.words import NOT_MEASURED, in_words, show_metric, to_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,11 +73,11 @@ def export_table(result: ExportResult) -> Table:
         return {
             "runs": name,
             in_words(metric): show_metric(metric, model.metrics[metric]),
-            "points lost": _points(verdict.loss) if verdict else "—",
+            "points lost": in_points(verdict.loss) if verdict else NOT_MEASURED,
             "MB": f"{model.bytes / 1e6:,.0f}",
             "sent./s": f"{model.sentences_per_second or 0:,.0f}",
             "faster": _times(model.sentences_per_second, base.sentences_per_second),
-            "1 row": f"{latency.p50:.1f} ms" if latency else "—",
+            "1 row": f"{latency.p50:.1f} ms" if latency else NOT_MEASURED,
         }
 
     speed = result.speed
@@ -89,10 +89,16 @@ def export_table(result: ExportResult) -> Table:
     return to_terminal(rows, title=result.title, caption=caption, bold=result.chosen.name)
 
 
-def _points(loss: Interval) -> str:
+def in_points(loss: Interval) -> str:
+    """A loss in points, with its interval.
+
+    Example:
+        >>> in_points(Interval(0.82, -0.04, 1.5, 1000))
+        '0.8 (0.0 to 1.5)'
+    """
     value, low, high = (round(number, 1) + 0.0 for number in (loss.value, loss.low, loss.high))  # no minus zero
     return f"{value:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _times(rate: float | None, base: float | None) -> str:
-    return f"{rate / base:.1f}x" if rate and base else "—"
+    return f"{rate / base:.1f}x" if rate and base else NOT_MEASURED

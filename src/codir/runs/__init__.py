@@ -10,6 +10,7 @@ from codir.runs.finetune import finetune
 from codir.runs.objectives import preset
 from codir.runs.pretrain import pretrain
 from codir.runs.rehearse import rehearse
+from codir.runs.sweep import sweep
 
 __all__ = [
     "benchmark",
@@ -24,4 +25,5 @@ __all__ = [
     "rehearse",
     "run_demo",
     "run_pretraining_demo",
+    "sweep",
 ]

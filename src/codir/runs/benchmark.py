@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ import datasets
 import torch
 
 from codir.config import BenchmarkConfig
+from codir.config.words import BATCH_SIZES, BENCHMARK_ROUNDS
 from codir.data import RowCollator, encode
 from codir.measure import (
     Exam,
@@ -86,7 +87,14 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     timings = [
         timing
         for threads in config.threads or sorted({1, all_threads})
-        for timing in _time(entrants, rows, threads, config)
+        for timing in time_in_turns(
+            {one.name: one.runner(threads) for one in entrants},
+            rows,
+            threads,
+            max_length=config.data.max_length,
+            batch_sizes=config.batch_sizes,
+            rounds=config.rounds,
+        )
     ]
     result = BenchmarkResult(
         title=config.data.source,
@@ -124,12 +132,28 @@ def _entrants(readers: dict[str, Reader], *, bf16: bool) -> list[Entrant]:
     return found
 
 
-def _time(entrants: Sequence[Entrant], rows: datasets.Dataset, threads: int, config: BenchmarkConfig) -> list[Timing]:
-    """One after the other, in rounds; nothing of another model runs meanwhile."""
-    with _threads(threads), phase(f"{threads} threads"):
-        runners = {one.name: one.runner(threads) for one in entrants}
+def time_in_turns(
+    runners: Mapping[str, Runner],
+    rows: datasets.Dataset,
+    threads: int,
+    *,
+    max_length: int,
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+    rounds: int = BENCHMARK_ROUNDS,
+) -> list[Timing]:
+    """Time models one after the other, in rounds; nothing of another model runs meanwhile.
+
+    Args:
+        runners: models by name, which compute with so many threads.
+        rows: that each reads.
+        threads: that torch computes with meanwhile.
+        max_length: tokens per row at most.
+        batch_sizes: of the throughputs.
+        rounds: how often each row is read.
+    """
+    with _threads(threads), phase(f"{threads} thread{'' if threads == 1 else 's'}"):
         collate = {
-            name: RowCollator(encode(rows, one.tokenizer, max_length=config.data.max_length), one.tokenizer)
+            name: RowCollator(encode(rows, one.tokenizer, max_length=max_length), one.tokenizer)
             for name, one in runners.items()
         }
 
@@ -140,10 +164,8 @@ def _time(entrants: Sequence[Entrant], rows: datasets.Dataset, threads: int, con
                 for name, one in collate.items()
             }
 
-        latencies = measure_latencies(runners, batches(1), turns=config.rounds)
-        rates = {
-            size: measure_throughputs(runners, batches(size), repeats=config.rounds) for size in config.batch_sizes
-        }
+        latencies = measure_latencies(runners, batches(1), turns=rounds)
+        rates = {size: measure_throughputs(runners, batches(size), repeats=rounds) for size in batch_sizes}
     return [
         Timing(name, threads, latencies[name], {size: found[name] for size, found in rates.items()}) for name in runners
     ]

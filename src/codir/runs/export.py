@@ -196,7 +196,8 @@ class Bench:
 
     def logits(self, runner: Runner) -> np.ndarray:
         """On the calibration rows."""
-        return predict_logits(runner, self.encoded)
+        with phase("comparing answers", len(self.encoded)):
+            return predict_logits(runner, self.encoded)
 
     def calibration(self, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """The calibration rows one by one, without padding."""

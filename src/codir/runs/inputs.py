@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from codir.config import AnyRun, CompareConfig, EvaluateConfig, ExportConfig
+from codir.config import AnyRun, CompareConfig, EvaluateConfig, ExportConfig, SweepConfig
 from codir.errors import UserError
 
 INPUTS = (
@@ -23,7 +23,7 @@ INPUTS = (
 """Keys of a recipe that may name a file or folder."""
 
 
-def inputs_of(config: AnyRun | CompareConfig | EvaluateConfig | ExportConfig) -> dict[str, list[str]]:
+def inputs_of(config: AnyRun | CompareConfig | EvaluateConfig | ExportConfig | SweepConfig) -> dict[str, list[str]]:
     """The files and folders that a recipe reads, by key; names that are not on this disk count for nothing."""
     content = config.model_dump(mode="json")
     for name, student in content.pop("students", {}).items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -191,16 +191,23 @@ def run_folder(config: AnyRun, *, inside: Sequence[str] = ()) -> Iterator[RunFol
     folder = RunFolder(config)
     with ExitStack() as held:
         on_main(_enter, folder, inside, held)
-        try:
+        with telling(folder.fail):
             yield folder
-        except BaseException as error:
-            try:
-                folder.fail(error)
-            except BaseException as second:  # such as a signal that came meanwhile
-                folder.fail(second)
-                raise
-            raise
         folder.finish()
+
+
+@contextmanager
+def telling(fail: Callable[[BaseException], None]) -> Iterator[None]:
+    """Call `fail` with whatever ends the block early, and again with what interrupts that, such as a signal."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            fail(error)
+        except BaseException as second:
+            fail(second)
+            raise
+        raise
 
 
 def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:

@@ -7,6 +7,9 @@ import shlex
 import sys
 from pathlib import Path
 
+AGAIN = {"demo": ["--overwrite"], "compare": [], "sweep": []}
+"""What a command is started again with: a demo is begun anew, and those that keep what is finished need no word."""
+
 
 def command_again() -> str | None:
     """The command that goes on with this one; `None` where codir was called from Python.
@@ -22,8 +25,7 @@ def command_again() -> str | None:
     kept = [word for word in words if word not in ("--overwrite", "--resume")]
     processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
     start = ["torchrun", "--nproc-per-node", processes, "-m"] if int(processes) > 1 else []
-    again = "--overwrite" if words[0] == "demo" else "--resume"  # a demo is begun anew
-    return shlex.join([*start, "codir", *kept, again])
+    return shlex.join([*start, "codir", *kept, *AGAIN.get(words[0], ["--resume"])])
 
 
 def how_to_go_on(saved: Path | None, command: str | None) -> str:

@@ -1,4 +1,4 @@
-"""What the runs of a comparison share: teacher, data, what the teacher answers, and its cache."""
+"""What the runs of a comparison or a sweep share: teacher, data, what the teacher answers, and its cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codir.config import CompareConfig, Recipe
+from codir.config import CompareConfig, Recipe, SweepConfig
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import Exam
@@ -32,7 +32,7 @@ class Common:
     of_teacher: Mapping[str, np.ndarray]
 
 
-def load_common(config: CompareConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
+def load_common(config: CompareConfig | SweepConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
     """Load what the runs of one process share; the first process to do so says the notes and examines the teacher."""
     teacher = load_reader(config.teacher.model)
     data = load(config.data, teacher)
@@ -43,7 +43,7 @@ def load_common(config: CompareConfig, of_teacher: Mapping[str, np.ndarray] | No
     return Common(teacher, data, of_teacher or exam_of(config, data).answers(runner))
 
 
-def exam_of(config: CompareConfig | Recipe, data: LoadedData) -> Exam:
+def exam_of(config: CompareConfig | Recipe | SweepConfig, data: LoadedData) -> Exam:
     """The exam that every student sits."""
     return Exam(data.dev, data.task, config.data.max_length)
 

@@ -1,0 +1,97 @@
+"""What `codir sweep` is given: one teacher, students of several sizes, and how far below it they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from codir.config.base import FileName, OutputDir, Room
+from codir.config.export import CalibrationRows, InInt8, MaxLoss, Threads, WhichEngine
+from codir.config.objectives import ObjectivesConfig, refuse_pretraining
+from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
+from codir.config.training import TrainingConfig
+from codir.config.words import CALIBRATION_ROWS, ENGINE, LAYER_SELECTION, MAX_LOSS, TEACHER, TOLERATE, LayerSelection
+from codir.errors import UserError
+
+
+class SweepConfig(Room):
+    """`codir sweep`: students of several sizes from one teacher, each distilled, exported and measured."""
+
+    teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
+    data: DataConfig = Field(description=DataConfig.__doc__)
+    depths: list[PositiveInt] = Field(
+        [], description="a student for each of these numbers of the teacher's layers, such as `1,2,3`"
+    )
+    selection: LayerSelection = Field(LAYER_SELECTION, description="which layers the students of `depths` get")
+    students: dict[FileName, StudentConfig] = Field({}, description="further students by name, such as narrow ones")
+    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig, description=ObjectivesConfig.__doc__)
+    training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
+    engine: WhichEngine = ENGINE
+    int8: InInt8 = False
+    max_loss: MaxLoss = MAX_LOSS
+    calibration_rows: CalibrationRows = CALIBRATION_ROWS
+    tolerate: float = Field(
+        TOLERATE, ge=0, le=100, description="points of the metric that the student may lose to the teacher"
+    )
+    threads: Threads = None
+    output_dir: OutputDir
+    overwrite: bool = Field(False, description="make finished students again")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _student_of_a_recipe(cls, given: Any) -> Any:
+        """`student` of a recipe names one number of layers, in whose place there are `depths` here."""
+        if not isinstance(given, Mapping) or "student" not in given:
+            return given
+        student, rest = given["student"], {key: value for key, value in given.items() if key != "student"}
+        named = (
+            {key: value for key, value in student.items() if value is not None} if isinstance(student, Mapping) else {}
+        )
+        if not isinstance(named.get("layers", 1), int) or named.keys() - {"layers", "selection"}:
+            raise UserError(
+                "student",
+                expected="a number of layers, which `depths` replaces",
+                got=", ".join(f"`{key}`" for key in named),
+                do="write this student among `students`, under a name, and leave `student` out",
+            )
+        return {**({"selection": named["selection"]} if "selection" in named else {}), **rest}
+
+    @field_validator("objectives")
+    @classmethod
+    def _presets_of_this_command(cls, objectives: ObjectivesConfig) -> ObjectivesConfig:
+        refuse_pretraining(objectives)
+        return objectives
+
+    @model_validator(mode="after")
+    def _students_that_differ(self) -> SweepConfig:
+        names = [*map(name_of_depth, self.depths), *self.students]
+        if not names:
+            raise UserError("depths", expected="at least one student", got="none", do="pass `--depths 1,2,3`")
+        if len(set(names)) < len(names) or TEACHER in names:
+            raise UserError(
+                "depths",
+                expected=f"students with different names, none of them `{TEACHER}`",
+                got=", ".join(names),
+                do="leave the second one out, or give it another name in `students`",
+            )
+        return self
+
+    @property
+    def all_students(self) -> dict[str, StudentConfig]:
+        """The students by name, those of `depths` first."""
+        of_depths = {
+            name_of_depth(depth): StudentConfig(layers=depth, selection=self.selection) for depth in self.depths
+        }
+        return of_depths | self.students
+
+
+def name_of_depth(depth: int) -> str:
+    """What a student of that many layers is called.
+
+    Example:
+        >>> name_of_depth(1), name_of_depth(3)
+        ('1-layer', '3-layers')
+    """
+    return f"{depth}-layer{'' if depth == 1 else 's'}"

@@ -1,0 +1,284 @@
+"""Students of several sizes beside their teacher: which is the smallest that will do, a table, and one picture.
+
+Turns numbers into words; knows nothing of how they were measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codir.errors.shown import plain, redacted, short_paths
+from codir.measure import Contender, choose_smallest, is_within
+from codir.report.benchmark import Timing, title_of
+from codir.report.curves import COLOURS, MARKERS
+from codir.report.export import in_points
+from codir.report.judgement import show_interval
+from codir.report.words import (
+    LONGEST_TEXT,
+    NOT_MEASURED,
+    in_markdown,
+    in_thousands,
+    in_words,
+    render_page,
+    show_metric,
+    to_markdown,
+    to_terminal,
+)
+from codir.store import files_added_whole, writing_to
+from codir.tasks import better_than, is_share
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+POINTS = 100.0
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """Students of several sizes beside their teacher.
+
+    Attributes:
+        title: what stands above the table.
+        metric: that quality is told by.
+        tolerate: points that the student may lose to the teacher.
+        teacher: in PyTorch, in fp32.
+        students: as they were exported, in the order in which they were named.
+        timings: of each model with each number of threads.
+        rows: that were timed; `teacher.score.rows` were scored.
+        failed: students that did not come to their end, and why.
+        warnings: what a reader has to hear before any number: models that might as well not read.
+        notes: what a reader has to know.
+        conditions: under which numbers were measured.
+        output_dir: where students and exports are.
+    """
+
+    title: str
+    metric: str
+    tolerate: float
+    teacher: Contender
+    students: Sequence[Contender]
+    timings: Sequence[Timing]
+    rows: int
+    failed: tuple[str, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    conditions: Mapping[str, Any]
+    output_dir: Path
+
+    @property
+    def chosen(self) -> Contender | None:
+        """The smallest student inside the tolerance."""
+        return choose_smallest(self.students, self.tolerate)
+
+    @property
+    def threads(self) -> list[int]:
+        """The numbers of threads, in order."""
+        return list(dict.fromkeys(timing.threads for timing in self.timings))
+
+    def latency(self, name: str, threads: int) -> float:
+        """Median milliseconds of one row."""
+        return next(one.latency.p50 for one in self.timings if (one.name, one.threads) == (name, threads))
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers, and what they say."""
+        chosen = self.chosen
+        content = {**asdict(self), "output_dir": short_paths(str(self.output_dir)), "title": short_paths(self.title)}
+        return dict(
+            redacted({"chosen": chosen.name if chosen else None, "finding": " ".join(verdict(self)), **content})
+        )
+
+
+# ---- In words ----
+
+
+def verdict(result: SweepResult) -> list[str]:
+    """Which student is the smallest inside the tolerance and why, in a few sentences that say how sure it is."""
+    chosen, tolerance = result.chosen, in_words_of_points(result.tolerate)
+    if chosen is None:
+        nearest = min(result.students, key=lambda one: one.loss.value)
+        said = [f"No student is within {tolerance} of the teacher. The nearest, {nearest.name}, {_loses(nearest)}."]
+        if nearest.loss.low <= result.tolerate:
+            said.append("That interval reaches into the tolerance: more evaluation rows could decide otherwise.")
+        return said
+    scores = [show_metric(result.metric, one.score.value) for one in (chosen, result.teacher)]
+    threads = result.threads[0]
+    mine, teachers = (result.latency(one.name, threads) for one in (chosen, result.teacher))
+    said = [
+        f"{chosen.name} is the smallest student within {tolerance} of the teacher: {in_words(result.metric)} "
+        f"{scores[0]} where the teacher has {scores[1]}, so it {_loses(chosen)} on {chosen.loss.rows:,} rows.",
+        f"It reads one row in {mine:.2g} ms where the teacher takes {teachers:.2g} ms ({title_of(threads)}).",
+    ]
+    if chosen.loss.high <= result.tolerate:
+        said.append("The whole interval is inside the tolerance.")
+    else:
+        said.append("The interval reaches beyond the tolerance: on other rows it could lose more.")
+    return [*said, *_beside(result, chosen)]
+
+
+def _beside(result: SweepResult, chosen: Contender) -> list[str]:
+    """What a reader would ask next: what the next smaller one loses, and whether another is faster."""
+    said = []
+    smaller = [one for one in result.students if (one.parameters, one.bytes) < (chosen.parameters, chosen.bytes)]
+    if smaller:
+        nearest = max(smaller, key=lambda one: (one.parameters, one.bytes))
+        said.append(f"The next smaller, {nearest.name}, {_loses(nearest)}.")
+        if nearest.loss.low <= result.tolerate:
+            said.append("That interval reaches into the tolerance: more evaluation rows could decide for it.")
+    inside = [one for one in result.students if is_within(one, result.tolerate)]
+    fastest = min(inside, key=lambda one: result.latency(one.name, result.threads[0]))
+    if fastest is not chosen:
+        said.append(f"Of those inside the tolerance, {fastest.name} is the fastest.")
+    return said
+
+
+def _loses(one: Contender) -> str:
+    """How much worse than the teacher a student is, or how much better."""
+    loss = one.loss
+    verb, bounds = ("loses", (loss.low, loss.high)) if loss.value >= 0 else ("gains", (-loss.high, -loss.low))
+    low, high = (round(bound, 1) + 0.0 for bound in bounds)
+    return f"{verb} {in_words_of_points(round(abs(loss.value), 1))} (95% interval {low:.1f} to {high:.1f})"
+
+
+def in_words_of_points(points: float) -> str:
+    """A number of points.
+
+    Example:
+        >>> in_words_of_points(1.0), in_words_of_points(0.5)
+        ('1 point', '0.5 points')
+    """
+    return f"{points:g} point{'' if points == 1 else 's'}"
+
+
+def quality_rows(result: SweepResult) -> list[dict[str, str]]:
+    """A row for the teacher and for each student: what it scores and loses."""
+
+    def row(one: Contender) -> dict[str, str]:
+        is_teacher = one is result.teacher
+        return {
+            "model": one.name,
+            in_words(result.metric): show_metric(result.metric, one.score.value),
+            "95% interval": show_interval(result.metric, one.score),
+            "points lost": NOT_MEASURED if is_teacher else in_points(one.loss),
+            f"within {result.tolerate:g}": NOT_MEASURED if is_teacher else _yes_or_no(is_within(one, result.tolerate)),
+        }
+
+    return [row(one) for one in (result.teacher, *result.students)]
+
+
+def cost_rows(result: SweepResult) -> list[dict[str, str]]:
+    """A row for the teacher and for each student: what runs it, how large it is, and how fast."""
+    threads = result.threads
+    base = result.latency(result.teacher.name, threads[0])
+
+    def row(one: Contender) -> dict[str, str]:
+        return {
+            "model": one.name,
+            "runs": one.runs,
+            "params": in_thousands(one.parameters),
+            "on disk": f"{one.bytes / 1e6:,.1f} MB",
+            **{title_of(count): f"{result.latency(one.name, count):.2f} ms" for count in threads},
+            "faster": f"{base / result.latency(one.name, threads[0]):.1f}x",
+        }
+
+    return [row(one) for one in (result.teacher, *result.students)]
+
+
+def _yes_or_no(is_so: bool) -> str:
+    return "yes" if is_so else "no"
+
+
+def caption_of(result: SweepResult) -> str:
+    """How numbers were measured, and what they do not say."""
+    units = ", ".join(result.conditions["instruction_sets"]) or "unknown instruction sets"
+    return (
+        f"Quality on {result.teacher.score.rows:,} rows; points lost to the teacher on the same rows; 95% intervals "
+        f"over rows. Median milliseconds of one row alone, over {result.rows:,} rows, all models in turns, on the CPU "
+        f"({units}). Each student was trained once and chosen on the rows that score it: another seed would "
+        "give other students."
+    )
+
+
+def sweep_table(result: SweepResult) -> Group:
+    """Build what `codir sweep` prints."""
+    from rich.console import Group
+    from rich.text import Text
+
+    bold = result.chosen.name if result.chosen else None
+    tables = [
+        to_terminal(quality_rows(result), title=short_paths(result.title), bold=bold),
+        to_terminal(cost_rows(result), title="Size and milliseconds of one row", bold=bold),
+    ]
+    spaced = [part for table in tables for part in (table, Text())]
+    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
+    finding = Text(plain(" ".join(verdict(result)), longest=LONGEST_TEXT), style="bold")
+    return Group(*warnings, *spaced, Text(caption_of(result)), Text(), finding)
+
+
+# ---- On disk ----
+
+
+def write_sweep(result: SweepResult, folder: Path) -> None:
+    """Write `sweep.json`, `sweep.md` and `sweep.png`; other files in the folder stay."""
+    failed = [f"Failed: {one}" for one in result.failed]
+    picture = "![Quality against milliseconds of one row, the smallest student inside the tolerance marked](sweep.png)"
+    warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
+    tables = [to_markdown(quality_rows(result)), to_markdown(cost_rows(result))]
+    blocks = [*warned, in_markdown(" ".join(verdict(result))), *tables, caption_of(result), picture]
+    page = render_page(short_paths(result.title), blocks, notes=[*failed, *result.notes], conditions=result.conditions)
+    with (
+        writing_to(folder, "sweep", do="free some space, or choose another `--output-dir`"),
+        files_added_whole(folder) as drafts,
+    ):
+        (drafts / "sweep.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+        (drafts / "sweep.md").write_text(page, "utf-8")
+        plot_sweep(result, drafts / "sweep.png")
+
+
+def plot_sweep(result: SweepResult, path: Path) -> None:
+    """Draw quality against the milliseconds of one row, a panel for each number of threads, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(6.0, 4.2 * len(result.threads)), 4.0), dpi=150, layout="constrained")
+    axes = list(figure.subplots(1, len(result.threads), squeeze=False, sharey=True).flat)
+    for axis, threads in zip(axes, result.threads, strict=True):
+        _draw(axis, result, threads)
+    unit = ", %" if is_share(result.metric) else ""
+    axes[0].set_ylabel(f"{in_words(result.metric)}{unit}, 95% interval", fontsize=9, parse_math=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), fontsize=8, frameon=False)
+    figure.savefig(path, format="png")
+
+
+def _draw(axis: Any, result: SweepResult, threads: int) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    scale = POINTS if is_share(result.metric) else 1.0
+    top = scale * result.teacher.score.value
+    worse = -1 if better_than(result.metric, 1.0, 0.0) else 1
+    edge = top + worse * scale * result.tolerate / POINTS
+    tolerance = in_words_of_points(result.tolerate)
+    axis.axhspan(min(edge, top), max(edge, top), color="0.93", zorder=0, label=f"within {tolerance} of the teacher")
+    for place, one in enumerate((result.teacher, *result.students)):
+        value, low, high = (scale * number for number in (one.score.value, one.score.low, one.score.high))
+        at, colour = result.latency(one.name, threads), COLOURS[place % len(COLOURS)]
+        look = {"color": colour, "marker": MARKERS[place % len(MARKERS)], "linestyle": "", "capsize": 2}
+        bars = [[max(0.0, value - low)], [max(0.0, high - value)]]
+        axis.errorbar(at, value, yerr=bars, label=f"{one.name} ({one.runs})", elinewidth=1, **look)
+        if one is result.chosen:
+            ring = {"s": 190, "facecolors": "none", "edgecolors": "0.2", "linewidths": 1.5, "zorder": 3}
+            axis.scatter(at, value, label=f"smallest within {tolerance}", **ring)
+    axis.set_title(title_of(threads), fontsize=10, loc="left")
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.margins(x=0.15)
+    axis.set_xlabel("milliseconds of one row (log scale)", fontsize=9)
+    axis.tick_params(labelsize=8, length=3)
+    axis.grid(color="0.9", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
