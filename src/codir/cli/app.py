@@ -202,11 +202,13 @@ def benchmark(given: Given) -> None:
     from codir.cli.given import with_data_of_run
     from codir.config import BenchmarkConfig
 
-    config = with_data_of_run(given).config(BenchmarkConfig)
+    with_data = with_data_of_run(given)
+    config = with_data.config(BenchmarkConfig)
     with _shown("benchmark", given):
         from codir import runs
 
-        tables.show_benchmark(runs.benchmark(config), config.output_dir)
+        found = runs.benchmark(config, as_in_training=with_data is not given)
+        tables.show_benchmark(found, config.output_dir)
 
 
 @recipe_command(app)
