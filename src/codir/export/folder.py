@@ -18,7 +18,17 @@ from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, 
 
 INFER_NAME = "infer.py"
 TOKENIZER_NAME = "tokenizer.json"
-OWN_NAMES = ("model.onnx*", "model.xml", "model.bin", "config.json", "tokenizer*.json", "*.jinja", INFER_NAME, RECORD_NAME, MANIFEST_NAME)
+OWN_NAMES = (
+    "model.onnx*",
+    "model.xml",
+    "model.bin",
+    "config.json",
+    "tokenizer*.json",
+    "*.jinja",
+    INFER_NAME,
+    RECORD_NAME,
+    MANIFEST_NAME,
+)
 """Patterns of the names that an exported folder holds. One with others, or without a record, is set aside."""
 
 
@@ -71,7 +81,10 @@ def write_folder(
             script = resources.files("codir.export").joinpath(f"infer_{engine}.py").read_text("utf-8")
             (staging / INFER_NAME).write_text(script, "utf-8")
             reads = {"padding": padding_of(tokenizer), "truncation": truncation_of(tokenizer, max_length)}
-            content = {**record, **reads}
+            labels = [
+                str(config.id2label[number]) for number in range(config.num_labels)
+            ]  # not in a config of usual ones
+            content = {**record, "labels": labels, **reads}
             (staging / RECORD_NAME).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
             write_manifest(staging)
             is_export = (folder / RECORD_NAME).is_file()
