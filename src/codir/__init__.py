@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from codir.errors import CodirError, NonFiniteLossError, UserError
     from codir.objectives import Contrastive
     from codir.report import EvaluationResult, PretrainingResult, RunResult
-    from codir.runs import benchmark, compare_presets, distill, evaluate, examine, export, finetune, preset, pretrain
+    from codir.runs import (
+        benchmark,
+        compare_presets,
+        distill,
+        evaluate,
+        examine,
+        export_model,
+        finetune,
+        preset,
+        pretrain,
+    )
     from codir.student import build_student
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
@@ -45,7 +55,7 @@ _HOMES = {
     "compare_presets": "codir.runs",
     "distill": "codir.runs",
     "evaluate": "codir.runs",
-    "export": "codir.runs",
+    "export_model": "codir.runs",
     "examine": "codir.runs",
     "finetune": "codir.runs",
     "load_data": "codir.data",
@@ -77,7 +87,7 @@ __all__ = [
     "distill",
     "evaluate",
     "examine",
-    "export",
+    "export_model",
     "finetune",
     "load_data",
     "preset",

@@ -65,7 +65,7 @@ def world_of(once_per_suite, tokenizer):
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_script_that_needs_more_than_it_says_or_answers_otherwise(kind, engine, world_of, python_of, tmp_path):
     world, out = world_of(kind), tmp_path / "shipped"
-    runs.export(export_config(world, out, engine=engine))
+    runs.export_model(export_config(world, out, engine=engine))
     imports = f"import {PACKAGES[engine]}, tokenizers, numpy"
     assert subprocess.run([python_of(engine), "-c", imports], check=False).returncode == 0
     assert (
@@ -97,7 +97,7 @@ def answers_of_transformers(world: Path, kind: str) -> list[dict]:
 
 
 def test_a_script_without_a_text_that_ends_with_a_traceback(world_of, python_of, tmp_path):
-    runs.export(export_config(world_of("classes"), tmp_path / "shipped"))
+    runs.export_model(export_config(world_of("classes"), tmp_path / "shipped"))
     said = subprocess.run(
         [python_of("onnx"), tmp_path / "shipped" / "infer.py"], capture_output=True, text=True, check=False
     )

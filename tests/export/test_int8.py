@@ -271,7 +271,7 @@ def test_more_layers_in_fp32_than_the_gate_needs(max_loss, left, tmp_path):
 @pytest.mark.slow
 def test_a_ruined_model_that_is_shipped_in_int8_throughout(tokenizer, tmp_path):
     world = make_world(tmp_path, with_outliers(sharp_classifier(layers=3), layer=1), tokenizer)
-    result = runs.export(export_config(world, tmp_path / "out", int8=True, max_loss=8.0))
+    result = runs.export_model(export_config(world, tmp_path / "out", int8=True, max_loss=8.0))
     record = json.loads((tmp_path / "out" / "export.json").read_text())
     assert record["left_in_fp32"] == ["bert.encoder.layer.1"] == list(result.chosen.left)
     assert record["precision"].startswith("int8")
@@ -300,7 +300,7 @@ def test_a_folder_that_is_written_although_nothing_passed(tokenizer, tmp_path, m
     world = make_world(tmp_path, model, tokenizer)
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"int8: expected a loss of at most 0 points, got .* at best .*`--max-loss`"):
-        runs.export(export_config(world, tmp_path / "deep" / "out", int8=True, max_loss=0))
+        runs.export_model(export_config(world, tmp_path / "deep" / "out", int8=True, max_loss=0))
     assert {path.name for path in tmp_path.iterdir()} == before
     assert list(scratch.iterdir()) == []
 

@@ -32,7 +32,7 @@ def world(once_per_suite, tokenizer) -> Path:
         make_world(folder, sharp_classifier(), tokenizer)
         sharp_classifier(seed=8, layers=3).save_pretrained(folder / "teacher")
         tokenizer.save_pretrained(folder / "teacher")
-        runs.export(export_config(folder, folder / "shipped" / "onnx"))
+        runs.export_model(export_config(folder, folder / "shipped" / "onnx"))
 
     return once_per_suite("benchmark", fill)
 
@@ -69,7 +69,7 @@ def test_a_model_given_twice_that_is_measured_twice(tmp_path, monkeypatch):
 
 def test_numbers_that_are_others_than_scikit_learns_and_the_disks(world, tokenizer, tmp_path):
     models = (world / "student", world / "shipped" / "onnx", world / "teacher")
-    found = runs.benchmark(config_of(world, *models, output_dir=tmp_path / "out", threads=[1, 2]))
+    runs.benchmark(config_of(world, *models, output_dir=tmp_path / "out", threads=[1, 2]))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"benchmark.json", "benchmark.md", "benchmark.png"}
     record = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     rows = codir.load_data(str(world / "dev.csv"), evaluation_only=True).dev["dev"]

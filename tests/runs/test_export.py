@@ -15,6 +15,7 @@ import pytest
 
 import codir
 from codir import runs
+from codir.config import BenchmarkConfig, DataConfig
 from codir.errors import UserError
 from codir.export import OWN_NAMES
 from codir.measure import ExportedRunner, open_exported
@@ -36,7 +37,7 @@ def world(once_per_suite, tokenizer) -> Path:
 @pytest.fixture(scope="module")
 def shipped(once_per_suite, world) -> Path:
     """An export in fp32 by ONNX Runtime. Read it only."""
-    return once_per_suite("shipped", lambda folder: runs.export(export_config(world, folder / "onnx"))) / "onnx"
+    return once_per_suite("shipped", lambda folder: runs.export_model(export_config(world, folder / "onnx"))) / "onnx"
 
 
 def codir_in(folder: Path, *words: object, before: str = "") -> subprocess.CompletedProcess[str]:
@@ -103,7 +104,7 @@ def test_a_record_whose_numbers_are_others_than_the_models(shipped):
 
 @pytest.mark.slow
 def test_an_engine_that_is_chosen_although_another_is_faster(world, tmp_path):
-    result = runs.export(export_config(world, tmp_path / "out", engine="auto", int8=True, max_loss=100))
+    result = runs.export_model(export_config(world, tmp_path / "out", engine="auto", int8=True, max_loss=100))
     tried = [one.name for one in result.candidates]
     assert tried == ["onnx fp32", "onnx int8 dynamic", "onnx int8 static", "openvino fp32", "openvino int8 static"]
     int8 = {name: result.models[name].sentences_per_second for name in tried if "int8" in name}
@@ -112,7 +113,7 @@ def test_an_engine_that_is_chosen_although_another_is_faster(world, tmp_path):
 
 @pytest.mark.slow
 def test_an_openvino_folder_that_lacks_its_weights(world, tmp_path, tokenizer):
-    runs.export(export_config(world, tmp_path / "out", engine="openvino"))
+    runs.export_model(export_config(world, tmp_path / "out", engine="openvino"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*NAMES, "model.xml", "model.bin"}
     record = json.loads((tmp_path / "out" / "export.json").read_text())
     both = sum((tmp_path / "out" / name).stat().st_size for name in ("model.xml", "model.bin"))
@@ -132,8 +133,8 @@ def test_a_trained_model_that_an_export_deletes(world, tmp_path, tokenizer):
     tokenizer.save_pretrained(other)
     before = (other / "model.safetensors").read_bytes()
     with pytest.raises(UserError, match="not empty"):
-        runs.export(export_config(world, other))
-    runs.export(export_config(world, other, overwrite=True))
+        runs.export_model(export_config(world, other))
+    runs.export_model(export_config(world, other, overwrite=True))
     assert (other / "model.onnx").is_file()
     assert [path.read_bytes() for path in tmp_path.glob(".set-aside-out-*/model.safetensors")] == [before]
 
@@ -144,11 +145,11 @@ def test_an_earlier_export_that_is_set_aside_and_a_foreign_folder_that_is_delete
     for path in shipped.iterdir():
         (first / path.name).write_bytes(path.read_bytes())
     (first / "infer.py").write_text("old")
-    runs.export(export_config(world, first, overwrite=True))
+    runs.export_model(export_config(world, first, overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "an export takes the place of an export"
     assert "old" not in (first / "infer.py").read_text()
     (first / "thesis.txt").write_text("mine")
-    runs.export(export_config(world, first, overwrite=True))
+    runs.export_model(export_config(world, first, overwrite=True))
     assert [path.read_text() for path in tmp_path.glob(".set-aside-out-*/thesis.txt")] == ["mine"]
     assert not (first / "thesis.txt").exists()
     assert find_damage(first) is None
@@ -178,7 +179,7 @@ def test_an_export_into_what_it_reads(relation, world, tmp_path, monkeypatch):
     output = places.get(relation, Path(".") if relation == "working directory" else tmp_path / "file")
     before = sorted(world.rglob("*"))
     with pytest.raises(UserError, match="output_dir: expected"):
-        runs.export(export_config(world, output, overwrite=True))
+        runs.export_model(export_config(world, output, overwrite=True))
     assert sorted(world.rglob("*")) == before
     assert list((tmp_path / "here").iterdir()) == []
 
@@ -193,6 +194,7 @@ folder.write_manifest = killed
 """
 
 
+@pytest.mark.slow
 def test_half_a_folder_after_a_kill(world, tmp_path):
     """Killed when all is written but the manifest; the next start removes what is left, in both places."""
     killed = codir_in(tmp_path, *words_of(world, "out"), before=KILLED)
@@ -211,7 +213,7 @@ def test_half_a_folder_after_a_kill(world, tmp_path):
 SMALL_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes}, {bytes}))"
 
 
-@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("engine", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_a_full_disk_that_is_no_sentence(engine, world, tmp_path):
     """The system refuses to write beyond so many bytes, as a full disk does; the graph is larger."""
     done = codir_in(tmp_path, *words_of(world, "out", "--engine", engine), before=SMALL_FILES.format(bytes=20_000))
@@ -228,7 +230,7 @@ def test_a_disk_that_is_full_when_the_folder_is_written(world, tmp_path, monkeyp
 
     monkeypatch.setattr("codir.export.folder.shutil.copy", full)
     with pytest.raises(FolderError, match=r"No space left.*free some space"):
-        runs.export(export_config(world, tmp_path / "out"))
+        runs.export_model(export_config(world, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,7 +245,7 @@ def test_a_recurrent_student_that_is_not_refused_by_name(world, tmp_path, tokeni
     tokenizer.save_pretrained(tmp_path / "recurrent")
     config = export_config(world, tmp_path / "out", model=str(tmp_path / "recurrent"))
     with pytest.raises(UserError, match=r"export to onnx: .*codir-bilstm"):
-        runs.export(config)
+        runs.export_model(config)
     assert {path.name for path in tmp_path.iterdir()} == {"recurrent"}
 
 
@@ -251,7 +253,7 @@ def test_an_export_that_computes_something_else(world, tmp_path, monkeypatch):
     ask_exported = ExportedRunner.logits
     monkeypatch.setattr(ExportedRunner, "logits", lambda self, placed: ask_exported(self, placed) + 1e-3)
     with pytest.raises(UserError, match=r"export to onnx: expected logits within 0.0001 .* bert does not export"):
-        runs.export(export_config(world, tmp_path / "out"))
+        runs.export_model(export_config(world, tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,13 +261,13 @@ def test_data_with_other_labels(world, tmp_path):
     rows = "".join(f"w{i} w{i + 1},{name}\n" for i in range(0, 60, 3) for name in "abc")
     (tmp_path / "three.csv").write_text("text,label\n" + rows)
     with pytest.raises(UserError, match=r"labels: expected 2 classes, as the model gives, got 3 classes"):
-        runs.export(export_config(world, tmp_path / "out", data={"source": str(tmp_path / "three.csv")}))
+        runs.export_model(export_config(world, tmp_path / "out", data={"source": str(tmp_path / "three.csv")}))
     dev = (world / "dev.csv").read_text().splitlines()
     swapped = [line[:-1] + "10"[int(line[-1])] for line in dev[1:]]
     (tmp_path / "swapped.csv").write_text("\n".join([dev[0], *swapped]) + "\n")
     data = {"source": str(world / "train.csv"), "dev": str(tmp_path / "swapped.csv"), "max_length": 32}
     with pytest.raises(UserError, match=r"label order: .*the model"):
-        runs.export(export_config(world, tmp_path / "out", data=data))
+        runs.export_model(export_config(world, tmp_path / "out", data=data))
     assert not (tmp_path / "out").exists()
 
 
@@ -274,9 +276,10 @@ def test_a_tokenizer_that_only_python_runs(world, tmp_path, monkeypatch):
 
     monkeypatch.setattr(BertTokenizer, "is_fast", False)
     with pytest.raises(UserError, match=r"tokenizer: expected one that `tokenizers` can run"):
-        runs.export(export_config(world, tmp_path / "out"))
+        runs.export_model(export_config(world, tmp_path / "out"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "package", "install"),
     [
@@ -340,11 +343,11 @@ DAMAGE = {
 def test_a_damaged_export_that_is_asked(damage, copy, world):
     spoil, message = DAMAGE[damage]
     spoil(copy)
-    data = codir.DataConfig(source=str(world / "dev.csv"), max_length=32)
+    data = DataConfig(source=str(world / "dev.csv"), max_length=32)
     with pytest.raises(UserError, match=message):
         codir.evaluate(str(copy), data)
     with pytest.raises(UserError, match=message):
-        runs.benchmark(codir.BenchmarkConfig(models=[world / "student", copy], data=data))
+        runs.benchmark(BenchmarkConfig(models=[world / "student", copy], data=data))
 
 
 BARE = {
@@ -359,7 +362,7 @@ def test_a_bare_file_that_is_no_graph(fault, copy, world):
     (copy / "manifest.json").unlink()
     spoil, message = BARE[fault]
     spoil(copy / "model.onnx")
-    data = codir.DataConfig(source=str(world / "dev.csv"), max_length=32)
+    data = DataConfig(source=str(world / "dev.csv"), max_length=32)
     for path in (copy, copy / "model.onnx"):
         with pytest.raises(UserError, match=message):
             codir.evaluate(str(path), data)
@@ -370,7 +373,7 @@ def test_a_graph_of_something_else(copy, world):
     import onnx
 
     (copy / "manifest.json").unlink()
-    data = codir.DataConfig(source=str(world / "dev.csv"), max_length=32)
+    data = DataConfig(source=str(world / "dev.csv"), max_length=32)
     whole = onnx.load(copy / "model.onnx")
     for old, new, message in (
         ("logits", "hidden", "no output `logits`, but hidden"),
@@ -396,7 +399,7 @@ def renamed(model, old: str, new: str):
 
 def test_an_export_that_is_exported(shipped, world, tmp_path):
     with pytest.raises(UserError):
-        runs.export(export_config(world, tmp_path / "out", model=str(shipped)))
+        runs.export_model(export_config(world, tmp_path / "out", model=str(shipped)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -422,6 +425,7 @@ def test_a_command_that_differs_from_the_function(world, shipped, tmp_path):
     assert 0.5 <= float(share) <= 1
 
 
+@pytest.mark.slow
 def test_data_of_a_run_that_is_not_found(world, tmp_path, shipped):
     """`codir export student` reads the recipe beside the model; a flag changes it."""
     from shutil import copytree
@@ -436,26 +440,3 @@ def test_data_of_a_run_that_is_not_found(world, tmp_path, shipped):
     assert record["gate"]["onnx fp32"]["rows"] == 100
     (model / "recipe.yaml").unlink()
     refused(codir_in(tmp_path, "export", "student", "--output-dir", "two"), "--data")
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["export"], "model"),
-        (["export", "one", "two", "--data", "x.csv", "--output-dir", "out"], "flags, and one model"),
-        (["export", "nowhere/x", "--data", "dev.csv", "--output-dir", "out"], "nowhere/x"),
-        (["export", "student", "--data", "dev.csv"], "output-dir"),
-        (["export", "student", "--data", "dev.csv", "--output-dir", "out", "--engine", "tensorrt"], "onnx"),
-        (["export", "student", "--data", "dev.csv", "--output-dir", "out", "--max-loss", "-1"], "--max-loss"),
-        (["export", "student", "--data", "dev.csv", "--output-dir", "student"], "a place apart"),
-        (["export", "tmp", "--data", "dev.csv", "--output-dir", "out"], "config.json"),
-    ],
-)
-def test_a_mistake_that_is_no_sentence(words, message, world, tmp_path):
-    from shutil import copytree
-
-    copytree(world / "student", tmp_path / "student")
-    (tmp_path / "dev.csv").write_bytes((world / "dev.csv").read_bytes())
-    done = codir_in(tmp_path, *words)
-    refused(done, message)
-    assert {path.name for path in tmp_path.iterdir()} == {"tmp", "student", "dev.csv"}

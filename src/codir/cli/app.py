@@ -190,7 +190,7 @@ def export(given: Given) -> None:
     with _shown("export", given):
         from codir import runs
 
-        tables.show_export(runs.export(config))
+        tables.show_export(runs.export_model(config))
 
 
 @recipe_command(app)
@@ -202,13 +202,12 @@ def benchmark(given: Given) -> None:
     from codir.cli.given import with_data_of_run
     from codir.config import BenchmarkConfig
 
-    with_data = with_data_of_run(given)
-    config = with_data.config(BenchmarkConfig)
+    given = with_data_of_run(given)
+    config, of_run = given.config(BenchmarkConfig), "data" in given.recipe
     with _shown("benchmark", given):
         from codir import runs
 
-        found = runs.benchmark(config, as_in_training=with_data is not given)
-        tables.show_benchmark(found, config.output_dir)
+        tables.show_benchmark(runs.benchmark(config, as_in_training=of_run), config.output_dir)
 
 
 @recipe_command(app)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt
 
-from codir.config.base import OutputDir, Overwrite, PathOrName, Room, UserPath
+from codir.config.base import PathOrName, Room, UserPath
 from codir.config.sections import DataConfig
 from codir.config.words import (
     BATCH_SIZES,
@@ -28,8 +28,8 @@ class ExportConfig(Room):
     int8: bool = Field(False, description="quantise to 8 bits, as far as `max_loss` allows")
     max_loss: float = Field(MAX_LOSS, ge=0, le=100, description="points of the metric that int8 may cost")
     calibration_rows: PositiveInt = Field(CALIBRATION_ROWS, description="training rows that set the ranges of int8")
-    output_dir: OutputDir
-    overwrite: Overwrite = False
+    output_dir: UserPath = Field(description="folder for the exported model; it must be empty or not there")
+    overwrite: bool = Field(False, description="replace an earlier export in the output folder")
 
 
 class BenchmarkConfig(Room):

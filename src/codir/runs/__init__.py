@@ -5,7 +5,7 @@ from codir.runs.compare import compare_presets
 from codir.runs.demo import run_demo, run_pretraining_demo
 from codir.runs.distill import distill
 from codir.runs.evaluate import evaluate, examine
-from codir.runs.export import export
+from codir.runs.export import export_model
 from codir.runs.finetune import finetune
 from codir.runs.objectives import preset
 from codir.runs.pretrain import pretrain
@@ -17,7 +17,7 @@ __all__ = [
     "distill",
     "evaluate",
     "examine",
-    "export",
+    "export_model",
     "finetune",
     "preset",
     "pretrain",

@@ -24,12 +24,11 @@ from codir.measure import (
     gather_conditions,
     measure_latencies,
     measure_throughputs,
-    open_exported,
     peak_bytes,
 )
 from codir.models import Reader
 from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
-from codir.runs.build import load, open_reader, runner_of
+from codir.runs.build import load, open_reader, open_runner
 from codir.runs.inputs import check_apart
 from codir.runs.output import check_writable
 from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
@@ -50,10 +49,7 @@ class Entrant:
 
     def runner(self, threads: int) -> Runner:
         """The model, computing with so many threads."""
-        folder = self.reader.folder
-        if folder is not None and exported_file(folder) is not None:
-            return open_exported(folder, self.reader.tokenizer, threads=threads)
-        return runner_of(self.reader, self.dtype)
+        return open_runner(self.reader, self.dtype, threads=threads)
 
 
 def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> BenchmarkResult:
@@ -63,9 +59,9 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     timed: texts are tokenised before. Memory is the peak of a fresh process that loads the model and reads a batch.
 
     Args:
-        config: what the command was given.
-        as_in_training: score the evaluation set that a training on this data has, with the rows that it holds out of a
-            single file. By default, all rows of such a file are scored.
+        config: models, data and how.
+        as_in_training: read the evaluation sets that a training on this data has, with the rows that it holds out of a
+            single file. By default, all rows of such a file are read.
 
     Raises:
         UserError: a path that is no model, models that do not fit the data, or an engine that is not installed.
@@ -180,7 +176,7 @@ def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, max_le
 def _load_and_ask(path: str, dtype: torch.dtype, rows: datasets.Dataset, max_length: int) -> object:
     """In a process of its own."""
     reader = open_reader(path)
-    runner = runner_of(reader, dtype)
+    runner = open_runner(reader, dtype)
     batch = RowCollator(encode(rows, reader.tokenizer, max_length=max_length), reader.tokenizer)(list(range(len(rows))))
     with runner.running():
         runner.logits(runner.place(batch))

@@ -50,12 +50,17 @@ def open_reader(path: str) -> Reader:
         return Reader(load_shape(file.parent), load_tokenizer(file.parent), folder=Path(path))
 
 
-def runner_of(reader: Reader, dtype: torch.dtype) -> Runner:
-    """A model as measurements see it, on the device that computes; an exported one on the CPU, as it is."""
-    if reader.folder is not None and exported_file(reader.folder) is not None:
-        return open_exported(reader.folder, reader.tokenizer)
+def runner_of(reader: Reader, dtype: torch.dtype) -> TorchRunner:
+    """A model as measurements see it, on the device that computes."""
     reader.model.to(default_device())
     return TorchRunner.of(reader, dtype)
+
+
+def open_runner(reader: Reader, dtype: torch.dtype, *, threads: int | None = None) -> Runner:
+    """The same of what `open_reader` gave; an exported model computes on the CPU, in the number format of its file."""
+    if reader.folder is not None and exported_file(reader.folder) is not None:
+        return open_exported(reader.folder, reader.tokenizer, threads=threads)
+    return runner_of(reader, dtype)
 
 
 def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: bool = False) -> LoadedData:

@@ -23,7 +23,7 @@ from codir.runs.answers import (
     write_predictions,
     write_submissions,
 )
-from codir.runs.build import load, open_reader, runner_of
+from codir.runs.build import load, open_reader, open_runner
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
@@ -144,7 +144,7 @@ def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
         unknown = [note for rows in data.dev.values() for note in note_unknown_tokens(rows, reader.tokenizer)]
         say([*check_labels(reader.model, data.task, role=ROLES[name]), *unknown])
     exam = Exam(data.dev, data.task, config.data.max_length)
-    runners = {name: runner_of(reader, DTYPE) for name, reader in readers.items()}
+    runners = {name: open_runner(reader, DTYPE) for name, reader in readers.items()}
     answers = {name: exam.answers(runner) for name, runner in runners.items()}
     for name, given in answers.items():
         for dev, logits in given.items():

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from codir.config import ExportConfig
@@ -23,6 +22,7 @@ from codir.measure import (
     ExportedRunner,
     ModelResult,
     Runner,
+    TorchRunner,
     Verdict,
     gather_conditions,
     open_exported,
@@ -31,7 +31,7 @@ from codir.measure import (
 )
 from codir.models import Reader
 from codir.report import PYTORCH, ExportResult
-from codir.runs.build import load, load_reader, runner_of
+from codir.runs.build import load, load_reader
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
 from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 SEED = 0
 
 
-def export(config: ExportConfig) -> ExportResult:
+def export_model(config: ExportConfig) -> ExportResult:
     """Write a model for ONNX Runtime or OpenVINO, in fp32 or int8, and say what that keeps and gains.
 
     In fp32 its logits must be PyTorch's. In int8 it may lose `max_loss` points on the evaluation rows; where it loses
@@ -71,13 +71,13 @@ def export(config: ExportConfig) -> ExportResult:
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
     reader.model.to("cpu").eval()
     exam = Exam(data.dev, data.task, config.data.max_length)
-    original = exam.answers(runner_of(reader, torch.float32))
+    original = exam.answers(TorchRunner.of(reader))
     check_permutation(original[exam.first], exam.labels(exam.first), data.task, whose="the model")
 
     with scratch_folder(Path(tempfile.gettempdir()), RUN) as scratch:
         bench = Bench(reader, data, exam, original[exam.first], config, scratch)
         candidates = [one for exporter in exporters for one in bench.candidates(exporter)]
-        runners: dict[str, Runner] = {PYTORCH: runner_of(reader, torch.float32)}
+        runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
         runners |= {one.name: bench.open(one.folder) for one in candidates}
         answers = {name: original if name == PYTORCH else exam.answers(runner) for name, runner in runners.items()}
         models = exam.results(runners, answers)
@@ -169,7 +169,7 @@ class Bench:
         rows = train.select(np.sort(chosen).tolist())
         self.encoded = encode(rows, reader.tokenizer, max_length=config.data.max_length)
         self.collate = RowCollator(self.encoded, reader.tokenizer)
-        self.known = self.logits(runner_of(reader, torch.float32))
+        self.known = self.logits(TorchRunner.of(reader))
 
     def candidates(self, exporter: Exporter) -> list[Candidate]:
         """The student in fp32, and in int8 by each recipe of the engine where that was asked for."""
