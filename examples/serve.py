@@ -21,6 +21,8 @@ COLUMNS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_i
 
 
 class Request(BaseModel):
+    """What a client sends."""
+
     texts: list[str] = Field(min_length=1, max_length=64)
 
 
@@ -32,7 +34,6 @@ def make_app(folder: Path) -> FastAPI:
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     app = FastAPI(title=folder.name)
 
-    @app.post("/classify")
     def classify(request: Request) -> list[dict[str, str | float]]:  # a plain function: FastAPI runs it in a thread
         rows = tokenizer.encode_batch(request.texts)
         feed = {one.name: np.array([getattr(row, COLUMNS[one.name]) for row in rows]) for one in session.get_inputs()}
@@ -41,6 +42,7 @@ def make_app(folder: Path) -> FastAPI:
         shares /= shares.sum(1, keepdims=True)
         return [{"label": record["labels"][row.argmax()], "score": float(row.max())} for row in shares]
 
+    app.add_api_route("/classify", classify, methods=["POST"])
     return app
 
 

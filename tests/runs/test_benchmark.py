@@ -122,7 +122,9 @@ def test_rows_of_training_that_a_run_is_scored_on(world, tmp_path, tokenizer, mo
         few = ["--threads", "1", "--batch-sizes", "2", "--rows", "4", "--rounds", "1", "--max-length", "32"]
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["codir", "benchmark", "student", *words, *few, "--output-dir", "out"])
-        cli.main()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code, capsys.readouterr()
         assert json.loads((tmp_path / "out" / "benchmark.json").read_text())["scored_rows"] == rows
     capsys.readouterr()
 
@@ -173,7 +175,8 @@ def test_files_of_others_beside_a_benchmark(world, tmp_path):
 
 def test_a_place_that_is_refused_after_all_is_measured(world, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("codir.runs.benchmark.open_reader", lambda path: pytest.fail("a model was loaded"))
+    module = sys.modules["codir.runs.benchmark"]
+    monkeypatch.setattr(module, "open_reader", lambda path: pytest.fail("a model was loaded"))
     for output in (tmp_path / "file", tmp_path / "file" / "x", world / "student", world):
         with pytest.raises(UserError, match="output_dir"):
             runs.benchmark(config_of(world, world / "student", output_dir=output))

@@ -21,12 +21,12 @@ pytestmark = pytest.mark.training
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "serve.py"
 PYTHON = os.environ.get("CODIR_SERVE_PYTHON", sys.executable)
-"""An interpreter with fastapi, uvicorn, onnxruntime and tokenizers; `pip install "codir[examples]"` makes this one such."""
+"""Runs the server, on fastapi, uvicorn, onnxruntime and tokenizers; this one does after `pip install "codir[examples]"`."""
 CLIENTS, REQUESTS = 8, 160
 
 
 def has_packages() -> bool:
-    if PYTHON != sys.executable:
+    if sys.executable != PYTHON:
         return True
     return all(importlib.util.find_spec(name) for name in ("fastapi", "uvicorn"))
 
