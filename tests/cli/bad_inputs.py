@@ -68,6 +68,8 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
         "compare": {"--teacher": world.classifier, "--data": world.rows, "--student-layers": 2, "--presets": "kd"},
         "sweep": {"--teacher": world.classifier, "--data": world.rows, "--depths": "1,2", "--preset": "kd"},
         "evaluate": {"--model": world.classifier, "--data": world.rows, "--max-length": 32},
+        "export": {"--model": world.classifier, "--data": world.rows, "--max-length": 32},
+        "benchmark": {"--data": world.rows, "--max-length": 32, "--rows": 4, "--rounds": 1, "--threads": 1},
         "plan": {"--rows": 10, "--layers": 2, "--hidden": 8},
     }[command]
     if command in TRAINING_COMMANDS:
@@ -78,7 +80,10 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
     if command in ("distill", "compare", "sweep"):
         flags["--cache-dir"] = world.folder / "cache"
     flags |= {name.replace("_", "-"): value for name, value in instead.items()}
-    words = [command, *(part for pair in flags.items() if pair[1] is not None for part in pair)]
+    if command == "export":
+        flags["--output-dir"] = world.folder / "out"
+    words = [command, *([world.classifier] if command == "benchmark" else [])]
+    words = [*words, *(part for pair in flags.items() if pair[1] is not None for part in pair)]
     if command == "pretrain":
         words += ["--set", f"corpus.cache_dir={world.folder / 'cache'}"]
     return words
@@ -86,7 +91,7 @@ def good_words(command: str, world: World, **instead: object) -> list[object]:
 
 def all_inputs() -> list[BadInput]:
     """All of them, without repetition."""
-    makers = (flags, settings_, recipes, data, submissions, models, corpora, places)
+    makers = (flags, settings_, recipes, data, submissions, models, exports, corpora, places)
     found = [one for make in makers for one in make()]
     return list({(one.kind, one.name): one for one in found}.values())
 
@@ -136,6 +141,8 @@ def flags() -> Iterator[BadInput]:
         ["finetune"],
         ["evaluate"],
         ["plan"],
+        ["export"],
+        ["benchmark"],
     ):
         if words:
             yield BadInput("flags", f"only {words}", lambda world, words=words: words)
@@ -622,6 +629,56 @@ def _of_model(role: str, file: str, content: bytes | dict[str, Any] | None) -> C
             at = words.index("--student-layers")
             del words[at : at + 2]
         return words
+
+    return words
+
+
+# ---- Exported models ----
+
+GRAPHS: dict[str, bytes | None] = {
+    "nothing": b"",
+    "a text": b"no graph",
+    "XML": b"<net></net>",
+    "an unfinished XML": b"<net name='x'><layers>",
+    "bytes": bytes(range(256)) * 10,
+    "a few bytes of protobuf": b"\x08\x09\x12\x07pytorch",
+    "a folder": None,
+}
+
+
+def exports() -> Iterator[BadInput]:
+    """Graph files that are none, beside a config and a tokenizer; and places and models that cannot be exported."""
+    for ending in ("onnx", "xml"):
+        for name, content in GRAPHS.items():
+            for command in ("evaluate", "benchmark"):
+                make = _of_graph(command, f"model.{ending}", content)
+                yield BadInput("models", f"{command} model.{ending}: {name}", make)
+    for name, file, content in list(broken_files())[::4]:
+        yield BadInput("models", f"export --model {name}", _of_model("export --model", file, content))
+    for path in ("no/such/model", "x.onnx", "x.xml", "a:b", "x" * 300, "", "\x1b[31m.onnx", "http://a:b@c/d.onnx"):
+        yield BadInput("models", f"benchmark {path[:30]!r}", lambda world, path=path: [
+            *good_words("benchmark", world), path
+        ])  # fmt: skip
+        yield _flag("export", f"--model {path[:30]!r}", {"--model": path})
+    for place in ("/proc/self/x", "/sys/x", "n" * 300, "file.txt/x", "\0", "/dev/null", "."):
+        yield _place("export", "--output-dir", place)
+        if place != ".":  # beside others' files, a benchmark writes its own
+            yield _place("benchmark", "--output-dir", place)
+
+
+def _of_graph(command: str, name: str, content: bytes | None) -> Callable[[World], list[object]]:
+    def words(world: World) -> list[object]:
+        folder = world.folder / "graph"
+        folder.mkdir()
+        for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(world.classifier / file, folder)
+        if content is None:
+            (folder / name).mkdir()
+        else:
+            (folder / name).write_bytes(content)
+        if command == "benchmark":
+            return [*good_words(command, world), folder / name]
+        return _replaced(command, world, {"--model": folder / name})
 
     return words
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.config.words import Engine
+from codir.errors import UserError
 
 Rows = Sequence[Mapping[str, np.ndarray]]
 """What a model reads of single rows, by the names of its inputs."""
@@ -51,6 +52,9 @@ class Exporter(Protocol):
             model: in evaluation mode, on the CPU.
             sample: two rows, as the model reads them.
             folder: is there; gets the file of `codir.measure.FILE_NAMES`.
+
+        Raises:
+            UserError: the engine cannot take this type of model.
         """
 
     def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
@@ -65,6 +69,9 @@ class Exporter(Protocol):
             recipe: one of `recipes`.
             rows: of the training set, for recipes that calibrate.
             leave: layers that stay in fp32.
+
+        Raises:
+            UserError: the recipe cannot take this graph.
         """
 
 
@@ -92,6 +99,25 @@ def unheard() -> Iterator[None]:
             yield
         finally:
             logging.disable(before)
+
+
+@contextmanager
+def refused_by_name(subject: str, *, model: str, do: str) -> Iterator[None]:
+    """Whatever an engine raises of a model that it cannot take is one `UserError`; full disks stay what they are.
+
+    Args:
+        subject: what was tried.
+        model: what it was tried on.
+        do: what the user can do.
+    """
+    try:
+        yield
+    except (OSError, UserError):
+        raise
+    except Exception as error:  # each library has errors of its own
+        line = next(iter(str(error).strip().splitlines()), "")
+        got = f"{model} ({type(error).__name__}: {line})"
+        raise UserError(subject, expected="a model that it can take", got=got, do=do) from error
 
 
 def inputs_of_graph(sample: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,18 @@ from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, 
 
 INFER_NAME = "infer.py"
 TOKENIZER_NAME = "tokenizer.json"
-OWN_NAMES = ("model.*", "config.json", "tokenizer*.json", "*.jinja", INFER_NAME, RECORD_NAME, MANIFEST_NAME)
-"""Patterns of the names that an exported folder holds; a folder with other files is not replaced."""
+OWN_NAMES = (
+    "model.onnx*",
+    "model.xml",
+    "model.bin",
+    "config.json",
+    "tokenizer*.json",
+    "*.jinja",
+    INFER_NAME,
+    RECORD_NAME,
+    MANIFEST_NAME,
+)
+"""Patterns of the names that an exported folder holds. One with others, or without a record, is set aside."""
 
 
 def check_ships(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -44,6 +54,7 @@ def write_folder(
     engine: Engine,
     config: PreTrainedConfig,
     tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
     record: Mapping[str, Any],
 ) -> None:
     """Put together what is shipped.
@@ -54,7 +65,8 @@ def write_folder(
         engine: of the graph.
         config: of the student, with the names of its classes.
         tokenizer: of the student.
-        record: what was measured; `max_length` is what `infer.py` cuts texts to.
+        max_length: that `infer.py` cuts texts to.
+        record: what was measured.
 
     Raises:
         FolderError: the folder cannot be written to, or its disk is full.
@@ -68,10 +80,15 @@ def write_folder(
             tokenizer.save_pretrained(staging)
             script = resources.files("codir.export").joinpath(f"infer_{engine}.py").read_text("utf-8")
             (staging / INFER_NAME).write_text(script, "utf-8")
-            content = {**record, "padding": padding_of(tokenizer)}
+            reads = {"padding": padding_of(tokenizer), "truncation": truncation_of(tokenizer, max_length)}
+            labels = [
+                str(config.id2label[number]) for number in range(config.num_labels)
+            ]  # not in a config of usual ones
+            content = {**record, "labels": labels, **reads}
             (staging / RECORD_NAME).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
             write_manifest(staging)
-            clear_place(folder, own=OWN_NAMES)
+            is_export = (folder / RECORD_NAME).is_file()
+            clear_place(folder, own=OWN_NAMES if is_export else ())
 
 
 def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -82,3 +99,8 @@ def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         "pad_type_id": tokenizer.pad_token_type_id,
         "pad_token": tokenizer.pad_token,
     }
+
+
+def truncation_of(tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, Any]:
+    """What `Tokenizer.enable_truncation` of the package `tokenizers` is given to cut as this tokenizer does."""
+    return {"max_length": max_length, "direction": tokenizer.truncation_side}

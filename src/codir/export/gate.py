@@ -5,6 +5,8 @@ Knows engines, files and verdicts; who asks the models, and on which rows, is se
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +84,7 @@ def quantise_within(
     """
 
     def attempt(left: Sequence[str]) -> Path:
-        folder = work / f"{exporter.engine}-{recipe}-{len(list(work.iterdir()))}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix=f"{recipe}-", dir=work))
         exporter.quantise(written, folder, recipe, rows, leave=left)
         return folder
 
@@ -97,10 +98,13 @@ def quantise_within(
     errors: dict[str, float] = {}
     with phase("finding what int8 costs", len(layers), unit="layers") as progress:
         for layer in layers:
-            errors[layer] = gate.error(attempt([layer]))
+            folder = attempt([layer])
+            errors[layer] = gate.error(folder)
+            shutil.rmtree(folder, ignore_errors=True)  # a disk would fill up with them
             progress.advance()
     by_cost = sorted(layers, key=errors.__getitem__)
     for count in range(1, len(by_cost)):  # with all in fp32 there would be nothing to quantise
+        shutil.rmtree(candidate.folder, ignore_errors=True)
         candidate = judged(by_cost[:count])
         if gate.passes(candidate.verdict):
             break

@@ -10,15 +10,14 @@ from tokenizers import Tokenizer
 
 here = Path(__file__).parent
 record = json.loads((here / "export.json").read_text("utf-8"))
-names = json.loads((here / "config.json").read_text("utf-8"))["id2label"]
 tokenizer = Tokenizer.from_file(str(here / "tokenizer.json"))
-tokenizer.enable_truncation(record["max_length"])
+tokenizer.enable_truncation(**record["truncation"])
 tokenizer.enable_padding(**record["padding"])
 session = onnxruntime.InferenceSession(here / "model.onnx", providers=["CPUExecutionProvider"])
-texts = sys.argv[1:]
+texts = sys.argv[1:] or sys.exit(__doc__)
 read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if record["pairs"] else texts)
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 feed = {one.name: np.array([getattr(row, columns[one.name]) for row in read]) for one in session.get_inputs()}
 for logits in session.run(["logits"], feed)[0]:
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-    print(names[str(shares.argmax())], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")
+    print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

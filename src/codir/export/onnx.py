@@ -18,12 +18,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.config.words import ONNX, Engine
-from codir.export.engine import REST, Rows, inputs_of_graph, layer_of, unheard
+from codir.export.engine import REST, Rows, inputs_of_graph, layer_of, refused_by_name, unheard
 from codir.measure import FILE_NAMES, engine_package
 from codir.system import has_vnni
 
 SCOPE = "pkg.torch.onnx.name_scopes"
 QUANTISED = ("MatMul", "Gemm", "Gather")
+DO = "take another engine with `--engine`, or run the model with PyTorch"
 PLAIN_NAME = "plain.onnx"
 """The graph before fusions, which is what is quantised: ONNX Runtime fuses it when it loads it."""
 
@@ -45,10 +46,9 @@ class OnnxExporter:
         from transformers.exporters import OnnxExporter as Writer
 
         for fusions, name in ((None, PLAIN_NAME), ("cpu", FILE_NAMES["onnx"])):
-            with unheard():
-                exported = Writer().export(
-                    model, inputs_of_graph(sample), OnnxConfig(dynamic=True, ort_fusions=fusions)
-                )
+            how = OnnxConfig(dynamic=True, ort_fusions=fusions)
+            with refused_by_name("export to onnx", model=model.config.model_type, do=DO), unheard():
+                exported = Writer().export(model, inputs_of_graph(sample), how)
                 engine_package("onnx", "onnx_ir").save(exported.program, folder / name)
 
     def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
@@ -70,7 +70,8 @@ class OnnxExporter:
             "extra_options": {"MatMulConstBOnly": True},
         }
         source, out = _without_stale_shapes(plain, target), target / FILE_NAMES["onnx"]
-        with unheard():
+        do = "leave `--int8` out, or take another engine with `--engine`"
+        with refused_by_name(f"int8 {recipe} of onnx", model="this graph", do=do), unheard():
             if recipe == "dynamic":
                 quantize_dynamic(source, out, **how)
             else:
@@ -114,8 +115,13 @@ def _layers_of_nodes(graph: Path) -> dict[str, str]:
     return {
         node.name: layer_of(_module_of(node, readers))
         for node in model.node
-        if node.op_type in QUANTISED and weights.intersection(node.input)
+        if node.op_type in QUANTISED and weights.intersection(_tables_of(node))
     }
+
+
+def _tables_of(node: Any) -> list[str]:
+    """The inputs that a node quantises where they are weights: what is looked up in, not the places that are."""
+    return list(node.input[:1] if node.op_type == "Gather" else node.input)
 
 
 def _module_of(node: Any, readers: Mapping[str, list[Any]]) -> str:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from codir.config.words import OPENVINO, Engine
-from codir.export.engine import Rows, inputs_of_graph, layer_of, unheard
+from codir.export.engine import Rows, inputs_of_graph, layer_of, refused_by_name, unheard
 from codir.measure import FILE_NAMES, engine_package
 
 LINEAR = re.compile(r"linear_(\d+)/")
+DO = "take another engine with `--engine`, or run the model with PyTorch"
 LAYERS_NAME = "layers.txt"
 """Which layer each matrix product of the graph is of, one a line, until the folder is done."""
 
@@ -35,7 +36,7 @@ class OpenVinoExporter:
         """Weights in fp32: halved ones would be changed ones."""
         from transformers.exporters import OpenVINOConfig, OpenVINOExporter
 
-        with unheard():
+        with refused_by_name("export to openvino", model=model.config.model_type, do=DO), unheard():
             exported = OpenVINOExporter().export(model, inputs_of_graph(sample), OpenVINOConfig(dynamic=True))
             package = engine_package("openvino")
             package.save_model(exported.program, folder / FILE_NAMES["openvino"], compress_to_fp16=False)
@@ -53,7 +54,8 @@ class OpenVinoExporter:
         how: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER, "preset": nncf.QuantizationPreset.MIXED}
         if ignored:
             how["ignored_scope"] = nncf.IgnoredScope(names=ignored)
-        with unheard():
+        do = "leave `--int8` out, or take another engine with `--engine`"
+        with refused_by_name(f"int8 {recipe} of openvino", model="this graph", do=do), unheard():
             quantised = nncf.quantize(graph, nncf.Dataset([dict(row) for row in rows]), subset_size=len(rows), **how)
             openvino.save_model(quantised, target / FILE_NAMES["openvino"], compress_to_fp16=False)
 

@@ -26,6 +26,8 @@ from codir.store import MANIFEST_NAME, find_damage
 RECORD_NAME = "export.json"
 """What `codir export` says of a folder: engine, precision, the gate's numbers, sizes."""
 FILE_NAMES: Mapping[Engine, str] = {ONNX: "model.onnx", OPENVINO: "model.xml"}
+LOGITS = "logits"
+"""What the output of every exported classifier is called."""
 PACKAGES: Mapping[Engine, str] = {ONNX: "onnxruntime", OPENVINO: OPENVINO}
 INSTALL: Mapping[Engine, str] = {
     ONNX: "`pip install onnxruntime onnx onnxscript`",
@@ -135,6 +137,9 @@ def open_exported(
         names, ask = _open_onnx(package, file, threads) if engine == ONNX else _open_openvino(package, file, threads)
     except Exception as error:  # engines raise their own errors, of no common class
         raise _damaged(file, str(error).strip().partition("\n")[0]) from error
+    unknown = sorted({*names} - {*tokenizer.model_input_names})
+    if unknown:
+        raise _damaged(file, f"it reads {', '.join(unknown)}, which the tokenizer beside it does not give")
     return ExportedRunner(file, tokenizer, names, ask)
 
 
@@ -142,13 +147,16 @@ def _open_onnx(onnxruntime: Any, file: Path, threads: int) -> tuple[tuple[str, .
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    return tuple(one.name for one in session.get_inputs()), lambda feed: session.run(["logits"], dict(feed))[0]
+    answers = [one.name for one in session.get_outputs()]
+    if LOGITS not in answers:
+        raise ValueError(f"it has no output `{LOGITS}`, but {', '.join(answers)}")
+    return tuple(one.name for one in session.get_inputs()), lambda feed: session.run([LOGITS], dict(feed))[0]
 
 
 def _open_openvino(openvino: Any, file: Path, threads: int) -> tuple[tuple[str, ...], Callable[..., np.ndarray]]:
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(file, "CPU", settings)
-    request, answer = compiled.create_infer_request(), compiled.output("logits")
+    request, answer = compiled.create_infer_request(), compiled.output(LOGITS)
     names = tuple(one.get_any_name() for one in compiled.inputs)
     return names, lambda feed: request.infer(dict(feed))[answer].copy()
 

@@ -95,11 +95,15 @@ def load_shape(folder: Path) -> PreTrainedModel:
     """The classifier that a folder's config describes, without weights: its sizes and names of classes can be asked.
 
     Raises:
-        UserError: the folder's config is none.
+        UserError: the folder's config is none, or of a kind of task that codir does not have.
     """
     check_source(folder)
     with library_errors(folder), torch.device("meta"):
-        return AutoModelForSequenceClassification.from_config(AutoConfig.from_pretrained(folder))
+        config = AutoConfig.from_pretrained(folder)
+        check_size(config, f"model {folder}")
+        model = AutoModelForSequenceClassification.from_config(config)
+    kind_of_config(config)
+    return model
 
 
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from codir.config import BenchmarkConfig
 from codir.config.words import BATCH_SIZES, BENCHMARK_ROUNDS
 from codir.data import RowCollator, encode
 from codir.measure import (
+    PACKAGES,
     Exam,
     Runner,
     TensorBatch,
+    engine_of,
     exported_file,
     gather_conditions,
     measure_latencies,
@@ -28,6 +31,7 @@ from codir.models import Reader
 from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
 from codir.runs.build import load, open_reader, open_runner
 from codir.runs.inputs import check_apart
+from codir.runs.output import check_writable
 from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.system import resolve_dtype
@@ -66,12 +70,13 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     refuse_processes("benchmark", "start it without `torchrun`")
     if config.output_dir is not None:
         check_apart(config.output_dir, {"models": [str(path) for path in config.models]})
+        check_writable(config.output_dir)
     readers = {name: open_reader(str(path)) for name, path in _named(config.models).items()}
     first = next(iter(readers.values()))
     data = load(config.data, first, evaluation_only=not as_in_training)
     notes = said(data.notes)
     for name, reader in readers.items():
-        notes += said(check_labels(reader.model, data.task))
+        notes += said(check_labels(reader.model, data.task, role=name))
         check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=name)
     exam = Exam(data.dev, data.task, config.data.max_length)
     entrants = _entrants(readers, bf16=config.bf16)
@@ -113,13 +118,13 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
     """Each path under its own name; where two share one, under as much of the path as tells them apart."""
-    depth = 1
-    while depth < 10:
-        names = ["/".join(path.absolute().parts[-depth:]) for path in paths]
-        if len(set(names)) == len(set(paths)):
-            return dict(zip(names, paths, strict=True))
-        depth += 1
-    return {str(path): path for path in paths}
+    places = {Path(os.path.normpath(path.absolute())): path for path in reversed(paths)}  # one given twice counts once
+    by_place = dict(reversed(places.items()))
+    for depth in range(1, max(len(place.parts) for place in by_place)):
+        names = ["/".join(place.parts[-depth:]) for place in by_place]
+        if len(set(names)) == len(names):
+            return dict(zip(names, by_place.values(), strict=True))
+    return {str(place): path for place, path in by_place.items()}
 
 
 def _entrants(readers: dict[str, Reader], *, bf16: bool) -> list[Entrant]:
@@ -183,8 +188,10 @@ def _threads(count: int) -> Iterator[None]:
 
 def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, max_length: int) -> Cost:
     runner, texts = one.runner(torch.get_num_threads()), rows.select(range(min(len(rows), MEMORY_BATCH)))
+    file = exported_file(str(one.reader.folder))
+    engine = [PACKAGES[engine_of(file)]] if file is not None else []
     with phase(f"{one.name}: memory"):
-        peak = peak_bytes(partial(_load_and_ask, str(one.reader.folder), one.dtype, texts, max_length))
+        peak = peak_bytes(partial(_load_and_ask, str(one.reader.folder), one.dtype, texts, max_length), engine)
     return Cost(one.name, scores, runner.parameters, runner.bytes, peak)
 
 

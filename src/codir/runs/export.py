@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from codir.config import ExportConfig
@@ -22,6 +22,7 @@ from codir.measure import (
     ExportedRunner,
     ModelResult,
     Runner,
+    TorchRunner,
     Verdict,
     gather_conditions,
     open_exported,
@@ -30,11 +31,12 @@ from codir.measure import (
 )
 from codir.models import Reader
 from codir.report import PYTORCH, ExportResult
-from codir.runs.build import load, load_reader, runner_of
+from codir.runs.build import load, load_reader
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
 from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
+from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def export_model(config: ExportConfig) -> ExportResult:
     refuse_processes("export", "start it without `torchrun`")
     check_apart(config.output_dir, inputs_of(config))
     check_writable(config.output_dir)
+    check_replaceable(config.output_dir)
     if not config.overwrite:
         check_empty(config.output_dir, "choose another folder, or pass `--overwrite`")
     exporters = exporters_for(config.engine)
@@ -64,17 +67,17 @@ def export_model(config: ExportConfig) -> ExportResult:
     reader = load_reader(config.model)
     check_ships(reader.tokenizer)
     data = load(config.data, reader)
-    notes = said([*data.notes, *check_labels(reader.model, data.task)])
+    notes = said([*data.notes, *check_labels(reader.model, data.task, role="model")])
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
     reader.model.to("cpu").eval()
     exam = Exam(data.dev, data.task, config.data.max_length)
-    original = exam.answers(runner_of(reader, torch.float32))
+    original = exam.answers(TorchRunner.of(reader))
     check_permutation(original[exam.first], exam.labels(exam.first), data.task, whose="the model")
 
-    with tempfile.TemporaryDirectory(prefix="codir-export-") as scratch:
-        bench = Bench(reader, data, exam, original[exam.first], config, Path(scratch))
+    with scratch_folder(Path(tempfile.gettempdir()), RUN) as scratch:
+        bench = Bench(reader, data, exam, original[exam.first], config, scratch)
         candidates = [one for exporter in exporters for one in bench.candidates(exporter)]
-        runners: dict[str, Runner] = {PYTORCH: runner_of(reader, torch.float32)}
+        runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
         runners |= {one.name: bench.open(one.folder) for one in candidates}
         answers = {name: original if name == PYTORCH else exam.answers(runner) for name, runner in runners.items()}
         models = exam.results(runners, answers)
@@ -98,9 +101,25 @@ def export_model(config: ExportConfig) -> ExportResult:
             engine=chosen.engine,
             config=reader.model.config,
             tokenizer=reader.tokenizer,
-            record={**result.to_json(), "max_length": config.data.max_length, "pairs": has_pairs(data)},
+            max_length=config.data.max_length,
+            record={**result.to_json(), "pairs": has_pairs(data)},
         )
     return result
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse a folder whose place no other can take.
+
+    Raises:
+        UserError: it is where the command was started, or a disk of its own.
+    """
+    if os.path.ismount(folder) or folder.resolve() == Path.cwd():
+        raise UserError(
+            "output_dir",
+            expected="a folder that is new, or that a new one can replace",
+            got=f"{folder}, which is a disk's or the working directory",
+            do="name a folder inside it",
+        )
 
 
 def exporters_for(choice: EngineChoice) -> list[Exporter]:
@@ -150,14 +169,14 @@ class Bench:
         rows = train.select(np.sort(chosen).tolist())
         self.encoded = encode(rows, reader.tokenizer, max_length=config.data.max_length)
         self.collate = RowCollator(self.encoded, reader.tokenizer)
-        self.known = self.logits(runner_of(reader, torch.float32))
+        self.known = self.logits(TorchRunner.of(reader))
 
     def candidates(self, exporter: Exporter) -> list[Candidate]:
         """The student in fp32, and in int8 by each recipe of the engine where that was asked for."""
         written = self.work / exporter.engine
         written.mkdir()
         with phase(f"exporting to {exporter.engine}"):
-            exporter.write(self.reader.model, self.collate([0, len(self.encoded) - 1]), written)
+            exporter.write(self.reader.model, self.sample(), written)
         runner = self.open(written)
         check_same(
             self.known, self.logits(runner), engine=exporter.engine, model_type=self.reader.model.config.model_type
@@ -175,6 +194,11 @@ class Bench:
                     quantise_within(gate, exporter, written, attempts, recipe=recipe, rows=rows, layers=layers)
                 )
         return found
+
+    def sample(self) -> dict[str, Tensor]:
+        """The shortest and the longest calibration row: a graph traced on rows of one token would read no others."""
+        lengths = np.asarray(self.encoded["length"])
+        return self.collate([int(lengths.argmin()), int(lengths.argmax())])
 
     def may_ship(self, one: Candidate) -> bool:
         """Whether it is of the precision that was asked for, and passes."""
