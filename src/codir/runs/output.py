@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,7 @@ from codir.errors import CompleteError, UserError
 from codir.report import CARD_NAME
 from codir.runs.hub import push
 from codir.runs.inputs import check_apart, inputs_of
-from codir.runs.words import command_again, how_to_go_on
+from codir.runs.words import command_again, how_to_go_on, telling
 from codir.store import (
     HOLDER_NAME,
     LEDGER_NAME,
@@ -194,20 +194,6 @@ def run_folder(config: AnyRun, *, inside: Sequence[str] = ()) -> Iterator[RunFol
         with telling(folder.fail):
             yield folder
         folder.finish()
-
-
-@contextmanager
-def telling(fail: Callable[[BaseException], None]) -> Iterator[None]:
-    """Call `fail` with whatever ends the block early, and again with what interrupts that, such as a signal."""
-    try:
-        yield
-    except BaseException as error:
-        try:
-            fail(error)
-        except BaseException as second:
-            fail(second)
-            raise
-        raise
 
 
 def _enter(folder: RunFolder, inside: Sequence[str], held: ExitStack) -> None:

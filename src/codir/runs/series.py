@@ -20,7 +20,7 @@ from codir.runs.output import (
     refuse_foreign,
     telling,
 )
-from codir.runs.words import command_again
+from codir.runs.words import command_again, telling
 from codir.store import Ledger, write_whole
 
 

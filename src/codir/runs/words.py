@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 AGAIN = {"demo": ["--overwrite"], "compare": [], "sweep": []}
@@ -32,3 +34,17 @@ def how_to_go_on(saved: Path | None, command: str | None) -> str:
     """What is saved, and the command or the call that goes on from there."""
     kept = f"Saved so far: {saved}." if saved else "No checkpoint was saved yet."
     return f"{kept} To go on: {command or 'make the same call with `resume=True`'}"
+
+
+@contextmanager
+def telling(fail: Callable[[BaseException], None]) -> Iterator[None]:
+    """Call `fail` with whatever ends the block early, and again with what interrupts that, such as a signal."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            fail(error)
+        except BaseException as second:
+            fail(second)
+            raise
+        raise
