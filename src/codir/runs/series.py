@@ -18,7 +18,6 @@ from codir.runs.output import (
     is_our_record,
     kept_to_one_run,
     refuse_foreign,
-    telling,
 )
 from codir.runs.words import command_again, telling
 from codir.store import Ledger, write_whole
