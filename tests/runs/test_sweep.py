@@ -24,6 +24,7 @@ from codir.config import SweepConfig, validate
 from codir.errors import UserError
 from codir.measure import exported_file
 from codir.report import SweepResult
+from codir.runs.words import command_again
 from codir.store import MANIFEST_NAME, find_damage
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
@@ -240,6 +241,12 @@ def test_a_killed_process_that_loses_its_finished_students(material, tmp_path):
     straight = codir.sweep(config_of(material, tmp_path / "straight"))
     found = json.loads((folder / "sweep.json").read_text())["students"]
     assert [one["score"]["value"] for one in found] == [one.score.value for one in straight.students]
+
+
+@pytest.mark.parametrize(("command", "again"), [("sweep", ""), ("compare", ""), ("distill", " --resume")])
+def test_a_way_to_go_on_that_the_command_would_refuse(monkeypatch, command, again):
+    monkeypatch.setattr(sys, "argv", ["/bin/codir", command, "recipe.yaml", "--overwrite"])
+    assert command_again() == f"codir {command} recipe.yaml{again}"
 
 
 # ---- What goes wrong ----

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from codir.config.base import FileName, OutputDir, Room
+from codir.config.base import FileName, Room, UserPath
 from codir.config.export import CalibrationRows, InInt8, MaxLoss, Threads, WhichEngine
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
@@ -36,7 +36,7 @@ class SweepConfig(Room):
         TOLERATE, ge=0, le=100, description="points of the metric that the student may lose to the teacher"
     )
     threads: Threads = None
-    output_dir: OutputDir
+    output_dir: UserPath = Field(description="folder for the students, their exports, the table and the picture")
     overwrite: bool = Field(False, description="make finished students again")
 
     @model_validator(mode="before")
