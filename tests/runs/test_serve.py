@@ -21,7 +21,7 @@ pytestmark = pytest.mark.training
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "serve.py"
 PYTHON = os.environ.get("CODIR_SERVE_PYTHON", sys.executable)
-"""Runs the server, on fastapi, uvicorn, onnxruntime and tokenizers; this one does after `pip install "codir[examples]"`."""
+"""Runs the server, on fastapi, uvicorn, onnxruntime and tokenizers: `pip install "codir[examples]"`."""
 CLIENTS, REQUESTS = 8, 160
 
 
