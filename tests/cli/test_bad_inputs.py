@@ -103,7 +103,7 @@ def feed(inputs: Sequence[BadInput], world: World, monkeypatch: pytest.MonkeyPat
         result = {"inputs": len(inputs), "by_kind": dict(counts), "wrong": sorted(wrong)}
         Path(file).write_text(json.dumps(result, indent=2) + "\n")
     assert not [path for path in (home / ".cache" / "codir").rglob("*") if path.is_file()], "written at home"
-    assert {path.name for path in home.iterdir()} <= {".cache", ".config", "intel"}  # libraries' own caches and notes
+    assert {path.name for path in home.iterdir()} <= {".cache", ".config"}  # libraries' own caches and notes
     assert not wrong, "\n".join(f"{name}: {'; '.join(found)}" for name, found in wrong.items())
 
 

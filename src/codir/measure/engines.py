@@ -6,6 +6,7 @@ Imports neither engine before a file of its own is opened.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ FILE_NAMES: Mapping[Engine, str] = {ONNX: "model.onnx", OPENVINO: "model.xml"}
 LOGITS = "logits"
 """What the output of every exported classifier is called."""
 PACKAGES: Mapping[Engine, str] = {ONNX: "onnxruntime", OPENVINO: OPENVINO}
+TELEMETRY = "openvino_telemetry"
+"""What OpenVINO and NNCF tell their maker of their use with; codir does not let them."""
 INSTALL: Mapping[Engine, str] = {
     ONNX: "`pip install onnxruntime onnx onnxscript`",
     OPENVINO: "`pip install 'codir[openvino]'`",
@@ -42,6 +45,8 @@ def engine_package(engine: Engine, package: str | None = None) -> Any:
         UserError: it is not installed.
     """
     package = package or PACKAGES[engine]
+    if engine == OPENVINO:
+        sys.modules.setdefault(TELEMETRY, None)  # type: ignore[arg-type]  # it cannot be imported then, and they go without
     try:
         return import_module(package)
     except ImportError as error:
