@@ -18,6 +18,7 @@ from codir.config.words import (
     EngineChoice,
 )
 
+MOST_THREADS = 1024
 WhichEngine = Annotated[
     EngineChoice, Field(description="what will run it; `auto` measures all that are installed and takes the fastest")
 ]
@@ -25,7 +26,7 @@ InInt8 = Annotated[bool, Field(description="quantise to 8 bits, as far as `max_l
 MaxLoss = Annotated[float, Field(ge=0, le=100, description="points of the metric that int8 may cost")]
 CalibrationRows = Annotated[PositiveInt, Field(description="training rows that set the ranges of int8")]
 Threads = Annotated[
-    list[PositiveInt] | None,
+    list[Annotated[int, Field(ge=1, le=MOST_THREADS)]] | None,
     Field(min_length=1, description="threads that a model computes with, such as `1,2`; one, and all, by default"),
 ]
 
