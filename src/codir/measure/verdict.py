@@ -84,7 +84,7 @@ def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArr
     answers = {"before": predictions(before, kind), "after": predictions(after, kind)}
     scores = {name: find_metric(metric, kind)(said, labels) for name, said in answers.items()}
     resampled = resample_metrics(answers, labels, [metric], kind)
-    worse = POINTS if metric in kind.errors else -POINTS
+    points = -POINTS if metric in kind.errors else POINTS  # a loss is positive
     return Verdict(
         rows=len(labels),
         largest_difference=float(np.abs(after - before).max()),
@@ -93,8 +93,8 @@ def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArr
         before=scores["before"],
         after=scores["after"],
         loss=interval_of(
-            worse * (scores["after"] - scores["before"]),
-            worse * (resampled["after"][metric] - resampled["before"][metric]),
+            points * (scores["before"] - scores["after"]),
+            points * (resampled["before"][metric] - resampled["after"][metric]),
             len(labels),
         ),
     )
