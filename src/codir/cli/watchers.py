@@ -76,10 +76,10 @@ def in_rate(rate: float) -> str:
     """A rate with two digits that matter.
 
     Example:
-        >>> in_rate(0.123), in_rate(3.14159), in_rate(6275.4)
-        ('0.12', '3.1', '6,275')
+        >>> in_rate(0.123), in_rate(3.14159), in_rate(99.7), in_rate(6275.4)
+        ('0.12', '3.1', '100', '6,275')
     """
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.2g}"
+    return f"{rate:,.0f}" if rate >= 99.5 else f"{rate:.2g}"
 
 
 # ---- Who watches ----

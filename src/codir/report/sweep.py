@@ -110,7 +110,7 @@ def verdict(result: SweepResult) -> list[str]:
     said = [
         f"{chosen.name} is the smallest student within {tolerance} of the teacher: {in_words(result.metric)} "
         f"{scores[0]} where the teacher has {scores[1]}, so it {_loses(chosen)} on {chosen.loss.rows:,} rows.",
-        f"It reads one row in {mine:.2g} ms where the teacher takes {teachers:.2g} ms ({title_of(threads)}).",
+        f"It reads one row in {mine:.1f} ms where the teacher takes {teachers:.1f} ms ({title_of(threads)}).",
     ]
     if chosen.loss.high <= result.tolerate:
         said.append("The whole interval is inside the tolerance.")
