@@ -59,7 +59,7 @@ def sweep_of(*students: Contender, tolerate: float = 1.0, threads: tuple[int, ..
             [
                 "2-layers is the smallest student within 1 point of the teacher: accuracy 83.2% where the teacher has "
                 "84.0%, so it loses 0.8 points (95% interval 0.1 to 1.5) on 1,000 rows.",
-                "It reads one row in 3 ms where the teacher takes 8 ms (1 thread).",
+                "It reads one row in 3.0 ms where the teacher takes 8.0 ms (1 thread).",
                 "The interval reaches beyond the tolerance: on other rows it could lose more.",
                 "The next smaller, 1-layer, loses 4 points (95% interval 2.9 to 5.1).",
             ],
