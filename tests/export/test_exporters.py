@@ -38,7 +38,7 @@ def compare(engine, model, tokenizer, folder, *, names=("input_ids", "token_type
         assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4), (lengths, (found - expected).abs().max())
         spread.append(expected)
     assert torch.cat(spread).std(0).max() > 1e-2, "a model that says the same to everything is exported by any graph"
-    return exporter.layers(folder, model)
+    return exporter.layers(folder)
 
 
 @pytest.mark.training

@@ -221,7 +221,7 @@ def test_a_search_that_leaves_another_layer_in_fp32_than_the_guilty_one(engine, 
     all_int8.mkdir()
     exporter.quantise(written, all_int8, recipe, calibration(tokenizer))
     assert gate.judged(all_int8).loss.value > 8.0, "rounding everything must cost more than may be lost"
-    layers = exporter.layers(written, model)
+    layers = exporter.layers(written)
     found = quantise_within(gate, exporter, written, work, recipe=recipe, rows=calibration(tokenizer), layers=layers)
     assert found.left == ("bert.encoder.layer.1",)
     assert gate.passes(found.verdict)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,9 @@ Rows = Sequence[Mapping[str, np.ndarray]]
 """What a model reads of single rows, by the names of its inputs."""
 LAYER_NUMBER = re.compile(r"(.*?\.\d+)(?:\.|$)")
 REST = "the rest"
+OTHERWISE = "take another engine with `--engine`, or run the model with PyTorch"
+WITHOUT_INT8 = "leave `--int8` out, or take another engine with `--engine`"
+"""What to do where an engine cannot take a model, or a recipe a graph."""
 
 
 class Exporter(Protocol):
@@ -57,7 +60,7 @@ class Exporter(Protocol):
             UserError: the engine cannot take this type of model.
         """
 
-    def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
+    def layers(self, folder: Path) -> tuple[str, ...]:
         """The layers of a written graph that can be left in fp32 each, in the order of the graph."""
 
     def quantise(self, folder: Path, target: Path, recipe: str, rows: Rows, *, leave: Collection[str] = ()) -> None:
@@ -118,8 +121,3 @@ def refused_by_name(subject: str, *, model: str, do: str) -> Iterator[None]:
         line = next(iter(str(error).strip().splitlines()), "")
         got = f"{model} ({type(error).__name__}: {line})"
         raise UserError(subject, expected="a model that it can take", got=got, do=do) from error
-
-
-def inputs_of_graph(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """What the exporters are given of a batch: tensors alone."""
-    return {name: tensor for name, tensor in sample.items() if isinstance(tensor, Tensor)}

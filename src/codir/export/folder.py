@@ -17,7 +17,6 @@ from codir.measure import FILE_NAMES, RECORD_NAME
 from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, written_whole
 
 INFER_NAME = "infer.py"
-TOKENIZER_NAME = "tokenizer.json"
 OWN_NAMES = (
     "model.onnx*",
     "model.xml",

@@ -18,13 +18,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.config.words import ONNX, Engine
-from codir.export.engine import REST, Rows, inputs_of_graph, layer_of, refused_by_name, unheard
+from codir.export.engine import OTHERWISE, REST, WITHOUT_INT8, Rows, layer_of, refused_by_name, unheard
 from codir.measure import FILE_NAMES, engine_package
 from codir.system import has_vnni
 
 SCOPE = "pkg.torch.onnx.name_scopes"
 QUANTISED = ("MatMul", "Gemm", "Gather")
-DO = "take another engine with `--engine`, or run the model with PyTorch"
 PLAIN_NAME = "plain.onnx"
 """The graph before fusions, which is what is quantised: ONNX Runtime fuses it when it loads it."""
 
@@ -45,13 +44,13 @@ class OnnxExporter:
         from transformers.exporters import OnnxConfig
         from transformers.exporters import OnnxExporter as Writer
 
-        for fusions, name in ((None, PLAIN_NAME), ("cpu", FILE_NAMES["onnx"])):
+        for fusions, name in ((None, PLAIN_NAME), ("cpu", FILE_NAMES[ONNX])):
             how = OnnxConfig(dynamic=True, ort_fusions=fusions)
-            with refused_by_name("export to onnx", model=model.config.model_type, do=DO), unheard():
-                exported = Writer().export(model, inputs_of_graph(sample), how)
-                engine_package("onnx", "onnx_ir").save(exported.program, folder / name)
+            with refused_by_name("export to onnx", model=model.config.model_type, do=OTHERWISE), unheard():
+                exported = Writer().export(model, dict(sample), how)
+                engine_package(ONNX, "onnx_ir").save(exported.program, folder / name)
 
-    def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
+    def layers(self, folder: Path) -> tuple[str, ...]:
         """By the modules that the graph's nodes come from."""
         return tuple(dict.fromkeys(_layers_of_nodes(folder / PLAIN_NAME).values()))
 
@@ -69,9 +68,8 @@ class OnnxExporter:
             "nodes_to_exclude": [node for node, layer in layers.items() if layer in leave],
             "extra_options": {"MatMulConstBOnly": True},
         }
-        source, out = _without_stale_shapes(plain, target), target / FILE_NAMES["onnx"]
-        do = "leave `--int8` out, or take another engine with `--engine`"
-        with refused_by_name(f"int8 {recipe} of onnx", model="this graph", do=do), unheard():
+        source, out = _without_stale_shapes(plain, target), target / FILE_NAMES[ONNX]
+        with refused_by_name(f"int8 {recipe} of onnx", model="this graph", do=WITHOUT_INT8), unheard():
             if recipe == "dynamic":
                 quantize_dynamic(source, out, **how)
             else:
@@ -93,7 +91,7 @@ class _Feeds:
 
 def _without_stale_shapes(graph: Path, target: Path) -> Path:
     """A copy whose weights have no noted shapes: `quantize_dynamic` transposes some, and trips over the old ones."""
-    onnx = engine_package("onnx", "onnx")
+    onnx = engine_package(ONNX, "onnx")
     model = onnx.load(graph)
     weights = {weight.name for weight in model.graph.initializer}
     noted = [info for info in model.graph.value_info if info.name not in weights]
@@ -106,7 +104,7 @@ def _without_stale_shapes(graph: Path, target: Path) -> Path:
 
 def _layers_of_nodes(graph: Path) -> dict[str, str]:
     """The layer of each node that can be quantised: its own, or that of the first node after it that notes one."""
-    model = engine_package("onnx", "onnx").load(graph, load_external_data=False).graph
+    model = engine_package(ONNX, "onnx").load(graph, load_external_data=False).graph
     weights = {weight.name for weight in model.initializer}
     readers: dict[str, list[Any]] = {}
     for node in model.node:

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from codir.config.words import OPENVINO, Engine
-from codir.export.engine import Rows, inputs_of_graph, layer_of, refused_by_name, unheard
+from codir.export.engine import OTHERWISE, WITHOUT_INT8, Rows, layer_of, refused_by_name, unheard
 from codir.measure import FILE_NAMES, engine_package
 
 LINEAR = re.compile(r"linear_(\d+)/")
-DO = "take another engine with `--engine`, or run the model with PyTorch"
 LAYERS_NAME = "layers.txt"
 """Which layer each matrix product of the graph is of, one a line, until the folder is done."""
 
@@ -36,28 +35,27 @@ class OpenVinoExporter:
         """Weights in fp32: halved ones would be changed ones."""
         from transformers.exporters import OpenVINOConfig, OpenVINOExporter
 
-        with refused_by_name("export to openvino", model=model.config.model_type, do=DO), unheard():
-            exported = OpenVINOExporter().export(model, inputs_of_graph(sample), OpenVINOConfig(dynamic=True))
-            package = engine_package("openvino")
-            package.save_model(exported.program, folder / FILE_NAMES["openvino"], compress_to_fp16=False)
+        with refused_by_name("export to openvino", model=model.config.model_type, do=OTHERWISE), unheard():
+            exported = OpenVINOExporter().export(model, dict(sample), OpenVINOConfig(dynamic=True))
+            package = engine_package(OPENVINO)
+            package.save_model(exported.program, folder / FILE_NAMES[OPENVINO], compress_to_fp16=False)
         (folder / LAYERS_NAME).write_text("\n".join(_linear_layers(model, sample)), "utf-8")
 
-    def layers(self, folder: Path, model: PreTrainedModel) -> tuple[str, ...]:
+    def layers(self, folder: Path) -> tuple[str, ...]:
         """By the order in which the model's linear layers compute: the graph numbers them so."""
         return tuple(dict.fromkeys(_layers_of_products(folder).values()))
 
     def quantise(self, folder: Path, target: Path, recipe: str, rows: Rows, *, leave: Collection[str] = ()) -> None:
         """As NNCF does it for transformers: with smooth quantisation, and attention's own products in fp32."""
-        nncf, openvino = engine_package("openvino", "nncf"), engine_package("openvino")
+        nncf, openvino = engine_package(OPENVINO, "nncf"), engine_package(OPENVINO)
         ignored = [name for name, layer in _layers_of_products(folder).items() if layer in leave]
-        graph = openvino.Core().read_model(folder / FILE_NAMES["openvino"])
+        graph = openvino.Core().read_model(folder / FILE_NAMES[OPENVINO])
         how: dict[str, Any] = {"model_type": nncf.ModelType.TRANSFORMER, "preset": nncf.QuantizationPreset.MIXED}
         if ignored:
             how["ignored_scope"] = nncf.IgnoredScope(names=ignored)
-        do = "leave `--int8` out, or take another engine with `--engine`"
-        with refused_by_name(f"int8 {recipe} of openvino", model="this graph", do=do), unheard():
+        with refused_by_name(f"int8 {recipe} of openvino", model="this graph", do=WITHOUT_INT8), unheard():
             quantised = nncf.quantize(graph, nncf.Dataset([dict(row) for row in rows]), subset_size=len(rows), **how)
-            openvino.save_model(quantised, target / FILE_NAMES["openvino"], compress_to_fp16=False)
+            openvino.save_model(quantised, target / FILE_NAMES[OPENVINO], compress_to_fp16=False)
 
 
 def _linear_layers(model: PreTrainedModel, sample: Mapping[str, Tensor]) -> list[str]:
@@ -79,7 +77,7 @@ def _linear_layers(model: PreTrainedModel, sample: Mapping[str, Tensor]) -> list
 
 def _layers_of_products(folder: Path) -> dict[str, str]:
     """The layer of each matrix product with weights; where the numbers do not fit, each product is its own layer."""
-    graph = engine_package("openvino").Core().read_model(folder / FILE_NAMES["openvino"])
+    graph = engine_package(OPENVINO).Core().read_model(folder / FILE_NAMES[OPENVINO])
     names = [one.get_friendly_name() for one in graph.get_ops() if one.get_type_name() == "MatMul"]
     numbers = {name: int(found.group(1)) for name in names if (found := LINEAR.match(name))}
     layers = (folder / LAYERS_NAME).read_text("utf-8").splitlines()

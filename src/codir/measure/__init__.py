@@ -29,7 +29,7 @@ from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
-from codir.measure.tolerance import Contender, choose_smallest, is_within, measure_losses
+from codir.measure.tolerance import POINTS, Contender, choose_smallest, is_within, measure_losses
 from codir.measure.verdict import Candidate, Verdict, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
@@ -38,6 +38,7 @@ __all__ = [
     "INSTALL",
     "METRIC_NAMES",
     "PACKAGES",
+    "POINTS",
     "RECORD_NAME",
     "Analysis",
     "AnsweredSet",

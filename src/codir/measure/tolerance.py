@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
-from codir.measure.verdict import POINTS
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
 
+POINTS = 100.0
+"""In one of a metric."""
 ROUNDING = 1e-9
 """Points; a loss that is above a tolerance by less is at it."""
 
@@ -65,11 +66,16 @@ def measure_losses(
     answers = {name: predictions(found, kind) for name, found in logits.items()}
     values = {name: find_metric(metric, kind)(said, labels) for name, said in answers.items()}
     drawn = {name: of[metric] for name, of in resample_metrics(answers, labels, [metric], kind).items()}
-    worse = POINTS if metric in kind.errors else -POINTS
+    points = -POINTS if metric in kind.errors else POINTS  # a loss is positive
+    best, drawn_best = values[against], drawn[against]
+
+    def interval(value: float, resampled: NDArray[np.float64]) -> Interval:
+        return interval_of(value, resampled, len(labels))
+
     return {
         name: (
-            interval_of(values[name], drawn[name], len(labels)),
-            interval_of(worse * (values[name] - values[against]), worse * (drawn[name] - drawn[against]), len(labels)),
+            interval(values[name], drawn[name]),
+            interval(points * (best - values[name]), points * (drawn_best - drawn[name])),
         )
         for name in logits
     }

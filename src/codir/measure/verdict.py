@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.config.words import Engine
-from codir.measure.bootstrap import Interval, interval_of, resample_metrics
+from codir.measure.bootstrap import Interval
 from codir.measure.metrics import agreement
+from codir.measure.tolerance import measure_losses
 from codir.tasks import Task, kind_of
-from codir.tasks.metrics import find_metric, predictions
-
-POINTS = 100.0
 
 
 @dataclass(frozen=True)
@@ -80,21 +78,14 @@ def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArr
         >>> weigh(right, right + 0.5, np.array([1, 0]), task).loss.value
         0.0
     """
-    kind, metric = kind_of(task), task.metrics[0]
-    answers = {"before": predictions(before, kind), "after": predictions(after, kind)}
-    scores = {name: find_metric(metric, kind)(said, labels) for name, said in answers.items()}
-    resampled = resample_metrics(answers, labels, [metric], kind)
-    points = -POINTS if metric in kind.errors else POINTS  # a loss is positive
+    measured = measure_losses({"before": before, "after": after}, labels, task, against="before")
+    (kept, _), (left, loss) = measured["before"], measured["after"]
     return Verdict(
         rows=len(labels),
         largest_difference=float(np.abs(after - before).max()),
-        agreement=agreement(after, before, kind),
-        metric=metric,
-        before=scores["before"],
-        after=scores["after"],
-        loss=interval_of(
-            points * (scores["before"] - scores["after"]),
-            points * (resampled["before"][metric] - resampled["after"][metric]),
-            len(labels),
-        ),
+        agreement=agreement(after, before, kind_of(task)),
+        metric=task.metrics[0],
+        before=kept.value,
+        after=left.value,
+        loss=loss,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain, redacted, short_paths
-from codir.measure import Contender, choose_smallest, is_within
+from codir.measure import POINTS, Contender, choose_smallest, is_within
 from codir.report.benchmark import Timing, title_of
 from codir.report.curves import COLOURS, MARKERS
 from codir.report.export import in_points
@@ -33,8 +33,6 @@ from codir.tasks import better_than, is_share
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-POINTS = 100.0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
 from codir.errors import UserError, together
 from codir.export import EXPORTERS, Exporter, Gate, check_same, check_ships, quantise_within, write_folder
 from codir.measure import (
+    Answers,
     Candidate,
     Exam,
     ExportedRunner,
@@ -42,6 +43,7 @@ from codir.system.progress import phase
 logger = logging.getLogger(__name__)
 
 SEED = 0
+FP32 = "fp32"
 
 
 def export_model(config: ExportConfig) -> ExportResult:
@@ -79,7 +81,7 @@ def export_model(config: ExportConfig) -> ExportResult:
         candidates = [one for exporter in exporters for one in bench.candidates(exporter)]
         runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
         runners |= {one.name: bench.open(one.folder) for one in candidates}
-        answers = {name: original if name == PYTORCH else exam.answers(runner) for name, runner in runners.items()}
+        answers = {PYTORCH: original, **{one.name: bench.answers[one.folder] for one in candidates}}
         models = exam.results(runners, answers)
         allowed = [one for one in candidates if bench.may_ship(one)]
         if not allowed:
@@ -163,7 +165,8 @@ class Bench:
         self, reader: Reader, data: LoadedData, exam: Exam, original: np.ndarray, config: ExportConfig, work: Path
     ) -> None:
         self.reader, self.exam, self.original, self.config, self.work = reader, exam, original, config, work
-        self.task = data.task
+        self.task, self.answers = data.task, dict[Path, Answers]()
+        self.gate = Gate(self.judged, self.error, config.max_loss)
         train = data.train if data.train is not None else data.dev[exam.first]
         chosen = np.random.default_rng(SEED).permutation(len(train))[: config.calibration_rows]
         rows = train.select(np.sort(chosen).tolist())
@@ -181,17 +184,16 @@ class Bench:
         check_same(
             self.known, self.logits(runner), engine=exporter.engine, model_type=self.reader.model.config.model_type
         )
-        found = [Candidate(exporter.engine, "fp32", written, self.judged(written))]
+        found = [Candidate(exporter.engine, FP32, written, self.judged(written))]
         if not self.config.int8:
             return found
-        gate = Gate(self.judged, self.error, self.config.max_loss)
         attempts = self.work / f"{exporter.engine}-int8"
         attempts.mkdir()
-        layers, rows = exporter.layers(written, self.reader.model), self.calibration(runner.names)
+        layers, rows = exporter.layers(written), self.calibration(runner.names)
         for recipe in exporter.recipes:
             with phase(f"{exporter.engine}: int8, {recipe}"):
                 found.append(
-                    quantise_within(gate, exporter, written, attempts, recipe=recipe, rows=rows, layers=layers)
+                    quantise_within(self.gate, exporter, written, attempts, recipe=recipe, rows=rows, layers=layers)
                 )
         return found
 
@@ -202,16 +204,15 @@ class Bench:
 
     def may_ship(self, one: Candidate) -> bool:
         """Whether it is of the precision that was asked for, and passes."""
-        return one.precision != "fp32" and one.verdict.loss.value <= self.config.max_loss if self.config.int8 else True
+        return not self.config.int8 or (one.precision != FP32 and self.gate.passes(one.verdict))
 
     def open(self, folder: Path) -> ExportedRunner:
         """The model of an attempt."""
         return open_exported(folder, self.reader.tokenizer)
 
     def judged(self, folder: Path) -> Verdict:
-        """Ask it the questions of the first evaluation set."""
-        rows = self.exam.dev[self.exam.first]
-        answers = Exam({self.exam.first: rows}, self.task, self.exam.max_length).answers(self.open(folder))
+        """Ask it all questions, once; judge it by the first evaluation set."""
+        self.answers[folder] = answers = self.exam.answers(self.open(folder))
         return weigh(self.original, answers[self.exam.first], self.exam.labels(self.exam.first), self.task)
 
     def error(self, folder: Path) -> float:
@@ -234,10 +235,8 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _notes(chosen: Candidate, models: Mapping[str, ModelResult]) -> list[str]:
-    notes, rate, base = [], models[chosen.name].sentences_per_second, models[PYTORCH].sentences_per_second
-    faster = {name: model.sentences_per_second for name, model in models.items()}
-    best = max(faster, key=lambda name: faster[name] or 0.0)
-    if rate is not None and base is not None and best != chosen.name:
+    notes, best = [], max(models, key=lambda name: models[name].sentences_per_second or 0.0)
+    if best != chosen.name:
         notes.append(f"On this machine {best} is faster than {chosen.name}.")
     if chosen.left:
         notes.append(f"{', '.join(chosen.left)} stayed in fp32: in int8 they cost more than may be lost.")
@@ -245,7 +244,7 @@ def _notes(chosen: Candidate, models: Mapping[str, ModelResult]) -> list[str]:
 
 
 def _nothing_passes(candidates: Sequence[Candidate], max_loss: float) -> UserError:
-    best = min((one for one in candidates if one.precision != "fp32"), key=lambda one: one.verdict.loss.value)
+    best = min((one for one in candidates if one.precision != FP32), key=lambda one: one.verdict.loss.value)
     return UserError(
         "int8",
         expected=f"a loss of at most {max_loss:g} points",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from codir.errors.shown import plain
+from codir.measure.disagreement import find_farthest, measure_distances
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import predictions
 
@@ -53,9 +52,8 @@ def find_disagreements(
         most: rows at most.
     """
     kind, names = kind_of(task), task.id2label
-    distances = distances_between(teacher, student, has_classes=kind.has_classes)
+    distances = measure_distances(teacher, student, kind)
     said, answered = predictions(teacher, kind), predictions(student, kind)
-    farthest = [int(row) for row in np.argsort(-distances, kind="stable")[:most] if distances[row] > 0]
     return tuple(
         Disagreement(
             row,
@@ -65,27 +63,8 @@ def find_disagreements(
             student=kind.in_words(float(answered[row]), names),
             distance=float(distances[row]),
         )
-        for row in farthest
+        for row in find_farthest(distances, most).tolist()
     )
-
-
-def distances_between(logits: NDArray[Any], others: NDArray[Any], *, has_classes: bool) -> NDArray[np.float64]:
-    """How far two models' answers to each row are apart.
-
-    Args:
-        logits: `[rows, classes]`, or one score per row.
-        others: of the same rows.
-        has_classes: total variation of the two softmaxes; otherwise the absolute difference.
-
-    Example:
-        >>> sure, unsure = np.array([[9.0, -9.0]]), np.array([[0.0, 0.0]])
-        >>> [float(distances_between(sure, unsure, has_classes=one)[0].round(3)) for one in (True, False)]
-        [0.5, 9.0]
-    """
-    first, second = logits.astype(np.float64), others.astype(np.float64)
-    if has_classes:
-        return np.asarray(0.5 * np.abs(softmax(first, axis=1) - softmax(second, axis=1)).sum(axis=1))
-    return np.abs(first[:, 0] - second[:, 0])
 
 
 def _text_of(row: dict[str, object]) -> str:
