@@ -19,5 +19,9 @@ read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 feed = {one.name: np.array([getattr(row, columns[one.name]) for row in read]) for one in session.get_inputs()}
 for logits in session.run(["logits"], feed)[0]:
+    if "thresholds" in record:  # any of several labels
+        every = zip(record["labels"], 1 / (1 + np.exp(-logits)), record["thresholds"], strict=True)
+        print(", ".join(f"{label} {share:.4f}" for label, share, least in every if share >= least) or "(none)")
+        continue
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

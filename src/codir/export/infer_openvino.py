@@ -20,5 +20,9 @@ columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_i
 inputs = [one.get_any_name() for one in model.inputs]
 feed = {name: np.array([getattr(row, columns[name]) for row in read]) for name in inputs}
 for logits in model(feed)["logits"]:
+    if "thresholds" in record:  # any of several labels
+        every = zip(record["labels"], 1 / (1 + np.exp(-logits)), record["thresholds"], strict=True)
+        print(", ".join(f"{label} {share:.4f}" for label, share, least in every if share >= least) or "(none)")
+        continue
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

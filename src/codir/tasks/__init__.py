@@ -13,6 +13,7 @@ from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
+from codir.tasks.multi_label import MultiLabel
 from codir.tasks.regression import Regression
 
 __all__ = [
@@ -42,7 +43,7 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), MultiLabel())}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"
@@ -135,7 +136,9 @@ def kind_of_logits(logits: np.ndarray) -> Kind:
 
 
 def kind_of_labels(labels: NDArray[np.generic]) -> Kind:
-    """What labels of this dtype are, where no model is at hand: fractions are scores."""
+    """What labels of this form are, where no model is at hand: fractions are scores, rows of numbers are labels."""
+    if labels.ndim == 2:
+        return KINDS["multi_label"]
     return KINDS["regression"] if np.issubdtype(labels.dtype, np.floating) else KINDS["classification"]
 
 

@@ -28,6 +28,7 @@ from codir.data.sources.columns import (
 )
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
+from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -116,6 +117,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns)
     class_names = first.class_names.get(chosen.label)
@@ -147,6 +149,17 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     train, dev, stripped, split_notes = _split(train, dev, task, split)
     joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
+    """One column of labels in place of several columns of 0 and 1, in which rows have several labels."""
+    if not columns.labels:
+        return parts, columns, labels
+    labels, names = of_columns(labels, columns.labels)
+    joined = ", ".join(names)
+    train = join_columns(parts.train, names, joined) if parts.train is not None else None
+    dev = {name: join_columns(table, names, joined) for name, table in parts.dev.items()}
+    return replace(parts, train=train, dev=dev), replace(columns, label=joined), labels
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
