@@ -142,7 +142,7 @@ def test_soft_contrast_that_differs_from_its_formula(batch, count, seed):
         keys = [k for k, score in enumerate(teacher) if score > -math.inf]
         whole_t, whole_s = (sum(math.exp(row[k]) for k in keys) for row in (teacher, student))
         total -= sum(math.exp(teacher[k]) / whole_t * math.log(math.exp(student[k]) / whole_s) for k in keys)
-    assert soft_contrast(of_teacher, of_student).item() == pytest.approx(total / batch, rel=1e-9)
+    assert soft_contrast(of_student, of_teacher).item() == pytest.approx(total / batch, rel=1e-9)
 
 
 @settings(max_examples=20, deadline=None)
@@ -153,7 +153,7 @@ def test_soft_contrast_with_one_right_key_that_is_not_info_nce(batch, count, see
     one_hot = torch.full_like(scores, -torch.inf)
     one_hot[:, 0] = 0.0
     expected = info_nce_from_scores(positive, negative, temperature=1.0)
-    assert torch.allclose(soft_contrast(one_hot, scores), expected)
+    assert torch.allclose(soft_contrast(scores, one_hot), expected)
 
 
 def test_soft_contrast_that_is_least_elsewhere_than_at_the_teachers_shares():
@@ -162,14 +162,14 @@ def test_soft_contrast_that_is_least_elsewhere_than_at_the_teachers_shares():
     shares = of_teacher.softmax(dim=1)
     entropy = -(shares * shares.log()).sum(dim=1).mean()
     student = (of_teacher + 5.0).requires_grad_()  # a constant changes no share
-    loss = soft_contrast(of_teacher, student)
+    loss = soft_contrast(student, of_teacher)
     assert torch.allclose(loss, entropy)
     assert torch.autograd.grad(loss, student)[0].abs().max() < 1e-12
-    assert soft_contrast(of_teacher, torch.randn(3, 6, generator=g, dtype=torch.float64)) > entropy + 1e-2
+    assert soft_contrast(torch.randn(3, 6, generator=g, dtype=torch.float64), of_teacher) > entropy + 1e-2
 
 
 def test_soft_targets_that_learn():
     """A teacher's side that could move would make its own similarities easy."""
     of_teacher, of_student = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
-    soft_contrast(of_teacher, of_student).backward()
+    soft_contrast(of_student, of_teacher).backward()
     assert of_teacher.grad is None

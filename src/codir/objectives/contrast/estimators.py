@@ -129,7 +129,7 @@ class Soft(Estimator):
     ) -> Float[Tensor, ""]:
         """Mean over the anchors, which are the student's; `target` is of the same keys."""
         assert target is not None, "the space asks the teacher first"
-        return soft_contrast(target, _all_scores(anchors, positives, keys, temperature))
+        return soft_contrast(_all_scores(anchors, positives, keys, temperature), target)
 
 
 ESTIMATORS: dict[EstimatorName, type[Estimator]] = {

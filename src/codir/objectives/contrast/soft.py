@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def soft_contrast(
-    teacher_scores: Float[Tensor, "batch keys"], student_scores: Float[Tensor, "batch keys"]
+    student_scores: Float[Tensor, "batch keys"], teacher_scores: Float[Tensor, "batch keys"]
 ) -> Float[Tensor, ""]:
     """`-sum_k softmax(t_i.k_T / tau_t)_k log softmax(s_i.k_S / tau_s)_k`, mean over anchors `i`.
 
@@ -19,14 +19,15 @@ def soft_contrast(
     the entropy of the teacher's shares, which the student reaches where its own are the same.
 
     Args:
-        teacher_scores: the teacher's similarities to all keys, over tau_t; no gradient goes to them. `-inf` where a key
-            is none of this anchor's; each anchor has at least one.
-        student_scores: the student's to the same keys, in the same order, over tau_s; `-inf` in the same places.
+        student_scores: the student's similarities to all keys, over tau_s; `-inf` where a key is none of this anchor's.
+            Each anchor has at least one.
+        teacher_scores: the teacher's to the same keys, in the same order, over tau_t; `-inf` in the same places, or in
+            more. No gradient goes to them.
 
     Example:
         >>> import torch
         >>> of_teacher = torch.tensor([[0.0, -torch.inf, -torch.inf]])
-        >>> soft_contrast(of_teacher, torch.zeros(1, 3))  # one right answer of three: ln(3), as InfoNCE
+        >>> soft_contrast(torch.zeros(1, 3), of_teacher)  # one right answer of three: ln(3), as InfoNCE
         tensor(1.0986)
     """
     shares = teacher_scores.detach().softmax(dim=1)
