@@ -411,7 +411,18 @@ def test_a_command_whose_help_has_no_example(codir, command):
 def test_a_preset_that_the_list_leaves_out(codir):
     code, printed = codir("presets")
     assert code == 0
-    assert all(f" {name} " in printed for name in preset_names())
+    lines = [line.split(" ")[0] for line in printed.splitlines()]
+    assert sorted(set(lines) & set(preset_names())) == preset_names()
+    assert len(lines) < len(preset_names()) + 10
+
+
+def test_a_preset_that_cannot_be_read_alone(codir):
+    code, printed = codir("presets", "pkd")
+    assert code == 0
+    assert all(part in printed for part in ("pkd, for `codir distill`", "1908.09355", "pooled_mse", "all-but-last"))
+    code, printed = codir("presets", "pdk")
+    assert code == 2
+    assert "pkd" in printed
 
 
 def test_a_list_of_presets_that_no_program_can_read():
