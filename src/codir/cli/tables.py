@@ -114,26 +114,25 @@ def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
 
 def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
     """Names and what they minimise, a line each, by the command that takes them."""
+    longest = max(len(one["name"]) for one in presets)
     for command in dict.fromkeys(one["command"] for one in presets):
-        table = Table(box=None, pad_edge=False, show_header=False, title=f"codir {command}", title_justify="left")
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        _show(_text(f"For `codir {command}`:"))
         for one in presets:
             if one["command"] == command:
-                table.add_row(one["name"], one["summary"])
-        _show(table)
+                line = _text(f"{one['name']:<{longest}}  {one['summary']}")
+                _show(line, no_wrap=True, overflow="ellipsis", crop=False)
         _show("")
-    _show(_text("`codir presets NAME` shows one of them: its source and its objectives with their weights."))
+    _show(_text("`codir presets NAME` shows one of them, with its source and its weights."))
 
 
 def show_preset(preset: Mapping[str, Any]) -> None:
     """All that the file of one preset says."""
     import yaml
 
-    _show(_text(f"{preset['name']}, for `codir {preset['command']}`"), style="bold")
-    _show(_text(f"{preset['summary']}\n{preset['source']}\n"))
     written = yaml.safe_dump({"objectives": preset["objectives"]}, sort_keys=False, default_flow_style=None, width=100)
-    _show(_text(str(written).rstrip()), soft_wrap=True)
+    about = [f"{preset['name']}, for `codir {preset['command']}`", preset["summary"], preset["source"]]
+    for line in [*about, *str(written).splitlines()]:
+        _show(_text(line), soft_wrap=True)
 
 
 def show_plan(plan: Plan) -> None:
