@@ -19,6 +19,7 @@ from codir.data.encode import (
     note_unknown_tokens,
     prepare,
 )
+from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler, QuerySampler
@@ -64,4 +65,5 @@ __all__ = [
     "prepare",
     "read_submissions",
     "split_documents",
+    "with_groups",
 ]

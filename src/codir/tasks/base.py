@@ -102,6 +102,10 @@ class Kind(ABC):
 
     # ---- Labels ----
 
+    def targets(self, labels: Any) -> Any:
+        """What answers are compared with row by row: labels without the number of a group. Answers stay as they are."""
+        return labels
+
     def units(self, labels: Any) -> Any:
         """The group of each row, from labels that are a tensor or an array; `None` where rows stand alone."""
         return None

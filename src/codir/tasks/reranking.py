@@ -69,6 +69,10 @@ class Reranking(Regression):
         """No relevance, and a query of that kind alone."""
         return [self.no_label, -1.0]
 
+    def targets(self, labels: Any) -> Any:
+        """The relevance; scores stay as they are."""
+        return labels[:, 0] if labels.ndim > 1 else labels
+
     def units(self, labels: Any) -> Any:
         """The query of each row; scores alone have none."""
         return labels[:, 1] if labels.ndim > 1 else None
@@ -99,7 +103,7 @@ class Reranking(Regression):
 
     def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
         """The scores' standard deviation over that of the relevances; 1 where those have none."""
-        return super().variation(_own(answers), _own(labels))
+        return super().variation(self.targets(answers), self.targets(labels))
 
     def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """The score or relevance."""
@@ -107,19 +111,14 @@ class Reranking(Regression):
 
     def written(self, answers: NDArray[np.generic], names: Any) -> list[str | float]:
         """The scores or relevances, rounded."""
-        return super().written(_own(answers), names)
+        return super().written(self.targets(answers), names)
 
     def groups(self, labels: NDArray[np.generic], names: Mapping[int, str]) -> list[str]:
         """The third of the relevances that its own lies in."""
-        return super().groups(_own(labels), names)
+        return super().groups(self.targets(labels), names)
 
     # ---- Negatives ----
 
     def places(self, labels: NDArray[np.generic]) -> NDArray[np.float64]:
         """The relevance."""
         return super().places(labels[:, 0])
-
-
-def _own(labels: Any) -> Any:
-    """Scores as they are; of labels, the relevance without the number of the query."""
-    return labels[:, 0] if labels.ndim > 1 else labels

@@ -28,6 +28,7 @@ from codir.data import (
     fit_labels,
     labels_of,
     prepare,
+    with_groups,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -93,6 +94,7 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
+        dataset = self._grouped(dataset)
         return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
 
     def for_evaluation(self, dataset: Any) -> Any:
@@ -101,7 +103,11 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return prepare(dataset, self.tokenizer, max_length=self.max_length)
+        return prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+
+    def _grouped(self, dataset: Any) -> Any:
+        """With the group of each row in its label; `prepare` refuses what is no data set."""
+        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
