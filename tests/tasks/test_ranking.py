@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -35,9 +35,7 @@ def test_an_ndcg_that_is_not_that_of_scikit_learn(ties, cut):
 def slow_reciprocal_rank(scores, relevance) -> float:
     """Over every order of the candidates that the scores allow."""
     orders = [
-        order
-        for order in permutations(range(len(scores)))
-        if all(scores[a] >= scores[b] for a, b in zip(order, order[1:], strict=False))
+        order for order in permutations(range(len(scores))) if all(scores[a] >= scores[b] for a, b in pairwise(order))
     ]
     ranks = [next((place + 1 for place, row in enumerate(order) if relevance[row] > 0), None) for order in orders]
     return float(np.mean([0.0 if rank is None else 1 / rank for rank in ranks]))

@@ -97,7 +97,7 @@ class Kind(ABC):
 
     @property
     def has_groups(self) -> bool:
-        """Whether rows belong to groups that are judged together; a label is then two numbers, the group's the second."""
+        """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
         return "groups" in self.offers
 
     # ---- Labels ----

@@ -20,8 +20,9 @@ def ndcg(scores: Rows, relevance: Rows, queries: Queries, *, cut: int | None = C
     """Normalised discounted cumulative gain of each query; 0 for one without a relevant candidate.
 
     `DCG = sum_r rel_r / log2(r + 1)` over the first `cut` ranks `r`, divided by that of the best order (Järvelin and
-    Kekäläinen 2002). Candidates with equal scores share their mean relevance (McSherry and Najork 2008), so a model that
-    gives one score to all is scored as a random order is. Equal to scikit-learn's `ndcg_score`, for all queries at once.
+    Kekäläinen 2002). Candidates with equal scores share their mean relevance (McSherry and Najork 2008), so a model
+    that gives one score to all is scored as a random order is. Equal to scikit-learn's `ndcg_score`, for all queries at
+    once.
 
     Args:
         scores: of the candidates, higher ones ranked first, shape `[rows]`.

@@ -46,7 +46,7 @@ class Reranking(Regression):
     offers = frozenset({"labels", "answers", "groups"})
     has_pairs = True
     text_names = ("query",)
-    text_pair_names = ("document", "passage", "candidate")
+    text_pair_names = ("document", "passage", "candidate", "text")
     metrics = ("ndcg@10", "mrr")
     known_metrics = ("spearman",)
     own_metrics: ClassVar[Mapping[str, Metric]] = {"ndcg@10": _mean_of(ndcg), "mrr": _mean_of(reciprocal_rank)}

@@ -55,19 +55,26 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
         UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
     _require_different(table, named)
-    text_names, pair_names = TEXT_NAMES, TEXT_PAIR_NAMES
-    if kind is not None:
-        text_names, pair_names = (*kind.text_names, *text_names), (*kind.text_pair_names, *pair_names)
+    own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
     group = _group_column(table, named.group, kind)
     taken = (label, named.text_pair, group)
+    text_names = _own_first(table, own_text, TEXT_NAMES, taken)
     text = _column(table, named.text, text_names, "--text-column", taken=taken)
+    pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
     needs_pair = kind is not None and kind.has_pairs
     pair_is_absent = not _usual(table, pair_names, (label, text, group))
     if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
         return Columns(text, None, label, group)
     pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
     return Columns(text, pair, label, group)
+
+
+def _own_first(
+    table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
+) -> tuple[str, ...]:
+    """The usual names of a kind of task where a column has one of them; otherwise the others too."""
+    return own if _usual(table, own, taken) else (*own, *usual)
 
 
 def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:

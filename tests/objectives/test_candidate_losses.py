@@ -12,7 +12,7 @@ from codir.objectives import listwise_kl_loss, margin_mse_loss
 
 
 def candidates(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores of student and teacher for queries of 1 to 5 candidates in mixed order; graded relevances, some missing."""
+    """Scores of student and teacher for queries of 1 to 5 candidates in mixed order; relevances, some missing."""
     rng = np.random.default_rng(seed)
     queries = np.repeat(np.arange(6), [1, 2, 3, 4, 5, 3])
     rng.shuffle(queries)
