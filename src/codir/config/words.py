@@ -131,6 +131,7 @@ EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
 NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]
+TeacherHeadKind = Literal["linear", "mlp", "pca"]
 KeyKind = Literal["fresh", "banked", "queued"]
 MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 
