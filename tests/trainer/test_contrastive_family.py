@@ -276,7 +276,7 @@ def test_processes_that_contrast_otherwise_than_one(once_per_suite):
     first, second = run_processes(once_per_suite, "family", processes=2)
     (alone,) = run_processes(once_per_suite, "family", processes=1)
     assert first == second
-    assert len(alone) == 6
+    assert len(alone) == 7
     for name, report in alone.items():
         moves = [np.array(each["moves"]) for each in (first[name], report)]
         assert np.linalg.norm(moves[0]) > 0.1, name

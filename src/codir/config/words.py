@@ -51,7 +51,7 @@ HELDOUT_FRACTION: Final = 0.05
 # ---- Teacher and student ----
 
 CacheWish = Literal["auto", True, False]
-LayerSelection = Literal["lower", "upper", "every-other"]
+LayerSelection = Literal["lower", "upper", "every-other", "best"]
 EmbeddingStart = Literal["teacher", "random"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
