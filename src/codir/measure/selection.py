@@ -21,12 +21,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.config.words import MAX_LENGTH
 from codir.data import cls_token_position, column_of, length_sorted_batches, prepare
 from codir.errors import UserError
-from codir.models import run_model, vocabulary_of
+from codir.models import kind_of_model, run_model, vocabulary_of
 from codir.signals import Representation
 from codir.student import copy_layers, find_layer_stack, select_layers
 from codir.system import autocast, seeded, weights_cast_once
 from codir.system.progress import phase
-from codir.tasks import Kind, kind_of_config
+from codir.tasks import Kind
 from codir.tasks.metrics import find_metric
 
 LAST = Representation("last")
@@ -183,10 +183,8 @@ def _labels(teacher: PreTrainedModel, dataset: datasets.Dataset) -> tuple[NDArra
     name = next((name for name in ("label", "labels") if name in dataset.column_names), None)
     if name is None or vocabulary_of(teacher):
         return None, None
-    if isinstance(dataset.features[name], datasets.List | datasets.LargeList):
-        return None, None
-    labels = column_of(dataset, name)
-    return (labels, kind_of_config(teacher.config)) if labels.dtype.kind in "iuf" else (None, None)
+    kind = kind_of_model(teacher)
+    return (None, None) if kind.label_shape(teacher.config.num_labels) else (column_of(dataset, name), kind)
 
 
 def _last_layer(
@@ -210,7 +208,7 @@ def _last_layer(
 
 def _score(vectors: NDArray[np.float64], target: NDArray[Any], kind: Kind | None, seed: int) -> float:
     """How well a ridge head predicts the target, on rows that it has not seen."""
-    said = _held_out(vectors, target, are_classes=kind is not None and kind.has_classes, seed=seed)
+    said = _held_out(vectors, target, are_classes=kind is not None and kind.one_class, seed=seed)
     if kind is None:
         missed, spread = ((target - said) ** 2).sum(), ((target - target.mean(axis=0)) ** 2).sum()
         return float(1.0 - missed / spread) if spread > 0 else 0.0
