@@ -97,6 +97,7 @@ COLUMNS = (
     Flag("--text-column", "data.text_column"),
     Flag("--text-pair-column", "data.text_pair_column"),
     Flag("--label-column", "data.label_column", read=read_columns),
+    Flag("--group-column", "data.group_column"),
 )
 FORMAT = (
     Flag("--separator", "data.separator"),

@@ -109,6 +109,7 @@ def export_model(config: ExportConfig) -> ExportResult:
             record={
                 **result.to_json(),
                 "pairs": has_pairs(data),
+                "ranks": kind_of(data.task).has_groups,
                 **kind_of(data.task).exported(reader.model.config),
             },
         )

@@ -15,6 +15,7 @@ from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.multi_label import MultiLabel
 from codir.tasks.regression import Regression
+from codir.tasks.reranking import Reranking
 
 __all__ = [
     "DIGITS",
@@ -43,7 +44,7 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), MultiLabel())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking(), MultiLabel())}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"

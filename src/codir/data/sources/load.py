@@ -50,6 +50,7 @@ def load_data(
     text_pair_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
+    group_column: str | None = None,
     task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
@@ -80,6 +81,8 @@ def load_data(
         text_pair_column: where the second text stands.
         label_column: where the label stands; for several labels in a row, a list column, or a column of 0 and 1 each.
         label_separator: what stands between several labels that are written as one text.
+        group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
+            are of one query.
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
         labels: the names of the classes, in the order of their indices.
         num_labels: how many classes a given model has; 1 where it gives a score.
@@ -117,6 +120,7 @@ def load_data(
             text_pair=text_pair_column or parts.columns.text_pair,
             label=label or parts.columns.label,
             labels=several,
+            group=group_column or parts.columns.group,
         ),
         labels=LabelOptions(
             task=parts.task if task == "auto" else task,
