@@ -16,7 +16,7 @@ import codir
 from codir import runs
 from codir.errors import UserError
 from codir.export import EXPORTERS, Gate, quantise_within
-from codir.measure import Verdict, open_exported, weigh
+from codir.measure import Rejected, Verdict, open_exported, weigh
 from codir.measure.bootstrap import Interval
 from codir.tasks import Task
 from conftest import make_texts
@@ -265,7 +265,41 @@ def test_more_layers_in_fp32_than_the_gate_needs(max_loss, left, tmp_path):
         assert engine.asked[1:5] == [(layer,) for layer in COSTS]
 
 
+@pytest.mark.parametrize("guilty", ["b", None])
+def test_answers_that_are_no_numbers_and_stop_the_search_or_pass_it(guilty, tmp_path):
+    """Unless one layer is left in fp32, where there is such a layer, answers are NaN."""
+
+    def is_sound(folder: Path) -> bool:
+        return guilty in json.loads((folder / "left").read_text())
+
+    def judged(folder: Path) -> Verdict | str:
+        fault = "NaN or infinity in 2 of 4 logits"
+        return Verdict(1, 0.0, 1.0, "accuracy", 1.0, 1.0, Interval(0.0, 0.0, 0.0, 1)) if is_sound(folder) else fault
+
+    gate = Gate(judged, lambda folder: 1.0 if is_sound(folder) else float("inf"), 0.5)
+    work = tmp_path / "work"
+    work.mkdir()
+    found = quantise_within(gate, Pretended(), tmp_path, work, recipe="dynamic", rows=[], layers=list(COSTS))
+    if guilty:
+        assert found.left == ("b",)
+        assert list(work.iterdir()) == [found.folder]
+    else:
+        assert found == Rejected("onnx", "int8 dynamic", "NaN or infinity in 2 of 4 logits")
+        assert list(work.iterdir()) == []
+
+
 # ---- The command ----
+
+
+def test_int8_answers_that_are_no_numbers_and_stop_the_export(tokenizer, tmp_path, caplog):
+    """Weights at the end of what floats hold, on a feature that is always 0: fp32 is sound, int8's scale overflows."""
+    model = with_outliers(sharp_classifier(layers=1), layer=0)
+    with torch.no_grad():
+        model.bert.encoder.layer[0].intermediate.dense.weight[:, 5] = 3e38
+    world = make_world(tmp_path, model, tokenizer)
+    result = runs.export_model(export_config(world, tmp_path / "out", int8=True, max_loss=100.0))
+    print(result.chosen, result.notes)
+    assert result.chosen.precision.startswith("int8")
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from codir.measure.engines import (
     exported_file,
     open_exported,
 )
-from codir.measure.exam import Answers, Exam
+from codir.measure.exam import SPEED_BATCH, Answers, Exam
 from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
 from codir.measure.memory import peak_bytes
@@ -30,7 +30,7 @@ from codir.measure.result import ModelResult
 from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_parameters, folder_bytes
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
 from codir.measure.tolerance import POINTS, Contender, choose_smallest, is_within, measure_losses
-from codir.measure.verdict import Candidate, Verdict, weigh
+from codir.measure.verdict import Candidate, Rejected, Verdict, find_fault, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "PACKAGES",
     "POINTS",
     "RECORD_NAME",
+    "SPEED_BATCH",
     "Analysis",
     "AnsweredSet",
     "Answers",
@@ -61,6 +62,7 @@ __all__ = [
     "Line",
     "ModelResult",
     "OfLength",
+    "Rejected",
     "Run",
     "Runner",
     "Standing",
@@ -82,6 +84,7 @@ __all__ = [
     "examine_language_models",
     "exported_file",
     "find_farthest",
+    "find_fault",
     "folder_bytes",
     "gather_conditions",
     "holm",
