@@ -127,6 +127,16 @@ def summary_rows(result: Numbers) -> list[dict[str, str]]:
     ]
 
 
+def caption(result: Numbers) -> str:
+    """Under what the numbers of `summary_rows` were measured, in a sentence."""
+    conditions, threads = result["conditions"], max(timing["threads"] for timing in result["timings"])
+    units = ", ".join(conditions["instruction_sets"])
+    return (
+        f"Quality on {result['scored_rows']:,} rows, speed on {result['rows']:,} of them, the models in turns, the "
+        f"median of one row alone; {conditions['device']} ({units}), {threads} threads."
+    )
+
+
 def read_results(folder: Path = DEPLOY) -> dict[str, Numbers]:
     """What was measured, by the name of its folder."""
     return {file.parent.name: json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*/benchmark.json"))}

@@ -86,8 +86,9 @@ def render_deploy(text: str, results: dict[str, Any]) -> str:
     """
 
     def fill(place: re.Match[str]) -> str:
-        rows = deploy.summary_rows(results[_known(place["pair"], results)])
-        return f"{place['begin']}{to_markdown(rows)}\n{place['end']}"
+        result = results[_known(place["pair"], results)]
+        told = f"{to_markdown(deploy.summary_rows(result))}\n\n{deploy.caption(result)}"
+        return f"{place['begin']}{told}\n{place['end']}"
 
     return DEPLOY_PLACE.sub(fill, text)
 

@@ -82,7 +82,14 @@ def small_deployment() -> dict[str, object]:
         served("3-layers", 3.0, 390.0),
     ]
     costs = [{"name": one["name"], "metrics": {"accuracy": 0.9}, "bytes": 4e8} for one in timings]
-    return {"timings": [*timings, served("teacher", 99.0, 1.0) | {"threads": 1}], "costs": costs, "metric": "accuracy"}
+    return {
+        "timings": [*timings, served("teacher", 99.0, 1.0) | {"threads": 1}],
+        "costs": costs,
+        "metric": "accuracy",
+        "rows": 256,
+        "scored_rows": 1000,
+        "conditions": {"device": "a processor", "instruction_sets": ["avx2", "avx_vnni"]},
+    }
 
 
 def test_a_table_of_served_models_that_no_run_gave(benchmarks):
@@ -113,6 +120,8 @@ def test_a_student_that_is_served_by_the_slower_engine(benchmarks):
     told = tables.render_deploy(text, {"films": small_deployment()})
     assert "old" not in told
     assert "| 6 layers | OpenVINO, int8 | 90.0% | 400 MB |" in told
+    assert "Quality on 1,000 rows, speed on 256 of them" in told
+    assert "a processor (avx2, avx_vnni), 2 threads." in told
     with pytest.raises(UserError, match="one of rte"):
         tables.render_deploy(text, {"rte": small_deployment()})
 
