@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from test_laws import ALL, loss_of, make, select, signals
+from test_laws import ALL, PRINCIPAL, loss_of, make, select, signals
 from torch import Tensor
 
 from codir.errors import UserError
@@ -95,6 +95,99 @@ def test_negatives_of_the_batch_that_are_not_its_other_rows(labelled):
             others = [j for j in range(6) if j != i and not (labelled and batch.labels[j] == batch.labels[i])]
             wrong = sum(math.exp(dot(anchors[i], keys[j]) / 0.2) for j in others)
             expected -= math.log(right / (right + wrong)) / 12
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
+def soft_by_hand(teacher: list[float], student: list[float]) -> float:
+    """`-sum_k softmax(teacher)_k log softmax(student)_k` of one anchor's scores."""
+    whole_t, whole_s = (sum(map(math.exp, scores)) for scores in (teacher, student))
+    return -sum(math.exp(t) / whole_t * math.log(math.exp(s) / whole_s) for t, s in zip(teacher, student, strict=True))
+
+
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_soft_targets_over_other_keys_or_temperatures(anchor):
+    """SEED where the student meets the teacher's keys; CompRess beside it, where it meets its own of the same rows."""
+    contrast = built(
+        anchor=anchor, estimator="soft", keys="fresh", contrastive_temperature=0.2, teacher_temperature=0.5
+    )
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    of_teacher = project(space.teacher_head, negatives.teacher_pooled)
+    losses = []
+    for i, g in enumerate(negatives.group.tolist()):
+        target = [dot(z_t[i], key) / 0.5 for key in (z_t[i], *of_teacher[g])]
+        losses.append(soft_by_hand(target, [dot(z_s[i], key) / 0.2 for key in (z_t[i], *of_teacher[g])]))
+        if anchor == "both":
+            own = [dot(z_s[i], key) / 0.2 for key in (z_s[i], *negatives.student_vectors[g])]
+            losses.append(soft_by_hand(target, own))
+    expected = sum(losses) / len(losses)
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"source": "batch"}, {"per_layer": True}])
+def test_soft_targets_that_are_sharp_and_no_info_nce(options):
+    """As tau_t goes to 0, the teacher's nearest key, its own view of the example, is the one right answer."""
+    given = {"contrastive_temperature": 0.2, **options}
+    soft, hard = built(estimator="soft", teacher_temperature=1e-5, **given), built(estimator="info_nce", **given)
+    assert torch.allclose(loss_of(soft, *signals()), loss_of(hard, *signals()), atol=1e-5)
+
+
+def test_hard_keys_of_two_sides_that_are_other_rows():
+    """The teacher's neighbours, chosen among its own keys; the student's keys of the same rows are kept beside them."""
+    options = {"anchor": "both", "estimator": "soft", "keys": "fresh", "num_negatives": 2}
+    contrast, plain = built(**options, hard_pool=2), built(**options)
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_t, keys = project(space.teacher_head, teacher.pooled[ALL]), project(space.teacher_head, negatives.teacher_pooled)
+    kept = []
+    for group in range(3):
+        members = [z_t[i] for i in range(6) if negatives.group[i] == group]
+        mean = torch.stack(members).mean(dim=0) if members else torch.zeros(8)
+        kept.append(sorted(range(5), key=lambda k, group=group, mean=mean: -dot(keys[group, k], mean))[:2])
+    by_hand = replace(
+        negatives,
+        teacher_pooled=torch.stack([negatives.teacher_pooled[group, rows] for group, rows in enumerate(kept)]),
+        student_vectors=torch.stack([negatives.student_vectors[group, rows] for group, rows in enumerate(kept)]),
+    )
+    expected = loss_of(plain, student, teacher, batch, by_hand)
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+
+
+def test_a_fixed_teacher_space_that_is_projected_again():
+    """Anchors are the student's, through its head; keys are the teacher's components as they are, of length 1."""
+    contrast = built(teacher_head="pca")
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    anchors = project(space.student_head, student.pooled[ALL])
+    keys = F.normalize(negatives.teacher_principal.squeeze(2), dim=-1)[negatives.group]
+    expected = info_nce(anchors, F.normalize(teacher.pooled[PRINCIPAL].squeeze(1), dim=-1), keys)
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+    assert contrast.needs.teacher_pooled == {PRINCIPAL}
+    assert not list(space.teacher_head.parameters())
+
+
+@pytest.mark.parametrize(("asked", "given"), [(8, 8), (18, 18), (256, 18)])
+def test_more_axes_than_the_teacher_has_dimensions(asked, given):
+    contrast = built(teacher_head="pca", projection_dim=asked)  # of 3 layers of width 6
+    assert contrast.projection_dim == given
+    assert contrast.spaces[0].student_head.linear.out_features == given
+    assert contrast.teacher_representation.principal == asked
+
+
+def test_soft_targets_over_banks_of_other_rows():
+    """CompRess: the teacher's bank for the targets; both banks, of the same rows, for the student's similarities."""
+    contrast = built(anchor="both", estimator="soft", keys="banked", teacher_head="pca", contrastive_temperature=0.2)
+    student, teacher, batch, negatives = signals()
+    z_s = project(contrast.spaces[0].student_head, student.pooled[ALL])
+    z_t = F.normalize(teacher.pooled[PRINCIPAL].squeeze(1), dim=-1)
+    losses = []
+    for i, g in enumerate(negatives.group.tolist()):
+        of_teacher = (negatives.teacher_positives[i], *negatives.teacher_vectors[g])
+        of_student = (negatives.student_positives[i], *negatives.student_vectors[g])
+        target = [dot(z_t[i], key) / 0.2 for key in of_teacher]
+        losses += [soft_by_hand(target, [dot(z_s[i], key) / 0.2 for key in keys]) for keys in (of_teacher, of_student)]
+    expected = sum(losses) / len(losses)
     assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -227,6 +320,13 @@ def test_a_head_that_is_linear_after_all():
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
         ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),
+        ({"estimator": "soft", "anchor": "teacher"}, "no similarities of the teacher"),
+        ({"estimator": "soft", "anchor": "both", "keys": "fresh", "memory": "queue"}, "no similarities of the teacher"),
+        ({"estimator": "soft", "anchor": "both", "keys": "banked"}, "made by a head that trains"),
+        ({"estimator": "soft", "anchor": "student", "keys": "queued"}, "made by a head that trains"),
+        ({"per_layer": True, "anchor": "student", "teacher_head": "pca"}, "one vector of all layers"),
+        ({"teacher_temperature": 0.1}, "teacher_temperature: expected `estimator: soft`"),
+        ({"estimator": "soft", "anchor": "student", "teacher_temperature": 0.0}, "a number above 0"),
     ],
 )
 def test_a_combination_that_cannot_be_and_trains(options, said):
@@ -252,7 +352,13 @@ def test_a_misspelt_word_taken_for_the_last_choice():
 
 @pytest.mark.parametrize(
     "options",
-    [{"estimator": "nce"}, {"strategy": "mixed"}, {"hard_pool": 2}, {"keys": "banked", "anchor": "both"}],
+    [
+        {"estimator": "nce"},
+        {"strategy": "mixed"},
+        {"hard_pool": 2},
+        {"keys": "banked", "anchor": "both"},
+        {"estimator": "soft", "anchor": "both", "keys": "fresh"},
+    ],
 )
 def test_a_queue_chosen_where_only_a_bank_can_serve(options):
     assert Contrastive(**{"anchor": "teacher", **options}).needs.negatives.memory == "bank"

@@ -33,6 +33,7 @@ from codir.config.words import (
     Relation,
     StoredDtype,
     StudentLayerWord,
+    TeacherHeadKind,
     WidthMap,
     keys_for,
 )
@@ -163,6 +164,9 @@ class ContrastiveConfig(Room):
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
     contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
+    teacher_temperature: Temperature | None = Field(
+        None, description="for `estimator: soft`: tau of the teacher's similarities; the same tau by default"
+    )
     learned_temperature: bool = Field(False, description="train tau, starting there")
     num_negatives: PositiveInt = Field(CONTRAST.num_negatives, description="K, drawn per group of examples")
     strategy: NegativeStrategy = Field(
@@ -182,6 +186,10 @@ class ContrastiveConfig(Room):
     pooling: Pooled = CONTRAST.pooling
     per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
     head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
+    teacher_head: TeacherHeadKind | None = Field(
+        None,
+        description="the same of the teacher; `pca` is fixed, fitted when the cache is built; as `head` by default",
+    )
     projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
     keys: KeyKind | None = Field(
         None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"

@@ -11,6 +11,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
@@ -181,17 +183,43 @@ def fit_labels(encoded: datasets.Dataset, num_labels: int, kind: Kind | None = N
     """
     if "labels" not in encoded.column_names:
         return encoded
-    labels, kind = column_of(encoded, "labels"), kind or kind_of_outputs(num_labels)
+    kind = kind or kind_of_outputs(num_labels)
+    labels = labels_of(encoded, kind, "labels")
     dtype = kind.fitted(labels, num_labels)
     if dtype is None:
-        place = int(np.argmin(np.isin(labels, [kind.no_label, *range(num_labels)]))) if labels.dtype.kind in "iu" else 0
         raise UserError(
             "labels",
             expected=kind.labels_in_words(num_labels),
-            got=f"{labels[place]!r} ({labels.dtype})",
+            got=f"{labels[kind.misfit(labels, num_labels)]!r} ({labels.dtype})",
             do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
         )
-    return encoded if dtype == str(labels.dtype) else encoded.cast_column("labels", datasets.Value(dtype))
+    if dtype == str(labels.dtype):
+        return encoded
+    return encoded.cast_column("labels", label_feature(kind, num_labels, dtype))
+
+
+def label_feature(kind: Kind, outputs: int, dtype: str | None = None) -> Any:
+    """What a column of labels is to `datasets`.
+
+    Args:
+        kind: of the task.
+        outputs: of a model of this task.
+        dtype: of its numbers; that of column `label` by default.
+
+    Example:
+        >>> from codir.tasks import KINDS
+        >>> label_feature(KINDS["classification"], 3)
+        Value('int64')
+    """
+    feature: Any = datasets.Value(dtype or kind.label_dtype)
+    for size in reversed(kind.label_shape(outputs)):
+        feature = datasets.Sequence(feature, length=-1 if size is None else size)
+    return feature
+
+
+def labels_of(dataset: datasets.Dataset, kind: Kind, name: str = "label") -> NDArray[Any]:
+    """A column of labels as one array, rows first; see `Kind.stack`."""
+    return kind.stack(dataset[name][:]) if kind.label_shape(1) else column_of(dataset, name)
 
 
 def column_of(dataset: datasets.Dataset, name: str) -> NDArray[Any]:
@@ -243,19 +271,39 @@ def length_sorted_batches(
 class RowCollator:
     """Takes rows by number: what the model reads of them, in the order asked for, padded to the longest.
 
+    To the same tensors as `transformers.DataCollatorWithPadding`, without a Python object for each token.
+
     Args:
         encoded: the result of `encode`.
-        tokenizer: pads the batches.
+        tokenizer: says what stands at padding, and on which side.
     """
 
     def __init__(self, encoded: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._columns = encoded.select_columns(model_columns(encoded, tokenizer))
+        self._columns = encoded.select_columns(model_columns(encoded, tokenizer)).with_format("arrow")
+        self._is_left = tokenizer.padding_side == "left"
+        self._fill = {
+            "input_ids": tokenizer.pad_token_id,
+            "attention_mask": 0,
+            "token_type_ids": tokenizer.pad_token_type_id,
+        }
+        self._makes_mask = "attention_mask" in tokenizer.model_input_names
         self._pad = DataCollatorWithPadding(tokenizer)
 
     def __call__(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Collate these rows."""
-        columns = self._columns[rows]
-        return dict(self._pad([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]))
+        table = self._columns[list(rows)]
+        if any(self._fill.get(name) is None for name in table.column_names):
+            return dict(self._pad(table.to_pylist()))  # a column that the tokenizer alone can pad, or none to pad with
+        lengths = pc.list_value_length(table["input_ids"]).to_numpy()
+        is_real = np.arange(lengths.max()) < lengths[:, None]
+        is_real = is_real[:, ::-1] if self._is_left else is_real
+        padded = {}
+        for name in table.column_names:
+            padded[name] = np.full(is_real.shape, self._fill[name], np.int64)
+            padded[name][is_real] = pc.list_flatten(table[name]).to_numpy()
+        if self._makes_mask and "attention_mask" not in padded:
+            padded["attention_mask"] = is_real.astype(np.int64)
+        return {name: torch.from_numpy(values) for name, values in padded.items()}
 
 
 def cls_token_position(tokenizer: PreTrainedTokenizerBase) -> TokenPosition:

@@ -18,7 +18,9 @@ from codir.models.fit import (
 from codir.models.forward import run_model
 from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
+from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
+    auto_class_of,
     check_loaded,
     has_new_head,
     library_errors,
@@ -29,10 +31,12 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
-from codir.models.shape import check_size, count_positions, label_names, shape_of
+from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
+    "LayerPlaces",
     "Reader",
+    "auto_class_of",
     "capture_attention",
     "check_attention",
     "check_label_order",
@@ -46,9 +50,11 @@ __all__ = [
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
+    "find_layers",
     "has_new_head",
     "in_full_precision",
     "is_masked",
+    "kind_of_model",
     "label_names",
     "language_class",
     "last_layer",
@@ -60,6 +66,7 @@ __all__ = [
     "load_tokenizer",
     "names_of",
     "predict_only",
+    "reading_layers",
     "reads_ahead",
     "run_model",
     "shape_of",

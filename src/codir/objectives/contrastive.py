@@ -20,13 +20,20 @@ from codir.config.words import (
     NegativeStrategy,
     Pooling,
     StoredDtype,
+    TeacherHeadKind,
     keys_for,
 )
 from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_steps, check_word
-from codir.objectives.contrast.estimators import ESTIMATORS
-from codir.objectives.contrast.heads import HEADS
+from codir.objectives.contrast.checks import (
+    IN_QUEUE,
+    check_combination,
+    check_steps,
+    check_teacher_temperature,
+    check_word,
+)
+from codir.objectives.contrast.estimators import ESTIMATORS, build_estimator
+from codir.objectives.contrast.heads import HEADS, build_teacher_head
 from codir.objectives.contrast.space import ContrastSpace, Side
 from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.parts.layer_map import match_layers
@@ -63,7 +70,11 @@ class Contrastive(Objective):
 
     Estimator, source of negatives and representation are chosen apart from one another; the presets are combinations:
 
-    - `estimator`: InfoNCE by default; NCE, Jensen-Shannon, supervised contrast; each has a file of its own.
+    - `estimator`: InfoNCE by default; NCE, Jensen-Shannon, supervised contrast, soft targets; each has a file of its
+      own.
+    - `estimator="soft"`: the student's similarities to all keys must be the teacher's, in place of one right key. With
+      `anchor="student"` both are compared with the teacher's keys (SEED), with `anchor="both"` the student also with
+      its own keys of the same rows (CompRess). No gradient goes to the teacher's side of the comparison.
     - `source="batch"`: instead of rows of the data set, the other rows of the step, of all processes, are the keys
       (SimCLR, Chen et al. 2020, arXiv 2002.05709); with accumulation, those of the micro-batch.
     - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
@@ -82,8 +93,9 @@ class Contrastive(Objective):
 
     Args:
         anchor: see above.
-        estimator: `info_nce`, `nce`, `jsd` or `supcon`.
-        contrastive_temperature: tau.
+        estimator: `info_nce`, `nce`, `jsd`, `supcon` or `soft`.
+        contrastive_temperature: tau; of the student's similarities, where targets are soft.
+        teacher_temperature: tau_t, of the teacher's similarities where targets are soft; the same tau by default.
         warmup_steps: optimiser steps over which the weight of this term rises to what it is. Heads start from nothing,
             so the first gradients that pass through them say little, and they would decide a short training.
         learned_temperature: train tau, from there.
@@ -99,6 +111,9 @@ class Contrastive(Objective):
         pooling: mean over real tokens, or `[CLS]`.
         per_layer: see above.
         head: `linear`, or `mlp` with one hidden layer.
+        teacher_head: the same of the teacher's side; as `head` by default. `pca` is a fixed space: the teacher's pooled
+            layers, centred, normalised and concatenated, on their first P principal axes, or on all where they are
+            fewer. No gradient goes to the teacher's side then.
         projection_dim: P.
         keys: `fresh`, `banked` or `queued`; by default `banked` where a bank can serve both anchors, or else `fresh`.
         memory: `bank`, `queue`, `momentum`, or `auto`: what `codir.memory.choose_memory` takes for the size of the
@@ -129,6 +144,7 @@ class Contrastive(Objective):
         anchor: Anchor = CONTRAST.anchor,
         estimator: EstimatorName = CONTRAST.estimator,
         contrastive_temperature: float = CONTRAST.contrastive_temperature,
+        teacher_temperature: float | None = None,
         learned_temperature: bool = False,
         warmup_steps: int = CONTRAST.warmup_steps,
         num_negatives: int = CONTRAST.num_negatives,
@@ -141,6 +157,7 @@ class Contrastive(Objective):
         pooling: Pooling = CONTRAST.pooling,
         per_layer: bool = False,
         head: HeadKind = CONTRAST.head,
+        teacher_head: TeacherHeadKind | None = None,
         projection_dim: int = CONTRAST.projection_dim,
         keys: KeyKind | None = None,
         memory: MemoryKind = CONTRAST.memory,
@@ -151,22 +168,28 @@ class Contrastive(Objective):
     ) -> None:
         super().__init__()
         keys = keys or keys_for(anchor, source, memory, per_layer=per_layer)
+        teacher_head = teacher_head or head
         for name, choices, given in (
             ("anchor", get_args(Anchor), anchor),
             ("estimator", tuple(ESTIMATORS), estimator),
             ("source", get_args(NegativeSource), source),
             ("head", tuple(HEADS), head),
+            ("teacher_head", get_args(TeacherHeadKind), teacher_head),
             ("keys", get_args(KeyKind), keys),
             ("memory", get_args(MemoryKind), memory),
         ):
             check_word(name, choices, given)
         check_steps("warmup_steps", warmup_steps)
+        check_teacher_temperature(teacher_temperature, estimator)
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
-        self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
+        self.estimator, self.projection_dim = estimator, projection_dim
+        self.head, self.teacher_head = head, teacher_head
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
+        self.teacher_temperature = contrastive_temperature if teacher_temperature is None else teacher_temperature
         self.warmup_steps = warmup_steps
         self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
-        self.teacher_representation = Representation(teacher_layers, pooling)
+        principal = projection_dim if teacher_head == "pca" else None
+        self.teacher_representation = Representation(teacher_layers, pooling, principal)
         self.student_representation = Representation(student_layers, pooling)
         is_remembered, is_banked, is_queued = source == "dataset", keys == "banked", keys == "queued"
         memory = "queue" if is_queued and memory == "auto" else memory
@@ -188,11 +211,14 @@ class Contrastive(Objective):
             queue_size=queue_size,
             encoder_momentum=encoder_momentum,
         )
-        needs_bank = check_combination(negatives, sides=self.sides, estimator=estimator, per_layer=per_layer)
+        needs_bank = check_combination(
+            negatives, sides=self.sides, estimator=estimator, per_layer=per_layer, teacher_head=teacher_head
+        )
         self.needs = Needs(
             teacher_pooled=frozenset({self.teacher_representation}),
             student_pooled=frozenset({self.student_representation}),
             negatives=replace(negatives, memory="bank") if needs_bank and memory == "auto" else negatives,
+            of_kind=frozenset({"one_class"}) if negatives.needs_classes else frozenset(),
         )
 
     def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
@@ -204,14 +230,19 @@ class Contrastive(Objective):
             self.teacher_places = _match_layers(num_teacher, num_student)
             spaces = [self._space(teacher.hidden, student.hidden) for _ in range(num_student)]
         else:
+            if self.teacher_head == "pca":  # there are no more axes than dimensions
+                self.projection_dim = min(self.projection_dim, num_teacher * teacher.hidden)
             spaces = [self._space(num_teacher * teacher.hidden, num_student * student.hidden)]
         self.spaces = nn.ModuleList(spaces)
 
     def _space(self, teacher_width: int, student_width: int) -> ContrastSpace:
         return ContrastSpace(
-            teacher_head=HEADS[self.head](teacher_width, self.projection_dim),
+            teacher_head=build_teacher_head(self.teacher_head, teacher_width, self.projection_dim),
             student_head=HEADS[self.head](student_width, self.projection_dim),
-            estimators={side: ESTIMATORS[self.estimator]() for side in self.sides},
+            estimators={
+                side: build_estimator(self.estimator, teacher_temperature=self.teacher_temperature)
+                for side in self.sides
+            },
             temperature=Temperature(self.contrastive_temperature, is_learned=self.learned_temperature),
             num_hardest=self.num_hardest,
         )

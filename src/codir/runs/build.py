@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ from codir.config import (
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
-from codir.config.words import TASK
-from codir.data import LoadedData, column_of, load_data
+from codir.config.words import MAX_LENGTH, TASK
+from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Runner, TorchRunner, compute_metrics, exported_file, open_exported
-from codir.models import Reader, label_names, load_model, load_shape, load_tokenizer, start_head
+from codir.models import Reader, kind_of_model, label_names, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
+from codir.runs.selection import choose_layers, is_to_be_ranked
 from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs, must_be_named
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
 
 
@@ -69,8 +71,9 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
     if reader is not None:
         names = label_names(reader.model)
         arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
-        named = getattr(reader.model.config, NAMED_IN_CONFIG, None)
-        arguments["task"] = named if named is not None and data.task == TASK else data.task
+        kind, outputs = kind_of_model(reader.model), reader.model.config.num_labels
+        if data.task == TASK and kind is not kind_of_outputs(outputs):
+            arguments["task"] = kind.name
     with phase("reading the data"):
         return load_data(data.source, evaluation_only=evaluation_only, **arguments)
 
@@ -83,11 +86,18 @@ def head_for(task: Task) -> dict[str, Any]:
         "id2label": task.id2label,
         "label2id": task.label2id,
         "problem_type": kind.problem_type,
-        **({} if kind_of_outputs(task.num_labels) is kind else {NAMED_IN_CONFIG: kind.name}),
+        **({NAMED_IN_CONFIG: kind.name} if must_be_named(kind, task.num_labels) else {}),
     }
 
 
-def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None = None, *, seed: int) -> Reader:
+def make_student(
+    config: StudentConfig,
+    teacher: Reader,
+    data: LoadedData | None = None,
+    *,
+    seed: int,
+    max_length: int = MAX_LENGTH,
+) -> Reader:
     """The student that a recipe describes; it reads with the teacher's tokenizer unless it brings its own.
 
     Args:
@@ -95,9 +105,15 @@ def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None
         teacher: whose task it learns.
         data: whose scores a new head begins at; `None` for a language model.
         seed: for weights that start at random.
+        max_length: tokens per text at most, where texts decide which layers are kept.
     """
-    model = build_student(teacher.model, **config.model_dump(), seed=seed)
+    start, choice = config.model_dump(), None
+    if data is not None and is_to_be_ranked(config):
+        start["layers"], choice = choose_layers(config, teacher, data, max_length=max_length)
+    model = build_student(teacher.model, **start, seed=seed)
     origin = student_origin(model)
+    if origin is not None and choice is not None:
+        model.codir_origin = replace(origin, notes=(choice, *origin.notes))
     if data is not None and origin is not None and origin.has_new_head:
         start_at_scores(model, data)
     tokenizer = load_tokenizer(config.checkpoint) if config.checkpoint else teacher.tokenizer
@@ -109,7 +125,8 @@ def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None
 def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
     """A new head for scores begins at the mean of the training scores, in steps of their spread."""
     assert data.train is not None, "there is something to train on"
-    start = kind_of(data.task).start(column_of(data.train, "label"))
+    kind = kind_of(data.task)
+    start = kind.start(labels_of(data.train, kind))
     if start is not None:
         start_head(model, *start)
 

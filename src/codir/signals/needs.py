@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from codir.config.words import CONTRAST, LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
-from codir.tasks import Kind
+from codir.tasks import Kind, Offer
 
 TokenPosition = Literal["first", "last"]
 
@@ -23,10 +23,23 @@ its teacher."""
 
 @dataclass(frozen=True)
 class Representation:
-    """What one vector per example is made of: which layers, pooled how."""
+    """What one vector per example is made of: which layers, pooled how.
+
+    Attributes:
+        layers: which.
+        pooling: how.
+        principal: where the layers are not given one by one but together, as so many principal components: the teacher
+            alone has such, in a space that is fitted once. A signal then has one vector in place of the layers.
+    """
 
     layers: LayerChoice = CONTRAST.teacher_layers
     pooling: Pooling = CONTRAST.pooling
+    principal: int | None = None
+
+    @property
+    def in_layers(self) -> Representation:
+        """The same layers one by one."""
+        return replace(self, principal=None)
 
 
 @dataclass(frozen=True)
@@ -108,6 +121,7 @@ class Needs:
         student_token_logits: the same of the student.
         negatives: which other examples an anchor must not be matched with.
         demands: what the models must have beside that; see `codir.signals.check_demands`.
+        of_kind: what the kind of task must offer; language models have none, and are asked for nothing.
     """
 
     teacher_logits: bool = False
@@ -119,6 +133,7 @@ class Needs:
     student_token_logits: bool = False
     negatives: NegativeNeeds | None = None
     demands: frozenset[Demand] = frozenset()
+    of_kind: frozenset[Offer] = frozenset()
 
     @property
     def tokens(self) -> bool:
@@ -160,6 +175,7 @@ class Needs:
             student_token_logits=self.student_token_logits or other.student_token_logits,
             negatives=self.negatives or other.negatives,
             demands=self.demands | other.demands,
+            of_kind=self.of_kind | other.of_kind,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from codir.config.words import MOST_STEPS
@@ -27,7 +28,27 @@ def check_steps(name: str, given: object) -> None:
         raise UserError(name, expected=expected, got=repr(given), do=f"change `{name}`")
 
 
-def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:
+def check_teacher_temperature(given: float | None, estimator: str) -> None:
+    """Refuse a teacher's tau that is no temperature, or that nothing would be divided by."""
+    if given is None:
+        return
+    if estimator != "soft":
+        raise UserError(
+            "teacher_temperature",
+            expected="`estimator: soft`, which compares the teacher's similarities",
+            got=f"estimator `{estimator}`",
+            otherwise="it would have had no effect",
+            do="leave it out, or set `estimator: soft`",
+        )
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise UserError(
+            "teacher_temperature", expected="a number above 0", got=repr(given), do="change `teacher_temperature`"
+        )
+
+
+def check_combination(
+    needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool, teacher_head: str
+) -> bool:
     """Refuse what cannot be, and say whether only a bank can be the memory.
 
     Args:
@@ -35,6 +56,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
         sides: whose anchors there are, `student`, `teacher` or both.
         estimator: by name.
         per_layer: whether each pair of layers has a contrast of its own.
+        teacher_head: by name.
 
     Raises:
         UserError: names the option, and what would have gone wrong.
@@ -42,6 +64,8 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     is_batch = needs.source == "batch"
     if estimator == "supcon":
         _check_supcon(needs)
+    if estimator == "soft":
+        _check_soft(needs, sides, is_fixed=teacher_head == "pca")
     if needs.banked:
         _check_banked(needs, sides)
     if needs.teacher_queued and needs.memory == "bank":
@@ -68,6 +92,13 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
             otherwise="a memory would have had to keep a vector for each pair of layers",
             do="set `anchor: student` and `keys: fresh`",
         )
+    if per_layer and teacher_head == "pca":
+        raise UserError(
+            "teacher_head",
+            expected="`linear` or `mlp` with `per_layer`",
+            got="`pca`, which makes one vector of all layers",
+            do="leave one of the two out",
+        )
     draws = {
         "estimator": estimator == "nce" and not is_batch,
         "strategy": needs.strategy == "mixed",
@@ -76,7 +107,8 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     for name, is_asked in draws.items():
         if is_asked:
             _check_drawn(name, needs)
-    return needs.from_student and (needs.banked or any(draws.values()))
+    is_paired = estimator == "soft" and needs.from_teacher  # both sides' keys have to be of the same rows
+    return needs.from_student and (needs.banked or is_paired or any(draws.values()))
 
 
 def _check_supcon(needs: NegativeNeeds) -> None:
@@ -88,6 +120,26 @@ def _check_supcon(needs: NegativeNeeds) -> None:
             got=f"source `{needs.source}`, strategy `{needs.strategy}`",
             otherwise="an example of the anchor's class would have been a negative, or none a positive",
             do="set `source: batch`, or take the preset `supcon`",
+        )
+
+
+def _check_soft(needs: NegativeNeeds, sides: Sequence[str], *, is_fixed: bool) -> None:
+    if "student" not in sides or (needs.from_student and needs.from_teacher and needs.memory in IN_QUEUE):
+        raise UserError(
+            "estimator",
+            expected="`soft` with keys that the teacher has vectors of: `anchor: student`, or `both` with a bank or "
+            "`keys: queued`",
+            got=f"anchor {' and '.join(sides)}, memory `{needs.memory}`",
+            otherwise="there would have been no similarities of the teacher to those keys",
+            do="set `anchor: student`, or take the preset `codir-soft`",
+        )
+    if needs.teacher_remembered and not is_fixed:
+        raise UserError(
+            "estimator",
+            expected="`soft` with `keys: fresh`, or `teacher_head: pca`",
+            got="teacher keys from a memory, made by a head that trains",
+            otherwise="nothing would have trained that head, since no gradient goes to soft targets or to a memory",
+            do="set `teacher_head: pca`, or `keys: fresh`",
         )
 
 
