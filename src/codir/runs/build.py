@@ -75,7 +75,20 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
         if data.task == TASK and kind is not kind_of_outputs(outputs):
             arguments["task"] = kind.name
     with phase("reading the data"):
-        return load_data(data.source, evaluation_only=evaluation_only, **arguments)
+        loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
+    if reader is not None:
+        take_kind(reader.model, loaded.task)
+    return loaded
+
+
+def take_kind(model: PreTrainedModel, task: Task) -> None:
+    """What the outputs of a model mean, where its configuration leaves that open: what was asked for.
+
+    A reranker of the hub has one output, as a model for scores has.
+    """
+    kind = kind_of(task)
+    if kind is not kind_of_model(model) and kind.outputs == model.config.num_labels:
+        setattr(model.config, NAMED_IN_CONFIG, kind.name)
 
 
 def head_for(task: Task) -> dict[str, Any]:
