@@ -180,4 +180,6 @@ def _condition(name: str, value: Any) -> str:
         return ", ".join(f"{in_markdown(str(part))} {_condition(part, what)}" for part, what in value.items())
     if value is None:
         return "unknown"
+    if isinstance(value, list | tuple):
+        return ", ".join(in_markdown(str(one)) for one in value) or "none"
     return in_code(str(value)) if name == "command" else in_markdown(str(value))
