@@ -34,7 +34,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking", "question_answering"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -197,6 +197,8 @@ SPEED_ROWS: Final = 256
 DIFFERING_ROWS: Final = 100
 ROW_FILES: Final = (".tsv", ".jsonl", ".parquet")
 """Endings of the files that rows of answers are written to."""
+SQUAD_FILE: Final = ".json"
+"""That of the file that SQuAD's script reads: answers by the ids of questions."""
 
 # ---- Training ----
 

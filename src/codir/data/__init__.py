@@ -27,6 +27,7 @@ from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
+from codir.data.windows import decode, encode_windows, stride_for
 from codir.tasks import Task
 
 __all__ = [
@@ -50,7 +51,9 @@ __all__ = [
     "cls_token_position",
     "column_of",
     "data_on_hub",
+    "decode",
     "encode",
+    "encode_windows",
     "find_minilm",
     "fit_labels",
     "from_datasets",
@@ -66,5 +69,6 @@ __all__ = [
     "prepare",
     "read_submissions",
     "split_documents",
+    "stride_for",
     "with_groups",
 ]

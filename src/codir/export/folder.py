@@ -79,7 +79,10 @@ def write_folder(
             tokenizer.save_pretrained(staging)
             script = resources.files("codir.export").joinpath(f"infer_{engine}.py").read_text("utf-8")
             (staging / INFER_NAME).write_text(script, "utf-8")
-            reads = {"padding": padding_of(tokenizer), "truncation": truncation_of(tokenizer, max_length)}
+            truncation = truncation_of(tokenizer, max_length)
+            if record.get("stride") is not None:  # windows of a context
+                truncation |= {"stride": record["stride"], "strategy": "only_second"}
+            reads = {"padding": padding_of(tokenizer), "truncation": truncation}
             labels = [
                 str(config.id2label[number]) for number in range(config.num_labels)
             ]  # not in a config of usual ones

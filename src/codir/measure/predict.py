@@ -8,13 +8,14 @@ import numpy as np
 from codir.data import length_sorted_batches
 from codir.measure.runner import Runner
 from codir.system.progress import advance
+from codir.tasks import NOWHERE
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
-    """Logits `[rows, classes]` in fp32, in the order of the rows.
+    """Logits `[rows, classes]` in fp32, in the order of the rows; of windows, `[rows, tokens, 2]`, padded.
 
     Args:
-        runner: a classification or regression model.
+        runner: a model of any kind of task.
         encoded: the data set under the model's own tokenizer; at least one row.
         batch_size: rows per batch.
     """
@@ -23,8 +24,8 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
         for rows, inputs in length_sorted_batches(encoded, runner.tokenizer, batch_size=batch_size):
             answers = runner.logits(runner.place(inputs)).float().cpu().numpy()
             if logits is None:
-                logits = np.empty((len(encoded), answers.shape[1]), dtype=np.float32)
-            logits[rows] = answers
+                logits = np.full((len(encoded), *answers.shape[1:]), NOWHERE, dtype=np.float32)  # the longest rows
+            logits[rows, : answers.shape[1]] = answers
             advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
     return logits

@@ -32,6 +32,7 @@ from codir.models.loading import (
 )
 from codir.models.reader import Reader
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
+from codir.models.spans import give_logits
 
 __all__ = [
     "LayerPlaces",
@@ -51,6 +52,7 @@ __all__ = [
     "count_embeddings",
     "count_positions",
     "find_layers",
+    "give_logits",
     "has_new_head",
     "in_full_precision",
     "is_masked",

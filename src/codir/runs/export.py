@@ -7,13 +7,14 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from codir.config import ExportConfig
 from codir.config.words import EngineChoice
-from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
+from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
 from codir.export import EXPORTERS, Exporter, Gate, check_same, check_ships, quantise_within, write_folder
 from codir.measure import (
@@ -40,6 +41,7 @@ from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
+from codir.tasks.question_answering import LONGEST_ANSWER
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +107,19 @@ def export_model(config: ExportConfig) -> ExportResult:
             config=reader.model.config,
             tokenizer=reader.tokenizer,
             max_length=config.data.max_length,
-            record={**result.to_json(), "pairs": has_pairs(data), "ranks": kind_of(data.task).has_groups},
+            record={**result.to_json(), "pairs": has_pairs(data), **_reading(data, config.data.max_length)},
         )
     return result
+
+
+def _reading(data: LoadedData, max_length: int) -> dict[str, Any]:
+    """What `infer.py` has to know of the task."""
+    kind = kind_of(data.task)
+    found: dict[str, Any] = {"ranks": kind.has_groups, "reads_windows": kind.reads_windows}
+    if kind.reads_windows:
+        has_none = any(start < 0 for rows in data.dev.values() for start, _ in rows["label"])
+        found |= {"longest_answer": LONGEST_ANSWER, "may_be_none": has_none, "stride": stride_for(max_length)}
+    return found
 
 
 def check_replaceable(folder: Path) -> None:

@@ -24,6 +24,7 @@ from codir.models import (
     auto_class_of,
     check_loaded,
     check_size,
+    give_logits,
     has_new_head,
     kind_of_model,
     language_class,
@@ -126,6 +127,7 @@ def build_student(
         else:
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
+    give_logits(student)
     student.codir_origin = origin
     depth = student.config.num_hidden_layers
     logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)

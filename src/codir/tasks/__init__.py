@@ -13,6 +13,7 @@ from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
+from codir.tasks.question_answering import NOWHERE, QuestionAnswering
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 
@@ -21,6 +22,7 @@ __all__ = [
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "NOWHERE",
     "OFFERS",
     "Kind",
     "LanguageTask",
@@ -43,7 +45,9 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking())}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (Classification(), Regression(), Reranking(), QuestionAnswering())
+}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"

@@ -25,6 +25,7 @@ from codir.data import (
     QuerySampler,
     build_negative_sampler,
     column_of,
+    encode_windows,
     fit_labels,
     labels_of,
     prepare,
@@ -94,8 +95,7 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        dataset = self._grouped(dataset)
-        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
+        return fit_labels(self._prepared(dataset), self.num_labels, self.kind)
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""
@@ -103,11 +103,15 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        return self._prepared(dataset)
 
-    def _grouped(self, dataset: Any) -> Any:
-        """With the group of each row in its label; `prepare` refuses what is no data set."""
-        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
+    def _prepared(self, dataset: Any) -> datasets.Dataset:
+        """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
+        if isinstance(dataset, datasets.Dataset):
+            if self.kind.reads_windows and "input_ids" not in dataset.column_names:
+                return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
+            dataset = with_groups(dataset, self.kind)
+        return prepare(dataset, self.tokenizer, max_length=self.max_length)
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
