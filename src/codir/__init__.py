@@ -39,9 +39,11 @@ if TYPE_CHECKING:
         sweep,
     )
     from codir.student import build_student
+    from codir.teacher import AnswersFile
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
 _HOMES = {
+    "AnswersFile": "codir.teacher",
     "BenchmarkConfig": "codir.config",
     "CodirError": "codir.errors",
     "CompareConfig": "codir.config",
@@ -76,6 +78,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswersFile",
     "BenchmarkConfig",
     "CodirError",
     "CompareConfig",

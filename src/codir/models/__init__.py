@@ -20,6 +20,7 @@ from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import (
     check_loaded,
+    check_source,
     has_new_head,
     library_errors,
     load_language_model,
@@ -42,6 +43,7 @@ __all__ = [
     "check_padding",
     "check_segments",
     "check_size",
+    "check_source",
     "check_tokenizer_fits",
     "check_vocabulary",
     "count_embeddings",

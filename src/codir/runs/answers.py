@@ -27,7 +27,7 @@ from codir.tasks import Task, kind_of
 
 Columns = dict[str, Sequence[Any]]
 DIGITS = 6
-"""Of a probability or score behind the point."""
+"""Of a score or distance behind the point; of a probability, significant ones, so that small ones can be taught."""
 
 
 # ---- Places ----
@@ -87,6 +87,8 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answers: Answers) -> None:
     """Write the answer to each row: by its class and with the probability of each, or the score.
 
+    The texts stand beside it, so that the file can be the teacher of a student.
+
     Args:
         file: of one of the endings of `write_rows`.
         data: whose evaluation sets were asked.
@@ -96,7 +98,7 @@ def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answer
     said = [_answer_columns(logits, data.task, names) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
-    write_rows(file, {**_row_columns(data, places), **columns})
+    write_rows(file, {**_row_columns(data, places), **_text_columns(data, places), **columns})
 
 
 def write_differences(
@@ -117,9 +119,7 @@ def write_differences(
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
-    texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
-    columns: Columns = _row_columns(data, places)
-    columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
     columns["label"] = _written([data.dev[name][row]["label"] for name, row in places], data.task, names)
     probabilities: Columns = {}
     for model, given in answers.items():
@@ -153,6 +153,14 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
+def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
+    """What each row says."""
+    first = next(iter(data.dev.values()))
+    names = [column for column in ("text", "text_pair") if column in first.column_names]
+    texts = {name: {column: rows[column][:] for column in names} for name, rows in data.dev.items()}
+    return {column: [texts[name][column][row] for name, row in places] for column in names}
+
+
 def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str]) -> Columns:
     kind = kind_of(task)
     said, shares = predictions(logits, kind), kind.probabilities(logits)
@@ -160,7 +168,7 @@ def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str
         return {"score": _rounded(said)}
     return {
         "answer": _written(said, task, names),
-        **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
+        **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
 
 
@@ -169,6 +177,10 @@ def _written(answers: Sequence[float] | NDArray[np.generic], task: Task, names: 
     if not kind_of(task).has_classes:
         return _rounded(np.asarray(answers, np.float64))
     return [names[int(answer)] for answer in answers]
+
+
+def _significant(numbers: NDArray[np.generic]) -> list[Any]:
+    return [float(f"{number:.{DIGITS}g}") for number in numbers.astype(np.float64).tolist()]
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

@@ -35,10 +35,11 @@ from codir.report import PYTORCH, ExportResult
 from codir.runs.build import load, load_reader
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
+from codir.tasks.order import check_permutation
 
 logger = logging.getLogger(__name__)
 

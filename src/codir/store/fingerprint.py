@@ -21,7 +21,7 @@ VOLATILE_CONFIG_KEYS = (
     "label2id",
     "use_cache",
 )
-UNREAD_COLUMNS = ("label", "labels", "example_index", "length", "truncated")
+UNREAD_COLUMNS = ("label", "labels", "id", "example_index", "length", "truncated")
 """What a data set may hold and no teacher reads."""
 
 

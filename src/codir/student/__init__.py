@@ -3,7 +3,7 @@
 from codir.bilstm.config import BiLSTMConfig
 from codir.bilstm.model import BiLSTMForSequenceClassification, BiLSTMModel
 from codir.config.words import LayerSelection
-from codir.student.build import StudentOrigin, build_student, student_origin
+from codir.student.build import StudentOrigin, build_student, load_student, student_origin
 from codir.student.layers import find_layer_stack, select_layers
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "StudentOrigin",
     "build_student",
     "find_layer_stack",
+    "load_student",
     "select_layers",
     "student_origin",
 ]

@@ -29,6 +29,7 @@ class Kind(ABC):
         problem_type: what `transformers` calls it.
         auto_class: the class of `transformers` whose head answers it.
         has_classes: whether labels are class indices with names; otherwise they are numbers.
+        classes_exclude: whether the probabilities of a row add up to 1.
         label_dtype: of the column `label`.
         no_label: what stands there in a row without a label.
         metrics: what is reported, the primary one first.
@@ -45,6 +46,7 @@ class Kind(ABC):
     problem_type: ClassVar[str]
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
+    classes_exclude: ClassVar[bool] = True
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
     metrics: ClassVar[tuple[str, ...]]
@@ -79,6 +81,10 @@ class Kind(ABC):
     def probabilities(self, logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"] | None:
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
+
+    def logits_of(self, probabilities: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"]:
+        """Logits that give these probabilities, none of which is 0."""
+        return np.log(probabilities)
 
     @abstractmethod
     def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:

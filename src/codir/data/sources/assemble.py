@@ -16,11 +16,13 @@ from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
+    ID_COLUMN,
     ColumnNames,
     Columns,
     choose_columns,
     describe_choice,
     note_blank_texts,
+    read_ids,
     read_texts,
     select_columns,
 )
@@ -81,12 +83,13 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples of one table: texts by column, class indices or scores, and where each row stands, counted from 1."""
+    """Examples of one table: texts by column, class indices or scores, the row's number from 1, and its id."""
 
     name: str
     texts: dict[str, list[str]]
     labels: list[float]
     numbers: Sequence[int]
+    ids: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,7 +98,8 @@ class Rows:
         """The rows of these numbers."""
         texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
         numbers = [self.numbers[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers)
+        ids = None if self.ids is None else [self.ids[row] for row in rows]
+        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, ids)
 
     def keys(self) -> list[tuple[str, ...]]:
         """The texts of each row, to tell whether two rows are the same."""
@@ -104,8 +108,9 @@ class Rows:
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
         label = Value(kind_of(task).label_dtype)
-        features = Features({column: Value("string") for column in self.texts} | {"label": label})
-        return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
+        ids = {} if self.ids is None else {ID_COLUMN: self.ids}
+        features = Features({column: Value("string") for column in (*self.texts, *ids)} | {"label": label})
+        return Dataset.from_dict({**self.texts, **ids, "label": self.labels}, features=features)
 
 
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
@@ -166,13 +171,15 @@ def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Row
     kept = [row for row, label in enumerate(labels) if label is not None]
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
-    numbers = [row + 1 for row in kept]
-    return Rows(table.table.name, texts, [label for label in labels if label is not None], numbers)
+    numbers, ids = [row + 1 for row in kept], read_ids(table.table, table.columns)
+    ids = None if ids is None else [ids[row] for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], numbers, ids)
 
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    return Rows(table.name, texts, [kind_of(task).no_label] * len(table), range(1, len(table) + 1))
+    labels = [kind_of(task).no_label] * len(table)
+    return Rows(table.name, texts, labels, range(1, len(table) + 1), read_ids(table, columns))
 
 
 def _split(
@@ -239,11 +246,12 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     parts = [train, *unlabelled]
     texts = {column: list(chain.from_iterable(rows.texts[column] for rows in parts)) for column in train.texts}
     labels = list(chain.from_iterable(rows.labels for rows in parts))
+    ids = None if train.ids is None else list(chain.from_iterable(rows.ids or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels, ()).to_dataset(task),
+        train=Rows(train.name, texts, labels, (), ids).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),
