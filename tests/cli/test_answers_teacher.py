@@ -147,7 +147,7 @@ def test_a_comparison_that_needs_a_model(made, codir, tmp_path):
     assert "teacher" not in (tmp_path / "compared/table.md").read_text().split("| preset")[1]
     code, said = codir(*words, "--presets", "kd,codir", "--overwrite")
     assert code == 2
-    assert "codir: expected objectives that need no more of the teacher than answers" in said
+    assert "codir, objectives: expected objectives that need no more of the teacher than answers" in said
     assert "take one of the presets kd, logit-mse; a contrast works too where the file has a column `vector`" in said
 
 

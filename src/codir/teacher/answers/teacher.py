@@ -31,17 +31,6 @@ WITH_VECTORS = (
     "pooled-mse",
     "supcon",
 )
-    "codir",
-    "codir-fresh",
-    "codir-paper",
-    "crd",
-    "in-batch",
-    "instance-bank",
-    "jsd",
-    "moco",
-    "pooled-mse",
-    "supcon",
-)
 """Presets that a file of answers and vectors can teach, beside those."""
 MEMORY_SHARE = 0.25
 """Answers are held where they are wanted when they take no more than this share of the memory that is free there."""
@@ -123,5 +112,7 @@ class FileTeacher(Teacher):
         if column is None:
             return tuple(said)
         labels = column_of(dataset, column)
+        if kind_of(task).fitted(labels, task.num_labels) is None:  # the trainer refuses them in its own words
+            return tuple(said)
         has_label = kind_of(task).is_labelled(torch.as_tensor(labels)).numpy()
         return (*said, *compare_with_labels(logits[has_label], labels[has_label], task, self.file.name))
