@@ -148,7 +148,10 @@ def test_a_comparison_that_needs_a_model(made, codir, tmp_path):
     code, said = codir(*words, "--presets", "kd,codir", "--overwrite")
     assert code == 2
     assert "codir, objectives: expected objectives that need no more of the teacher than answers" in said
-    assert "take one of the presets kd, logit-mse; a contrast works too where the file has a column `vector`" in said
+    assert (
+        "take one of the presets fine-tune, kd, logit-mse; a contrast works too where the file has a column `vector`"
+        in said
+    )
 
 
 def test_a_rehearsal_of_a_file_that_does_not_fit(made, codir, tmp_path):
@@ -170,8 +173,8 @@ def test_a_rehearsal_of_a_file_that_does_not_fit(made, codir, tmp_path):
             ["distill", "--student-layers", "1"],
             "student: expected `checkpoint`, since the teacher is a file, answers.parquet",
         ),
-        (["distill", "--student", "small", "--preset", "tinybert"], "take one of the presets kd, logit-mse"),
-        (["distill", "--student", "small", "--labels", "good,bad,awful"], "labels"),
+        (["distill", "--student", "small", "--preset", "tinybert"], "take one of the presets fine-tune, kd, logit-mse"),
+        (["distill", "--student", "small", "--preset", "kd", "--labels", "good,bad,awful"], "labels: expected"),
         (["sweep", "--depths", "1"], "expected a model, for `codir sweep`"),
         (
             ["distill", "--teacher", "teacher", "--student", "small", "--id-column", "uid"],

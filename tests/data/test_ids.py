@@ -29,8 +29,8 @@ def test_ids_that_stay_behind_when_rows_are_dealt_out(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["7,a,up", "8,b,down", " 7,c,up"], "row 3: expected an id in every row, each once; got '7' again"),
-        (["7,a,up", ",b,down", "9,c,up"], "row 2: expected an id in every row, each once; got none"),
+        (["7,a,up", "8,b,down", " 7,c,up"], "row 3: expected an id in every row, each once, got '7' again"),
+        (["7,a,up", ",b,down", "9,c,up"], "row 2: expected an id in every row, each once, got none"),
     ],
 )
 def test_ids_that_name_no_row_or_two(tmp_path, rows, said):

@@ -15,18 +15,17 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import codir
-from codir.config import DataConfig, preset_names
+from codir.config import DataConfig, ObjectivesConfig, preset_names
 from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.models import shape_of
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
 from codir.runs.objectives import preset
+from codir.runs.teachers import check_needs, presets_for_file
 from codir.signals import Batch, Representation
 from codir.student import build_student
 from codir.tasks import Task
 from codir.teacher import (
-    WITH_ANSWERS,
-    WITH_VECTORS,
     AnswersFile,
     FileTeacher,
     LiveTeacher,
@@ -291,12 +290,17 @@ def test_a_preset_that_is_named_and_does_not_work(tmp_path, holds, student):
             made = read_answers(file, student, objectives, texts)
             objectives.build(teacher=made.shape, student=shape_of(student))
         except UserError as error:
-            said = str(error)
-            assert "answers.jsonl holds" in said or "layer" in said, (name, said)
+            with pytest.raises(UserError, match=f"presets {', '.join(presets_for_file(file))}"):
+                check_needs(file, ObjectivesConfig.model_validate(name))
+            assert "answers.jsonl holds" in str(error) or "layer" in str(error), name
         else:
             works.append(name)
-    listed = {"answers": WITH_ANSWERS, "both": (*WITH_ANSWERS, *WITH_VECTORS), "vectors": ()}[holds]
-    assert sorted(works) == sorted({*listed, "fine-tune"})
+    assert works == presets_for_file(file)
+    some = {"answers": {"kd", "logit-mse"}, "vectors": set(), "both": {"kd", "logit-mse", "codir", "crd", "pooled-mse"}}
+    assert some[holds] | {"fine-tune"} <= set(works)
+    assert {"codir", "tinybert"} & set(works) <= some[holds]
+    page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text()
+    assert all(f"`{name}`" in page for name in works)
 
 
 # ---- Training ----

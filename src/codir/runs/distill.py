@@ -25,7 +25,6 @@ from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import ask_teacher, build_trainer, load, make_student, open_teacher, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
-from codir.runs.objectives import build_objectives
 from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_budget, note_truncation
 from codir.runs.processes import begin, quiet_rooms, said
@@ -155,7 +154,7 @@ def prepare(recipe: Recipe) -> Prepared:
     """Load teacher and data, make the student, check that they fit, and examine the teacher."""
     teacher = open_teacher(recipe.teacher, recipe.data)
     check_start(recipe.student, teacher)
-    check_needs(teacher, build_objectives(recipe.objectives).needs)
+    check_needs(teacher, recipe.objectives)
     data = load(recipe.data, teacher)
     notes = said([*data.notes, *check_teacher(teacher, data)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from codir.config import DataConfig, StudentConfig, TeacherConfig
+from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig, preset_names
 from codir.config.words import TASK
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import Answers, Exam
 from codir.models import Reader, label_names
+from codir.runs.objectives import build_objectives
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
-from codir.signals import Needs
+from codir.signals import ModelShape
 from codir.store import fingerprint_model
 from codir.tasks import NAMED_IN_CONFIG
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
-from codir.trainer import check_offer
+from codir.trainer import held_in, lacking_in
 
 TeacherOfRun = Reader | AnswersFile
 """Who teaches."""
@@ -91,10 +92,40 @@ def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
         )
 
 
-def check_needs(teacher: TeacherOfRun, needs: Needs) -> None:
-    """Refuse objectives that need more than a file of answers holds."""
-    if isinstance(teacher, AnswersFile):
-        check_offer(teacher, needs)
+def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig) -> None:
+    """Refuse objectives that need more than a file of answers holds.
+
+    Raises:
+        UserError: names what is missing, and the presets that work.
+    """
+    why = _lacking(teacher, objectives) if isinstance(teacher, AnswersFile) else None
+    if isinstance(teacher, AnswersFile) and why is not None:
+        works = presets_for_file(teacher)
+        vectors = "" if teacher.has_vectors else "; a contrast works too where the file has a column `vector`"
+        raise UserError(
+            "objectives",
+            expected=f"objectives that need no more of the teacher than {held_in(teacher)}, which {teacher.name} holds",
+            got=why,
+            do=f"take one of the presets {', '.join(works)}{vectors}",
+        )
+
+
+def presets_for_file(file: AnswersFile) -> list[str]:
+    """The presets of `codir distill` that a file can teach."""
+    return [name for name in preset_names("distill") if _lacking(file, ObjectivesConfig.model_validate(name)) is None]
+
+
+def _lacking(file: AnswersFile, config: ObjectivesConfig) -> str | None:
+    """Why a file cannot teach by these objectives, in words; `None` where it can, or where they ask for no teacher."""
+    objectives = build_objectives(config)
+    lacking = lacking_in(file, objectives.needs)
+    if lacking:
+        return f"objectives that need {' and '.join(lacking)}"
+    try:
+        objectives.build(teacher=ModelShape(1, 8, 2, classes=2), student=ModelShape(2, 8, 2, classes=2))
+    except UserError as error:  # they ask for more layers than the vectors, which are one
+        return f"`{error.subject}`, which wants {error.expected}"
+    return None
 
 
 def check_teacher(teacher: TeacherOfRun, data: LoadedData) -> list[str]:

@@ -2,7 +2,7 @@
 
 from codir.config.words import CacheWish, StoredDtype
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
-from codir.teacher.answers import WITH_ANSWERS, WITH_VECTORS, AnswersFile, FileTeacher, is_answers_file
+from codir.teacher.answers import AnswersFile, FileTeacher, is_answers_file
 from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import CachedTeacher, estimate_bytes, open_or_build_cache
 from codir.teacher.found import find_cache
@@ -12,8 +12,6 @@ from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, cache_bytes, choos
 
 __all__ = [
     "CACHE_DISK_SHARE",
-    "WITH_ANSWERS",
-    "WITH_VECTORS",
     "AnswersFile",
     "CacheChoice",
     "CacheKey",

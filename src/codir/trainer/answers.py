@@ -12,7 +12,7 @@ from codir.models import names_of
 from codir.objectives import Objectives
 from codir.signals import Needs
 from codir.tasks import Task, kind_of_config
-from codir.teacher import WITH_ANSWERS, WITH_VECTORS, AnswersFile, FileTeacher
+from codir.teacher import AnswersFile, FileTeacher
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,21 @@ def check_offer(file: AnswersFile, needs: Needs) -> None:
     """Refuse objectives that need more of a teacher than a file of answers holds.
 
     Raises:
-        UserError: names what is missing, and the presets that work.
+        UserError: names what is missing.
     """
+    lacking = lacking_in(file, needs)
+    if lacking:
+        raise UserError(
+            "objectives",
+            expected=f"objectives that need no more of the teacher than {held_in(file)}, which {file.name} holds",
+            got=f"objectives that need {' and '.join(lacking)}",
+            do="take a preset that needs no more, such as `kd` for answers, or add what is missing: columns `p_<label>` "
+            "for answers, a column `vector` for a pooled layer",
+        )
+
+
+def lacking_in(file: AnswersFile, needs: Needs) -> list[str]:
+    """What objectives need of a teacher and a file does not hold, in words."""
     missing = {
         "its hidden states": needs.hidden_states,
         "its attention": needs.attention,
@@ -45,19 +58,13 @@ def check_offer(file: AnswersFile, needs: Needs) -> None:
         "its pooled layers": bool(needs.teacher_pooled) and not file.has_vectors,
         "its answers": needs.teacher_logits and not file.has_answers,
     }
-    lacking = [what for what, is_missing in missing.items() if is_missing]
-    if not lacking:
-        return
-    held = [what for what, is_there in {"answers": file.has_answers, "vectors": file.has_vectors}.items() if is_there]
-    works = [*(WITH_ANSWERS if file.has_answers else ()), *(WITH_VECTORS if len(held) == 2 else ())]
-    others = f"take one of the presets {', '.join(works)}" if works else "add columns `p_<label>` to the file"
-    more = "" if file.has_vectors else "; a contrast works too where the file has a column `vector`"
-    raise UserError(
-        "objectives",
-        expected=f"objectives that need no more of the teacher than {' and '.join(held)}, which {file.name} holds",
-        got=f"objectives that need {' and '.join(lacking)}",
-        do=others + more,
-    )
+    return [what for what, is_missing in missing.items() if is_missing]
+
+
+def held_in(file: AnswersFile) -> str:
+    """What a file holds, in words."""
+    held = {"answers": file.has_answers, "vectors": file.has_vectors}
+    return " and ".join(what for what, is_there in held.items() if is_there)
 
 
 def task_of(student: PreTrainedModel, dataset: datasets.Dataset) -> Task:

@@ -38,6 +38,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
 def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, teacher: TeacherOfRun) -> None:
     """Refuse options of a contestant that cannot be together with any student, or that the teacher cannot serve."""
     try:
-        check_needs(teacher, build_objectives(objectives).needs)
+        build_objectives(objectives)
+        check_needs(teacher, objectives)
     except UserError as error:
         raise error.of(contestant.label) from error

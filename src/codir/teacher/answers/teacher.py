@@ -17,21 +17,6 @@ from codir.teacher.answers.file import AnswersFile
 from codir.teacher.answers.rows import refuse_unanswered
 from codir.teacher.base import Teacher
 
-WITH_ANSWERS = ("kd", "logit-mse")
-"""Presets that a file of answers can teach."""
-WITH_VECTORS = (
-    "codir",
-    "codir-fresh",
-    "codir-paper",
-    "crd",
-    "in-batch",
-    "instance-bank",
-    "jsd",
-    "moco",
-    "pooled-mse",
-    "supcon",
-)
-"""Presets that a file of answers and vectors can teach, beside those."""
 MEMORY_SHARE = 0.25
 """Answers are held where they are wanted when they take no more than this share of the memory that is free there."""
 
