@@ -289,18 +289,15 @@ def test_a_preset_that_is_named_and_does_not_work(tmp_path, holds, student):
         try:
             made = read_answers(file, student, objectives, texts)
             objectives.build(teacher=made.shape, student=shape_of(student))
-        except UserError as error:
+        except UserError:
             with pytest.raises(UserError, match=f"presets {', '.join(presets_for_file(file))}"):
                 check_needs(file, ObjectivesConfig.model_validate(name))
-            assert "answers.jsonl holds" in str(error) or "layer" in str(error), name
         else:
             works.append(name)
     assert works == presets_for_file(file)
     some = {"answers": {"kd", "logit-mse"}, "vectors": set(), "both": {"kd", "logit-mse", "codir", "crd", "pooled-mse"}}
     assert some[holds] | {"fine-tune"} <= set(works)
     assert {"codir", "tinybert"} & set(works) <= some[holds]
-    page = (Path(__file__).parents[2] / "docs" / "answers.md").read_text()
-    assert all(f"`{name}`" in page for name in works)
 
 
 # ---- Training ----

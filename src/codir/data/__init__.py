@@ -12,6 +12,8 @@ from codir.data.encode import (
     column_of,
     encode,
     fit_labels,
+    label_feature,
+    labels_of,
     length_sorted_batches,
     model_columns,
     note_unknown_tokens,
@@ -19,7 +21,7 @@ from codir.data.encode import (
 )
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
-from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
+from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler
 from codir.data.sources.columns import ID_COLUMN, find_text_columns, named_column, plain_id
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.formats import is_table, read_table
@@ -37,6 +39,7 @@ __all__ = [
     "DistillationCollator",
     "EpochLengthGroupedSampler",
     "LoadedData",
+    "LongestFirstSampler",
     "MaskingCollator",
     "NegativeIndices",
     "NegativeSampler",
@@ -56,6 +59,8 @@ __all__ = [
     "fit_labels",
     "from_datasets",
     "is_table",
+    "label_feature",
+    "labels_of",
     "length_sorted_batches",
     "load_corpus",
     "load_data",

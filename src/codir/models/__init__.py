@@ -20,6 +20,7 @@ from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
+    auto_class_of,
     check_loaded,
     check_source,
     has_new_head,
@@ -31,11 +32,12 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
-from codir.models.shape import check_size, count_positions, label_names, shape_of
+from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
     "LayerPlaces",
     "Reader",
+    "auto_class_of",
     "capture_attention",
     "check_attention",
     "check_label_order",
@@ -54,6 +56,7 @@ __all__ = [
     "has_new_head",
     "in_full_precision",
     "is_masked",
+    "kind_of_model",
     "label_names",
     "language_class",
     "last_layer",

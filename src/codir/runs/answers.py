@@ -23,11 +23,9 @@ from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
-from codir.tasks import Task, kind_of
+from codir.tasks import DIGITS, Task, kind_of
 
 Columns = dict[str, Sequence[Any]]
-DIGITS = 6
-"""Of a score or distance behind the point; of a probability, significant ones, so that small ones can be taught."""
 
 
 # ---- Places ----
@@ -120,12 +118,13 @@ def write_differences(
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
     columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
-    columns["label"] = _written([data.dev[name][row]["label"] for name, row in places], data.task, names)
+    labels = [data.dev[name][row]["label"] for name, row in places]
+    columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
     for model, given in answers.items():
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
-        columns[model] = _written(said, data.task, names)
+        columns[model] = kind.written(said, names)
         if shares is not None:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
@@ -165,21 +164,15 @@ def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str
     kind = kind_of(task)
     said, shares = predictions(logits, kind), kind.probabilities(logits)
     if shares is None:
-        return {"score": _rounded(said)}
+        return {"score": kind.written(said, names)}
     return {
-        "answer": _written(said, task, names),
+        "answer": kind.written(said, names),
         **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
 
 
-def _written(answers: Sequence[float] | NDArray[np.generic], task: Task, names: Sequence[str]) -> list[str | float]:
-    """Answers or labels by the names of their classes; scores as numbers."""
-    if not kind_of(task).has_classes:
-        return _rounded(np.asarray(answers, np.float64))
-    return [names[int(answer)] for answer in answers]
-
-
 def _significant(numbers: NDArray[np.generic]) -> list[Any]:
+    """Probabilities, also small ones with all their digits, so that the file can teach them."""
     return [float(f"{number:.{DIGITS}g}") for number in numbers.astype(np.float64).tolist()]
 
 

@@ -22,7 +22,7 @@ from codir.config import (
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
-from codir.data import LoadedData, column_of, load_data
+from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Answers, Exam, Runner, TorchRunner, compute_metrics, exported_file, open_exported
 from codir.models import Reader, load_model, load_shape, load_tokenizer, start_head
@@ -31,7 +31,7 @@ from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, know
 from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, must_be_named
 from codir.teacher import AnswersFile
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
 
@@ -82,7 +82,7 @@ def head_for(task: Task) -> dict[str, Any]:
         "id2label": task.id2label,
         "label2id": task.label2id,
         "problem_type": kind.problem_type,
-        **({} if kind_of_outputs(task.num_labels) is kind else {NAMED_IN_CONFIG: kind.name}),
+        **({NAMED_IN_CONFIG: kind.name} if must_be_named(kind, task.num_labels) else {}),
     }
 
 
@@ -135,7 +135,8 @@ def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedDa
 def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
     """A new head for scores begins at the mean of the training scores, in steps of their spread."""
     assert data.train is not None, "there is something to train on"
-    start = kind_of(data.task).start(column_of(data.train, "label"))
+    kind = kind_of(data.task)
+    start = kind.start(labels_of(data.train, kind))
     if start is not None:
         start_head(model, *start)
 

@@ -25,6 +25,7 @@ from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import ask_teacher, build_trainer, load, make_student, open_teacher, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
+from codir.runs.objectives import check_preset
 from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_budget, note_truncation
 from codir.runs.processes import begin, quiet_rooms, said
@@ -40,6 +41,7 @@ from codir.runs.teachers import (
 )
 from codir.student import student_origin
 from codir.system import count_processes, on_main, resolve_dtype
+from codir.tasks import kind_of
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -156,6 +158,7 @@ def prepare(recipe: Recipe) -> Prepared:
     check_start(recipe.student, teacher)
     check_needs(teacher, recipe.objectives)
     data = load(recipe.data, teacher)
+    check_preset(recipe.objectives, kind_of(data.task))
     notes = said([*data.notes, *check_teacher(teacher, data)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     origin = student_origin(student.model)

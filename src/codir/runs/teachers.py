@@ -9,12 +9,12 @@ from codir.config.words import TASK
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import Answers, Exam
-from codir.models import Reader, label_names
+from codir.models import Reader, kind_of_model, label_names
 from codir.runs.objectives import build_objectives
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
-from codir.tasks import NAMED_IN_CONFIG
+from codir.tasks import kind_of_outputs
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
 from codir.trainer import held_in, lacking_in
 
@@ -71,10 +71,10 @@ def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
     if isinstance(teacher, AnswersFile):
         known = {"model_names": teacher.label_names, "id_column": teacher.id_column}
         return known if teacher.num_labels is None else {**known, "num_labels": teacher.num_labels}
-    config = teacher.model.config
-    named = getattr(config, NAMED_IN_CONFIG, None)
-    task = named if named is not None and data.task == TASK else data.task
-    return {"num_labels": config.num_labels, "model_names": label_names(teacher.model), "task": task}
+    kind, outputs = kind_of_model(teacher.model), teacher.model.config.num_labels
+    is_told_by_outputs = data.task != TASK or kind is kind_of_outputs(outputs)
+    task = data.task if is_told_by_outputs else kind.name
+    return {"num_labels": outputs, "model_names": label_names(teacher.model), "task": task}
 
 
 def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:

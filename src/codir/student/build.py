@@ -16,22 +16,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config.words import LAYER_SELECTION, EmbeddingStart, LayerSelection
 from codir.errors import UserError, nearest
 from codir.models import (
+    auto_class_of,
     check_label_order,
     check_loaded,
     check_size,
     check_source,
     has_new_head,
+    kind_of_model,
     language_class,
     library_errors,
     load_model_for_task,
@@ -41,6 +37,7 @@ from codir.student.embeddings import start_embeddings
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
+from codir.tasks import NAMED_IN_CONFIG
 
 logger = logging.getLogger(__name__)
 
@@ -298,14 +295,15 @@ def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> An
             got=f"model type {config.model_type}, which is both",
             do="name another `model_type`, such as bert",
         )
-    return language_class(config) if vocabulary_of(teacher) else AutoModelForSequenceClassification
+    return language_class(config) if vocabulary_of(teacher) else auto_class_of(kind_of_model(teacher))
 
 
 def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedConfig:
     """The same config with the teacher's labels, so that the student's logits stand for the same classes."""
     adapted = copy.deepcopy(config)
-    for name in ("id2label", "label2id", "problem_type"):
-        setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
+    for name in ("id2label", "label2id", "problem_type", NAMED_IN_CONFIG):
+        if hasattr(teacher.config, name):
+            setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
     return adapted
 
 

@@ -31,7 +31,7 @@ def check_permutation(
     Raises:
         UserError: the data numbers its classes in another way than the model.
     """
-    if not kind_of(task).has_classes:
+    if not kind_of(task).one_class:
         return 0.0, 0.0
     permutation, as_is, renamed = best_label_permutation(logits, labels)
     majority = float(np.bincount(labels.astype(int)).max() / len(labels))

@@ -8,10 +8,10 @@ import datasets
 from transformers import PreTrainedModel
 
 from codir.errors import UserError
-from codir.models import names_of
+from codir.models import kind_of_model, names_of
 from codir.objectives import Objectives
 from codir.signals import Needs
-from codir.tasks import Task, kind_of_config
+from codir.tasks import Task
 from codir.teacher import AnswersFile, FileTeacher
 
 logger = logging.getLogger(__name__)
@@ -44,8 +44,8 @@ def check_offer(file: AnswersFile, needs: Needs) -> None:
             "objectives",
             expected=f"objectives that need no more of the teacher than {held_in(file)}, which {file.name} holds",
             got=f"objectives that need {' and '.join(lacking)}",
-            do="take a preset that needs no more, such as `kd` for answers, or add what is missing: columns `p_<label>` "
-            "for answers, a column `vector` for a pooled layer",
+            do="take a preset that needs no more, such as `kd` for answers, or add what is missing: columns "
+            "`p_<label>` for answers, a column `vector` for a pooled layer",
         )
 
 
@@ -72,5 +72,5 @@ def task_of(student: PreTrainedModel, dataset: datasets.Dataset) -> Task:
     features = getattr(dataset, "features", None) or {}
     feature = features.get("label", features.get("labels"))
     names = feature.names if isinstance(feature, datasets.ClassLabel) else names_of(student)
-    kind = kind_of_config(student.config)
+    kind = kind_of_model(student)
     return Task(kind.name, None if names is None else tuple(names), int(student.config.num_labels), kind.metrics)

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from datasets import Dataset, Features, Value
 
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
+from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
@@ -83,11 +85,11 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples of one table: texts by column, class indices or scores, the row's number from 1, and its id."""
+    """Examples of one table: texts by column, labels as their kind has them, the rows' numbers from 1 on, their ids."""
 
     name: str
     texts: dict[str, list[str]]
-    labels: list[float]
+    labels: list[Any]
     numbers: Sequence[int]
     ids: list[str] | None = None
 
@@ -107,7 +109,7 @@ class Rows:
 
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
-        label = Value(kind_of(task).label_dtype)
+        label = label_feature(kind_of(task), task.num_labels)
         ids = {} if self.ids is None else {ID_COLUMN: self.ids}
         features = Features({column: Value("string") for column in (*self.texts, *ids)} | {"label": label})
         return Dataset.from_dict({**self.texts, **ids, "label": self.labels}, features=features)
@@ -178,7 +180,7 @@ def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Row
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    labels = [kind_of(task).no_label] * len(table)
+    labels = [kind_of(task).unlabelled(task.num_labels)] * len(table)
     return Rows(table.name, texts, labels, range(1, len(table) + 1), read_ids(table, columns))
 
 
@@ -228,7 +230,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     _require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[kind_of(task).no_label] * count)], [note]
+    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
 
 
 def _require_rows(key: str, count: int, available: int) -> None:
@@ -273,8 +275,8 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
             got=f"{len(train)} rows in as many classes",
             do="give a dev file with `--dev`, or more rows",
         )
-    how = "stratified by class" if kind_of(task).has_classes else "at random"
-    note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}, seed {split.seed}"
+    how = f"{kind_of(task).dealt}, seed {split.seed}"
+    note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}"
     return train.take(stay), {"dev": train.take(held_out, "dev")}, note
 
 
@@ -292,11 +294,11 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
 
 
 def _groups(rows: Rows, task: Task) -> list[float]:
-    return rows.labels if kind_of(task).has_classes else [0.0] * len(rows)
+    return [kind_of(task).stratum(label) for label in rows.labels]
 
 
 def _require_two_classes(train: Rows, task: Task) -> None:
-    if not kind_of(task).has_classes or len(set(train.labels)) > 1:
+    if not kind_of(task).one_class or len(set(train.labels)) > 1:
         return
     raise UserError(
         f"{train.name}, labels",
@@ -329,7 +331,8 @@ def _describe_one_sided(train: Rows, dev: Mapping[str, Rows], task: Task) -> lis
 
 
 def _count_classes(rows: Rows, task: Task) -> Counter[str]:
-    return Counter(task.id2label[int(label)] for label in rows.labels)
+    kind = kind_of(task)
+    return Counter(task.id2label[index] for label in rows.labels for index in kind.classes_in(label))
 
 
 def _describe_repeats(train: Rows, dev: Mapping[str, Rows]) -> list[str]:

@@ -9,18 +9,19 @@ from codir.errors import UserError
 from codir.runs.build import build_training_arguments, make_student
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import recipe_of
-from codir.runs.objectives import build_objectives
+from codir.runs.objectives import build_objectives, check_preset
 from codir.runs.preflight import check_reader, has_pairs
 from codir.runs.processes import say
 from codir.runs.teachers import TeacherOfRun, check_needs, check_teacher, judge_teacher, note_readers
 from codir.store import fingerprint_model, fingerprint_tokenizer
+from codir.tasks import Kind, kind_of
 
 
 def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     """Check what can be checked before hours of training; gives a fingerprint of how each kind of student starts."""
     teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
     for contestant in config.presets:
-        check_objectives(contestant, config.objectives_of(contestant), teacher)
+        check_objectives(contestant, config.objectives_of(contestant), teacher, kind_of(data.task))
     say(check_teacher(teacher, data))
     say(judge_teacher(common.of_teacher or None, exam, Path(config.teacher.model).name))
     starts = {}
@@ -35,10 +36,11 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     return starts
 
 
-def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, teacher: TeacherOfRun) -> None:
-    """Refuse options of a contestant that cannot be together with any student, or that the teacher cannot serve."""
+def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, teacher: TeacherOfRun, kind: Kind) -> None:
+    """Refuse options of a contestant that cannot be with any student, with this teacher, or for this kind of task."""
     try:
         build_objectives(objectives)
         check_needs(teacher, objectives)
+        check_preset(objectives, kind)
     except UserError as error:
         raise error.of(contestant.label) from error

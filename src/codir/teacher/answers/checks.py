@@ -33,7 +33,7 @@ def describe_answers(logits: NDArray[np.float32], task: Task, file: str) -> Iter
     """
     kind, rows = kind_of(task), f"{len(logits):,} training rows"
     shares = kind.probabilities(logits)
-    if shares is None or not kind.classes_exclude:
+    if shares is None or not kind.one_class:
         extent = f"from {logits.min():.3g} to {logits.max():.3g}, mean {logits.mean():.3g}"
         yield f"{file} answers {rows} with scores {extent}."
         return
@@ -68,7 +68,7 @@ def compare_with_labels(
     if not len(labels):
         return
     metric, _ = kind.agreement
-    if kind.has_classes and kind.classes_exclude:
+    if kind.one_class:
         as_is, majority = check_permutation(logits, labels, task, whose=file, on=rows)
         yield f"{file} answers as the labels of {as_is:.1%} of {rows} say."
         if as_is <= majority:

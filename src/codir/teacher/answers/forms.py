@@ -37,7 +37,7 @@ def logits_of_probabilities(shares: NDArray[np.float64], kind: Kind, where: str)
     refuse_first(
         ((shares < 0) | (shares > 1 + SLACK)).any(axis=1), shares, where, "probabilities from 0 to 1 in every row"
     )
-    if not kind.classes_exclude:
+    if not kind.one_class:
         return kind.logits_of(np.clip(shares, LEAST, 1 - LEAST))
     sums = shares.sum(axis=1, keepdims=True)
     refuse_first((np.abs(sums - 1) > SLACK).any(axis=1), shares, where, "probabilities that add up to 1 in every row")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from codir.data import column_of
+from codir.data import labels_of
 from codir.signals import Batch, ModelShape, Representation, TeacherSignal
 from codir.system import free_memory
 from codir.tasks import Task, kind_of
@@ -96,7 +96,7 @@ class FileTeacher(Teacher):
         said = [*describe_answers(logits, task, self.file.name)]
         if column is None:
             return tuple(said)
-        labels = column_of(dataset, column)
+        labels = labels_of(dataset, kind_of(task), column)
         if kind_of(task).fitted(labels, task.num_labels) is None:  # the trainer refuses them in its own words
             return tuple(said)
         has_label = kind_of(task).is_labelled(torch.as_tensor(labels)).numpy()
