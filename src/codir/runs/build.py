@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from codir.config import (
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
+from codir.config.words import MAX_LENGTH
 from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Answers, Exam, Runner, TorchRunner, compute_metrics, exported_file, open_exported
 from codir.models import Reader, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
+from codir.runs.selection import choose_layers, is_to_be_ranked
 from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, known_of_labels, open_answers
 from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
@@ -98,7 +101,14 @@ def ask_teacher(teacher: TeacherOfRun, exam: Exam, dtype: torch.dtype) -> Answer
     return exam.answers(runner_of(teacher, dtype))
 
 
-def make_student(config: StudentConfig, teacher: TeacherOfRun, data: LoadedData | None = None, *, seed: int) -> Reader:
+def make_student(
+    config: StudentConfig,
+    teacher: TeacherOfRun,
+    data: LoadedData | None = None,
+    *,
+    seed: int,
+    max_length: int = MAX_LENGTH,
+) -> Reader:
     """The student that a recipe describes; it reads with the teacher's tokenizer unless it brings its own.
 
     Args:
@@ -106,12 +116,18 @@ def make_student(config: StudentConfig, teacher: TeacherOfRun, data: LoadedData 
         teacher: whose task it learns.
         data: whose scores a new head begins at; `None` for a language model.
         seed: for weights that start at random.
+        max_length: tokens per text at most, where texts decide which layers are kept.
     """
     if isinstance(teacher, AnswersFile):
         assert data is not None, "a file teaches no language model"
         return _student_of_file(config, teacher, data, seed)
-    model = build_student(teacher.model, **config.model_dump(), seed=seed)
+    start, choice = config.model_dump(), None
+    if data is not None and is_to_be_ranked(config):
+        start["layers"], choice = choose_layers(config, teacher, data, max_length=max_length)
+    model = build_student(teacher.model, **start, seed=seed)
     origin = student_origin(model)
+    if origin is not None and choice is not None:
+        model.codir_origin = replace(origin, notes=(choice, *origin.notes))
     if data is not None and origin is not None and origin.has_new_head:
         start_at_scores(model, data)
     tokenizer = load_tokenizer(config.checkpoint) if config.checkpoint else teacher.tokenizer

@@ -9,6 +9,7 @@ from codir.teacher.found import find_cache
 from codir.teacher.key import CacheKey, table_names
 from codir.teacher.live import LiveTeacher, TeacherView
 from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, cache_bytes, choose_cache, count_readings
+from codir.teacher.space import PrincipalSpace
 
 __all__ = [
     "CACHE_DISK_SHARE",
@@ -20,6 +21,7 @@ __all__ = [
     "FileTeacher",
     "LiveTeacher",
     "NoTeacher",
+    "PrincipalSpace",
     "StoredDtype",
     "Teacher",
     "TeacherView",

@@ -26,7 +26,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     say(judge_teacher(common.of_teacher or None, exam, Path(config.teacher.model).name))
     starts = {}
     for name, section in config.students.items():
-        student = make_student(section, teacher, data, seed=config.seed_list[0])
+        student = make_student(section, teacher, data, seed=config.seed_list[0], max_length=config.data.max_length)
         check_reader(student, config.data.max_length, pairs=has_pairs(data), role="student")
         say(f"{name}: {note}" for note in note_readers(teacher, student))
         starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
