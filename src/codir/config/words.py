@@ -34,7 +34,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -74,6 +74,7 @@ Relation = Literal["qk", "qq", "kk", "vv"]
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
 
 KD_TEMPERATURE: Final = 2.0
+LIST_TEMPERATURE: Final = 1.0
 
 
 @dataclass(frozen=True)

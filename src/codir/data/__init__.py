@@ -19,9 +19,10 @@ from codir.data.encode import (
     note_unknown_tokens,
     prepare,
 )
+from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
-from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler
+from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
 from codir.data.sources.columns import ID_COLUMN, find_text_columns, named_column, plain_id
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.formats import is_table, read_table
@@ -44,6 +45,7 @@ __all__ = [
     "NegativeIndices",
     "NegativeSampler",
     "NeighbourSampler",
+    "QuerySampler",
     "RowCollator",
     "Submission",
     "Table",
@@ -74,4 +76,5 @@ __all__ = [
     "read_submissions",
     "read_table",
     "split_documents",
+    "with_groups",
 ]

@@ -150,7 +150,7 @@ def judge(
             for name, said in first.answers.items()
             if kind.one_class
         },
-        by_length=_by_length(first, find_metric(primary, kind), lengths),
+        by_length=_by_length(first, kind, find_metric(primary, kind), lengths),
         calibration={
             name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
         },
@@ -202,8 +202,13 @@ def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Stan
     return Standing(measured.interval(metric, better, worse), kind.variation(said, one.labels), only)
 
 
-def _by_length(one: AnsweredSet, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
+def _by_length(one: AnsweredSet, kind: Kind, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
     """Groups of about as many rows each; rows of one length are in one group."""
+    units = kind.units(one.labels)
+    if units is not None:  # a query is as long as its candidates on average, since it is judged as a whole
+        _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+        place = place.reshape(-1)
+        lengths = np.rint(np.bincount(place, lengths) / counts).astype(np.int64)[place]
     cuts = np.unique(np.quantile(lengths, np.arange(1, LENGTH_GROUPS) / LENGTH_GROUPS, method="higher"))
     group = np.searchsorted(cuts, lengths, side="left")
     return tuple(

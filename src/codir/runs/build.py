@@ -27,7 +27,7 @@ from codir.config.words import MAX_LENGTH
 from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Answers, Exam, Runner, TorchRunner, compute_metrics, exported_file, open_exported
-from codir.models import Reader, load_model, load_shape, load_tokenizer, start_head
+from codir.models import Reader, kind_of_model, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.runs.selection import choose_layers, is_to_be_ranked
 from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, known_of_labels, open_answers
@@ -74,7 +74,20 @@ def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_on
     if teacher is not None:
         arguments |= known_of_labels(teacher, data)
     with phase("reading the data"):
-        return load_data(data.source, evaluation_only=evaluation_only, **arguments)
+        loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
+    if isinstance(teacher, Reader):
+        take_kind(teacher.model, loaded.task)
+    return loaded
+
+
+def take_kind(model: PreTrainedModel, task: Task) -> None:
+    """What the outputs of a model mean, where its configuration leaves that open: what was asked for.
+
+    A reranker of the hub has one output, as a model for scores has.
+    """
+    kind = kind_of(task)
+    if kind is not kind_of_model(model) and kind.outputs == model.config.num_labels:
+        setattr(model.config, NAMED_IN_CONFIG, kind.name)
 
 
 def head_for(task: Task) -> dict[str, Any]:

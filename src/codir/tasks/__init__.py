@@ -14,6 +14,7 @@ from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
+from codir.tasks.reranking import Reranking
 
 __all__ = [
     "DIGITS",
@@ -42,7 +43,7 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking())}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"
