@@ -15,16 +15,16 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import codir
-from codir.config import DataConfig, ObjectivesConfig, preset_names
+from codir.config import DataConfig, ObjectivesConfig
 from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.models import shape_of
 from codir.objectives import Contrastive, HardLabel, SoftTarget, WeightedObjectives
-from codir.runs.objectives import preset
+from codir.runs.objectives import preset, presets_for
 from codir.runs.teachers import check_needs, presets_for_file
 from codir.signals import Batch, Representation
 from codir.student import build_student
-from codir.tasks import Task
+from codir.tasks import KINDS, Task
 from codir.teacher import (
     AnswersFile,
     FileTeacher,
@@ -284,17 +284,17 @@ def test_a_preset_that_is_named_and_does_not_work(tmp_path, holds, student):
     if holds != "answers":
         columns["vector"] = rng.normal(size=(8, 6)).tolist()
     file, works = write(tmp_path / "answers.jsonl", columns), []
-    for name in preset_names("distill"):
+    for name in presets_for(KINDS["classification"]):
         objectives = preset(name)
         try:
             made = read_answers(file, student, objectives, texts)
             objectives.build(teacher=made.shape, student=shape_of(student))
         except UserError:
-            with pytest.raises(UserError, match=f"presets {', '.join(presets_for_file(file))}"):
-                check_needs(file, ObjectivesConfig.model_validate(name))
+            with pytest.raises(UserError, match=f"presets {', '.join(presets_for_file(file, TASK))}"):
+                check_needs(file, ObjectivesConfig.model_validate(name), TASK)
         else:
             works.append(name)
-    assert works == presets_for_file(file)
+    assert works == presets_for_file(file, TASK)
     some = {"answers": {"kd", "logit-mse"}, "vectors": set(), "both": {"kd", "logit-mse", "codir", "crd", "pooled-mse"}}
     assert some[holds] | {"fine-tune"} <= set(works)
     assert {"codir", "tinybert"} & set(works) <= some[holds]

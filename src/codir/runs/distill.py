@@ -156,9 +156,9 @@ def prepare(recipe: Recipe) -> Prepared:
     """Load teacher and data, make the student, check that they fit, and examine the teacher."""
     teacher = open_teacher(recipe.teacher, recipe.data)
     check_start(recipe.student, teacher)
-    check_needs(teacher, recipe.objectives)
     data = load(recipe.data, teacher)
     check_preset(recipe.objectives, kind_of(data.task))
+    check_needs(teacher, recipe.objectives, data.task)
     notes = said([*data.notes, *check_teacher(teacher, data)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed, max_length=recipe.data.max_length)
     origin = student_origin(student.model)

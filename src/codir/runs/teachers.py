@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig, preset_names
+from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig
 from codir.config.words import TASK
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import Answers, Exam
 from codir.models import Reader, kind_of_model, label_names
-from codir.runs.objectives import build_objectives
+from codir.runs.objectives import build_objectives, presets_for
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
-from codir.tasks import kind_of_outputs
+from codir.tasks import Task, kind_of, kind_of_outputs
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
 from codir.trainer import held_in, lacking_in
 
@@ -92,15 +92,15 @@ def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
         )
 
 
-def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig) -> None:
+def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task) -> None:
     """Refuse objectives that need more than a file of answers holds.
 
     Raises:
         UserError: names what is missing, and the presets that work.
     """
-    why = _lacking(teacher, objectives) if isinstance(teacher, AnswersFile) else None
+    why = _lacking(teacher, objectives, task) if isinstance(teacher, AnswersFile) else None
     if isinstance(teacher, AnswersFile) and why is not None:
-        works = presets_for_file(teacher)
+        works = presets_for_file(teacher, task)
         vectors = "" if teacher.has_vectors else "; a contrast works too where the file has a column `vector`"
         raise UserError(
             "objectives",
@@ -110,19 +110,21 @@ def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig) -> None:
         )
 
 
-def presets_for_file(file: AnswersFile) -> list[str]:
-    """The presets of `codir distill` that a file can teach."""
-    return [name for name in preset_names("distill") if _lacking(file, ObjectivesConfig.model_validate(name)) is None]
+def presets_for_file(file: AnswersFile, task: Task) -> list[str]:
+    """The presets of `codir distill` that a file can teach for a task."""
+    names = presets_for(kind_of(task))
+    return [name for name in names if _lacking(file, ObjectivesConfig.model_validate(name), task) is None]
 
 
-def _lacking(file: AnswersFile, config: ObjectivesConfig) -> str | None:
+def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | None:
     """Why a file cannot teach by these objectives, in words; `None` where it can, or where they ask for no teacher."""
     objectives = build_objectives(config)
     lacking = lacking_in(file, objectives.needs)
     if lacking:
         return f"objectives that need {' and '.join(lacking)}"
     try:
-        objectives.build(teacher=ModelShape(1, 8, 2, classes=2), student=ModelShape(2, 8, 2, classes=2))
+        teacher, student = (ModelShape(layers, 8, 2, classes=task.num_labels, kind=kind_of(task)) for layers in (1, 2))
+        objectives.build(teacher=teacher, student=student)
     except UserError as error:  # they ask for more layers than the vectors, which are one
         return f"`{error.subject}`, which wants {error.expected}"
     return None

@@ -14,14 +14,14 @@ from codir.runs.preflight import check_reader, has_pairs
 from codir.runs.processes import say
 from codir.runs.teachers import TeacherOfRun, check_needs, check_teacher, judge_teacher, note_readers
 from codir.store import fingerprint_model, fingerprint_tokenizer
-from codir.tasks import Kind, kind_of
+from codir.tasks import Task, kind_of
 
 
 def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     """Check what can be checked before hours of training; gives a fingerprint of how each kind of student starts."""
     teacher, data, exam = common.teacher, common.data, exam_of(config, common.data)
     for contestant in config.presets:
-        check_objectives(contestant, config.objectives_of(contestant), teacher, kind_of(data.task))
+        check_objectives(contestant, config.objectives_of(contestant), teacher, data.task)
     say(check_teacher(teacher, data))
     say(judge_teacher(common.of_teacher or None, exam, Path(config.teacher.model).name))
     starts = {}
@@ -36,11 +36,11 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     return starts
 
 
-def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, teacher: TeacherOfRun, kind: Kind) -> None:
+def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, teacher: TeacherOfRun, task: Task) -> None:
     """Refuse options of a contestant that cannot be with any student, with this teacher, or for this kind of task."""
     try:
         build_objectives(objectives)
-        check_needs(teacher, objectives)
-        check_preset(objectives, kind)
+        check_preset(objectives, kind_of(task))
+        check_needs(teacher, objectives, task)
     except UserError as error:
         raise error.of(contestant.label) from error
