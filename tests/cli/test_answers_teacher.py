@@ -148,10 +148,8 @@ def test_a_comparison_that_needs_a_model(made, codir, tmp_path):
     code, said = codir(*words, "--presets", "kd,codir", "--overwrite")
     assert code == 2
     assert "codir, objectives: expected objectives that need no more of the teacher than answers" in said
-    assert (
-        "take one of the presets fine-tune, kd, logit-mse; a contrast works too where the file has a column `vector`"
-        in said
-    )
+    assert "take one of the presets fine-tune, kd, logit-mse" in said
+    assert "; a contrast works too where the file has a column `vector`" in said
 
 
 def test_a_rehearsal_of_a_file_that_does_not_fit(made, codir, tmp_path):
