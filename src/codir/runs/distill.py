@@ -90,6 +90,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         def report() -> RunResult:
             runners = {name: runner_of(reader, dtype) for name, reader in readers.items()}
             given = {**answers, **{name: exam.answers(runners[name]) for name in runners if name not in answers}}
+            has_model = "teacher" in runners
             result = RunResult(
                 title=f"Distilled from {Path(recipe.teacher.model).name}",
                 task_name=recipe.data.source,
@@ -102,7 +103,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
                 data=data_facts(data),
                 training=training,
                 recipe=record_of(recipe),
-                analysis=look_behind(runners, given, exam, data) if "teacher" in runners else None,
+                analysis=look_behind(runners, given, exam, data, texts=recipe.report_texts) if has_model else None,
             )
             write_report(result, recipe.output_dir)
             rows, facts = trainer.train_dataset, {"train": result.data["train"], "training": training}
@@ -114,9 +115,9 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
 
 
 def look_behind(
-    runners: Mapping[str, TorchRunner], answers: Mapping[str, Answers], exam: Exam, data: LoadedData
+    runners: Mapping[str, TorchRunner], answers: Mapping[str, Answers], exam: Exam, data: LoadedData, *, texts: bool
 ) -> Analysis:
-    """What lies behind the scores of teacher and student."""
+    """What lies behind the scores of teacher and student, with or without texts of the evaluation set."""
     assert data.train is not None, "there is something to train on"
     both, first = ("teacher", "student"), exam.first
     return analyse(
@@ -126,6 +127,7 @@ def look_behind(
         data.train,
         data.task,
         max_length=exam.max_length,
+        shows_texts=texts,
     )
 
 
