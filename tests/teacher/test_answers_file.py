@@ -120,6 +120,18 @@ def test_scores_that_are_not_those_of_the_file(tmp_path, ending):
     assert file.answer(rows_of([TEXTS[2], TEXTS[0]]), SCORES).tolist() == [[7.0], [1.5]]
 
 
+def test_several_labels_whose_probabilities_do_not_add_up(tmp_path):
+    columns = {"p_up": [0.9, 0.0, 0.5], "p_down": [0.8, 0.0, 1.0]}
+    file = write(tmp_path / "answers.csv", {"text": TEXTS, **columns})
+    task = Task("multi_label", ("down", "up"), 2, ("micro_f1",))
+    labels = [[1.0, 1.0], [0.0, 0.0], [1.0, float("nan")]]
+    teacher = FileTeacher(file, rows_of(TEXTS, labels), task)
+    shares = 1 / (1 + np.exp(-file.answer(rows_of(TEXTS), task).astype(np.float64)))
+    assert shares == pytest.approx(np.array([[0.8, 0.9], [0.0, 0.0], [1.0, 0.5]]), abs=1e-6)
+    assert "answers.csv answers 1.33 labels to each of 3 training rows on average." in teacher.notes
+    assert any("subset_accuracy" in note and "with the labels of 3 labelled" in note for note in teacher.notes)
+
+
 # ---- Log-probabilities of the likeliest ----
 
 

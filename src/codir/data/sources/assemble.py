@@ -11,14 +11,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datasets import Dataset, Features, Value
-
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
-from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
-    ID_COLUMN,
     ColumnNames,
     Columns,
     choose_columns,
@@ -31,6 +27,8 @@ from codir.data.sources.columns import (
 from codir.data.sources.groups import GroupNumbers, check_relevances, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
+from codir.data.sources.rows import Rows
+from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -84,58 +82,13 @@ class SplitOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Examples of one table.
-
-    Attributes:
-        name: of the table.
-        texts: by column.
-        labels: as their kind has them, without the number of a group.
-        numbers: where each row stands, counted from 1.
-        groups: the number of each row's group; `None` where rows stand alone.
-        ids: what a teacher that is a file finds each row by; `None` where it goes by the texts.
-    """
-
-    name: str
-    texts: dict[str, list[str]]
-    labels: list[Any]
-    numbers: Sequence[int]
-    groups: list[int] | None = None
-    ids: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: list[int], name: str | None = None) -> Rows:
-        """The rows of these numbers."""
-        texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
-        numbers = [self.numbers[row] for row in rows]
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        ids = None if self.ids is None else [self.ids[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, groups, ids)
-
-    def keys(self) -> list[tuple[str, ...]]:
-        """The texts of each row, to tell whether two rows are the same."""
-        return list(zip(*self.texts.values(), strict=True))
-
-    def to_dataset(self, task: Task) -> Dataset:
-        """The rows as a `datasets` object."""
-        label = label_feature(kind_of(task), task.num_labels)
-        ids = {} if self.ids is None else {ID_COLUMN: self.ids}
-        features = Features({column: Value("string") for column in (*self.texts, *ids)} | {"label": label})
-        labels = self.labels
-        if self.groups is not None:
-            labels = [[label, group] for label, group in zip(labels, self.groups, strict=True)]
-        return Dataset.from_dict({**self.texts, **ids, "label": labels}, features=features)
-
-
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
     """Make data to train on and to be judged by.
 
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns, KINDS.get(labels.task))
     class_names = first.class_names.get(chosen.label)
@@ -174,6 +127,17 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
     joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
+    """One column of labels in place of several columns of 0 and 1, in which rows have several labels."""
+    if not columns.labels:
+        return parts, columns, labels
+    labels, names = of_columns(labels, columns.labels)
+    joined = ", ".join(names)
+    train = join_columns(parts.train, names, joined) if parts.train is not None else None
+    dev = {name: join_columns(table, names, joined) for name, table in parts.dev.items()}
+    return replace(parts, train=train, dev=dev), replace(columns, label=joined), labels
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:

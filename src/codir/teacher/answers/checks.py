@@ -33,7 +33,10 @@ def describe_answers(logits: NDArray[np.float32], task: Task, file: str) -> Iter
     """
     kind, rows = kind_of(task), f"{len(logits):,} training rows"
     shares = kind.probabilities(logits)
-    if shares is None or not kind.one_class:
+    if shares is not None and not kind.one_class:
+        yield f"{file} answers {(shares >= 0.5).sum(axis=1).mean():.2f} labels to each of {rows} on average."
+        return
+    if shares is None:
         extent = f"from {logits.min():.3g} to {logits.max():.3g}, mean {logits.mean():.3g}"
         yield f"{file} answers {rows} with scores {extent}."
         return
