@@ -44,10 +44,14 @@ if record["reads_windows"]:
         if first <= last < first + record["longest_answer"]
     ]
     score, start, end = max(spans, default=(-np.inf, 0, 0))
-    is_none = record["may_be_none"] and min(float(logits[0].sum()) for logits in answers) > score
+    is_none = record["may_be_none"] and min(float(logits[0].sum()) for logits in answers) - record["no_answer"] > score
     found = {"answer": "" if is_none else texts[1][start:end], "start": start, "end": end, "score": round(score, 4)}
     print(json.dumps(found, ensure_ascii=False))
     sys.exit()
 for logits in answers:
+    if "thresholds" in record:  # any of several labels
+        every = zip(record["labels"], 1 / (1 + np.exp(-logits)), record["thresholds"], strict=True)
+        print(", ".join(f"{label} {share:.4f}" for label, share, least in every if share >= least) or "(none)")
+        continue
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

@@ -9,10 +9,13 @@ from codir.data import length_sorted_batches
 from codir.measure.runner import Runner
 from codir.system.progress import advance
 from codir.tasks import NOWHERE
+from codir.tasks.thresholds import move
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
-    """Logits `[rows, classes]` in fp32, in the order of the rows; of windows, `[rows, tokens, 2]`, padded.
+    """Logits `[rows, classes]` in fp32, in the order of the rows; less those of the model's thresholds, if it has any.
+
+    Of windows they are `[rows, tokens, 2]`, padded; their threshold counts where whole questions are answered.
 
     Args:
         runner: a model of any kind of task.
@@ -28,4 +31,4 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
             logits[rows, : answers.shape[1]] = answers
             advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
-    return logits
+    return move(logits, runner.thresholds) if logits.ndim == 2 else logits

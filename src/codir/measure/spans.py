@@ -9,6 +9,7 @@ from codir.data import decode, encode_windows
 from codir.measure.predict import predict_logits
 from codir.measure.runner import Runner
 from codir.tasks.squad import Gold
+from codir.tasks.thresholds import move
 
 
 def ask_spans(runner: Runner, rows: datasets.Dataset, *, max_length: int, batch_size: int) -> np.ndarray:
@@ -24,7 +25,10 @@ def ask_spans(runner: Runner, rows: datasets.Dataset, *, max_length: int, batch_
     """
     encoded = encode_windows(rows, runner.tokenizer, max_length=max_length, with_offsets=True)
     logits = predict_logits(runner, encoded, batch_size=batch_size)
-    return decode(logits, encoded, len(rows), may_be_none=any(start < 0 for start, _ in rows["label"]))
+    found = decode(logits, encoded, len(rows), may_be_none=any(start < 0 for start, _ in rows["label"]))
+    if runner.thresholds is not None:
+        found[:, 3:] = move(found[:, 3:], runner.thresholds)
+    return found
 
 
 def golds_of(rows: datasets.Dataset) -> np.ndarray:

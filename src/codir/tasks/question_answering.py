@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,11 +16,15 @@ from torch import Tensor
 
 from codir.tasks.base import Kind, Metric, Weighted
 from codir.tasks.classification import IGNORED_CLASS
+from codir.tasks.thresholds import THRESHOLDS, thresholds_of
 
 LONGEST_ANSWER = 30
 """Tokens of an answer at most, as in BERT's release."""
 NOWHERE = -1e4
 """The logit of a position that is no token; finite, so that its probability is 0 and its logarithm a number."""
+
+FARTHEST = 30.0
+"""A threshold of no answer, as a difference of scores, is no farther from 0."""
 
 PerRow = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]
 
@@ -85,6 +91,7 @@ class QuestionAnswering(Kind):
     agreement = ("same_span", "share of questions where both models mark the same characters")
     strategy = "any"
     floor_name = "no answer"
+    tuned_in_words = "the threshold of no answer was"
     head_name = "question answering head"
 
     # ---- Labels ----
@@ -146,6 +153,33 @@ class QuestionAnswering(Kind):
             scores = np.where(allowed, one[:, None, 0] + one[None, :, 1], -np.inf)
             found[row] = np.unravel_index(scores.argmax(), scores.shape)
         return found
+
+    def tuned(self, logits: Float[np.ndarray, "rows 4"], labels: NDArray[Any]) -> dict[str, Any]:
+        """From which probability on none is said: that of the best F1 on these rows; nothing where all have an answer."""
+        if all(gold.answers for gold in labels):
+            return {}
+        kept = logits.copy()
+        kept[:, 3] = -np.inf
+        answered, silent = _overlap(self.answers(kept), labels), _overlap(np.full((len(labels), 2), -1), labels)
+        apart = logits[:, 3] - logits[:, 2]
+        order = np.argsort(apart, kind="stable")
+        cuts = np.concatenate([apart[order][:1] - 1, (apart[order][1:] + apart[order][:-1]) / 2, apart[order][-1:] + 1])
+        scores = np.concatenate([[0.0], np.cumsum(answered[order])]) + np.concatenate(
+            [np.cumsum(silent[order][::-1])[::-1], [0.0]]
+        )
+        best = np.flatnonzero(scores >= scores.max() - 1e-9)  # of equally good ones, the nearest to none
+        cut = float(np.clip(cuts[best][np.abs(cuts[best]).argmin()], -FARTHEST, FARTHEST))
+        return {THRESHOLDS: [1 / (1 + math.exp(-cut))]}
+
+    def settings_in_words(self, config: Any) -> dict[str, str]:
+        """The threshold."""
+        found = thresholds_of(config)
+        return {} if found is None else {"no answer": f"from a probability of {found[0]:.3g} on, against the best span"}
+
+    def exported(self, config: Any) -> dict[str, Any]:
+        """The threshold, as a difference of scores."""
+        found = thresholds_of(config)
+        return {"no_answer": 0.0 if found is None else math.log(found[0] / (1 - found[0]))}
 
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
