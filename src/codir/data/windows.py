@@ -127,7 +127,7 @@ def decode(
     return found
 
 
-def _best_span(logits: NDArray[np.floating[Any]], offsets: NDArray[np.int64]) -> tuple[int, int, float]:
+def _best_span(logits: NDArray[np.float32], offsets: NDArray[np.int64]) -> tuple[int, int, float]:
     inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     starts, ends = (inside[np.argsort(-logits[inside, place], kind="stable")[:BEST]] for place in (0, 1))
     apart = ends[None] - starts[:, None]

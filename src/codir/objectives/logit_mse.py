@@ -8,6 +8,7 @@ from torch import Tensor
 
 from codir.objectives.base import Objective
 from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import NOWHERE
 
 
 def logit_mse_loss(
@@ -39,5 +40,8 @@ class LogitMSE(Objective):
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over all examples, labelled or not."""
-        return logit_mse_loss(student.logits, teacher.logits)
+        """Mean over all examples, labelled or not; of windows, over their tokens, padding left out."""
+        if teacher.logits.ndim == 2:
+            return logit_mse_loss(student.logits, teacher.logits)
+        is_token = teacher.logits[..., 0] > NOWHERE / 2  # which bf16 rounds
+        return logit_mse_loss(student.logits[is_token], teacher.logits[is_token])

@@ -44,8 +44,8 @@ from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
-from codir.tasks.question_answering import LONGEST_ANSWER
 from codir.tasks.order import check_permutation
+from codir.tasks.question_answering import LONGEST_ANSWER
 from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)

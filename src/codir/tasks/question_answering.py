@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
-
-import math
 
 import numpy as np
 import torch
@@ -155,7 +154,7 @@ class QuestionAnswering(Kind):
         return found
 
     def tuned(self, logits: Float[np.ndarray, "rows 4"], labels: NDArray[Any]) -> dict[str, Any]:
-        """From which probability on none is said: that of the best F1 on these rows; nothing where all have an answer."""
+        """From which probability on there is none: that of the best F1 on these rows; nothing where all have one."""
         if all(gold.answers for gold in labels):
             return {}
         kept = logits.copy()
