@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datasets import Dataset, Features, Value
+from datasets import Dataset, Features, List, Value
 
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
 from codir.data.encode import label_feature
@@ -30,8 +30,12 @@ from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
+from codir.data.sources.words import Tagged, choose_word_columns, has_words, learn_tags, note_tags, read_tagged
 from codir.errors import UserError, nearest
 from codir.tasks import Task, kind_of
+
+LISTS = ("words",)
+"""Columns in which each row is a list of texts."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Rows:
     """Examples of one table: texts by column, labels as their kind has them, and where each row stands, from 1 on."""
 
     name: str
-    texts: dict[str, list[str]]
+    texts: dict[str, list[Any]]
     labels: list[Any]
     numbers: Sequence[int]
 
@@ -99,14 +103,23 @@ class Rows:
         numbers = [self.numbers[row] for row in rows]
         return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers)
 
-    def keys(self) -> list[tuple[str, ...]]:
+    def keys(self) -> list[tuple[Any, ...]]:
         """The texts of each row, to tell whether two rows are the same."""
-        return list(zip(*self.texts.values(), strict=True))
+        columns = [map(tuple, values) if name in LISTS else values for name, values in self.texts.items()]
+        return list(zip(*columns, strict=True))
+
+    def without_labels(self, task: Task) -> Rows:
+        """The same rows, their labels taken away."""
+        kind = kind_of(task)
+        if kind.reads_words:
+            return replace(self, labels=[[int(kind.no_label)] * len(words) for words in self.texts["words"]])
+        return replace(self, labels=[kind.unlabelled(task.num_labels)] * len(self))
 
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
         label = label_feature(kind_of(task), task.num_labels)
-        features = Features({column: Value("string") for column in self.texts} | {"label": label})
+        texts = {column: List(Value("string")) if column in LISTS else Value("string") for column in self.texts}
+        features = Features(texts | {"label": label})
         return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
 
 
@@ -116,6 +129,45 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    if has_words(next(iter(parts.tables)), columns, labels):
+        read = _read_words_of(parts, columns, labels)
+    else:
+        read = _read_texts_of(parts, columns, labels)
+    task, dev, notes = read.task, read.dev, [*read.notes]
+    for rows in dev.values():
+        notes += note_blank_texts(rows.name, rows.texts)
+    if read.train is None:
+        dev = _choose_sets(dev, split.evaluate_on)
+        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
+        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
+    for rows in (read.train, *read.unlabelled):
+        notes += note_blank_texts(rows.name, rows.texts)
+    train, dev, stripped, split_notes = _split(read.train, dev, task, split)
+    joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
+    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+@dataclass(frozen=True)
+class Read:
+    """Tables as rows, before they are dealt out.
+
+    Attributes:
+        task: what is to be predicted.
+        train: labelled rows; `None` where only evaluation was asked.
+        dev: evaluation sets.
+        unlabelled: rows to train on that have no label.
+        notes: what was said of the reading.
+    """
+
+    task: Task
+    train: Rows | None
+    dev: dict[str, Rows]
+    unlabelled: list[Rows]
+    notes: list[str]
+
+
+def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
+    """Texts, each row with a label of its own."""
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns)
     class_names = first.class_names.get(chosen.label)
@@ -134,19 +186,34 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         notes.append(_describe_task(task, code))
     notes += class_notes
     dev = {name: _read_rows(table, code, may_be_numbers=True) for name, table in zip(named_dev, labelled, strict=True)}
-    for rows in dev.values():
-        notes += note_blank_texts(rows.name, rows.texts)
-    if train_table is None:
-        dev = _choose_sets(dev, split.evaluate_on)
-        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
-        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
-    train = _read_rows(train_table, code, may_be_numbers=False)
-    unlabelled = [_read_unlabelled(table, columns, task) for table, columns in more]
-    for rows in (train, *unlabelled):
-        notes += note_blank_texts(rows.name, rows.texts)
-    train, dev, stripped, split_notes = _split(train, dev, task, split)
-    joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
-    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+    train = None if train_table is None else _read_rows(train_table, code, may_be_numbers=False)
+    return Read(task, train, dev, [_read_unlabelled(table, columns, task) for table, columns in more], notes)
+
+
+def _read_words_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
+    """Words with a tag each; of training rows, those without tags go to the unlabelled ones."""
+    tables = [read_tagged(table, columns) for table in parts.tables[: len(parts.tables) - len(parts.unlabelled)]]
+    train = tables.pop(0) if parts.train is not None else None
+    of_dev = [rows.part(labelled=True) for rows in tables]
+    more = [read_tagged(table, columns, labelled=False) for table in parts.unlabelled]
+    first = next(iter(parts.tables))
+    known = first.class_names.get(choose_word_columns(first, columns)[1] or "")
+    labelled = [train.part(labelled=True)] if train is not None else of_dev
+    code = learn_tags(labelled, labels, known)
+    notes = [note for rows in ([train] if train is not None else []) for note in rows.notes]
+    notes += [note for rows in (*tables, *more) for note in rows.notes] + note_tags(code.task, labelled[0])
+    for rows, kept in zip(tables, of_dev, strict=True):
+        if len(kept) < len(rows):
+            notes.append(f"{rows.name}: {len(rows) - len(kept)} rows without a tag are left out")
+    if train is not None and len(labelled[0]) < len(train):
+        more.insert(0, train.part(labelled=False))
+
+    def as_rows(rows: Tagged) -> Rows:
+        return Rows(rows.name, {"words": rows.words}, code.encode(rows), rows.numbers)
+
+    dev = {name: as_rows(rows) for name, rows in zip(parts.dev, of_dev, strict=True)}
+    task = replace(code.task, metrics=parts.metrics or code.task.metrics)
+    return Read(task, as_rows(labelled[0]) if train is not None else None, dev, [as_rows(rows) for rows in more], notes)
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
@@ -223,7 +290,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     _require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
+    return [chosen.without_labels(task)], [note]
 
 
 def _require_rows(key: str, count: int, available: int) -> None:

@@ -27,7 +27,7 @@ class Table:
     Attributes:
         name: what messages call it: a file name, or a split.
         columns: the values of each column; those of a file only after it was selected.
-        class_names: the names of the classes, for columns of class indices whose source knows them.
+        class_names: the names of the classes, for columns of class indices or of lists of them, if the source knows any.
         notes: what the user should hear about the reading.
         hints: what may be the matter where a column is not found.
         untyped: cells are text where they may be meant as numbers.
@@ -81,7 +81,8 @@ class Table:
     def from_dataset(cls, dataset: Dataset, name: str) -> Table:
         """See a `datasets` object as a table; nothing is copied until a column is read."""
         plain = dataset.with_format(None)
-        names = {key: tuple(kind.names) for key, kind in dataset.features.items() if isinstance(kind, ClassLabel)}
+        features = {key: getattr(kind, "feature", kind) for key, kind in dataset.features.items()}  # of lists, of each
+        names = {key: tuple(kind.names) for key, kind in features.items() if isinstance(kind, ClassLabel)}
         return not_empty(cls(name, {column: plain[column] for column in plain.column_names}, names))
 
 
