@@ -26,11 +26,14 @@ from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
+from codir.data.words import POSITIONS, UNREAD, count_unread, join_words, mask_unread, words_of_tokens
 from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",
     "DEMO_SOURCE",
+    "POSITIONS",
+    "UNREAD",
     "CausalCollator",
     "DistillationCollator",
     "EpochLengthGroupedSampler",
@@ -46,21 +49,25 @@ __all__ = [
     "check_room",
     "cls_token_position",
     "column_of",
+    "count_unread",
     "data_on_hub",
     "encode",
     "find_minilm",
     "fit_labels",
     "from_datasets",
+    "join_words",
     "label_feature",
     "labels_of",
     "length_sorted_batches",
     "load_corpus",
     "load_data",
     "load_movie_reviews",
+    "mask_unread",
     "model_columns",
     "model_on_hub",
     "note_unknown_tokens",
     "prepare",
     "read_submissions",
     "split_documents",
+    "words_of_tokens",
 ]

@@ -146,13 +146,15 @@ def judge(
         },
         standings={name: _stand(first, name, task, measured[0]) for name in first.answers},
         by_class={
-            name: score_classes(said, first.labels, task.id2label)
+            name: score_classes(*kind.by_class(said, first.labels, task.id2label))
             for name, said in first.answers.items()
-            if kind.one_class
+            if kind.has_classes
         },
         by_length=_by_length(first, find_metric(primary, kind), lengths),
         calibration={
-            name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
+            name: calibrate(*kind.units(found, first.labels))
+            for name, found in first.probabilities.items()
+            if kind.has_classes
         },
     )
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.models.attention import capture_attention
 from codir.models.language import predict_only, vocabulary_of
-from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, token_mask
+from codir.models.shape import kind_of_model
+from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, take_words, token_mask
 
 ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None, Tensor | None]
 """Logits, pooled representations, tokens and token logits: the fields of a signal, in their order."""
@@ -29,6 +30,7 @@ def run_model(
     hidden_states: bool = False,
     attention: bool = False,
     predicted: Bool[Tensor, "batch tokens"] | None = None,
+    words: Int[Tensor, "batch words"] | None = None,
     cls_position: TokenPosition = "first",
 ) -> ModelSays:
     """Run a model once; everything comes back in fp32, whatever the products ran in.
@@ -39,6 +41,8 @@ def run_model(
         pooled: representations to pool.
         hidden_states: whether every token's are wanted.
         attention: whether queries, keys and values are wanted.
+        words: the first token of each word, for a model that answers words: its logits there, `[batch, words,
+            classes]`; of no word without them.
         predicted: positions where a language model's answers are wanted; its head sees no others.
         cls_position: where the model's tokenizer puts the token that stands for the sequence.
     """
@@ -55,4 +59,6 @@ def run_model(
     logits = output.logits.float()
     if is_language_model:
         return logits.new_zeros(len(mask), 0), vectors, tokens, logits[0]
+    if kind_of_model(model).reads_words:
+        logits = logits[:, :0] if words is None else take_words(logits, words)
     return logits, vectors, tokens, None

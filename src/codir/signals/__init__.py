@@ -25,6 +25,7 @@ from codir.signals.values import (
     TokenSignal,
     Unprojected,
 )
+from codir.signals.words import take_words
 from codir.tasks import IGNORED_CLASS
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "masked_mean",
     "pool_representations",
     "resolve_layers",
+    "take_words",
     "token_at",
     "token_mask",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,10 +71,16 @@ def fingerprint_labels(dataset: datasets.Dataset) -> str:
     if "labels" not in dataset.column_names:
         return ""
     columns = dataset.select_columns(["labels"]).with_format("arrow")
-    return _digest(
-        table["labels"].combine_chunks().to_numpy(zero_copy_only=False).tobytes()
-        for table in columns.iter(batch_size=65_536)
-    )
+
+    def chunks() -> Iterable[bytes]:
+        for table in columns.iter(batch_size=65_536):
+            labels = table["labels"].combine_chunks()
+            if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
+                yield pc.list_value_length(labels).to_numpy(zero_copy_only=False).tobytes()
+                labels = labels.flatten()
+            yield labels.to_numpy(zero_copy_only=False).tobytes()
+
+    return _digest(chunks())
 
 
 def fingerprint_sequences(corpus: datasets.Dataset) -> str:

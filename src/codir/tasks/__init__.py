@@ -15,7 +15,7 @@ from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
-from codir.tasks.token_classification import NO_LOGIT, TokenClassification
+from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
@@ -46,6 +46,7 @@ __all__ = [
     "kind_of_outputs",
     "language_task",
     "must_be_named",
+    "pad_rows",
     "retention",
     "spans_of",
     "split_tag",

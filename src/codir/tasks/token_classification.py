@@ -210,6 +210,13 @@ class TokenClassification(Classification):
         """The tags of each row, with spaces between them."""
         return [" ".join(names[int(index)] for index in row if index != IGNORED_CLASS) for row in answers]
 
+    def groups(self, labels: Shaped[np.ndarray, "rows words"], names: Mapping[int, str]) -> list[str]:
+        """The commonest type of entity in each text; without entities all texts are in one group."""
+        if not self.has_spans:
+            return ["text"] * len(labels)
+        types = [Counter(span.type for span in self.spans(row, row)) for row in labels]
+        return [counts.most_common(1)[0][0] if counts else NO_ENTITY for counts in types]
+
     def places(self, labels: Shaped[np.ndarray, "rows words"]) -> NDArray[np.float64]:
         """Nowhere: a text is of no class, so any two may be told apart."""
         return np.full(len(labels), np.nan)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from codir.store import MANIFEST_NAME, Damage, find_damage
-from codir.teacher.key import KEY_NAME, TABLE_ENDING, CacheKey
+from codir.teacher.key import KEY_NAME, LOGITS, OFFSETS, TABLE_ENDING, CacheKey
 
 logger = logging.getLogger(__name__)
 
-OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}")
+OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"offsets{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}")
 """Patterns of the names of a cache's files; whatever else lies in its folder is somebody else's."""
 _NAMED: set[tuple[Path, str]] = set()
 """Folders that this process has warned of, and what is wrong with them."""
@@ -93,6 +93,7 @@ def _folders_in(cache_dir: Path) -> list[Path]:
 
 def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
     rows: set[int] = set()
+    words = logits = 0
     for name in key.tables:
         file = f"{name}{TABLE_ENDING}"
         try:
@@ -100,8 +101,17 @@ def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             return Damage(file, f"cannot be opened ({error})")
         layers = name.split("-")[2:]  # none for logits
-        is_of_key = table.ndim == (3 if layers else 2) and (not layers or table.shape[1] == len(layers))
+        axes = 1 if name == OFFSETS else 3 if layers else 2
+        is_of_key = table.ndim == axes and (not layers or table.shape[1] == len(layers))
         if table.dtype != key.dtype_of(name) or not is_of_key:
             return Damage(file, f"holds {table.dtype} of shape {table.shape}, which is not what {KEY_NAME} says")
-        rows.add(len(table))
+        if name == OFFSETS:
+            rows.add(len(table) - 1)
+            words = int(table[-1]) if len(table) else 0
+        elif name == LOGITS and OFFSETS in key.tables:
+            logits = len(table)
+        else:
+            rows.add(len(table))
+    if OFFSETS in key.tables and words != logits:
+        return Damage(KEY_NAME, "names tables of different numbers of words")
     return None if len(rows) == 1 else Damage(KEY_NAME, "names tables of different numbers of rows")

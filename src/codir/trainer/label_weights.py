@@ -18,6 +18,8 @@ from codir.trainer.rows import Rows
 def weigh_labels(step: Sequence[dict[str, Any]], rows: Rows, accelerator: Accelerator) -> None:
     """Write into each micro-batch its `label_weight`: its labels over the mean count of the step's micro-batches.
 
+    And its `answer_weight`, where what is answered differs in number: words do, rows do not.
+
     Args:
         step: this process's micro-batches of one optimiser step.
         rows: says what is a label.
@@ -25,11 +27,12 @@ def weigh_labels(step: Sequence[dict[str, Any]], rows: Rows, accelerator: Accele
     """
     if len(step) * accelerator.num_processes <= 1:
         return
-    counts = [rows.count_labels(batch) for batch in step]
-    if any(count is None for count in counts):
-        return
-    own = torch.stack([count for count in counts if count is not None]).to(accelerator.device)
-    labels, batches = accelerator.gather(torch.stack([own.sum(), own.new_tensor(len(own))])).view(-1, 2).sum(dim=0)
-    weights = torch.where(labels > 0, own * batches / labels, 1.0)  # 1, to the bit, where all have as many
-    for batch, weight in zip(step, weights, strict=True):
-        batch["label_weight"] = weight
+    for name, count in (("label_weight", rows.count_labels), ("answer_weight", rows.count_answers)):
+        counts = [count(batch) for batch in step]
+        if any(found is None for found in counts):
+            continue
+        own = torch.stack([found for found in counts if found is not None]).to(accelerator.device)
+        labels, batches = accelerator.gather(torch.stack([own.sum(), own.new_tensor(len(own))])).view(-1, 2).sum(dim=0)
+        weights = torch.where(labels > 0, own * batches / labels, 1.0)  # 1, to the bit, where all have as many
+        for batch, weight in zip(step, weights, strict=True):
+            batch[name] = weight
