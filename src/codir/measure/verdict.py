@@ -79,11 +79,13 @@ def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArr
         0.0
     """
     measured = measure_losses({"before": before, "after": after}, labels, task, against="before")
+    kind = kind_of(task)
+    is_there = kind.is_answered(before) & kind.is_answered(after)
     (kept, _), (left, loss) = measured["before"], measured["after"]
     return Verdict(
         rows=len(labels),
-        largest_difference=float(np.abs(after - before).max()),
-        agreement=agreement(after, before, kind_of(task)),
+        largest_difference=float(np.abs(after[is_there] - before[is_there]).max(initial=0.0)),
+        agreement=agreement(after, before, kind),
         metric=task.metrics[0],
         before=kept.value,
         after=left.value,

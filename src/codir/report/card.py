@@ -20,10 +20,15 @@ from codir.store import write_whole
 CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
     "macro_f1": "f1",
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
+    "token_accuracy": "accuracy",
+    "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
 PIPELINES = {
@@ -226,13 +231,18 @@ def snippet_of(origin: Origin) -> str:
         asked += ["truncation=True", f"max_length={origin.lengths.limit}"]
     if origin.pipeline == "text-generation":
         asked += ["max_new_tokens=20"]
-    lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called})']
+    how = ', aggregation_strategy="first"' if origin.pipeline == "token-classification" else ""
+    lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called}{how})']
     return "\n".join([*first, *lines, f"print(model({', '.join(asked)}))"])
 
 
 # ---- In words ----
 
-KINDS = {"fill-mask": "a masked language model", "text-generation": "a language model"}
+KINDS = {
+    "fill-mask": "a masked language model",
+    "text-generation": "a language model",
+    "token-classification": "a model that tags the words of a text",
+}
 
 
 def _what(origin: Origin) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.config import EvaluateConfig
-from codir.data import LoadedData, Submission
+from codir.data import LoadedData, Submission, join_words
 from codir.errors import naming
 from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
@@ -83,7 +83,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answers: Answers) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score.
+    """Write the answer to each row: by its class and with the probability of each, or the score; or to each word.
 
     Args:
         file: of one of the endings of `write_rows`.
@@ -91,6 +91,9 @@ def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answer
         names: of the classes.
         answers: the model's logits.
     """
+    if kind_of(data.task).reads_words:
+        write_rows(file, _word_columns(data, names, answers))
+        return
     said = [_answer_columns(logits, data.task, names) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
@@ -118,6 +121,8 @@ def write_differences(
     texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
     columns: Columns = _row_columns(data, places)
     columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    if kind.reads_words:
+        columns["text"] = [join_words(data.dev[name][row]["words"]) for name, row in places]
     labels = [data.dev[name][row]["label"] for name, row in places]
     columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
@@ -125,7 +130,7 @@ def write_differences(
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
         columns[model] = kind.written(said, names)
-        if shares is not None:
+        if shares is not None and not kind.reads_words:  # of words there are many
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
 
@@ -161,6 +166,31 @@ def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str
         "answer": kind.written(said, names),
         **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
     }
+
+
+def _word_columns(data: LoadedData, names: Sequence[str], answers: Answers) -> Columns:
+    """A line for each word: where it stands, what it is answered with, and how likely each class is.
+
+    A word that the model has not read has no answer, and equal probabilities.
+    """
+    kind, labels = kind_of(data.task), list(names)
+    places: list[tuple[str, int]] = []
+    numbers: list[int] = []
+    words: list[str] = []
+    said: list[str] = []
+    shares: list[NDArray[np.float64]] = []
+    for name, logits in answers.items():
+        answered, likely = predictions(logits, kind), kind.probabilities(logits)
+        assert likely is not None, "words have classes"
+        for row, of_row in enumerate(data.dev[name]["words"]):
+            places += [(name, row)] * len(of_row)
+            numbers += range(1, len(of_row) + 1)
+            words += of_row
+            said += [labels[index] if index >= 0 else "" for index in answered[row, : len(of_row)]]
+            shares.append(likely[row, : len(of_row)])
+    every = np.concatenate(shares)
+    columns: Columns = {**_row_columns(data, places), "word": numbers, "text": words, "answer": said}
+    return {**columns, **{f"p_{name}": _rounded(every[:, index]) for index, name in enumerate(names)}}
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

@@ -35,6 +35,7 @@ from codir.runs.preflight import (
     note_budget,
     note_tokenizers,
     note_truncation,
+    note_unread,
 )
 from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
@@ -165,6 +166,8 @@ def prepare(recipe: Recipe) -> Prepared:
     exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
     answers = on_main(exam.answers, runner_of(teacher, dtype))
     warnings = said(on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task))
+    unread = (note_unread(name, answers[name], exam.labels(name), data.task, whose="the teacher") for name in answers)
+    notes += said([note for of_set in unread for note in of_set])
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 

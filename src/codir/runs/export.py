@@ -220,9 +220,10 @@ class Bench:
         return float(np.square(self.logits(self.open(folder)) - self.known).mean())
 
     def logits(self, runner: Runner) -> np.ndarray:
-        """On the calibration rows."""
+        """On the calibration rows, 0 where a word was not read."""
         with phase("comparing answers", len(self.encoded)):
-            return predict_logits(runner, self.encoded)
+            found = predict_logits(runner, self.encoded)
+        return np.where(np.isneginf(found), 0.0, found)  # of words that nobody has read
 
     def calibration(self, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """The calibration rows one by one, without padding."""
