@@ -78,14 +78,14 @@ def pad_positions(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def mask_unread(encoded: datasets.Dataset) -> datasets.Dataset:
-    """Take the labels of words away that have no token: nothing can be learnt of them."""
+    """Take the labels of words away that have no token: nothing can be learnt of them. A row may have no labels."""
     if not count_unread(encoded) or "labels" not in encoded.column_names:
         return encoded
 
     def mask(rows: dict[str, list[Any]]) -> dict[str, Any]:
         return {
             "labels": [
-                [label if place != UNREAD else IGNORED_CLASS for label, place in zip(labels, places, strict=True)]
+                [label if place != UNREAD else IGNORED_CLASS for label, place in zip(labels, places, strict=False)]
                 for labels, places in zip(rows["labels"], rows[POSITIONS], strict=True)
             ]
         }

@@ -79,6 +79,10 @@ class TokenClassification(Classification):
         """As many as there are words."""
         return (None,)
 
+    def unlabelled(self, outputs: int) -> list[int]:
+        """A list of no tags, whatever the number of words."""
+        return []
+
     def count_labels(self, labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."]) -> Int[Tensor, ""]:
         """Words with a label."""
         return (labels != IGNORED_CLASS).sum()
@@ -110,7 +114,11 @@ class TokenClassification(Classification):
     def hard_loss(
         self, logits: Float[Tensor, "batch words classes"], labels: Int[Tensor, "batch words"]
     ) -> Float[Tensor, ""]:
-        """`mean_w CE(logits_w, y_w)` over the labelled words `w` of all rows; 0 where there is none."""
+        """`mean_w CE(logits_w, y_w)` over the words `w` of all rows that are labelled and read; 0 without any."""
+        labels = F.pad(labels, (0, logits.shape[1] - labels.shape[1]), value=IGNORED_CLASS)
+        is_read = ~torch.isneginf(logits.detach()).all(dim=-1)
+        logits = torch.where(is_read.unsqueeze(-1), logits, 0.0)
+        labels = torch.where(is_read, labels, IGNORED_CLASS)
         return super().hard_loss(logits.flatten(0, 1), labels.flatten())
 
     def soft_loss(

@@ -108,13 +108,6 @@ class Rows:
         columns = [map(tuple, values) if name in LISTS else values for name, values in self.texts.items()]
         return list(zip(*columns, strict=True))
 
-    def without_labels(self, task: Task) -> Rows:
-        """The same rows, their labels taken away."""
-        kind = kind_of(task)
-        if kind.reads_words:
-            return replace(self, labels=[[int(kind.no_label)] * len(words) for words in self.texts["words"]])
-        return replace(self, labels=[kind.unlabelled(task.num_labels)] * len(self))
-
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
         label = label_feature(kind_of(task), task.num_labels)
@@ -290,7 +283,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     _require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [chosen.without_labels(task)], [note]
+    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
 
 
 def _require_rows(key: str, count: int, available: int) -> None:
