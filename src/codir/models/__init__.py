@@ -18,6 +18,7 @@ from codir.models.fit import (
 from codir.models.forward import run_model
 from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
+from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
     auto_class_of,
     check_loaded,
@@ -33,6 +34,7 @@ from codir.models.reader import Reader
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
+    "LayerPlaces",
     "Reader",
     "auto_class_of",
     "capture_attention",
@@ -48,6 +50,7 @@ __all__ = [
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
+    "find_layers",
     "has_new_head",
     "in_full_precision",
     "is_masked",
@@ -63,6 +66,7 @@ __all__ = [
     "load_tokenizer",
     "names_of",
     "predict_only",
+    "reading_layers",
     "reads_ahead",
     "run_model",
     "shape_of",

@@ -10,6 +10,7 @@ from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce, info_
 from codir.objectives.contrast.jsd import jsd
 from codir.objectives.contrast.keys import GroupedKeys, SharedKeys, hardest
 from codir.objectives.contrast.nce import log_mean_exp, nce
+from codir.objectives.contrast.soft import soft_contrast
 from codir.objectives.contrast.space import ContrastSpace
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Temperature
@@ -69,6 +70,7 @@ __all__ = [
     "nce",
     "pooled_mse_loss",
     "relation_kl_loss",
+    "soft_contrast",
     "soft_target_loss",
     "supcon",
     "token_cosine_loss",

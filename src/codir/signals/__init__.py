@@ -1,5 +1,6 @@
-"""The values that cross rooms: what an objective needs, what models answer, and how layers are pooled."""
+"""The values that cross rooms: what an objective needs, what models answer, pooling, and principal axes."""
 
+from codir.signals.axes import principal_axes
 from codir.signals.demands import check_demands
 from codir.signals.needs import (
     Demand,
@@ -11,7 +12,7 @@ from codir.signals.needs import (
     TokenPosition,
     resolve_layers,
 )
-from codir.signals.pooling import masked_mean, pool_representations, token_at, token_mask
+from codir.signals.pooling import LayerPooling, masked_mean, pool_representations, token_at, token_mask
 from codir.signals.values import (
     AttentionInputs,
     Batch,
@@ -35,6 +36,7 @@ __all__ = [
     "Demand",
     "Drawn",
     "LayerChoice",
+    "LayerPooling",
     "LossBreakdown",
     "ModelShape",
     "Needs",
@@ -51,6 +53,7 @@ __all__ = [
     "check_demands",
     "masked_mean",
     "pool_representations",
+    "principal_axes",
     "resolve_layers",
     "take_words",
     "token_at",

@@ -185,8 +185,6 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
                 shape = (count, *values.shape[1:])
                 tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
             tables[name][places] = values
-    for table in tables.values():
-        table.flush()
     (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
 
 
@@ -209,9 +207,9 @@ def _new_table(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
 
 def _cast(values: NDArray[np.float32], dtype: str, *, may_lack: bool = False) -> NDArray[Any]:
     with np.errstate(over="ignore"):
-        cast = values.astype(dtype)
-    lacking = np.isneginf(values) & may_lack  # what a word has that was not read
-    if (np.isfinite(cast) | lacking).all():
+        cast = values.astype(dtype, copy=False)
+    is_finite = np.isfinite(cast)
+    if is_finite.all() or (may_lack and (is_finite | np.isneginf(values)).all()):  # a word that was not read
         return cast
     raise UserError(
         "teacher features",

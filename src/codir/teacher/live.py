@@ -28,7 +28,7 @@ from codir.data import (
     prepare,
     words_of_tokens,
 )
-from codir.models import kind_of_model, run_model
+from codir.models import LayerPlaces, find_layers, kind_of_model, run_model
 from codir.signals import Batch, Needs, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
@@ -140,6 +140,10 @@ class LiveTeacher(Teacher):
     def _collate(self) -> RowCollator:
         return RowCollator(self.encoded, self.tokenizer, words=True)
 
+    @cached_property
+    def _places(self) -> LayerPlaces | None:
+        return find_layers(self.model)
+
     @torch.no_grad()
     def _run(
         self,
@@ -161,5 +165,6 @@ class LiveTeacher(Teacher):
                     predicted=predicted,
                     words=None if words is None else words.to(device, non_blocking=True),
                     cls_position=self.cls_position,
+                    places=self._places if view.pooled and not view.hidden_states else None,
                 )
             )
