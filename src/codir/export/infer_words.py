@@ -7,7 +7,7 @@ import numpy as np
 # ---- Answers ----
 
 
-def spans_in(text, offsets, logits, labels, has_scheme):
+def spans_in(text: str, offsets: list, logits: np.ndarray, labels: list, has_scheme: bool) -> list:  # type: ignore[type-arg]
     """The spans of a text, with the characters where they start and end, and the mean probability of their words.
 
     Words are told apart by white space and punctuation, and answered at their first token. A tag without a scheme

@@ -226,7 +226,7 @@ def note_unread(name: str, logits: np.ndarray, labels: np.ndarray, task: Task, *
     kind = kind_of(task)
     if not kind.reads_words:
         return []
-    found, _ = kind.units(kind.is_answered(logits).all(axis=-1), labels)
+    found, _ = kind.units(np.asarray(kind.is_answered(logits).all(axis=-1)), labels)
     unread = int(np.count_nonzero(~found))
     said = f"{unread:,} of {len(found):,} words of {name} have no token of {whose}: they count as not answered"
     return [f"{said} (`--max-length` cuts rows)."] if unread else []

@@ -48,7 +48,7 @@ class TokenClassification(Classification):
     offers = frozenset({"labels", "answers"})
     dealt = "at random"
     reads_words = True
-    metrics = OF_WORDS
+    metrics: tuple[str, ...] = OF_WORDS
     known_metrics = ()
     correlations = frozenset()
     agreement = ("token_accuracy", "share of words where both models answer the same")

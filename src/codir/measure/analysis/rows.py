@@ -70,5 +70,6 @@ def find_disagreements(
 
 def _text_of(row: dict[str, object]) -> str:
     texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
-    texts += [join_words(row["words"])] if isinstance(row.get("words"), list) else []
+    words = row.get("words")
+    texts += [join_words(words)] if isinstance(words, list) else []
     return " | ".join(plain(text, longest=LONGEST_TEXT // len(texts)) for text in texts)
