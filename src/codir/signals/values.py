@@ -3,7 +3,6 @@
 Knows torch, and of codir its errors. The axis legend, used in every shape annotation of the project:
 
     batch      examples of one batch                     layers     chosen layers of one model
-    words      words of the longest row of a batch
     tokens     positions of the padded sequence          hidden     width of one model
     classes    classes, or 1 for a score                 width      layers * hidden: one concatenated representation
     dim        P, width of the projected contrast space  negatives  K, negatives of one group
@@ -11,6 +10,7 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
     queued     entries that the queue holds              gathered   rows of a step in all processes
     predicted  positions of a batch to be predicted      vocabulary tokens that a language model chooses from
+    words      words of the longest row of a batch
 """
 
 from __future__ import annotations
