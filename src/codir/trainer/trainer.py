@@ -19,7 +19,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from codir.data import POSITIONS, EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
+from codir.data import (
+    POSITIONS,
+    EpochLengthGroupedSampler,
+    LongestFirstSampler,
+    cls_token_position,
+    column_of,
+    model_columns,
+)
 from codir.memory import Memory, MemoryBank
 from codir.models import kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
@@ -110,8 +117,11 @@ class DistillationTrainer(WholeCheckpoints):
         encoded = self.rows.for_training(train_dataset)
         self._plain_collator = self.rows.collator()
         self._train_collator = self.rows.collator(negative_sampler(self.rows, encoded, objectives, args))
-        if not args.batch_eval_metrics:
-            trainer_kwargs.setdefault("compute_metrics", self.rows.metrics)
+        own_metrics = None if args.batch_eval_metrics else self.rows.metrics
+        if own_metrics is not None:
+            trainer_kwargs.setdefault("compute_metrics", own_metrics)
+        self._has_own_metrics = own_metrics is not None and trainer_kwargs["compute_metrics"] is own_metrics
+        self._takes_longest_first = False
         self.distiller = Distiller(student, objectives, cls_token_position(processing_class))
         super().__init__(
             model=self.distiller,
@@ -304,8 +314,12 @@ class DistillationTrainer(WholeCheckpoints):
             self.data_collator = self._plain_collator
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Trainer's own, for texts as well as for token ids."""
-        return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
+        """Trainer's own, for texts as well as for token ids; longest rows first, where no one counts on their order."""
+        self._takes_longest_first = self._has_own_metrics and self.args.world_size <= 1
+        try:
+            return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
+        finally:
+            self._takes_longest_first = False
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Trainer's own, for texts as well as for token ids."""
@@ -324,6 +338,8 @@ class DistillationTrainer(WholeCheckpoints):
 
     def _get_eval_sampler(self, eval_dataset: datasets.Dataset) -> Sampler[int] | None:
         """Rows in their order: Trainer would group them by length too, and hand predictions back shuffled."""
+        if self._takes_longest_first and "length" in eval_dataset.column_names:
+            return LongestFirstSampler(column_of(eval_dataset, "length"))
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
