@@ -10,6 +10,7 @@ import pytest
 
 from codir import UserError
 from codir.data import POSITIONS, count_unread, encode, from_datasets, load_data, mask_unread, words_of_tokens
+from codir.data.sources.formats import TAGGED
 from codir.data.words import positions_of
 from codir.tasks import IGNORED_CLASS
 from vocabularies import byte_level, next_token, sentence_piece, word_piece
@@ -39,7 +40,7 @@ EXPECTED = (
 )
 
 
-@pytest.mark.parametrize("ending", [".conll", ".bio", ".iob2", ".txt", ".testa"])
+@pytest.mark.parametrize("ending", [*sorted({*TAGGED} - {".conllu"}), ".txt", ".testa"])
 @pytest.mark.parametrize(
     "written",
     [

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from codir.data.sources.formats.conll import Conll
+from codir.data.sources.formats.conll import UNIVERSAL, Conll
 from codir.data.sources.formats.delimited import Delimited, read_plain_tabs
 from codir.data.sources.formats.opening import COMPRESSIONS, ending_of, find_encoding, open_text, stem_of
 from codir.data.sources.formats.parquet import ROWS_AT_ONCE, Parquet
@@ -24,6 +24,7 @@ __all__ = [
     "FORMATS",
     "PLAIN",
     "ROWS_AT_ONCE",
+    "TAGGED",
     "Format",
     "Reading",
     "broken",
@@ -57,13 +58,16 @@ class Format(Protocol):
         """The values of some columns, row by row, without holding the file."""
 
 
+TAGGED = (".conll", UNIVERSAL, ".bio", ".iob", ".iob2", ".bioes")
+"""Endings of files of words with tags."""
+
 FORMATS: dict[str, Format] = {
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
     ".jsonl": Records(),
     ".ndjson": Records(),
     ".json": Records(),
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes"), Conll()),
+    **dict.fromkeys(TAGGED, Conll()),
     ".parquet": Parquet(),
 }
 """By the ending of a file's name, without that of its compression."""
