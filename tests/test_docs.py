@@ -91,6 +91,10 @@ def make_inputs(folder: Path, tokenizer) -> None:
         (named.remove_columns("label") if name == "more" else named).to_csv(folder / f"{name}.csv", index=False)
     tiny_classifier("bert", num_labels=2, seed=1, max_position_embeddings=128).save_pretrained(folder / "pretrained")
     tokenizer.save_pretrained(folder / "pretrained")
+    reranker = tiny_classifier("bert", num_labels=1, seed=1, max_position_embeddings=128)
+    reranker.config.codir_task = "reranking"
+    reranker.save_pretrained(folder / "reranker")
+    tokenizer.save_pretrained(folder / "reranker")
     codir.finetune(
         codir.FinetuneConfig.model_validate(
             {

@@ -19,7 +19,9 @@ from codir.objectives import (
     Contrastive,
     HardLabel,
     HiddenMSE,
+    ListwiseKL,
     LogitMSE,
+    MarginMSE,
     Objective,
     PooledMSE,
     RelationKL,
@@ -44,11 +46,14 @@ from codir.signals import (
     TokenSignal,
     Unprojected,
 )
+from codir.tasks import KINDS
 
 MAKERS: dict[str, Callable[[], Objective]] = {
     "HardLabel": HardLabel,
     "SoftTarget": SoftTarget,
     "LogitMSE": LogitMSE,
+    "MarginMSE": MarginMSE,
+    "ListwiseKL": ListwiseKL,
     "PooledMSE": PooledMSE,
     "PooledMSE-pkd": lambda: PooledMSE(normalisation="l2", pooling="cls", student_layers="all-but-last"),
     "PooledMSE-all": lambda: PooledMSE(target="all"),
@@ -78,6 +83,14 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-soft-batch": lambda: Contrastive(anchor="both", projection_dim=8, estimator="soft", source="batch"),
     "Contrastive-soft-per-layer": lambda: Contrastive(
         anchor="student", projection_dim=8, estimator="soft", per_layer=True, learned_temperature=True
+    ),
+    "Contrastive-pca": lambda: Contrastive(anchor="student", projection_dim=8, teacher_head="pca"),
+    "Contrastive-pca-banked": lambda: Contrastive(anchor="both", projection_dim=8, teacher_head="pca", keys="banked"),
+    "Contrastive-soft-pca-banked": lambda: Contrastive(
+        anchor="both", projection_dim=8, teacher_head="pca", keys="banked", estimator="soft"
+    ),
+    "Contrastive-soft-pca-queued": lambda: Contrastive(
+        anchor="both", projection_dim=8, teacher_head="pca", keys="queued", estimator="soft"
     ),
     "Contrastive-supcon": lambda: Contrastive(projection_dim=8, source="batch", estimator="supcon", strategy="auto"),
     "Contrastive-per-layer": lambda: Contrastive(anchor="student", projection_dim=8, per_layer=True),
@@ -111,10 +124,19 @@ LOOKING_AT_THE_WHOLE_BATCH = {
 
 OVER_TOKENS = ("TokenCosine", "HiddenMSE", "HiddenMSE-mobilebert", "AttentionMSE", "AttentionKL", "RelationKL")
 OVER_ANSWERS = ("SoftTarget", "TokenKL", "LogitMSE")
-ZERO_IN_AGREEMENT = (*OVER_TOKENS, *OVER_ANSWERS, "PooledMSE", "PooledMSE-pkd", "ClsCosine", "RelationKL-v1")
+OVER_CANDIDATES = ("MarginMSE", "ListwiseKL")
+ZERO_IN_AGREEMENT = (
+    *OVER_TOKENS,
+    *OVER_ANSWERS,
+    *OVER_CANDIDATES,
+    "PooledMSE",
+    "PooledMSE-pkd",
+    "ClsCosine",
+    "RelationKL-v1",
+)
 """Nothing is left to learn for a student that says what its teacher says. The supervised term and contrasts go on."""
 
-ALL, CLS = Representation(), Representation("all", "cls")
+ALL, CLS, PRINCIPAL = Representation(), Representation("all", "cls"), Representation(principal=8)
 TEACHER = ModelShape(num_layers=3, hidden=6, heads=2, classes=3, vocabulary=7)
 STUDENT = ModelShape(num_layers=2, hidden=4, heads=2, classes=3, vocabulary=7)
 PREDICTED = 2
@@ -124,7 +146,8 @@ PREDICTED = 2
 def make(name: str, *, student: ModelShape = STUDENT) -> Objective:
     torch.manual_seed(0)
     objective = MAKERS[name]()
-    objective.build(teacher=TEACHER, student=student)
+    sizes = {"classes": 1, "kind": KINDS["reranking"]} if name in OVER_CANDIDATES else {}
+    objective.build(teacher=replace(TEACHER, **sizes), student=replace(student, **sizes))
     return objective
 
 
@@ -132,6 +155,7 @@ def says(shape: ModelShape, mask: torch.Tensor, g: torch.Generator) -> tuple:
     """Logits, pooled layers and tokens of a model."""
     batch, tokens = mask.shape
     pooled = {asked: torch.randn(batch, shape.num_layers, shape.hidden, generator=g) for asked in (ALL, CLS)}
+    pooled[PRINCIPAL] = torch.randn(batch, 1, 8, generator=g)
     states = torch.randn(shape.num_layers + 1, batch, tokens, shape.hidden, generator=g)
     vectors = torch.randn(shape.num_layers, 3, batch, shape.heads, tokens, shape.hidden // shape.heads, generator=g)
     attention = tuple(AttentionInputs(*layer, scaling=0.5) for layer in vectors)
@@ -162,6 +186,7 @@ class Everything:
     teacher_vectors: torch.Tensor
     teacher_positives: torch.Tensor
     teacher_pooled: torch.Tensor
+    teacher_principal: torch.Tensor
     queued_vectors: torch.Tensor
     queued_teacher_vectors: torch.Tensor
     queued_allowed: torch.Tensor
@@ -181,6 +206,7 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
         queued_teacher_vectors=F.normalize(torch.randn(9, 8, generator=g), dim=-1),
         queued_allowed=torch.rand(3, 9, generator=g) < 0.7,
         teacher_pooled=torch.randn(3, 5, 3, 6, generator=g),
+        teacher_principal=torch.randn(3, 5, 1, 8, generator=g),
         student_positives=F.normalize(torch.randn(batch, 8, generator=g), dim=-1),
         teacher_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
         teacher_positives=F.normalize(torch.randn(batch, 8, generator=g), dim=-1),
@@ -207,7 +233,8 @@ def select(objective: Objective, found: Everything) -> Negatives | None:
     elif needs.from_student:
         student = Drawn(found.student_vectors, found.student_positives if needs.banked else None)
     if needs.from_teacher:
-        teacher = Unprojected(found.teacher_pooled)
+        is_reduced = objective.teacher_representation.principal is not None
+        teacher = Unprojected(found.teacher_principal if is_reduced else found.teacher_pooled)
     elif needs.teacher_queued:
         teacher = Queued(found.queued_teacher_vectors, found.queued_allowed)
     elif needs.banked:
@@ -262,14 +289,22 @@ OVER_LABELS = {"HardLabel", "TokenLabel", "TokenKL"}
 """A mean over rows that have a label, or over predicted tokens: how many there are differs from batch to batch."""
 
 
+CANDIDATES = 4
+"""Rows of one query, in the order of their numbers."""
+
+
 def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.Tensor:
+    if isinstance(objective, MarginMSE | ListwiseKL):
+        student, teacher = (replace(signal, logits=signal.logits[:, :1]) for signal in (student, teacher))
+        queries = batch.example_index // CANDIDATES
+        batch = replace(batch, labels=torch.stack([batch.labels, queries], dim=1).float())
     return objective(student, teacher, batch, select(objective, negatives))
 
 
 def test_an_objective_that_no_law_looks_at():
     public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
-    assert len(found) == 13
+    assert len(found) == 15
     assert found == {name.split("-")[0] for name in MAKERS}
 
 
@@ -399,3 +434,13 @@ def test_a_mean_over_labels_that_forgets_how_many_the_step_has(name):
         loss_of(objective, student, teacher, replace(batch, label_weight=weight), negatives) for weight in (1.0, 2.0)
     )
     assert torch.allclose(twice, once * (2.0 if name in OVER_LABELS else 1.0))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_mean_over_queries_that_forgets_how_many_the_step_has(name):
+    objective = make(name)
+    student, teacher, batch, negatives = signals()
+    once, twice = (
+        loss_of(objective, student, teacher, replace(batch, group_weight=weight), negatives) for weight in (1.0, 2.0)
+    )
+    assert torch.allclose(twice, once * (2.0 if name in OVER_CANDIDATES else 1.0))

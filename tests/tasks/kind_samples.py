@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -159,5 +159,41 @@ TAGS = Sample(
     },
 )
 
-SAMPLES = {"classification": classes(3), "regression": SCORES, "token_classification": TAGS}
+# ---- Candidates ----
+
+
+def relevances(rows: int, seed: int) -> list[list[float]]:
+    """Of candidates of three queries, in turns."""
+    found = np.random.default_rng(seed).integers(0, 4, rows)
+    return [[float(relevance), float(row % 3)] for row, relevance in enumerate(found)]
+
+
+def mean_ndcg(said: np.ndarray, labels: np.ndarray) -> float:
+    of_query = [labels[:, 1] == query for query in np.unique(labels[:, 1])]
+    return np.mean([sklearn.metrics.ndcg_score([labels[rows, 0]], [said[rows]], k=10) for rows in of_query])
+
+
+def mean_reciprocal_rank(said: np.ndarray, labels: np.ndarray) -> float:
+    found = []
+    for query in np.unique(labels[:, 1]):
+        rows = labels[:, 1] == query
+        ranked = labels[rows, 0][np.argsort(-said[rows])]
+        found.append(next((1 / (place + 1) for place, relevance in enumerate(ranked) if relevance > 0), 0.0))
+    return np.mean(found)
+
+
+CANDIDATES = replace(
+    SCORES,
+    labels=relevances,
+    right=lambda labels: torch.tensor(labels)[:, :1],
+    hard_loss=lambda logits, labels: squared_errors(logits, labels[:, 0]),
+    scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
+)
+
+SAMPLES = {
+    "classification": classes(3),
+    "regression": SCORES,
+    "reranking": CANDIDATES,
+    "token_classification": TAGS,
+}
 """By the name of the kind; a new kind adds its own."""

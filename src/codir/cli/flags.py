@@ -86,6 +86,7 @@ COLUMNS = (
     Flag("--text-column", "data.text_column"),
     Flag("--text-pair-column", "data.text_pair_column"),
     Flag("--label-column", "data.label_column"),
+    Flag("--group-column", "data.group_column"),
 )
 FORMAT = (
     Flag("--separator", "data.separator"),

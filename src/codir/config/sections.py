@@ -71,6 +71,9 @@ class DataConfig(Room):
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
     text_pair_column: str | None = Field(None, description="column of the second text")
     label_column: str | None = Field(None, description="column of the label or score")
+    group_column: str | None = Field(
+        None, description="for reranking: column of the query's name or number; by default, equal texts are one query"
+    )
     task: TaskChoice | str = Field(TASK, description="kind of task; found from the labels by default")
     labels: list[str] | None = Field(None, description="label names in the order of the class indices")
     dev_fraction: float = Field(DEV_FRACTION, gt=0, lt=1, description="share held out where there is no dev set")

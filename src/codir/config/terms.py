@@ -14,6 +14,7 @@ from codir.config.words import (
     HIDDEN_MSE,
     KD_TEMPERATURE,
     LAYER_WISE,
+    LIST_TEMPERATURE,
     MOST_STEPS,
     POOLED_MSE,
     RELATION_KL,
@@ -33,6 +34,7 @@ from codir.config.words import (
     Relation,
     StoredDtype,
     StudentLayerWord,
+    TeacherHeadKind,
     WidthMap,
     keys_for,
 )
@@ -71,6 +73,19 @@ class LogitMSEConfig(Room):
     """Squared error between logits."""
 
     weight: Weight = 1.0
+
+
+class MarginMSEConfig(Room):
+    """Squared error between margins: how much better one candidate of a query is than another."""
+
+    weight: Weight = 1.0
+
+
+class ListwiseKLConfig(Room):
+    """KL to the teacher's distribution over the candidates of a query."""
+
+    weight: Weight = 1.0
+    list_temperature: Temperature = Field(LIST_TEMPERATURE, description="T, which softens both distributions")
 
 
 class LayerWiseConfig(Room):
@@ -185,6 +200,10 @@ class ContrastiveConfig(Room):
     pooling: Pooled = CONTRAST.pooling
     per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
     head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
+    teacher_head: TeacherHeadKind | None = Field(
+        None,
+        description="the same of the teacher; `pca` is fixed, fitted when the cache is built; as `head` by default",
+    )
     projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
     keys: KeyKind | None = Field(
         None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"

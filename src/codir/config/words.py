@@ -34,7 +34,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "token_classification"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking", "token_classification"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -51,7 +51,7 @@ HELDOUT_FRACTION: Final = 0.05
 # ---- Teacher and student ----
 
 CacheWish = Literal["auto", True, False]
-LayerSelection = Literal["lower", "upper", "every-other"]
+LayerSelection = Literal["lower", "upper", "every-other", "best"]
 EmbeddingStart = Literal["teacher", "random"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
@@ -74,6 +74,7 @@ Relation = Literal["qk", "qq", "kk", "vv"]
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
 
 KD_TEMPERATURE: Final = 2.0
+LIST_TEMPERATURE: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
 NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]
+TeacherHeadKind = Literal["linear", "mlp", "pca"]
 KeyKind = Literal["fresh", "banked", "queued"]
 MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 

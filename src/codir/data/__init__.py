@@ -19,9 +19,10 @@ from codir.data.encode import (
     note_unknown_tokens,
     prepare,
 )
+from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
-from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler
+from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
@@ -43,6 +44,7 @@ __all__ = [
     "NegativeIndices",
     "NegativeSampler",
     "NeighbourSampler",
+    "QuerySampler",
     "RowCollator",
     "Submission",
     "Task",
@@ -70,5 +72,6 @@ __all__ = [
     "prepare",
     "read_submissions",
     "split_documents",
+    "with_groups",
     "words_of_tokens",
 ]

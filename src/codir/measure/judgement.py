@@ -150,9 +150,9 @@ def judge(
             for name, said in first.answers.items()
             if kind.has_classes
         },
-        by_length=_by_length(first, find_metric(primary, kind), lengths),
+        by_length=_by_length(first, kind, find_metric(primary, kind), lengths),
         calibration={
-            name: calibrate(*kind.units(found, first.labels))
+            name: calibrate(*kind.one_by_one(found, first.labels))
             for name, found in first.probabilities.items()
             if kind.has_classes
         },
@@ -204,8 +204,13 @@ def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Stan
     return Standing(measured.interval(metric, better, worse), kind.variation(said, one.labels), only)
 
 
-def _by_length(one: AnsweredSet, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
+def _by_length(one: AnsweredSet, kind: Kind, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
     """Groups of about as many rows each; rows of one length are in one group."""
+    units = kind.units(one.labels)
+    if units is not None:  # a query is as long as its candidates on average, since it is judged as a whole
+        _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+        place = place.reshape(-1)
+        lengths = np.rint(np.bincount(place, lengths) / counts).astype(np.int64)[place]
     cuts = np.unique(np.quantile(lengths, np.arange(1, LENGTH_GROUPS) / LENGTH_GROUPS, method="higher"))
     group = np.searchsorted(cuts, lengths, side="left")
     return tuple(

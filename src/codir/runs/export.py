@@ -39,6 +39,7 @@ from codir.runs.preflight import check_labels, check_permutation, check_reader, 
 from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
+from codir.tasks import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def export_model(config: ExportConfig) -> ExportResult:
             config=reader.model.config,
             tokenizer=reader.tokenizer,
             max_length=config.data.max_length,
-            record={**result.to_json(), "pairs": has_pairs(data)},
+            record={**result.to_json(), "pairs": has_pairs(data), "ranks": kind_of(data.task).has_groups},
         )
     return result
 

@@ -147,7 +147,7 @@ def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, who
     kind = kind_of(task)
     if not (kind.one_class or kind.reads_words):
         return 0.0, 0.0
-    logits, labels = kind.units(logits, labels)
+    logits, labels = kind.one_by_one(logits, labels)
     is_answered = kind_of(task).is_answered(logits).all(axis=-1)
     logits, labels = logits[is_answered], labels[is_answered]
     if not len(labels):
@@ -226,7 +226,7 @@ def note_unread(name: str, logits: np.ndarray, labels: np.ndarray, task: Task, *
     kind = kind_of(task)
     if not kind.reads_words:
         return []
-    found, _ = kind.units(np.asarray(kind.is_answered(logits).all(axis=-1)), labels)
+    found, _ = kind.one_by_one(np.asarray(kind.is_answered(logits).all(axis=-1)), labels)
     unread = int(np.count_nonzero(~found))
     said = f"{unread:,} of {len(found):,} words of {name} have no token of {whose}: they count as not answered"
     return [f"{said} (`--max-length` cuts rows)."] if unread else []

@@ -44,6 +44,7 @@ class Batch:
         label_weight: how many labels (or tokens to predict) this micro-batch has, over what the micro-batches of the
             step have on average. A mean over this batch's labels times it adds up to the mean over those of the step.
         answer_weight: the same of all that is answered, labelled or not: rows, or words.
+        group_weight: the same of groups of rows with something to compare, as the candidates of a query.
     """
 
     model_inputs: Mapping[str, Tensor]
@@ -55,6 +56,7 @@ class Batch:
     token_labels: Int[Tensor, "batch tokens"] | None = None
     label_weight: Float[Tensor, ""] | float = 1.0
     answer_weight: Float[Tensor, ""] | float = 1.0
+    group_weight: Float[Tensor, ""] | float = 1.0
 
     OWN_KEYS = (
         "labels",
@@ -65,6 +67,7 @@ class Batch:
         "token_labels",
         "label_weight",
         "answer_weight",
+        "group_weight",
     )
 
     @classmethod

@@ -14,6 +14,7 @@ from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
+from codir.tasks.reranking import Reranking
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
 from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
 
@@ -52,7 +53,9 @@ __all__ = [
     "split_tag",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), TokenClassification())}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (Classification(), Regression(), Reranking(), TokenClassification())
+}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"

@@ -28,11 +28,12 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class"]
+Offer = Literal["labels", "answers", "one_class", "groups"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
+    "groups": "candidates of a query to compare",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
 
@@ -59,6 +60,9 @@ class Kind(ABC):
         correlations: metrics that are shown as numbers from -1 to 1.
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
+        has_pairs: whether a row must have two texts.
+        text_names: usual names of the column of texts beside those of all kinds; taken first.
+        text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
         floor_name: what is called in tables that answers without reading, as `floor` does.
         dealt: how rows are held out, in words; see `stratum`.
@@ -81,6 +85,9 @@ class Kind(ABC):
     correlations: ClassVar[frozenset[str]] = frozenset()
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
+    has_pairs: ClassVar[bool] = False
+    text_names: ClassVar[tuple[str, ...]] = ()
+    text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
     floor_name: ClassVar[str]
     dealt: ClassVar[str] = "at random"
@@ -92,11 +99,24 @@ class Kind(ABC):
         """Whether every label is the index of one class."""
         return "one_class" in self.offers
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
+        return "groups" in self.offers
+
     def named(self, names: Sequence[str] | None) -> Kind:
         """The same kind, where the names of its classes say more of it."""
         return self
 
     # ---- Labels ----
+
+    def targets(self, labels: Any) -> Any:
+        """What answers are compared with row by row: labels without the number of a group. Answers stay as they are."""
+        return labels
+
+    def units(self, labels: Any) -> Any:
+        """The group of each row, from labels that are a tensor or an array; `None` where rows stand alone."""
+        return None
 
     def label_shape(self, outputs: int) -> tuple[int | None, ...]:
         """Of one row's label: `()` for a number, `(3,)` for three of them, `(None,)` for a list of any length."""
@@ -183,7 +203,7 @@ class Kind(ABC):
         """Which logits stand for an answer; others are not finite on purpose."""
         return np.ones(logits.shape, bool)
 
-    def units(
+    def one_by_one(
         self, values: Shaped[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, "rows ..."]
     ) -> tuple[np.ndarray, np.ndarray]:
         """What is answered one by one, with its label: rows, or the words of all rows."""

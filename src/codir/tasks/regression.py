@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class Regression(Kind):
     label_dtype = "float64"
     no_label = math.nan
     metrics = ("pearson", "spearman")
-    known_metrics = ("pearson", "spearman")
+    known_metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     correlations = frozenset({"pearson", "spearman"})
     agreement = ("pearson", "correlation of the two models' scores")
     strategy = "distant"

@@ -166,7 +166,7 @@ class TokenClassification(Classification):
         ours, theirs = self.probabilities(logits), self.probabilities(others)
         return (np.abs(ours - theirs).sum(axis=-1) / 2).max(axis=1, initial=0.0)
 
-    def units(
+    def one_by_one(
         self, values: Shaped[np.ndarray, "rows words ..."], labels: Shaped[np.ndarray, "rows words"]
     ) -> tuple[np.ndarray, np.ndarray]:
         """The words with a label, of all rows."""
@@ -180,7 +180,7 @@ class TokenClassification(Classification):
         So precision and recall of a type are those of whole entities, as seqeval counts them.
         """
         if not self.has_spans:
-            found, true = self.units(answers, labels)
+            found, true = self.one_by_one(answers, labels)
             return found, true, names
         types = sorted({span.type for tag in self.names or () for span in spans_of([tag])})
         places = {name: index for index, name in enumerate([*types, NO_ENTITY])}
@@ -206,7 +206,7 @@ class TokenClassification(Classification):
 
     def variation(self, answers: Shaped[np.ndarray, "rows words"], labels: Shaped[np.ndarray, "rows words"]) -> float:
         """Words outside the commonest answer, over those outside the commonest tag."""
-        found, true = self.units(answers, labels)
+        found, true = self.one_by_one(answers, labels)
         return super().variation(found, true) if len(true) else 0.0
 
     def in_words(self, answer: Any, names: Mapping[int, str]) -> str:

@@ -32,7 +32,7 @@ from codir.system import free_memory
 from codir.tasks import NO_LOGIT
 from codir.teacher.base import Teacher
 from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
-from codir.teacher.key import KEY_NAME, LOGITS, OFFSETS, TABLE_ENDING, CacheKey, table_names
+from codir.teacher.key import KEY_NAME, LOGITS, OFFSETS, SPACE_ENDING, TABLE_ENDING, CacheKey, table_names
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
 
@@ -145,9 +145,12 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     """Bytes of this teacher's cache on disk."""
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}
-    layers = sum(len(resolve_layers(asked.layers, config.num_hidden_layers)) for asked in tables.values())
     hidden, classes = int(config.hidden_size), int(config.num_labels)
-    size = cache_bytes(len(teacher.dataset), classes=classes, layers=layers, hidden=hidden, itemsize=itemsize)
+    numbers = 0
+    for asked in tables.values():
+        width = hidden * len(resolve_layers(asked.layers, config.num_hidden_layers))
+        numbers += width if asked.principal is None else min(asked.principal, width)
+    size = cache_bytes(len(teacher.dataset), classes=classes, layers=1, hidden=numbers, itemsize=itemsize)
     if teacher.offsets is None:
         return size
     words = int(teacher.offsets[-1]) - len(teacher.dataset)  # a row of logits each, in place of one for a row
@@ -185,6 +188,9 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
                 shape = (count, *values.shape[1:])
                 tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
             tables[name][places] = values
+    for asked, space in teacher.spaces.items():
+        if asked in names:
+            space.save(folder / f"{names[asked]}{SPACE_ENDING}")
     (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
 
 

@@ -45,7 +45,7 @@ from codir.teacher import (
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
 from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
-from codir.trainer.choices import keeps_cache
+from codir.trainer.choices import keeps_cache, of_main_process
 from codir.trainer.distiller import Distiller
 from codir.trainer.finite import check_weights, loss_error
 from codir.trainer.label_weights import weigh_labels
@@ -258,7 +258,7 @@ class DistillationTrainer(WholeCheckpoints):
         )
         folder = Path(folder).expanduser()
         if not keeps_cache(wish, live, self.distiller.objectives.needs, self.args, folder, dtype):
-            return live
+            return self._ready(live)
         try:
             with self.args.main_process_first(desc="teacher cache"):
                 follows = self.args.local_process_index > 0
@@ -267,9 +267,14 @@ class DistillationTrainer(WholeCheckpoints):
             if wish is True:
                 raise
             logger.warning("The teacher runs live at every step, since its cache cannot be kept. %s", error)
-            return live
+            return self._ready(live)
         live.model.to("cpu")
         return CachedTeacher(folder, table_names(live), self.args.device)
+
+    def _ready(self, live: LiveTeacher) -> LiveTeacher:
+        """A teacher that runs at every step, with the spaces that one process fitted for all."""
+        live.take_spaces(of_main_process(self.args, live.fit_spaces))
+        return live
 
     # ---- The optimiser ----
 

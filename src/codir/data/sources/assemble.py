@@ -26,13 +26,14 @@ from codir.data.sources.columns import (
     read_texts,
     select_columns,
 )
+from codir.data.sources.groups import GroupNumbers, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
-from codir.data.sources.split import draw_rows, hold_out_rows
+from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.data.sources.words import Tagged, choose_word_columns, has_words, learn_tags, note_tags, read_tagged
 from codir.errors import UserError, nearest
-from codir.tasks import Task, kind_of
+from codir.tasks import KINDS, Task, kind_of
 
 LISTS = ("words",)
 """Columns in which each row is a list of texts."""
@@ -87,12 +88,21 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples of one table: texts by column, labels as their kind has them, and where each row stands, from 1 on."""
+    """Examples of one table.
+
+    Attributes:
+        name: of the table.
+        texts: by column.
+        labels: as their kind has them, without the number of a group.
+        numbers: where each row stands, counted from 1.
+        groups: the number of each row's group; `None` where rows stand alone.
+    """
 
     name: str
     texts: dict[str, list[Any]]
     labels: list[Any]
     numbers: Sequence[int]
+    groups: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -101,7 +111,8 @@ class Rows:
         """The rows of these numbers."""
         texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
         numbers = [self.numbers[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers)
+        groups = None if self.groups is None else [self.groups[row] for row in rows]
+        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, groups)
 
     def keys(self) -> list[tuple[Any, ...]]:
         """The texts of each row, to tell whether two rows are the same."""
@@ -113,7 +124,10 @@ class Rows:
         label = label_feature(kind_of(task), task.num_labels)
         texts = {column: List(Value("string")) if column in LISTS else Value("string") for column in self.texts}
         features = Features(texts | {"label": label})
-        return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
+        labels = self.labels
+        if self.groups is not None:
+            labels = [[label, group] for label, group in zip(labels, self.groups, strict=True)]
+        return Dataset.from_dict({**self.texts, "label": labels}, features=features)
 
 
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
@@ -128,14 +142,17 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         read = _read_texts_of(parts, columns, labels)
     task, dev, notes = read.task, read.dev, [*read.notes]
     for rows in dev.values():
-        notes += note_blank_texts(rows.name, rows.texts)
+        _check_relevances(rows)
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     if read.train is None:
         dev = _choose_sets(dev, split.evaluate_on)
         sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
         return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
     for rows in (read.train, *read.unlabelled):
-        notes += note_blank_texts(rows.name, rows.texts)
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     train, dev, stripped, split_notes = _split(read.train, dev, task, split)
+    for rows in dev.values():
+        _check_relevances(rows)
     joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
 
@@ -162,7 +179,7 @@ class Read:
 def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
     """Texts, each row with a label of its own."""
     first = next(iter(parts.tables))
-    chosen = choose_columns(first, columns)
+    chosen = choose_columns(first, columns, KINDS.get(labels.task))
     class_names = first.class_names.get(chosen.label)
     named_dev = list(parts.dev)
     labelled = read_labelled(parts.tables[: len(parts.tables) - len(parts.unlabelled)], chosen, labels, class_names)
@@ -178,9 +195,13 @@ def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> 
     if labels.task == "auto" and class_names is None:
         notes.append(_describe_task(task, code))
     notes += class_notes
-    dev = {name: _read_rows(table, code, may_be_numbers=True) for name, table in zip(named_dev, labelled, strict=True)}
-    train = None if train_table is None else _read_rows(train_table, code, may_be_numbers=False)
-    return Read(task, train, dev, [_read_unlabelled(table, columns, task) for table, columns in more], notes)
+    numbers = GroupNumbers() if kind_of(task).has_groups else None
+    train = _read_rows(train_table, code, numbers, may_be_numbers=False) if train_table is not None else None
+    dev = {
+        name: _read_rows(table, code, numbers, may_be_numbers=True)
+        for name, table in zip(named_dev, labelled, strict=True)
+    }
+    return Read(task, train, dev, [_read_unlabelled(table, columns, task, numbers) for table, columns in more], notes)
 
 
 def _read_words_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
@@ -221,20 +242,43 @@ def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
     return {name: rows.numbers for name, rows in dev.items()}
 
 
-def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Rows:
+def _check_relevances(rows: Rows) -> None:
+    """Refuse candidates that are judged by a relevance below 0, of which nDCG knows nothing."""
+    if rows.groups is None:
+        return
+    for number, label in zip(rows.numbers, rows.labels, strict=True):
+        if label < 0:
+            raise UserError(
+                f"{rows.name}, row {number}",
+                expected="a relevance of 0 or more in evaluation rows",
+                got=f"{label:g}",
+                otherwise="nDCG would have meant nothing",
+                do="give evaluation rows with relevances, such as 0 and 1, with `--dev`",
+            )
+
+
+def _describe_groups(rows: Rows) -> list[str]:
+    return [] if rows.groups is None else describe_groups(rows.name, rows.groups, rows.texts)
+
+
+def _read_rows(table: Labelled, code: LabelCode, numbers: GroupNumbers | None, *, may_be_numbers: bool) -> Rows:
     """The rows that have a label."""
     texts = read_texts(table.table, table.columns, may_be_numbers=may_be_numbers)
+    groups = None if numbers is None else numbers.of(read_groups(table.table, table.columns, texts))
     labels = code.encode(table.labels, table.where)
     kept = [row for row, label in enumerate(labels) if label is not None]
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
-    numbers = [row + 1 for row in kept]
-    return Rows(table.table.name, texts, [label for label in labels if label is not None], numbers)
+        groups = None if groups is None else [groups[row] for row in kept]
+    places = [row + 1 for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups)
 
 
-def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
+def _read_unlabelled(table: Table, columns: Columns, task: Task, numbers: GroupNumbers | None) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    return Rows(table.name, texts, [kind_of(task).unlabelled(task.num_labels)] * len(table), range(1, len(table) + 1))
+    groups = None if numbers is None else numbers.of(read_groups(table, columns, texts))
+    labels = [_no_label(task)] * len(table)
+    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups)
 
 
 def _split(
@@ -263,7 +307,7 @@ def _split(
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
     _require_rows(f"{name}_rows", count, len(train) - 1)
-    stay, aside = hold_out_rows(_groups(train, task), count, seed=seed)
+    stay, aside = _hold_out(train, task, count, seed)
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
     return train.take(stay), train.take(aside, name), note
 
@@ -281,9 +325,10 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     if count is None:
         return [], []
     _require_rows("unlabelled_rows", count, len(rest))
-    chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
-    note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
+    drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
+    chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
+    note = f"{len(chosen)} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
+    return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
 def _require_rows(key: str, count: int, available: int) -> None:
@@ -301,11 +346,12 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     parts = [train, *unlabelled]
     texts = {column: list(chain.from_iterable(rows.texts[column] for rows in parts)) for column in train.texts}
     labels = list(chain.from_iterable(rows.labels for rows in parts))
+    groups = None if train.groups is None else list(chain.from_iterable(rows.groups or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels, ()).to_dataset(task),
+        train=Rows(train.name, texts, labels, (), groups).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),
@@ -319,12 +365,14 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
             "dev_fraction", expected="a part between 0 and 1", got=str(split.dev_fraction), do="0.1 is usual"
         )
     count = max(1, round(split.dev_fraction * len(train)))
-    stay, held_out = hold_out_rows(_groups(train, task), count, seed=split.seed)
+    stay, held_out = _hold_out(train, task, count, split.seed)
     if not held_out:
         raise UserError(
             train.name,
-            expected="a class with at least two rows, so that one can be held out as dev",
-            got=f"{len(train)} rows in as many classes",
+            expected="a class with at least two rows, so that one can be held out as dev"
+            if train.groups is None
+            else "at least two queries, so that one can be held out as dev",
+            got=f"{len(train)} rows in as many classes" if train.groups is None else f"{len(train)} rows of one",
             do="give a dev file with `--dev`, or more rows",
         )
     how = f"{kind_of(task).dealt}, seed {split.seed}"
@@ -340,12 +388,25 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
     spare = max(0, len(train) - asked) if asked is not None else min(reserved, len(train) - 1)
     if spare == 0:
         return train, train.take([]), []
-    kept, rest = hold_out_rows(_groups(train, task), spare, seed=split.seed)
+    kept, rest = _hold_out(train, task, spare, split.seed)
     note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, chosen with seed {split.seed}"
     return train.take(kept), train.take(rest), [note]
 
 
-def _groups(rows: Rows, task: Task) -> list[float]:
+def _no_label(task: Task) -> Any:
+    """What `Rows.labels` has for a row without a label; the number of a group is kept beside it."""
+    kind = kind_of(task)
+    return kind.no_label if kind.has_groups else kind.unlabelled(task.num_labels)
+
+
+def _hold_out(rows: Rows, task: Task, count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Rows that stay and rows held out: whole groups where there are any, or in proportion to the classes."""
+    if rows.groups is not None:
+        return hold_out_groups(rows.groups, count, seed=seed)
+    return hold_out_rows(_strata(rows, task), count, seed=seed)
+
+
+def _strata(rows: Rows, task: Task) -> list[float]:
     return [kind_of(task).stratum(label) for label in rows.labels]
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
+from codir.tasks import Kind
 
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
 TEXT_PAIR_NAMES = ("text_pair", "sentence2", "question2", "hypothesis")
+GROUP_NAMES = ("query_id", "qid", "group")
 LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
 SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sentiment",)}
 """Names that are usual too, but give way where a column has one of those above."""
@@ -25,34 +27,70 @@ class ColumnNames:
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read; `text_pair` is `None` where an example is one text."""
+    """The columns to read; `text_pair` is `None` where an example is one text, `group` where nothing numbers groups."""
 
     text: str
     text_pair: str | None
     label: str
+    group: str | None = None
 
 
-def choose_columns(table: Table, named: ColumnNames) -> Columns:
+def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -> Columns:
     """Take the named columns, and find the others by the names that are usual for them.
 
-    Whoever names the text column has looked at the file, so a pair is then read only if it is named too.
+    Whoever names the text column has looked at the file, so a pair is then read only if it is named too, or if the kind
+    of task needs one.
+
+    Args:
+        table: the first one.
+        named: what someone named.
+        kind: of the task, where it is known; it may have usual names of its own.
 
     Raises:
         UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
     _require_different(table, named)
+    own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
-    taken = (label, named.text_pair)
-    text = _column(table, named.text, TEXT_NAMES, "--text-column", taken=taken)
-    pair_is_absent = not _usual(table, TEXT_PAIR_NAMES, (label, text))
-    if named.text_pair is None and (named.text is not None or pair_is_absent):
-        return Columns(text, None, label)
-    pair = _column(table, named.text_pair, TEXT_PAIR_NAMES, "--text-pair-column", taken=(label, text))
-    return Columns(text, pair, label)
+    group = _group_column(table, named.group, kind)
+    taken = (label, named.text_pair, group)
+    text_names = _own_first(table, own_text, TEXT_NAMES, taken)
+    text = _column(table, named.text, text_names, "--text-column", taken=taken)
+    pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
+    needs_pair = kind is not None and kind.has_pairs
+    pair_is_absent = not _usual(table, pair_names, (label, text, group))
+    if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
+        return Columns(text, None, label, group)
+    pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
+    return Columns(text, pair, label, group)
+
+
+def _own_first(
+    table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
+) -> tuple[str, ...]:
+    """The usual names of a kind of task where a column has one of them; otherwise the others too."""
+    return own if _usual(table, own, taken) else (*own, *usual)
+
+
+def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:
+    """The column that numbers groups, where rows have any; `None` without one: equal texts are then a group."""
+    has_groups = kind is not None and kind.has_groups
+    if named is None:
+        return next(iter(_usual(table, GROUP_NAMES, ())), None) if has_groups else None
+    if not has_groups:
+        raise UserError(
+            "group_column",
+            expected="a task whose rows belong to groups, such as `--task reranking`",
+            got=f"'{named}'",
+            otherwise="it would have had no effect",
+            do="leave `--group-column` out, or name the task",
+        )
+    return _present(table, named, "--group-column")
 
 
 def choose_text_column(table: Table, named: str | None) -> str:
@@ -71,7 +109,8 @@ def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> t
         UserError: one of them is not there, or the file breaks its format.
     """
     columns = match_columns(table, chosen, labelled=labelled)
-    return table.select([columns.text, columns.text_pair, columns.label if labelled else None]), columns
+    label = columns.label if labelled else None
+    return table.select([columns.text, columns.text_pair, label, columns.group]), columns
 
 
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
@@ -83,7 +122,8 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     text = _matched(table, columns.text, "text")
     pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
     label = _matched(table, columns.label, "label") if labelled else columns.label
-    return Columns(text, pair, label)
+    group = _matched(table, columns.group, "group") if columns.group is not None else None
+    return Columns(text, pair, label, group)
 
 
 def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[str, list[str]]:
@@ -107,7 +147,8 @@ def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[
 def describe_choice(table: Table, columns: Columns) -> str:
     """Say which columns were found, for the notes."""
     pair = f", its pair from '{columns.text_pair}'" if columns.text_pair is not None else ""
-    return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'"
+    group = f", its group from '{columns.group}'" if columns.group is not None else ""
+    return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'{group}"
 
 
 def _require_different(table: Table, named: ColumnNames) -> None:
@@ -115,13 +156,14 @@ def _require_different(table: Table, named: ColumnNames) -> None:
         "--text-column": named.text,
         "--text-pair-column": named.text_pair,
         "--label-column": named.label,
+        "--group-column": named.group,
     }
     for name in given.values():
         twice = [other for other, same in given.items() if same == name]
         if name is not None and len(twice) > 1:
             raise UserError(
                 table.name,
-                expected="a column of its own for each of text, second text and label",
+                expected="a column of its own for each of text, second text, label and group",
                 got=f"'{name}' for {' and '.join(f'`{other}`' for other in twice)}",
                 otherwise="the answer would have stood in the question",
                 do=f"name another column with one of them; there are {table.describe_columns()}",

@@ -50,6 +50,7 @@ def load_data(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
     num_labels: int | None = None,
@@ -79,6 +80,8 @@ def load_data(
         text_column: where the text stands, if not under a usual name; a pair is then read only if named too.
         text_pair_column: where the second text stands.
         label_column: where the label stands.
+        group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
+            are of one query.
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
         labels: the names of the classes, in the order of their indices.
         num_labels: how many classes a given model has; 1 where it gives a score.
@@ -115,6 +118,7 @@ def load_data(
             text=text_column or parts.columns.text,
             text_pair=text_pair_column or parts.columns.text_pair,
             label=label_column or parts.columns.label,
+            group=group_column or parts.columns.group,
         ),
         labels=LabelOptions(
             task=parts.task if task == "auto" else task,
