@@ -101,7 +101,7 @@ def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
             table = np.load(folder / file, mmap_mode="r")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             return Damage(file, f"cannot be opened ({error})")
-        vectors = vectors_of_table(name)
+        vectors = None if name == OFFSETS else vectors_of_table(name)
         axes = 1 if name == OFFSETS else 2 if vectors is None else 3
         is_of_key = table.ndim == axes and (vectors is None or table.shape[1] == vectors)
         if table.dtype != key.dtype_of(name) or not is_of_key:

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datasets import Dataset, Features, List, Value
-
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
-from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
@@ -29,14 +26,12 @@ from codir.data.sources.columns import (
 from codir.data.sources.groups import GroupNumbers, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
+from codir.data.sources.rows import Read, Rows
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
-from codir.data.sources.words import Tagged, choose_word_columns, has_words, learn_tags, note_tags, read_tagged
+from codir.data.sources.words import has_words, read_words
 from codir.errors import UserError, nearest
 from codir.tasks import KINDS, Task, kind_of
-
-LISTS = ("words",)
-"""Columns in which each row is a list of texts."""
 
 
 @dataclass(frozen=True)
@@ -86,50 +81,6 @@ class SplitOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Examples of one table.
-
-    Attributes:
-        name: of the table.
-        texts: by column.
-        labels: as their kind has them, without the number of a group.
-        numbers: where each row stands, counted from 1.
-        groups: the number of each row's group; `None` where rows stand alone.
-    """
-
-    name: str
-    texts: dict[str, list[Any]]
-    labels: list[Any]
-    numbers: Sequence[int]
-    groups: list[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: list[int], name: str | None = None) -> Rows:
-        """The rows of these numbers."""
-        texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
-        numbers = [self.numbers[row] for row in rows]
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, groups)
-
-    def keys(self) -> list[tuple[Any, ...]]:
-        """The texts of each row, to tell whether two rows are the same."""
-        columns = [map(tuple, values) if name in LISTS else values for name, values in self.texts.items()]
-        return list(zip(*columns, strict=True))
-
-    def to_dataset(self, task: Task) -> Dataset:
-        """The rows as a `datasets` object."""
-        label = label_feature(kind_of(task), task.num_labels)
-        texts = {column: List(Value("string")) if column in LISTS else Value("string") for column in self.texts}
-        features = Features(texts | {"label": label})
-        labels = self.labels
-        if self.groups is not None:
-            labels = [[label, group] for label, group in zip(labels, self.groups, strict=True)]
-        return Dataset.from_dict({**self.texts, "label": labels}, features=features)
-
-
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
     """Make data to train on and to be judged by.
 
@@ -137,7 +88,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
     if has_words(next(iter(parts.tables)), columns, labels):
-        read = _read_words_of(parts, columns, labels)
+        read = read_words(parts.train, parts.dev, parts.unlabelled, columns, labels)
     else:
         read = _read_texts_of(parts, columns, labels)
     task, dev, notes = read.task, read.dev, [*read.notes]
@@ -155,25 +106,6 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         _check_relevances(rows)
     joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
-
-
-@dataclass(frozen=True)
-class Read:
-    """Tables as rows, before they are dealt out.
-
-    Attributes:
-        task: what is to be predicted.
-        train: labelled rows; `None` where only evaluation was asked.
-        dev: evaluation sets.
-        unlabelled: rows to train on that have no label.
-        notes: what was said of the reading.
-    """
-
-    task: Task
-    train: Rows | None
-    dev: dict[str, Rows]
-    unlabelled: list[Rows]
-    notes: list[str]
 
 
 def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
@@ -202,32 +134,6 @@ def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> 
         for name, table in zip(named_dev, labelled, strict=True)
     }
     return Read(task, train, dev, [_read_unlabelled(table, columns, task, numbers) for table, columns in more], notes)
-
-
-def _read_words_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
-    """Words with a tag each; of training rows, those without tags go to the unlabelled ones."""
-    tables = [read_tagged(table, columns) for table in parts.tables[: len(parts.tables) - len(parts.unlabelled)]]
-    train = tables.pop(0) if parts.train is not None else None
-    of_dev = [rows.part(labelled=True) for rows in tables]
-    more = [read_tagged(table, columns, labelled=False) for table in parts.unlabelled]
-    first = next(iter(parts.tables))
-    known = first.class_names.get(choose_word_columns(first, columns)[1] or "")
-    labelled = [train.part(labelled=True)] if train is not None else of_dev
-    code = learn_tags(labelled, labels, known)
-    notes = [note for rows in ([train] if train is not None else []) for note in rows.notes]
-    notes += [note for rows in (*tables, *more) for note in rows.notes] + note_tags(code.task, labelled[0])
-    for rows, kept in zip(tables, of_dev, strict=True):
-        if len(kept) < len(rows):
-            notes.append(f"{rows.name}: {len(rows) - len(kept)} rows without a tag are left out")
-    if train is not None and len(labelled[0]) < len(train):
-        more.insert(0, train.part(labelled=False))
-
-    def as_rows(rows: Tagged) -> Rows:
-        return Rows(rows.name, {"words": rows.words}, code.encode(rows), rows.numbers)
-
-    dev = {name: as_rows(rows) for name, rows in zip(parts.dev, of_dev, strict=True)}
-    task = replace(code.task, metrics=parts.metrics or code.task.metrics)
-    return Read(task, as_rows(labelled[0]) if train is not None else None, dev, [as_rows(rows) for rows in more], notes)
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:

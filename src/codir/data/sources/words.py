@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from codir.data.sources.columns import TEXT_NAMES, ColumnNames, not_a_text
 from codir.data.sources.labels import LabelOptions
+from codir.data.sources.rows import Read, Rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
 from codir.tasks import IGNORED_CLASS, OUTSIDE, Task, are_span_tags, kind_named, split_tag
@@ -280,3 +281,39 @@ def _numbered(found: set[str], options: LabelOptions) -> dict[str, int]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:20]) + (", ..." if len(names) > 20 else "")
+
+
+# ---- All tables ----
+
+
+def read_words(
+    train_table: Table | None,
+    dev_tables: Mapping[str, Table],
+    unlabelled: Sequence[Table],
+    columns: ColumnNames,
+    labels: LabelOptions,
+) -> Read:
+    """Read all tables of a source; of training rows, those without tags go to the unlabelled ones."""
+    train = None if train_table is None else read_tagged(train_table, columns)
+    tables = [read_tagged(table, columns) for table in dev_tables.values()]
+    of_dev = [rows.part(labelled=True) for rows in tables]
+    more = [read_tagged(table, columns, labelled=False) for table in unlabelled]
+    first = train_table if train_table is not None else next(iter(dev_tables.values()))
+    known = first.class_names.get(choose_word_columns(first, columns)[1] or "")
+    labelled = [train.part(labelled=True)] if train is not None else of_dev
+    code = learn_tags(labelled, labels, known)
+    notes = [note for rows in ([train] if train is not None else []) for note in rows.notes]
+    notes += [note for rows in (*tables, *more) for note in rows.notes] + note_tags(code.task, labelled[0])
+    for rows, kept in zip(tables, of_dev, strict=True):
+        if len(kept) < len(rows):
+            notes.append(f"{rows.name}: {len(rows) - len(kept)} rows without a tag are left out")
+    if train is not None and len(labelled[0]) < len(train):
+        more.insert(0, train.part(labelled=False))
+
+    def as_rows(rows: Tagged) -> Rows:
+        return Rows(rows.name, {"words": rows.words}, code.encode(rows), rows.numbers)
+
+    dev = {name: as_rows(rows) for name, rows in zip(dev_tables, of_dev, strict=True)}
+    return Read(
+        code.task, as_rows(labelled[0]) if train is not None else None, dev, [as_rows(rows) for rows in more], notes
+    )
