@@ -51,6 +51,17 @@ def read_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+def read_columns(text: str) -> str | list[str]:
+    """One name, or several with commas between them.
+
+    Example:
+        >>> read_columns("label"), read_columns("toxic,insult")
+        ('label', ['toxic', 'insult'])
+    """
+    names = text.split(",")
+    return text if len(names) == 1 else [name.strip() for name in names]
+
+
 def read_numbers(text: str) -> int | list[int] | str:
     """One number, or numbers with commas between them; any other text is left for the recipe's own check.
 
@@ -85,7 +96,7 @@ TASK = Flag("--task", "data.task")
 COLUMNS = (
     Flag("--text-column", "data.text_column"),
     Flag("--text-pair-column", "data.text_pair_column"),
-    Flag("--label-column", "data.label_column"),
+    Flag("--label-column", "data.label_column", read=read_columns),
     Flag("--group-column", "data.group_column"),
 )
 FORMAT = (

@@ -70,7 +70,13 @@ class DataConfig(Room):
     )
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
     text_pair_column: str | None = Field(None, description="column of the second text")
-    label_column: str | None = Field(None, description="column of the label or score")
+    label_column: str | list[str] | None = Field(
+        None,
+        description="column of the label or score, or of a list of labels; `a,b` for several columns of 0 and 1",
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="what stands between several labels that are written as one text"
+    )
     group_column: str | None = Field(
         None, description="for reranking: column of the query's name or number; by default, equal texts are one query"
     )

@@ -15,7 +15,7 @@ from codir.config.words import Engine
 from codir.errors import UserError
 from codir.measure import FILE_NAMES, RECORD_NAME
 from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, written_whole
-from codir.tasks import Kind, are_span_tags, kind_of_config
+from codir.tasks import Kind, kind_of_config
 
 INFER_NAME = "infer.py"
 ANSWERS = "# ---- Answers ----"
@@ -92,7 +92,7 @@ def write_folder(
             labels = [
                 str(config.id2label[number]) for number in range(config.num_labels)
             ]  # not in a config of usual ones
-            content = {**record, "labels": labels, "spans": are_span_tags(labels), **reads}
+            content = {**record, "labels": labels, **reads}
             (staging / RECORD_NAME).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
             write_manifest(staging)
             is_export = (folder / RECORD_NAME).is_file()

@@ -10,12 +10,14 @@ from codir.measure.runner import Runner
 from codir.signals import take_words
 from codir.system.progress import advance
 from codir.tasks import NO_LOGIT
+from codir.tasks.thresholds import move
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
     """Logits in fp32, in the order of the rows: `[rows, classes]`, or `[rows, words, classes]` of rows of words.
 
-    Words that a model has not read, and those behind the last of a row, have minus infinity.
+    Less those of the model's thresholds, if it has any. Words that a model has not read, and those behind the last of a
+    row, have minus infinity.
 
     Args:
         runner: a model of any kind of task.
@@ -40,4 +42,4 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
                 logits[rows, : answers.shape[1]] = answers
             advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
-    return logits
+    return move(logits, runner.thresholds)

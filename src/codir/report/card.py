@@ -24,6 +24,7 @@ METRICS_ON_HUB = {
     "entity_precision": "precision",
     "entity_recall": "recall",
     "macro_f1": "f1",
+    "micro_f1": "f1",
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
@@ -31,6 +32,8 @@ METRICS_ON_HUB = {
     "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
+AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
+"""Arguments of the hub's metrics."""
 PIPELINES = {
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
@@ -120,6 +123,7 @@ class Origin:
         facts: what else to know of its training, by name.
         lengths: of the texts that it was trained on.
         reads_pairs: whether an example is two texts.
+        asks: arguments of the pipeline that this kind of task needs.
         mask_token: of a model that predicts masked tokens.
         needs_codir: whether `transformers` knows its type only once codir is imported.
     """
@@ -138,6 +142,7 @@ class Origin:
     facts: Mapping[str, Any] = field(default_factory=dict)
     lengths: Lengths | None = None
     reads_pairs: bool = False
+    asks: Sequence[str] = ()
     mask_token: str | None = None
     needs_codir: bool = False
 
@@ -196,7 +201,7 @@ def metadata_of(origin: Origin, found: Findings) -> str:
             dataset_split=one.name,
             metric_type=METRICS_ON_HUB.get(metric, metric),
             metric_name=in_words(metric),
-            metric_args={"average": "macro"} if metric == "macro_f1" else None,
+            metric_args=AVERAGES.get(metric),
             metric_value=value,
         )
         for one in found.results
@@ -229,10 +234,10 @@ def snippet_of(origin: Origin) -> str:
         asked = [f'{{"text": "{text}", "text_pair": "the second text"}}']
     if origin.pipeline == "text-classification" and origin.lengths:
         asked += ["truncation=True", f"max_length={origin.lengths.limit}"]
+    asked += origin.asks
     if origin.pipeline == "text-generation":
         asked += ["max_new_tokens=20"]
-    how = ', aggregation_strategy="first"' if origin.pipeline == "token-classification" else ""
-    lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called}{how})']
+    lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called})']
     return "\n".join([*first, *lines, f"print(model({', '.join(asked)}))"])
 
 

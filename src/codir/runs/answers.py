@@ -24,6 +24,7 @@ from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
 from codir.tasks import DIGITS, Task, kind_of
+from codir.tasks.thresholds import move_back
 
 Columns = dict[str, Sequence[Any]]
 
@@ -82,19 +83,28 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         write_whole(file, json.dumps(content, indent=2))
 
 
-def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answers: Answers) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score; or to each word.
+def write_predictions(
+    file: Path,
+    data: LoadedData,
+    names: Sequence[str],
+    answers: Answers,
+    *,
+    thresholds: Sequence[float] | None = None,
+) -> None:
+    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
+    word.
 
     Args:
         file: of one of the endings of `write_rows`.
         data: whose evaluation sets were asked.
         names: of the classes.
-        answers: the model's logits.
+        answers: the model's logits, less those of its thresholds.
+        thresholds: from which probability on each label is answered, if the model has any.
     """
     if kind_of(data.task).reads_words:
         write_rows(file, _word_columns(data, names, answers))
         return
-    said = [_answer_columns(logits, data.task, names) for logits in answers.values()]
+    said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
     write_rows(file, {**_row_columns(data, places), **columns})
@@ -130,7 +140,7 @@ def write_differences(
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
         columns[model] = kind.written(said, names)
-        if shares is not None and not kind.reads_words:  # of words there are many
+        if shares is not None and kind.one_class:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
 
@@ -157,9 +167,11 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
-def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str]) -> Columns:
+def _answer_columns(
+    logits: NDArray[np.float32], task: Task, names: Sequence[str], thresholds: Sequence[float] | None
+) -> Columns:
     kind = kind_of(task)
-    said, shares = predictions(logits, kind), kind.probabilities(logits)
+    said, shares = predictions(logits, kind), kind.probabilities(move_back(logits, thresholds))
     if shares is None:
         return {"score": kind.written(said, names)}
     return {

@@ -64,7 +64,7 @@ def origin_of_student(
         datasets=_on_hub(recipe.data.source),
         method=method_of(recipe.objectives),
         terms=list(terms_of(recipe.objectives)),
-        facts=_training(facts, recipe),
+        facts=_training(facts, recipe) | kind_of(data.task).settings_in_words(student.model.config),
     )
 
 
@@ -80,7 +80,7 @@ def origin_of_finetuned(
         has_teacher=False,
         datasets=_on_hub(config.data.source),
         method=NO_NEW_TERMS,
-        facts=_training(facts, config),
+        facts=_training(facts, config) | kind_of(data.task).settings_in_words(model.config),
     )
 
 
@@ -185,6 +185,7 @@ def _of_task(data: LoadedData, max_length: int, rows: datasets.Dataset, model: P
         "labels": label_names(model) or list(data.task.id2label.values()) if kind.has_classes else [],
         "lengths": _lengths(rows, max_length),
         "reads_pairs": has_pairs(data),
+        "asks": kind.pipeline_arguments,
     }
 
 

@@ -25,6 +25,7 @@ from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
+from codir.runs.finishing import settle
 from codir.runs.objectives import check_preset
 from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import (
@@ -77,11 +78,12 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
         notes += said(note_end(trainer))
+        notes += said(on_main(settle, student, exam, dtype))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
         readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
         if recipe.baseline:
-            readers["baseline"] = train_baseline(recipe, data, teacher, folder)
+            readers["baseline"] = train_baseline(recipe, data, teacher, folder, exam)
 
         def report() -> RunResult:
             runners = {name: runner_of(reader, dtype) for name, reader in readers.items()}
@@ -172,7 +174,7 @@ def prepare(recipe: Recipe) -> Prepared:
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 
-def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:
+def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder, exam: Exam) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
     place = recipe.output_dir / "baseline"
     with quiet_rooms("student"):  # it was said how the student starts
@@ -182,5 +184,6 @@ def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: Ru
     objectives = ObjectivesConfig.model_validate("fine-tune")
     trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
     trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))
+    on_main(settle, student, exam, resolve_dtype(recipe.training.precision))
     on_main(export_student, trainer.student, student.tokenizer, place)
     return replace(student, folder=place)

@@ -37,6 +37,7 @@ from codir.runs.preflight import (
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 from codir.tasks import kind_of
+from codir.tasks.thresholds import thresholds_of
 
 DTYPE = torch.float32
 MODEL, AGAINST = "model", "against"
@@ -165,7 +166,8 @@ def _write(config: EvaluateConfig, asked: _Asked, submissions: list[Submission],
     task = asked.data.task
     names = task.label_names or label_names(asked.readers[MODEL].model) or tuple(task.id2label.values())
     if config.predictions is not None:
-        write_predictions(config.predictions, asked.data, names, asked.answers[MODEL])
+        least = thresholds_of(asked.readers[MODEL].model.config)
+        write_predictions(config.predictions, asked.data, names, asked.answers[MODEL], thresholds=least)
     if config.differences is not None:
         write_differences(config.differences, asked.data, names, asked.answers, config.differing_rows)
     if config.submission is not None:

@@ -43,6 +43,7 @@ from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
+from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,12 @@ def export_model(config: ExportConfig) -> ExportResult:
             config=reader.model.config,
             tokenizer=reader.tokenizer,
             max_length=config.data.max_length,
-            record={**result.to_json(), "pairs": has_pairs(data), "ranks": kind_of(data.task).has_groups},
+            record={
+                **result.to_json(),
+                "pairs": has_pairs(data),
+                "ranks": kind_of(data.task).has_groups,
+                **kind_of(data.task).exported(reader.model.config),
+            },
         )
     return result
 
@@ -228,7 +234,8 @@ class Bench:
 
     def open(self, folder: Path) -> ExportedRunner:
         """The model of an attempt."""
-        return open_exported(folder, self.reader.tokenizer)
+        thresholds = thresholds_of(self.reader.model.config)  # the configuration is written at the end
+        return open_exported(folder, self.reader.tokenizer, thresholds=thresholds)
 
     def judged(self, folder: Path) -> Verdict | str:
         """Ask it all questions, once; judge it by the first evaluation set, or say why that cannot be."""

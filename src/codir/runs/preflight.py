@@ -44,11 +44,12 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
     Raises:
         UserError: another number of classes, or the same names in another order.
     """
-    outputs = teacher.config.num_labels
-    if outputs != task.num_labels:
+    outputs, given = teacher.config.num_labels, kind_of_config(teacher.config)
+    is_other_task = (given.problem_type, given.auto_class) != (kind_of(task).problem_type, kind_of(task).auto_class)
+    if outputs != task.num_labels or is_other_task:
         raise UserError(
             "labels",
-            expected=f"{kind_of_config(teacher.config).outputs_in_words(outputs)}, as the {role} gives",
+            expected=f"{given.outputs_in_words(outputs)}, as the {role} gives",
             got=f"{kind_of(task).outputs_in_words(task.num_labels)} in the data",
             do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
         )

@@ -35,6 +35,7 @@ from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
 from codir.tasks import NAMED_IN_CONFIG
+from codir.tasks.thresholds import THRESHOLDS
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,8 @@ def build_student(
         else:
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
+    if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
+        delattr(student.config, THRESHOLDS)
     student.codir_origin = origin
     depth = student.config.num_hidden_layers
     logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)

@@ -48,6 +48,7 @@ class TokenClassification(Classification):
     offers = frozenset({"labels", "answers"})
     dealt = "at random"
     reads_words = True
+    pipeline_arguments = ('aggregation_strategy="first"',)
     metrics: tuple[str, ...] = OF_WORDS
     known_metrics = ()
     correlations = frozenset()
@@ -224,6 +225,10 @@ class TokenClassification(Classification):
             return ["text"] * len(labels)
         types = [Counter(span.type for span in self.spans(row, row)) for row in labels]
         return [counts.most_common(1)[0][0] if counts else NO_ENTITY for counts in types]
+
+    def exported(self, config: Any) -> dict[str, Any]:
+        """Whether tags make spans."""
+        return {"spans": are_span_tags([str(name) for name in config.id2label.values()])}
 
     def places(self, labels: Shaped[np.ndarray, "rows words"]) -> NDArray[np.float64]:
         """Nowhere: a text is of no class, so any two may be told apart."""

@@ -27,6 +27,7 @@ from codir.data.sources.groups import GroupNumbers, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
 from codir.data.sources.rows import Read, Rows
+from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.data.sources.words import has_words, read_words
@@ -110,6 +111,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
 
 def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
     """Texts, each row with a label of its own."""
+    parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns, KINDS.get(labels.task))
     class_names = first.class_names.get(chosen.label)
@@ -134,6 +136,17 @@ def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> 
         for name, table in zip(named_dev, labelled, strict=True)
     }
     return Read(task, train, dev, [_read_unlabelled(table, columns, task, numbers) for table, columns in more], notes)
+
+
+def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
+    """One column of labels in place of several columns of 0 and 1, in which rows have several labels."""
+    if not columns.labels:
+        return parts, columns, labels
+    labels, names = of_columns(labels, columns.labels)
+    joined = ", ".join(names)
+    train = join_columns(parts.train, names, joined) if parts.train is not None else None
+    dev = {name: join_columns(table, names, joined) for name, table in parts.dev.items()}
+    return replace(parts, train=train, dev=dev), replace(columns, label=joined), labels
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:

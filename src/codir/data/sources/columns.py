@@ -22,11 +22,12 @@ SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sent
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The columns that someone named; `None` where the name is to be found."""
+    """The columns that someone named; `None` where the name is to be found. `labels` are several, of 0 and 1."""
 
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] = ()
     group: str | None = None
 
 
@@ -90,7 +91,7 @@ def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | N
             otherwise="it would have had no effect",
             do="leave `--group-column` out, or name the task",
         )
-    return _present(table, named, "--group-column")
+    return present_column(table, named, "--group-column")
 
 
 def choose_text_column(table: Table, named: str | None) -> str:
@@ -178,7 +179,7 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) 
 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
-        return _present(table, named, flag)
+        return present_column(table, named, flag)
     found = _usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
@@ -197,7 +198,12 @@ def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) 
     return []
 
 
-def _present(table: Table, name: str, flag: str) -> str:
+def present_column(table: Table, name: str, flag: str) -> str:
+    """The column of this name, or the only one that is called nearly so.
+
+    Raises:
+        UserError: there is none.
+    """
     if (found := _same_name(table, name)) is not None:
         return found
     raise UserError(

@@ -1,4 +1,4 @@
-"""Examples of one table, before they are dealt out: texts, labels, groups, and where each row stood."""
+"""Rows that were read: texts, labels in the form of their kind, and where each stands. Knows nothing of files."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from codir.models import Reader
 from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
+from codir.runs.finishing import settle
 from codir.store import RUN, Ledger, scratch_folder
 from codir.system import resolve_dtype
 from codir.tasks import kind_of
@@ -42,10 +43,11 @@ def train(entry: Entry, common: Common) -> Run:
         trainer.train()
         seconds = time.perf_counter() - start
     student = Reader(trainer.student, student.tokenizer)
+    exam, dtype = exam_of(recipe, common.data), resolve_dtype(recipe.training.precision)
+    settle(student, exam, dtype)
     if entry.is_saved:
         export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
-    exam = exam_of(recipe, common.data)
-    answers = exam.answers(runner_of(student, resolve_dtype(recipe.training.precision)))
+    answers = exam.answers(runner_of(student, dtype))
     agreements = {
         name: agreement(answers[name], common.of_teacher[name], kind_of(common.data.task)) for name in answers
     }

@@ -70,16 +70,11 @@ def class_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """The names of classes that `datasets` keeps in a schema; other metadata is nobody's business."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        features = {name: _of_each(kind) for name, kind in features.items()}
-        kinds = {name: kind for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+        kinds = {name: kind.get("feature", kind) for name, kind in features.items()}  # or those of a list
+        kinds = {name: kind for name, kind in kinds.items() if kind.get("_type") == "ClassLabel"}
         return {name: tuple(map(str, kind["names"])) for name, kind in kinds.items() if name in schema.names}
     except (KeyError, TypeError, AttributeError, ValueError):
         return {}
-
-
-def _of_each(feature: dict[str, Any]) -> dict[str, Any]:
-    """What a list holds, for lists; any other feature as it is."""
-    return feature["feature"] if feature.get("_type") in ("List", "LargeList", "Sequence") else feature
 
 
 def _hints(schema: pa.Schema) -> tuple[str, ...]:
