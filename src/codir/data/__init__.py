@@ -23,16 +23,20 @@ from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
+from codir.data.sources.columns import ID_COLUMN, find_text_columns, plain_id, present_column
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
+from codir.data.sources.formats import is_table, read_table
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
+from codir.data.sources.tables import Table
 from codir.data.words import POSITIONS, UNREAD, count_unread, join_words, mask_unread, words_of_tokens
 from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",
     "DEMO_SOURCE",
+    "ID_COLUMN",
     "POSITIONS",
     "UNREAD",
     "CausalCollator",
@@ -47,6 +51,7 @@ __all__ = [
     "QuerySampler",
     "RowCollator",
     "Submission",
+    "Table",
     "Task",
     "build_negative_sampler",
     "check_room",
@@ -56,8 +61,10 @@ __all__ = [
     "data_on_hub",
     "encode",
     "find_minilm",
+    "find_text_columns",
     "fit_labels",
     "from_datasets",
+    "is_table",
     "join_words",
     "label_feature",
     "labels_of",
@@ -69,8 +76,11 @@ __all__ = [
     "model_columns",
     "model_on_hub",
     "note_unknown_tokens",
+    "plain_id",
     "prepare",
+    "present_column",
     "read_submissions",
+    "read_table",
     "split_documents",
     "with_groups",
     "words_of_tokens",

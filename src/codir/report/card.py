@@ -115,6 +115,7 @@ class Origin:
         start: how its weights began, such as `weights copied from the teacher's layers 1, 3, 5`.
         base: the teacher, or the pre-trained model that was trained on; a name, never a path.
         base_size: of that.
+        answers: the file of answers that taught it, where no model did; `base` is then what it began as.
         has_teacher: whether `base` taught it; otherwise it became this model.
         datasets: names on the hub of what it was trained on.
         labels: names of its classes, in order; none of a model that gives scores.
@@ -135,6 +136,7 @@ class Origin:
     base: str | None
     method: str
     base_size: str | None = None
+    answers: str | None = None
     has_teacher: bool = True
     datasets: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -256,7 +258,10 @@ def _what(origin: Origin) -> str:
     made = ""
     if origin.base:
         size = f" ({origin.base_size})" if origin.base_size else ""
-        made = f", {'distilled' if origin.has_teacher else 'trained'} from {in_code(origin.base)}{size}"
+        how = "distilled" if origin.has_teacher and origin.answers is None else "trained"
+        made = f", {how} from {in_code(origin.base)}{size}"
+        if origin.answers is not None:
+            made += f" on the answers in {in_code(origin.answers)}"
     labels = f" Its classes are, in order: {', '.join(map(in_markdown, origin.labels))}." if origin.labels else ""
     return f"This is {kind} of {origin.size}{made}. It began with {_public(origin.start)}.{labels}"
 

@@ -27,7 +27,6 @@ from codir.runs.build import load, open_reader, open_runner
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
-    check_permutation,
     check_reader,
     check_same_labels,
     has_pairs,
@@ -37,6 +36,7 @@ from codir.runs.preflight import (
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
 from codir.tasks.thresholds import thresholds_of
 
 DTYPE = torch.float32

@@ -229,6 +229,10 @@ class Kind(ABC):
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
 
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """Logits that give these probabilities, none of which is 0."""
+        return np.log(probabilities)
+
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
     ) -> Float[np.ndarray, " rows"]:

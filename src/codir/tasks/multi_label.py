@@ -115,6 +115,10 @@ class MultiLabel(Kind):
         """The sigmoid of each logit."""
         return _sigmoid(logits)
 
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """`log(p / (1 - p))` of each label."""
+        return np.log(probabilities) - np.log1p(-probabilities)
+
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
     ) -> Float[np.ndarray, " rows"]:

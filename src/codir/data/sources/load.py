@@ -51,6 +51,7 @@ def load_data(
     text_pair_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
+    id_column: str | None = None,
     group_column: str | None = None,
     task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
@@ -82,6 +83,7 @@ def load_data(
         text_pair_column: where the second text stands.
         label_column: where the label stands; for several labels in a row, a list column, or a column of 0 and 1 each.
         label_separator: what stands between several labels that are written as one text.
+        id_column: keep this column as `id`; a teacher that is a file may find its rows by it.
         group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
             are of one query.
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
@@ -122,6 +124,7 @@ def load_data(
             text_pair=text_pair_column or parts.columns.text_pair,
             label=label or parts.columns.label,
             labels=several,
+            id=id_column,
             group=group_column or parts.columns.group,
         ),
         labels=LabelOptions(
