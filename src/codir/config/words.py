@@ -36,7 +36,15 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking", "question_answering", "multi_label"]
+TaskChoice = Literal[
+    "auto",
+    "classification",
+    "regression",
+    "reranking",
+    "multi_label",
+    "token_classification",
+    "question_answering",
+]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 

@@ -30,6 +30,8 @@ if record["reads_windows"]:
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 feed = {one.name: np.array([getattr(row, columns[one.name]) for row in read]) for one in session.get_inputs()}
 answers = session.run(["logits"], feed)[0]
+
+# ---- Answers ----
 if record["ranks"]:
     for place in np.argsort(-answers[:, 0], kind="stable"):
         print(f"{answers[place, 0]:.4f}", candidates[place])

@@ -18,6 +18,7 @@ from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
+    POSITIONS,
     CausalCollator,
     DistillationCollator,
     MaskingCollator,
@@ -28,8 +29,10 @@ from codir.data import (
     encode_windows,
     fit_labels,
     labels_of,
+    mask_unread,
     prepare,
     with_groups,
+    words_of_tokens,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -59,6 +62,9 @@ class Rows(Protocol):
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How much a collated batch answers where that differs from batch to batch; `None` where nobody asks."""
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
@@ -95,7 +101,8 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        return fit_labels(self._prepared(dataset), self.num_labels, self.kind)
+        encoded = fit_labels(self._read(dataset), self.num_labels, self.kind)
+        return mask_unread(encoded) if self.kind.reads_words else encoded
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""
@@ -103,15 +110,16 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return self._prepared(dataset)
+        return self._read(dataset)
 
-    def _prepared(self, dataset: Any) -> datasets.Dataset:
+    def _read(self, dataset: Any) -> datasets.Dataset:
         """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
         if isinstance(dataset, datasets.Dataset):
             if self.kind.reads_windows and "input_ids" not in dataset.column_names:
                 return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
             dataset = with_groups(dataset, self.kind)
-        return prepare(dataset, self.tokenizer, max_length=self.max_length)
+        encoded = prepare(dataset, self.tokenizer, max_length=self.max_length)
+        return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
@@ -124,6 +132,10 @@ class LabelledRows:
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """What the mean of the kind's loss is over: rows with a label, in most."""
         return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Words that the student has read; rows need not be counted, since micro-batches have as many."""
+        return (batch[POSITIONS] >= 0).sum() if POSITIONS in batch else None
 
     def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Queries with at least two candidates."""
@@ -210,6 +222,10 @@ class CorpusRows:
             seed=self.seed,
             negative_sampler=sampler,
         )
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """None but the predicted tokens, which are counted as labels."""
+        return None
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Predicted tokens."""

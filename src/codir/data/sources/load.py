@@ -33,7 +33,7 @@ from codir.data.sources.labels import LabelOptions
 from codir.data.sources.squad import load_squad
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
-from codir.tasks import KINDS
+from codir.tasks import KINDS, kind_named
 
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
 
@@ -133,7 +133,8 @@ def load_data(
             evaluation_only=evaluation_only,
         )
     folder = None if data_dir is None else _existing(Path(data_dir))
-    reading = Reading(separator, header, tuple(columns) if columns is not None else None, encoding)
+    names = tuple(columns) if columns is not None else None
+    reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))

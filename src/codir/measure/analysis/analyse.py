@@ -177,6 +177,8 @@ def _layers(
 def _why_no_probes(labels: NDArray[np.generic], kind: Kind) -> str:
     if kind.reads_windows:
         return "Probes of the layers are left out: answers are places in a text, which one vector does not hold."
+    if kind.reads_words:
+        return "Probes of the layers are left out: they read one vector for each text, and words have the labels here."
     if len(labels) < FEWEST_ROWS:
         return f"Probes of the layers are left out: there are fewer than {FEWEST_ROWS} rows to learn from."
     if kind.one_class and len(np.unique(labels)) < 2:
