@@ -20,11 +20,16 @@ from codir.store import write_whole
 CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
     "macro_f1": "f1",
     "micro_f1": "f1",
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
+    "token_accuracy": "accuracy",
+    "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
 AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
@@ -110,6 +115,7 @@ class Origin:
         start: how its weights began, such as `weights copied from the teacher's layers 1, 3, 5`.
         base: the teacher, or the pre-trained model that was trained on; a name, never a path.
         base_size: of that.
+        answers: the file of answers that taught it, where no model did; `base` is then what it began as.
         has_teacher: whether `base` taught it; otherwise it became this model.
         datasets: names on the hub of what it was trained on.
         labels: names of its classes, in order; none of a model that gives scores.
@@ -130,6 +136,7 @@ class Origin:
     base: str | None
     method: str
     base_size: str | None = None
+    answers: str | None = None
     has_teacher: bool = True
     datasets: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -238,7 +245,11 @@ def snippet_of(origin: Origin) -> str:
 
 # ---- In words ----
 
-KINDS = {"fill-mask": "a masked language model", "text-generation": "a language model"}
+KINDS = {
+    "fill-mask": "a masked language model",
+    "text-generation": "a language model",
+    "token-classification": "a model that tags the words of a text",
+}
 
 
 def _what(origin: Origin) -> str:
@@ -247,7 +258,10 @@ def _what(origin: Origin) -> str:
     made = ""
     if origin.base:
         size = f" ({origin.base_size})" if origin.base_size else ""
-        made = f", {'distilled' if origin.has_teacher else 'trained'} from {in_code(origin.base)}{size}"
+        how = "distilled" if origin.has_teacher and origin.answers is None else "trained"
+        made = f", {how} from {in_code(origin.base)}{size}"
+        if origin.answers is not None:
+            made += f" on the answers in {in_code(origin.answers)}"
     labels = f" Its classes are, in order: {', '.join(map(in_markdown, origin.labels))}." if origin.labels else ""
     return f"This is {kind} of {origin.size}{made}. It began with {_public(origin.start)}.{labels}"
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.config import EvaluateConfig
-from codir.data import LoadedData, Submission
+from codir.data import LoadedData, Submission, join_words
 from codir.errors import naming
 from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
@@ -91,7 +91,10 @@ def write_predictions(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score.
+    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
+    word.
+
+    The texts stand beside it, so that the file can be the teacher of a student.
 
     Args:
         file: of one of the endings of `write_rows`.
@@ -100,10 +103,13 @@ def write_predictions(
         answers: the model's logits, less those of its thresholds.
         thresholds: from which probability on each label is answered, if the model has any.
     """
+    if kind_of(data.task).reads_words:
+        write_rows(file, _word_columns(data, names, answers))
+        return
     said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
-    write_rows(file, {**_row_columns(data, places), **columns})
+    write_rows(file, {**_row_columns(data, places), **_text_columns(data, places), **columns})
 
 
 def write_differences(
@@ -124,9 +130,7 @@ def write_differences(
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
-    texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
-    columns: Columns = _row_columns(data, places)
-    columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
     labels = [data.dev[name][row]["label"] for name, row in places]
     columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
@@ -161,6 +165,16 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
+def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
+    """What each row says."""
+    first = next(iter(data.dev.values()))
+    names = [column for column in ("text", "text_pair") if column in first.column_names]
+    texts = {name: {column: rows[column][:] for column in names} for name, rows in data.dev.items()}
+    if kind_of(data.task).reads_words:
+        names, texts = ["text"], {name: {"text": [*map(join_words, rows["words"])]} for name, rows in data.dev.items()}
+    return {column: [texts[name][column][row] for name, row in places] for column in names}
+
+
 def _answer_columns(
     logits: NDArray[np.float32], task: Task, names: Sequence[str], thresholds: Sequence[float] | None
 ) -> Columns:
@@ -170,8 +184,38 @@ def _answer_columns(
         return {"score": kind.written(said, names)}
     return {
         "answer": kind.written(said, names),
-        **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
+        **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
+
+
+def _word_columns(data: LoadedData, names: Sequence[str], answers: Answers) -> Columns:
+    """A line for each word: where it stands, what it is answered with, and how likely each class is.
+
+    A word that the model has not read has no answer, and equal probabilities.
+    """
+    kind, labels = kind_of(data.task), list(names)
+    places: list[tuple[str, int]] = []
+    numbers: list[int] = []
+    words: list[str] = []
+    said: list[str] = []
+    shares: list[NDArray[np.float64]] = []
+    for name, logits in answers.items():
+        answered, likely = predictions(logits, kind), kind.probabilities(logits)
+        assert likely is not None, "words have classes"
+        for row, of_row in enumerate(data.dev[name]["words"]):
+            places += [(name, row)] * len(of_row)
+            numbers += range(1, len(of_row) + 1)
+            words += of_row
+            said += [labels[index] if index >= 0 else "" for index in answered[row, : len(of_row)]]
+            shares.append(likely[row, : len(of_row)])
+    every = np.concatenate(shares)
+    columns: Columns = {**_row_columns(data, places), "word": numbers, "text": words, "answer": said}
+    return {**columns, **{f"p_{name}": _rounded(every[:, index]) for index, name in enumerate(names)}}
+
+
+def _significant(numbers: NDArray[np.generic]) -> list[Any]:
+    """Probabilities, also small ones with all their digits, so that the file can teach them."""
+    return [float(f"{number:.{DIGITS}g}") for number in numbers.astype(np.float64).tolist()]
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

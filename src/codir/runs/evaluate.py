@@ -27,15 +27,16 @@ from codir.runs.build import load, open_reader, open_runner
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
-    check_permutation,
     check_reader,
     check_same_labels,
     has_pairs,
     note_floor,
+    note_unread,
 )
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
 from codir.tasks.thresholds import thresholds_of
 
 DTYPE = torch.float32
@@ -150,6 +151,7 @@ def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     for name, given in answers.items():
         for dev, logits in given.items():
             check_permutation(logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}")
+            say(note_unread(dev, logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}"))
     return _Asked(readers, runners, data, exam, answers)
 
 

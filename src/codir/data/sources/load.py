@@ -32,6 +32,7 @@ from codir.data.sources.glue import GLUE_PREFIX, find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
+from codir.tasks import kind_named
 
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
 
@@ -50,6 +51,7 @@ def load_data(
     text_pair_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
+    id_column: str | None = None,
     group_column: str | None = None,
     task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
@@ -81,6 +83,7 @@ def load_data(
         text_pair_column: where the second text stands.
         label_column: where the label stands; for several labels in a row, a list column, or a column of 0 and 1 each.
         label_separator: what stands between several labels that are written as one text.
+        id_column: keep this column as `id`; a teacher that is a file may find its rows by it.
         group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
             are of one query.
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
@@ -108,7 +111,8 @@ def load_data(
         (('down', 'up'), 18, 2)
     """
     folder = None if data_dir is None else _existing(Path(data_dir))
-    reading = Reading(separator, header, tuple(columns) if columns is not None else None, encoding)
+    names = tuple(columns) if columns is not None else None
+    reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))
@@ -120,6 +124,7 @@ def load_data(
             text_pair=text_pair_column or parts.columns.text_pair,
             label=label or parts.columns.label,
             labels=several,
+            id=id_column,
             group=group_column or parts.columns.group,
         ),
         labels=LabelOptions(
