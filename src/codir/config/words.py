@@ -123,6 +123,33 @@ CLS_COSINE: Final = CosineDefaults()
 TOKEN_COSINE: Final = CosineDefaults(student_layers="last")
 RELATION_KL: Final = RelationDefaults(student_layers="last")
 
+# ---- Sentence vectors ----
+
+VectorMap = Literal["auto", "linear", "none"]
+VectorDistance = Literal["squared", "l2"]
+VectorEstimator = Literal["soft", "info_nce"]
+
+
+@dataclass(frozen=True)
+class VectorDefaults:
+    """Of all objectives that compare sentence vectors."""
+
+    width_map: VectorMap = "auto"
+    distance: VectorDistance = "squared"
+
+
+@dataclass(frozen=True)
+class EmbeddingContrastDefaults:
+    """Of `codir.objectives.EmbeddingContrast`."""
+
+    estimator: VectorEstimator = "soft"
+    contrastive_temperature: float = 0.1
+    num_negatives: int = 1024
+
+
+VECTORS: Final = VectorDefaults()
+EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
+
 # ---- The contrast ----
 
 Anchor = Literal["teacher", "student", "both"]

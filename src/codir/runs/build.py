@@ -24,14 +24,14 @@ from codir.config.training import NEED_EVALUATION
 from codir.config.words import TASK
 from codir.data import LoadedData, column_of, load_data
 from codir.errors import UserError
-from codir.measure import Runner, TorchRunner, compute_metrics, exported_file, open_exported
+from codir.measure import Runner, TorchRunner, exported_file, open_exported
 from codir.models import Reader, label_names, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
-from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
+from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, score_texts, watched
 
 
 def load_reader(path: str) -> Reader:
@@ -169,7 +169,7 @@ def build_trainer(
     """The trainer with all its parts; this is where the teacher's cache is built or found."""
 
     def metrics(answers: Any) -> dict[str, float]:
-        return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
+        return score_texts(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
 
     is_baseline = isinstance(config, Recipe) and teacher is None
     own: dict[str, Any] = {"max_length": config.data.max_length}

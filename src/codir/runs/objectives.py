@@ -16,6 +16,9 @@ from codir.objectives import (
     AttentionMSE,
     ClsCosine,
     Contrastive,
+    EmbeddingContrast,
+    EmbeddingCosine,
+    EmbeddingMSE,
     HardLabel,
     HiddenMSE,
     LogitMSE,
@@ -46,6 +49,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "token_label": TokenLabel,
     "token_kl": TokenKL,
     "contrastive": Contrastive,
+    "embedding_mse": EmbeddingMSE,
+    "embedding_cosine": EmbeddingCosine,
+    "embedding_contrast": EmbeddingContrast,
 }
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from codir.errors import UserError, nearest
 from codir.tasks.base import Kind, Metric, Task
 from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
 
@@ -34,7 +35,7 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Embedding(), Retrieval())}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"

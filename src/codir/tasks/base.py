@@ -29,6 +29,7 @@ class Kind(ABC):
         problem_type: what `transformers` calls it.
         auto_class: the class of `transformers` whose head answers it.
         has_classes: whether labels are class indices with names; otherwise they are numbers.
+        reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
         label_dtype: of the column `label`.
         no_label: what stands there in a row without a label.
         metrics: what is reported, the primary one first.
@@ -42,9 +43,10 @@ class Kind(ABC):
     """
 
     name: ClassVar[str]
-    problem_type: ClassVar[str]
+    problem_type: ClassVar[str | None]
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
+    reads_apart: ClassVar[bool] = False
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
     metrics: ClassVar[tuple[str, ...]]
@@ -71,6 +73,12 @@ class Kind(ABC):
         self, student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], *, temperature: float
     ) -> Float[Tensor, ""]:
         """How far the student answers from its teacher, mean over all rows; 0 when the two agree."""
+
+    def compare(
+        self, first: Float[np.ndarray, "rows width"], second: Float[np.ndarray, "rows width"], *, texts: np.ndarray
+    ) -> Float[np.ndarray, "rows ..."]:
+        """The answer to each row out of what was said of its two texts, where they are read one by one."""
+        raise NotImplementedError(f"{self.name} reads both texts of a row at once")
 
     @abstractmethod
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:

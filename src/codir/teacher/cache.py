@@ -80,6 +80,10 @@ class CachedTeacher(Teacher):
         """Look up a representation of any training examples."""
         return self._take(self._names[representation], example_index)
 
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Look up the answers to any training examples."""
+        return self._take(LOGITS, example_index)
+
     def _take(self, name: str, index: Tensor) -> Tensor:
         table = self._tables[name]
         rows = table.index_select(0, index.flatten().to(table.device))

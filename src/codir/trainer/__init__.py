@@ -6,6 +6,7 @@ from codir.trainer.checks import check_pretraining
 from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
+from codir.trainer.rows import score_texts
 from codir.trainer.trainer import HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 from codir.trainer.watching import watched
 
@@ -20,5 +21,6 @@ __all__ = [
     "check_pretraining",
     "is_complete",
     "last_complete_checkpoint",
+    "score_texts",
     "watched",
 ]

@@ -5,7 +5,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,8 @@ from codir.data import (
     column_of,
     fit_labels,
     prepare,
+    texts_apart,
+    texts_together,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -93,7 +95,8 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return prepare(dataset, self.tokenizer, max_length=self.max_length)
+        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*dataset.column_names}
+        return prepare(texts_apart(dataset) if is_apart else dataset, self.tokenizer, max_length=self.max_length)
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
@@ -121,9 +124,26 @@ class LabelledRows:
 
         def compute(answers: EvalPrediction) -> dict[str, float]:
             logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
-            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+            return score_texts(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
 
         return compute
+
+
+def score_texts(
+    logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind
+) -> dict[str, float]:
+    """Metrics of what a trainer's evaluation gives, where the two texts of a row were perhaps read one by one.
+
+    Args:
+        logits: rows first.
+        labels: of the same rows, as `LabelledRows.for_evaluation` has them.
+        names: of metrics.
+        kind: of the task.
+    """
+    if kind.reads_apart:
+        first, second, texts, labels = texts_together(logits, labels)
+        logits = kind.compare(first, second, texts=texts)
+    return compute_metrics(logits, labels, names, kind)
 
 
 @dataclass(frozen=True)
@@ -215,6 +235,7 @@ def negative_sampler(
         hard_pool=needs.hard_pool,
         seed=data_seed(args),
         kind=rows.kind,
+        term=needs.term,
     )
 
 

@@ -135,7 +135,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     for rows in dev.values():
         notes += note_blank_texts(rows.name, rows.texts)
     if train_table is None:
-        dev = _choose_sets(dev, split.evaluate_on)
+        dev = choose_sets(dev, split.evaluate_on)
         sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
         return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
     train = _read_rows(train_table, code, may_be_numbers=False)
@@ -194,19 +194,20 @@ def _split(
     train, rest, limit_notes = _limit(train, task, split)
     stripped, strip_notes = _strip_labels(rest, task, split)
     _require_two_classes(train, task)
-    dev = _choose_sets(dev, split.evaluate_on)
+    dev = choose_sets(dev, split.evaluate_on)
     notes += limit_notes + strip_notes + _describe_one_sided(train, dev, task) + _describe_repeats(train, dev)
     return train, dev, stripped, notes
 
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
-    _require_rows(f"{name}_rows", count, len(train) - 1)
+    require_rows(f"{name}_rows", count, len(train) - 1)
     stay, aside = hold_out_rows(_groups(train, task), count, seed=seed)
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
     return train.take(stay), train.take(aside, name), note
 
 
-def _choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+def choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+    """The evaluation sets of these names, in this order; all of them by default."""
     for name in wanted or ():
         if name not in dev:
             raise UserError("evaluate_on", expected="names of evaluation sets", got=repr(name), do=nearest(name, dev))
@@ -218,13 +219,14 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     count = split.unlabelled_rows
     if count is None:
         return [], []
-    _require_rows("unlabelled_rows", count, len(rest))
+    require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
     return [replace(chosen, labels=[kind_of(task).no_label] * count)], [note]
 
 
-def _require_rows(key: str, count: int, available: int) -> None:
+def require_rows(key: str, count: int, available: int) -> None:
+    """Refuse more rows than there are, and none."""
     if not 0 < count <= available:
         raise UserError(
             key,

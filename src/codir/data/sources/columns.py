@@ -48,7 +48,7 @@ def choose_columns(table: Table, named: ColumnNames) -> Columns:
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
     taken = (label, named.text_pair)
     text = _column(table, named.text, TEXT_NAMES, "--text-column", taken=taken)
-    pair_is_absent = not _usual(table, TEXT_PAIR_NAMES, (label, text))
+    pair_is_absent = not find_usual(table, TEXT_PAIR_NAMES, (label, text))
     if named.text_pair is None and (named.text is not None or pair_is_absent):
         return Columns(text, None, label)
     pair = _column(table, named.text_pair, TEXT_PAIR_NAMES, "--text-pair-column", taken=(label, text))
@@ -137,7 +137,7 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
         return _present(table, named, flag)
-    found = _usual(table, usual, taken)
+    found = find_usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
     raise UserError(
@@ -148,11 +148,21 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, 
     )
 
 
-def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+def find_usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+    """The columns of usual names, other than those that are taken."""
     for names in (usual, SECOND_CHOICE.get(usual, ())):
         if found := [name for name in table.columns if name.strip().lower() in names and name not in taken]:
             return found
     return []
+
+
+def named_column(table: Table, name: str | None, flag: str) -> str | None:
+    """The column of this name; `None` where none is named.
+
+    Raises:
+        UserError: it is not there.
+    """
+    return None if name is None else _present(table, name, flag)
 
 
 def _present(table: Table, name: str, flag: str) -> str:
