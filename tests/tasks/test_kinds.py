@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
 import torch
+from kind_samples import SAMPLES, Sample, classes
 from transformers import AutoModelForSequenceClassification
 
 import codir
-from codir import tasks
-from codir.data import build_negative_sampler, fit_labels, prepare
+from codir import preset, tasks
+from codir.config import ObjectivesConfig, preset_names, words
+from codir.data import (
+    DistillationCollator,
+    build_negative_sampler,
+    fit_labels,
+    label_feature,
+    labels_of,
+    prepare,
+)
 from codir.measure import METRIC_NAMES, agreement, compute_metrics
+from codir.measure.bootstrap import resample_metrics
 from codir.models import load_model, shape_of
 from codir.runs.build import head_for
+from codir.runs.objectives import check_preset, presets_for
+from codir.student import build_student
 from codir.tasks import KINDS, Kind, Task
 from codir.tasks.classification import Classification
+from codir.tasks.metrics import find_metric
+from codir.trainer.label_weights import weigh_labels
+from codir.trainer.rows import LabelledRows
 from conftest import make_texts
 from families import tiny_classifier
 
 SOURCE = Path(codir.__file__).parent
-OUTPUTS = {True: 3, False: 1}
 
 
 class Rating(Classification):
@@ -57,22 +74,26 @@ def rating(monkeypatch) -> Kind:
     return kind
 
 
-def labels_of(kind: Kind, rows: int = 12) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    if kind.has_classes:
-        return rng.integers(0, OUTPUTS[True], rows)
-    return rng.uniform(0, 5, rows)
+def sample_of(kind: Kind) -> Sample:
+    return classes(5) if kind.name == "rating" else SAMPLES[kind.name]
+
+
+def column_for(kind: Kind, rows: int = 12, *, seed: int = 0) -> list:
+    return sample_of(kind).labels(rows, seed)
 
 
 def logits_of(kind: Kind, rows: int = 12, *, seed: int = 0) -> torch.Tensor:
-    return torch.randn(rows, OUTPUTS[kind.has_classes], generator=torch.Generator().manual_seed(seed))
+    return sample_of(kind).logits(rows, seed)
 
 
-def right(kind: Kind, labels: np.ndarray) -> torch.Tensor:
+def right(kind: Kind, column: list) -> torch.Tensor:
     """Logits of a model that answers every row rightly."""
-    if kind.has_classes:
-        return 50.0 * torch.nn.functional.one_hot(torch.from_numpy(labels), OUTPUTS[True]).float()
-    return torch.from_numpy(labels).float().unsqueeze(1)
+    return sample_of(kind).right(column)
+
+
+def without_labels(kind: Kind, column: list) -> list:
+    """The same column, the labels of every other row taken away."""
+    return [kind.unlabelled(sample_of(kind).outputs) if row % 2 == 0 else label for row, label in enumerate(column)]
 
 
 @pytest.fixture(params=[*KINDS, "rating"])
@@ -82,27 +103,71 @@ def kind(request, rating) -> Kind:
 
 
 def test_a_kind_that_no_law_runs_over():
-    assert list(KINDS) == ["classification", "regression"]
+    assert list(KINDS) == [*SAMPLES] == ["classification", "regression"]
+
+
+def test_a_task_that_the_command_line_offers_and_codir_does_not_have():
+    assert get_args(words.TaskChoice) == (words.TASK, *KINDS)
+
+
+# ---- Losses ----
+
+
+def test_a_hard_loss_that_is_not_what_its_formula_says(kind):
+    if kind.name == "rating":
+        pytest.skip("a toy has no paper")
+    column, logits = without_labels(kind, column_for(kind)), logits_of(kind)
+    labels = kind.batch(column)
+    assert kind.hard_loss(logits, labels).item() == pytest.approx(sample_of(kind).hard_loss(logits, labels), rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_a_soft_loss_that_is_not_what_its_formula_says(kind, temperature):
+    student, teacher = logits_of(kind), logits_of(kind, seed=1)
+    found = kind.soft_loss(student, teacher, temperature=temperature).item()
+    assert found == pytest.approx(sample_of(kind).soft_loss(student, teacher, temperature), rel=1e-5)
 
 
 def test_a_hard_loss_that_counts_rows_without_a_label(kind):
-    labels, logits = labels_of(kind), logits_of(kind)
-    some = torch.from_numpy(labels).clone()
-    some[::2] = kind.no_label
-    of_some = kind.hard_loss(logits, some)
-    assert torch.allclose(of_some, kind.hard_loss(logits[1::2], torch.from_numpy(labels[1::2])))
-    none = torch.full_like(some, kind.no_label)
+    column, logits = column_for(kind), logits_of(kind)
+    some = kind.batch(without_labels(kind, column))
+    assert torch.allclose(kind.hard_loss(logits, some), kind.hard_loss(logits[1::2], kind.batch(column[1::2])))
+    assert kind.is_labelled(some).tolist() == [row % 2 == 1 for row in range(len(column))]
+    none = kind.batch([kind.unlabelled(sample_of(kind).outputs)] * len(column))
     nothing = kind.hard_loss(logits.requires_grad_(), none)
     nothing.backward()
-    assert nothing.item() == 0.0
+    assert nothing.item() == kind.count_labels(none).item() == 0
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
+def test_parts_of_a_step_that_do_not_add_up_to_its_mean(kind, tokenizer):
+    column, logits = column_for(kind), logits_of(kind)
+    column[:3] = without_labels(kind, column)[:3]
+    parts = [{"labels": kind.batch(part)} for part in (column[:4], column[4:])]
+    rows = LabelledRows(tokenizer, sample_of(kind).outputs, kind, 16)
+    for processes in (1, 2):  # the second sees the same two micro-batches as one each
+        steps = [[part] for part in parts] if processes == 2 else [parts]
+        gathered = [torch.stack([rows.count_labels(step[0]), torch.tensor(1)]) for step in steps]
+        accelerator = SimpleNamespace(
+            num_processes=processes,
+            device=torch.device("cpu"),
+            gather=lambda tensor, all=gathered, n=processes: torch.cat(all) if n == 2 else tensor,
+        )
+        for step in steps:
+            weigh_labels(step, rows, accelerator)
+        losses = [
+            kind.hard_loss(of_part, part["labels"]) * part["label_weight"]
+            for of_part, part in zip((logits[:4], logits[4:]), parts, strict=True)
+        ]
+        whole = kind.hard_loss(logits, kind.batch(column))
+        assert torch.stack(losses).mean().item() == pytest.approx(whole.item(), rel=1e-5)
+
+
 def test_a_hard_loss_that_is_not_least_at_the_right_answer(kind):
-    labels = labels_of(kind)
-    best = kind.hard_loss(right(kind, labels), torch.from_numpy(labels))
+    column = column_for(kind)
+    best = kind.hard_loss(right(kind, column), kind.batch(column))
     assert best.item() == pytest.approx(0.0, abs=1e-5)
-    assert kind.hard_loss(logits_of(kind), torch.from_numpy(labels)) > 0.1
+    assert kind.hard_loss(logits_of(kind), kind.batch(column)) > 0.1
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
@@ -112,12 +177,59 @@ def test_a_soft_loss_between_two_that_agree(kind, temperature):
     assert kind.soft_loss(student, teacher, temperature=temperature) > 0.01
 
 
+# ---- Answers and metrics ----
+
+
 def test_answers_that_are_not_in_the_form_of_the_labels(kind):
-    labels = labels_of(kind)
-    assert np.allclose(kind.answers(right(kind, labels).numpy()), labels)
-    found = compute_metrics(right(kind, labels).numpy(), labels, kind.metrics, kind)
+    column = column_for(kind)
+    labels, logits = kind.stack(column), right(kind, column).numpy()
+    assert kind.answers(logits).shape == labels.shape
+    assert np.allclose(kind.answers(logits), labels)
+    found = compute_metrics(logits, labels, kind.metrics, kind)
     assert found == pytest.approx({name: float(name not in kind.errors) for name in kind.metrics})
-    assert agreement(right(kind, labels).numpy(), right(kind, labels).numpy(), kind) == pytest.approx(1.0)
+    assert agreement(logits, logits, kind) == pytest.approx(1.0)
+    assert kind.distances(logits, logits) == pytest.approx(np.zeros(len(column)))
+    assert kind.distances(logits, logits_of(kind).numpy()).shape == (len(column),)
+
+
+def test_metrics_that_are_not_those_of_scikit_learn(kind):
+    labels, answers = kind.stack(column_for(kind, 40)), kind.answers(logits_of(kind, 40).numpy())
+    assert {*sample_of(kind).scores} >= {*kind.metrics} - {*Rating.own_metrics}
+    for name, score in sample_of(kind).scores.items():
+        if name in kind.known_metrics:
+            assert find_metric(name, kind)(answers, labels) == pytest.approx(score(answers, labels)), name
+
+
+def test_resamples_that_are_scored_otherwise_than_their_rows(kind):
+    labels, answers = kind.stack(column_for(kind, 30)), kind.answers(logits_of(kind, 30).numpy())
+    found = resample_metrics({"model": answers}, labels, kind.metrics, kind, resamples=7, seed=3)["model"]
+    drawn = np.random.default_rng(3).integers(0, 30, (7, 30))
+    for name in kind.metrics:
+        expected = [find_metric(name, kind)(answers[rows], labels[rows]) for rows in drawn]
+        assert found[name] == pytest.approx(expected, abs=1e-9), name
+
+
+def test_a_floor_that_reads_or_scores_above_the_right_answers(kind):
+    labels = kind.stack(column_for(kind, 30))
+    floor = kind.floor(labels)
+    assert floor.shape == labels.shape
+    assert kind.is_constant(floor)
+    assert not kind.is_constant(labels)
+    assert kind.variation(floor, labels) == pytest.approx(0.0, abs=1e-12)
+    assert kind.variation(labels, labels) == pytest.approx(1.0)
+    at_floor = {name: find_metric(name, kind)(floor, labels) for name in kind.metrics}
+    assert all(np.isfinite(score) for score in at_floor.values())
+
+
+def test_answers_that_a_file_does_not_give_back(kind, tmp_path):
+    labels = kind.stack(column_for(kind, 5))
+    names = [f"name {index}" for index in range(sample_of(kind).outputs)]
+    written = kind.written(labels, names)
+    assert json.loads(json.dumps(written)) == written
+    assert len(written) == len(labels)
+    assert len({*map(str, written)}) == len({*map(str, labels.tolist())})
+    assert all(kind.in_words(label, dict(enumerate(names))) for label in labels)
+    assert len(kind.groups(labels, dict(enumerate(names)))) == len(labels)
 
 
 def test_probabilities_that_are_none_or_not_those_of_the_answers(kind):
@@ -125,6 +237,9 @@ def test_probabilities_that_are_none_or_not_those_of_the_answers(kind):
     found = kind.probabilities(logits)
     assert (found is not None) == kind.has_classes
     if found is not None:
+        assert found.shape == logits.shape
+        assert ((found >= 0) & (found <= 1)).all()
+    if kind.one_class:
         np.testing.assert_allclose(found, torch.from_numpy(logits).double().softmax(dim=1).numpy())
         np.testing.assert_array_equal(found.argmax(axis=1), kind.answers(logits))
 
@@ -132,41 +247,78 @@ def test_probabilities_that_are_none_or_not_those_of_the_answers(kind):
 def test_metrics_that_nobody_computes(kind):
     assert {*kind.known_metrics} <= {*METRIC_NAMES}
     assert {*kind.metrics} <= {*kind.known_metrics, *kind.own_metrics}
+    assert {*kind.own_weighted} <= {*kind.own_metrics}
     assert kind.correlations | kind.errors <= {*kind.known_metrics, *kind.own_metrics}
     assert kind.agreement[0] in (*kind.known_metrics, *kind.own_metrics)
 
 
+# ---- Rows ----
+
+
 def test_rows_that_are_alike_one_way_only(kind):
-    labels = labels_of(kind, 30)
-    places = kind.places(labels)
-    radius = kind.radius(places, None)
-    apart = np.abs(places[:, None] - places[None]) > radius
-    assert (apart == apart.T).all()
-    assert not apart.diagonal().any()
-    assert apart.any()
-    unlabelled = np.full(3, kind.no_label, labels.dtype)
-    assert np.isnan(kind.places(unlabelled)).all()
-    assert np.isfinite(kind.radius(kind.places(unlabelled), None))
+    labels = kind.stack(column_for(kind, 30))
+    settings = {"num_examples": 30, "count": 0, "batch_size": 4, "kind": kind}
+    sampler = build_negative_sampler(labels, **settings)
+    every = np.arange(30)
+    is_negative, is_kin = sampler.relate(every, every)
+    assert (is_negative == is_negative.T).all()
+    assert not is_negative.diagonal().any()
+    assert is_kin.diagonal().all()
+    assert is_negative.any()
+    assert not (is_negative & is_kin).any()
+    unlabelled = kind.stack([kind.unlabelled(sample_of(kind).outputs)] * 3)
+    is_negative, is_kin = build_negative_sampler(unlabelled, **{**settings, "num_examples": 3}).relate(
+        *2 * (every[:3],)
+    )
+    assert (is_negative == ~np.eye(3, dtype=bool)).all()
+    assert (is_kin == np.eye(3, dtype=bool)).all()
 
 
 def test_labels_that_a_model_cannot_learn(kind, tokenizer):
-    labels, outputs = labels_of(kind), OUTPUTS[kind.has_classes]
-    dtype = kind.fitted(labels, outputs)
-    assert dtype is not None
+    column, outputs = column_for(kind), sample_of(kind).outputs
+    labels = kind.stack(column)
+    assert kind.fitted(labels, outputs) is not None
     assert kind.fitted(np.array(["a"]), outputs) is None
-    encoded = prepare(make_texts(12).remove_columns("label").add_column("labels", labels), tokenizer, max_length=8)
-    assert fit_labels(encoded, outputs, kind).features["labels"].dtype == dtype
+    assert 0 <= kind.misfit(labels, outputs) < len(labels)
+    texts = make_texts(12).remove_columns("label")
+    rows = texts.add_column("label", column, feature=label_feature(kind, outputs))
+    encoded = fit_labels(prepare(rows, tokenizer, max_length=8), outputs, kind)
+    batch = DistillationCollator(tokenizer, None, kind)([encoded[row] for row in range(12)])
+    assert torch.equal(batch["labels"], kind.batch(column))
+    np.testing.assert_allclose(labels_of(encoded, kind, "labels"), labels)
 
 
 def test_a_head_that_does_not_say_its_kind(kind, tmp_path, tokenizer):
-    task = Task(kind.name, None, OUTPUTS[kind.has_classes], kind.metrics)
+    task = Task(kind.name, None, sample_of(kind).outputs, kind.metrics)
     tiny_classifier("bert", num_labels=2).save_pretrained(tmp_path / "start")
     load_model(tmp_path / "start", tokenizer, head=head_for(task)).save_pretrained(tmp_path / "task")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "task")
+    model = load_model(tmp_path / "task", tokenizer)
+    assert type(model).__name__.endswith(kind.auto_class.removeprefix("AutoModel"))
     assert shape_of(model).kind is kind
     assert model.config.problem_type == kind.problem_type
     assert kind.outputs_in_words(task.num_labels)
     assert kind.labels_in_words(task.num_labels)
+    student = build_student(model, checkpoint=tmp_path / "start")
+    assert shape_of(student).kind is kind
+
+
+# ---- Presets ----
+
+
+def test_a_preset_that_neither_works_nor_is_refused(kind):
+    works = presets_for(kind)
+    assert works
+    shape = replace(shape_of(tiny_classifier("bert", num_labels=sample_of(kind).outputs)), kind=kind)
+    for name in preset_names("distill"):
+        config = ObjectivesConfig.model_validate(name)
+        if name in works:
+            check_preset(config, kind)
+            preset(name).build(teacher=shape, student=shape)
+            continue
+        with pytest.raises(codir.UserError, match=f"for task `{kind.name}`, one of .*`{works[0]}`.*`{name}`, whose"):
+            check_preset(config, kind)
+        with pytest.raises(codir.UserError, match=f"got `{kind.name}`"):
+            preset(name).build(teacher=shape, student=shape)
 
 
 def test_a_word_that_is_no_kind():
@@ -192,16 +344,13 @@ ASKS = {
     "a float dtype": re.compile(r"np\.floating|is_floating_point|dtype\.kind"),
     "a kind by name": re.compile(r"is_regression|== \"(regression|classification)\""),
 }
-ELSEWHERE = {
-    "data/encode.py": "which row to show in a message, once the kind has refused the labels",
-}
 
 
 def test_a_file_that_asks_for_itself_whether_something_is_a_score():
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
         name = str(path.relative_to(SOURCE))
-        if name.startswith("tasks/") or name in ELSEWHERE:
+        if name.startswith("tasks/"):
             continue
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):  # without docstrings

@@ -34,7 +34,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression"]
+TaskChoice = Literal["auto", "classification", "regression", "embedding", "retrieval"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.data.negatives import NegativeSampler
+from codir.tasks import Kind
 
 
 class DistillationCollator:
@@ -19,13 +20,20 @@ class DistillationCollator:
     Args:
         tokenizer: pads, and names the columns that the model reads.
         negative_sampler: draws for training batches; `None` for evaluation or without contrast.
+        kind: of the task, which makes a tensor of the labels; without it they are numbers.
 
     Called on rows, it returns a dictionary of what the model reads and the fields of `codir.signals.Batch`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, negative_sampler: NegativeSampler | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        negative_sampler: NegativeSampler | None = None,
+        kind: Kind | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.negative_sampler = negative_sampler
+        self.kind = kind
         self._pad = DataCollatorWithPadding(tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -35,7 +43,8 @@ class DistillationCollator:
         example_index = np.array([row["example_index"] for row in rows], dtype=np.int64)
         batch["example_index"] = torch.from_numpy(example_index)
         if "labels" in rows[0]:
-            batch["labels"] = torch.tensor([row["labels"] for row in rows])
+            labels = [row["labels"] for row in rows]
+            batch["labels"] = torch.tensor(labels) if self.kind is None else self.kind.batch(labels)
         if self.negative_sampler is not None:
             negatives = self.negative_sampler.sample(example_index)
             batch["negative_index"] = torch.from_numpy(negatives.index)

@@ -181,17 +181,43 @@ def fit_labels(encoded: datasets.Dataset, num_labels: int, kind: Kind | None = N
     """
     if "labels" not in encoded.column_names:
         return encoded
-    labels, kind = column_of(encoded, "labels"), kind or kind_of_outputs(num_labels)
+    kind = kind or kind_of_outputs(num_labels)
+    labels = labels_of(encoded, kind, "labels")
     dtype = kind.fitted(labels, num_labels)
     if dtype is None:
-        place = int(np.argmin(np.isin(labels, [kind.no_label, *range(num_labels)]))) if labels.dtype.kind in "iu" else 0
         raise UserError(
             "labels",
             expected=kind.labels_in_words(num_labels),
-            got=f"{labels[place]!r} ({labels.dtype})",
+            got=f"{labels[kind.misfit(labels, num_labels)]!r} ({labels.dtype})",
             do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
         )
-    return encoded if dtype == str(labels.dtype) else encoded.cast_column("labels", datasets.Value(dtype))
+    if dtype == str(labels.dtype):
+        return encoded
+    return encoded.cast_column("labels", label_feature(kind, num_labels, dtype))
+
+
+def label_feature(kind: Kind, outputs: int, dtype: str | None = None) -> Any:
+    """What a column of labels is to `datasets`.
+
+    Args:
+        kind: of the task.
+        outputs: of a model of this task.
+        dtype: of its numbers; that of column `label` by default.
+
+    Example:
+        >>> from codir.tasks import KINDS
+        >>> label_feature(KINDS["classification"], 3)
+        Value('int64')
+    """
+    feature: Any = datasets.Value(dtype or kind.label_dtype)
+    for size in reversed(kind.label_shape(outputs)):
+        feature = datasets.Sequence(feature, length=-1 if size is None else size)
+    return feature
+
+
+def labels_of(dataset: datasets.Dataset, kind: Kind, name: str = "label") -> NDArray[Any]:
+    """A column of labels as one array, rows first; see `Kind.stack`."""
+    return kind.stack(dataset[name][:]) if kind.label_shape(1) else column_of(dataset, name)
 
 
 def column_of(dataset: datasets.Dataset, name: str) -> NDArray[Any]:

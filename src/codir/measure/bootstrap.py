@@ -6,14 +6,14 @@ so metrics are computed from weights, for many resamples at once. Knows numbers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
-from codir.tasks import Kind, Metric
+from codir.tasks import Kind, Metric, Weighted
 from codir.tasks.metrics import find_metric
 
 RESAMPLES, LEVEL = 1000, 0.95
@@ -22,7 +22,7 @@ MOST_WEIGHTS = 250_000
 NO_SPREAD = 1e-12
 """Below this share of all rows' variance, those of a resample vary by rounding only."""
 
-Answers = Shaped[np.ndarray, " rows"]
+Answers = Shaped[np.ndarray, "rows ..."]
 Weights = Float[np.ndarray, "resamples rows"]
 
 
@@ -95,7 +95,9 @@ def interval_of(value: float, resampled: NDArray[np.float64], rows: int) -> Inte
 
 def _distinct(columns: Sequence[Answers]) -> tuple[list[Answers], NDArray[np.int64]]:
     """Rows that are the same in all columns become one: of few classes, few are left. And which one each row became."""
-    codes = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in columns]
+    codes = [
+        np.unique(column, return_inverse=True, axis=0 if column.ndim > 1 else None)[1].reshape(-1) for column in columns
+    ]
     _, first, place = np.unique(np.stack(codes, axis=1), axis=0, return_index=True, return_inverse=True)
     return [column[first] for column in columns], place.reshape(-1)
 
@@ -112,11 +114,11 @@ def _draw(place: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Weigh
 
 # ---- Metrics of weighted rows ----
 
-Weighted = Callable[[Weights, Answers, Answers], NDArray[np.float64]]
-
 
 def _weighted(metric: str, kind: Kind) -> Weighted:
     """A metric over resamples; one that only a kind of task knows is computed from the rows of each."""
+    if metric in kind.own_weighted:
+        return kind.own_weighted[metric]
     if metric in WEIGHTED and metric not in kind.own_metrics:
         return WEIGHTED[metric]
     return _row_by_row(find_metric(metric, kind))

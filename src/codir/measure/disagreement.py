@@ -12,7 +12,7 @@ from codir.tasks.metrics import predictions
 
 
 def measure_agreement(
-    logits: Float[np.ndarray, "rows outputs"], others: Float[np.ndarray, "rows outputs"], kind: Kind
+    logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."], kind: Kind
 ) -> Interval:
     """How far two models answer alike, whatever the labels say, with its interval over rows.
 
@@ -36,12 +36,12 @@ def measure_agreement(
 
 
 def measure_distances(
-    logits: Float[np.ndarray, "rows outputs"], others: Float[np.ndarray, "rows outputs"], kind: Kind
+    logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."], kind: Kind
 ) -> Float[np.ndarray, " rows"]:
     """How far the answers to each row are apart.
 
     For classes, the total variation distance `1/2 sum_k |p_k - q_k|` of the two models' probabilities, from 0 to 1; for
-    scores, their difference without its sign.
+    scores, their difference without its sign. Any other kind of task says for itself: `Kind.distances`.
 
     Args:
         logits: of the one.
@@ -53,11 +53,7 @@ def measure_distances(
         >>> measure_distances(np.array([[3.5], [1.0]]), np.array([[1.0], [1.5]]), KINDS["regression"])
         array([2.5, 0.5])
     """
-    ours, theirs = kind.probabilities(logits), kind.probabilities(others)
-    if ours is None or theirs is None:
-        scores, other_scores = (kind.answers(found).astype(np.float64) for found in (logits, others))
-        return np.abs(scores - other_scores)
-    return np.abs(ours - theirs).sum(axis=1) / 2
+    return kind.distances(logits, others)
 
 
 def find_farthest(distances: Float[np.ndarray, " rows"], most: int) -> Int[np.ndarray, " farthest"]:

@@ -63,8 +63,8 @@ class Exam:
         return next(iter(self.dev))
 
     def labels(self, name: str) -> np.ndarray:
-        """The right answers on a dev set, `[rows]`."""
-        return np.asarray(self.dev[name]["label"])
+        """The right answers on a dev set, rows first."""
+        return kind_of(self.task).stack(self.dev[name]["label"])
 
     def answers(self, runner: Runner) -> Answers:
         """Ask a model every question."""

@@ -148,10 +148,12 @@ def judge(
         by_class={
             name: score_classes(said, first.labels, task.id2label)
             for name, said in first.answers.items()
-            if kind.has_classes
+            if kind.one_class
         },
         by_length=_by_length(first, find_metric(primary, kind), lengths),
-        calibration={name: calibrate(found, first.labels) for name, found in first.probabilities.items()},
+        calibration={
+            name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
+        },
     )
 
 
@@ -196,7 +198,7 @@ def _measure(one: AnsweredSet, kind: Kind, metrics: Sequence[str]) -> _Measured:
 def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Standing:
     kind, metric, said = kind_of(task), task.metrics[0], one.answers[name]
     better, worse = (FLOOR, name) if metric in kind.errors else (name, FLOOR)
-    only = kind.in_words(float(said[0]), task.id2label) if len(np.unique(said)) == 1 else None
+    only = kind.in_words(said[0], task.id2label) if kind.is_constant(said) else None
     return Standing(measured.interval(metric, better, worse), kind.variation(said, one.labels), only)
 
 

@@ -19,6 +19,7 @@ from codir.models.forward import run_model
 from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.loading import (
+    auto_class_of,
     check_loaded,
     has_new_head,
     library_errors,
@@ -29,10 +30,14 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
-from codir.models.shape import check_size, count_positions, label_names, shape_of
+from codir.models.sentence import SentenceEncoder, note_shape
+from codir.models.sentence_files import is_sentence_encoder
+from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
     "Reader",
+    "SentenceEncoder",
+    "auto_class_of",
     "capture_attention",
     "check_attention",
     "check_label_order",
@@ -49,6 +54,8 @@ __all__ = [
     "has_new_head",
     "in_full_precision",
     "is_masked",
+    "is_sentence_encoder",
+    "kind_of_model",
     "label_names",
     "language_class",
     "last_layer",
@@ -59,6 +66,7 @@ __all__ = [
     "load_shape",
     "load_tokenizer",
     "names_of",
+    "note_shape",
     "predict_only",
     "reads_ahead",
     "run_model",

@@ -55,7 +55,7 @@ class SentenceEncoder(PreTrainedModel):
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
         shape = shape_in(config)
-        note(config, shape)
+        note_shape(config, shape)
         self.encoder = AutoModel.from_config(config)
         self.dense = nn.Linear(int(config.hidden_size), shape.dense) if shape.dense else None
         self._freeze_unread()
@@ -96,7 +96,7 @@ class SentenceEncoder(PreTrainedModel):
             nn.init.eye_(dense.weight)
             nn.init.zeros_(dense.bias)
         self.dense = dense.to(self.device, self.dtype)
-        note(self.config, replace(self.shape, dense=width))
+        note_shape(self.config, replace(self.shape, dense=width))
 
     def _freeze_unread(self) -> None:
         """A pooler stays for whoever loads the encoder, but no vector comes through it."""
@@ -142,7 +142,7 @@ class SentenceEncoder(PreTrainedModel):
         """
         config = copy.deepcopy(AutoConfig.from_pretrained(path) if config is None else config)
         shape = read_shape(path) or shape_in(config)
-        note(config, shape)
+        note_shape(config, shape)
         how: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": ignore_mismatched_sizes}
         encoder, found = AutoModel.from_pretrained(path, config=config, output_loading_info=True, **how)
         with torch.device("meta"):
@@ -178,7 +178,7 @@ def shape_in(config: PreTrainedConfig) -> SentenceShape:
     return SentenceShape(**(getattr(config, SHAPE, None) or {}))
 
 
-def note(config: PreTrainedConfig, shape: SentenceShape) -> None:
+def note_shape(config: PreTrainedConfig, shape: SentenceShape) -> None:
     """Write into a configuration how tokens become one vector, and how wide that is."""
     setattr(config, SHAPE, asdict(shape))
     setattr(config, NAMED_IN_CONFIG, KINDS["embedding"].name)
@@ -216,5 +216,6 @@ def _dense_weights(stored: Mapping[str, Tensor], shape: SentenceShape) -> dict[s
 def _renamed(found: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers says of the encoder's weights, under their names in the whole model."""
     names = {key: {f"{ENCODER}.{name}" for name in found[key]} for key in ("missing_keys", "unexpected_keys")}
+    names["missing_keys"] = {name for name in names["missing_keys"] if "pooler" not in name}  # no vector is read off it
     mismatched = {(f"{ENCODER}.{name}", *sizes) for name, *sizes in found["mismatched_keys"]}
     return {**names, "mismatched_keys": mismatched}

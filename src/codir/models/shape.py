@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from codir.errors import UserError
 from codir.models.language import vocabulary_of
 from codir.signals import ModelShape
-from codir.tasks import kind_of_config
+from codir.tasks import Kind, kind_of_config
 
 MOST_LAYERS = 1000
 """Layers are made one by one before their weights are read: a billion would keep a machine busy for days."""
@@ -53,6 +53,15 @@ def check_size(config: PreTrainedConfig, of: str = "model") -> None:
         )
 
 
+def kind_of_model(model: PreTrainedModel) -> Kind:
+    """What a loaded model answers, by its configuration and its class.
+
+    Raises:
+        UserError: a kind of task that codir does not have.
+    """
+    return kind_of_config(model.config, type(model).__name__)
+
+
 def shape_of(model: PreTrainedModel) -> ModelShape:
     """The sizes of a model; a language model has a vocabulary in place of classes."""
     config, vocabulary = model.config, vocabulary_of(model)
@@ -62,5 +71,5 @@ def shape_of(model: PreTrainedModel) -> ModelShape:
         heads=int(getattr(config, "num_attention_heads", 0)),
         classes=0 if vocabulary else int(config.num_labels),
         vocabulary=vocabulary,
-        kind=None if vocabulary else kind_of_config(config),
+        kind=None if vocabulary else kind_of_model(model),
     )

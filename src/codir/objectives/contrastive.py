@@ -193,6 +193,7 @@ class Contrastive(Objective):
             teacher_pooled=frozenset({self.teacher_representation}),
             student_pooled=frozenset({self.student_representation}),
             negatives=replace(negatives, memory="bank") if needs_bank and memory == "auto" else negatives,
+            of_kind=frozenset({"one_class"}) if negatives.needs_classes else frozenset(),
         )
 
     def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:

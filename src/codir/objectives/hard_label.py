@@ -44,7 +44,7 @@ class HardLabel(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(demands=frozenset({"classes"}))
+    needs = Needs(demands=frozenset({"classes"}), of_kind=frozenset({"labels"}))
     kind: Kind | None = None
 
     def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:

@@ -34,7 +34,7 @@ class LogitMSE(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
+    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers"}))
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -48,7 +48,7 @@ class SoftTarget(Objective):
         UserError: when built, for a student that is no classifier.
     """
 
-    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}))
+    needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers"}))
     kind: Kind | None = None
 
     def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:

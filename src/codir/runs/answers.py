@@ -23,11 +23,9 @@ from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
-from codir.tasks import Task, kind_of
+from codir.tasks import DIGITS, Task, kind_of
 
 Columns = dict[str, Sequence[Any]]
-DIGITS = 6
-"""Of a probability or score behind the point."""
 
 
 # ---- Places ----
@@ -120,12 +118,13 @@ def write_differences(
     texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
     columns: Columns = _row_columns(data, places)
     columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
-    columns["label"] = _written([data.dev[name][row]["label"] for name, row in places], data.task, names)
+    labels = [data.dev[name][row]["label"] for name, row in places]
+    columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
     for model, given in answers.items():
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
-        columns[model] = _written(said, data.task, names)
+        columns[model] = kind.written(said, names)
         if shares is not None:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
@@ -157,18 +156,11 @@ def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str
     kind = kind_of(task)
     said, shares = predictions(logits, kind), kind.probabilities(logits)
     if shares is None:
-        return {"score": _rounded(said)}
+        return {"score": kind.written(said, names)}
     return {
-        "answer": _written(said, task, names),
+        "answer": kind.written(said, names),
         **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
     }
-
-
-def _written(answers: Sequence[float] | NDArray[np.generic], task: Task, names: Sequence[str]) -> list[str | float]:
-    """Answers or labels by the names of their classes; scores as numbers."""
-    if not kind_of(task).has_classes:
-        return _rounded(np.asarray(answers, np.float64))
-    return [names[int(answer)] for answer in answers]
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

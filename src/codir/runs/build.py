@@ -22,30 +22,36 @@ from codir.config import (
 )
 from codir.config.training import NEED_EVALUATION
 from codir.config.words import TASK
-from codir.data import LoadedData, column_of, load_data
+from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Runner, TorchRunner, exported_file, open_exported
-from codir.models import Reader, label_names, load_model, load_shape, load_tokenizer, start_head
+from codir.models import Reader, kind_of_model, label_names, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, kind_of_outputs, must_be_named
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, score_texts, watched
 
 
-def load_reader(path: str) -> Reader:
-    """A model with a trained head, and its tokenizer, on the device that computes."""
+def load_reader(path: str, task: str = TASK) -> Reader:
+    """A model with a trained head, and its tokenizer, on the device that computes.
+
+    Args:
+        path: a folder or a name on the hub.
+        task: as the recipe names it.
+    """
     with phase(f"loading {Path(path).name}"):
         tokenizer = load_tokenizer(path)
-        return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+        model = load_model(path, tokenizer, kind=None if task == TASK else kind_named(task))
+        return Reader(model.to(default_device()), tokenizer, folder=Path(path))
 
 
-def open_reader(path: str) -> Reader:
+def open_reader(path: str, task: str = TASK) -> Reader:
     """A model to be asked: one that PyTorch runs, or an exported one, whose weights stay in its file."""
     file = exported_file(path)
     if file is None:
-        return load_reader(path)
+        return load_reader(path, task)
     with phase(f"loading {Path(path).name}"):
         return Reader(load_shape(file.parent), load_tokenizer(file.parent), folder=Path(path))
 
@@ -69,8 +75,9 @@ def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: boo
     if reader is not None:
         names = label_names(reader.model)
         arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
-        named = getattr(reader.model.config, NAMED_IN_CONFIG, None)
-        arguments["task"] = named if named is not None and data.task == TASK else data.task
+        kind, outputs = kind_of_model(reader.model), reader.model.config.num_labels
+        if data.task == TASK and kind is not kind_of_outputs(outputs):
+            arguments["task"] = kind.name
     with phase("reading the data"):
         return load_data(data.source, evaluation_only=evaluation_only, **arguments)
 
@@ -83,7 +90,7 @@ def head_for(task: Task) -> dict[str, Any]:
         "id2label": task.id2label,
         "label2id": task.label2id,
         "problem_type": kind.problem_type,
-        **({} if kind_of_outputs(task.num_labels) is kind else {NAMED_IN_CONFIG: kind.name}),
+        **({NAMED_IN_CONFIG: kind.name} if must_be_named(kind, task.num_labels) else {}),
     }
 
 
@@ -109,7 +116,8 @@ def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None
 def start_at_scores(model: PreTrainedModel, data: LoadedData) -> None:
     """A new head for scores begins at the mean of the training scores, in steps of their spread."""
     assert data.train is not None, "there is something to train on"
-    start = kind_of(data.task).start(column_of(data.train, "label"))
+    kind = kind_of(data.task)
+    start = kind.start(labels_of(data.train, kind))
     if start is not None:
         start_head(model, *start)
 

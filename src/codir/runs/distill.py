@@ -25,6 +25,7 @@ from codir.report import RunResult, findings_of_run, write_card, write_report
 from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
+from codir.runs.objectives import check_preset
 from codir.runs.output import RunFolder, record_of, run_folder
 from codir.runs.preflight import (
     check_labels,
@@ -39,6 +40,7 @@ from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
 from codir.student import student_origin
 from codir.system import count_processes, on_main, resolve_dtype
+from codir.tasks import kind_of
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -147,8 +149,9 @@ class Prepared:
 
 def prepare(recipe: Recipe) -> Prepared:
     """Load teacher and data, make the student, check that they fit, and examine the teacher."""
-    teacher = load_reader(recipe.teacher.model)
+    teacher = load_reader(recipe.teacher.model, recipe.data.task)
     data = load(recipe.data, teacher)
+    check_preset(recipe.objectives, kind_of(data.task))
     notes = said([*data.notes, *check_labels(teacher.model, data.task)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     origin = student_origin(student.model)

@@ -9,8 +9,10 @@ from codir.config import (
     ObjectivesConfig,
     StageConfig,
     deep_merge,
+    preset_names,
     validate,
 )
+from codir.errors import UserError
 from codir.objectives import (
     AttentionKL,
     AttentionMSE,
@@ -34,6 +36,7 @@ from codir.objectives import (
     TokenLabel,
     WeightedObjectives,
 )
+from codir.tasks import OFFERS, Kind, Offer
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "hard_label": HardLabel,
@@ -86,6 +89,47 @@ def build_stage(config: StageConfig) -> Stage:
 
     opening = None if config.layers == "all" else opened_to
     return Stage(build_terms(config), config.epochs, config.learning_rate, opening)
+
+
+def check_preset(config: ObjectivesConfig, kind: Kind) -> None:
+    """Refuse objectives that ask for what a kind of task does not have, before anything is loaded for them.
+
+    Raises:
+        UserError: names the presets that work there.
+    """
+    lacking = _lacking(config, kind)
+    if lacking:
+        term, offers = next(iter(lacking.items()))
+        name = "these objectives" if config.preset is None else f"`{config.preset}`"
+        raise UserError(
+            "preset",
+            expected=f"for task `{kind.name}`, one of {', '.join(f'`{one}`' for one in presets_for(kind))}",
+            got=f"{name}, whose `{term}` asks for {' and '.join(OFFERS[offer] for offer in offers)}",
+            do="take one of those with `--preset`, or set that term to `null` in the recipe",
+        )
+
+
+def presets_for(kind: Kind) -> list[str]:
+    """The presets of `codir distill` that a kind of task can use.
+
+    Example:
+        >>> from codir.tasks import KINDS
+        >>> set(presets_for(KINDS["classification"])) - set(presets_for(KINDS["regression"]))
+        {'supcon'}
+    """
+    names = preset_names("distill")
+    return [name for name in names if not _lacking(ObjectivesConfig.model_validate(name), kind)]
+
+
+def _lacking(config: ObjectivesConfig, kind: Kind) -> dict[str, list[Offer]]:
+    """What each term asks for and a kind does not offer; terms that lack nothing are left out."""
+    found: dict[str, list[Offer]] = {}
+    for part in config.stages or (config,):
+        for name, objective in build_terms(part).objectives.items():
+            assert isinstance(objective, Objective)
+            if missing := sorted(objective.needs.of_kind - kind.offers):
+                found[name] = missing
+    return found
 
 
 def build_terms(config: ObjectivesConfig, student_layers: tuple[int, ...] | None = None) -> WeightedObjectives:

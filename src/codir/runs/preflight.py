@@ -45,6 +45,8 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
         UserError: another number of classes, or the same names in another order.
     """
     outputs = teacher.config.num_labels
+    if kind_of_config(teacher.config).reads_apart and kind_of(task).reads_apart:
+        return []  # vectors of any width are judged alike
     if outputs != task.num_labels:
         raise UserError(
             "labels",
@@ -73,6 +75,8 @@ def check_same_labels(model: PreTrainedModel, second: PreTrainedModel) -> list[s
         UserError: another number of classes, or the same names in another order.
     """
     outputs, others = model.config.num_labels, second.config.num_labels
+    if all(kind_of_config(one.config).reads_apart for one in (model, second)):
+        return []
     if outputs != others:
         raise UserError(
             "against",
@@ -144,7 +148,7 @@ def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, who
     Raises:
         UserError: the data numbers its classes in another way than the model.
     """
-    if not kind_of(task).has_classes:
+    if not kind_of(task).one_class:
         return 0.0, 0.0
     permutation, as_is, renamed = best_label_permutation(logits, labels)
     majority = float(np.bincount(labels.astype(int)).max() / len(labels))
@@ -170,8 +174,9 @@ def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: 
 
 
 def has_pairs(data: LoadedData) -> bool:
-    """Whether an example is two texts."""
-    return any("text_pair" in rows.column_names for rows in data.dev.values())
+    """Whether an example is two texts that are read at once."""
+    is_pair = any("text_pair" in rows.column_names for rows in data.dev.values())
+    return is_pair and not kind_of(data.task).reads_apart
 
 
 def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:

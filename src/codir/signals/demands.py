@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from codir.errors import UserError
 from codir.signals.needs import ModelShape, Needs
+from codir.tasks import OFFERS, Kind
 
 
 def check_demands(term: str, needs: Needs, *, teacher: ModelShape | None, student: ModelShape) -> None:
@@ -24,6 +25,7 @@ def check_demands(term: str, needs: Needs, *, teacher: ModelShape | None, studen
     """
     if needs.teacher and teacher is None:
         raise UserError("teacher", expected=f"a model, which `{term}` needs", got="None", do="pass `teacher=...`")
+    check_offers(term, needs, student.kind)
     if "classes" in needs.demands:
         _check_classes(term, teacher if needs.teacher else None, student)
     if "vocabulary" in needs.demands:
@@ -32,6 +34,27 @@ def check_demands(term: str, needs: Needs, *, teacher: ModelShape | None, studen
         _check_attention(term, teacher, student)
     if teacher is not None and "equal_heads" in needs.demands:
         _check_equal_heads(term, teacher, student)
+
+
+def check_offers(term: str, needs: Needs, kind: Kind | None) -> None:
+    """Refuse an objective that asks for what the kind of task does not have.
+
+    Args:
+        term: what messages call the objective.
+        needs: what it asks for.
+        kind: of the task; `None` for a language model.
+
+    Raises:
+        UserError: says what is missing.
+    """
+    missing = sorted(needs.of_kind - kind.offers) if kind is not None else []
+    if kind is not None and missing:
+        raise UserError(
+            term,
+            expected=f"a kind of task with {' and '.join(OFFERS[offer] for offer in missing)}",
+            got=f"`{kind.name}`, which has none",
+            do="choose another preset, or set this term to `null`",
+        )
 
 
 def _check_classes(term: str, teacher: ModelShape | None, student: ModelShape) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from codir.config.words import CONTRAST, LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
 from codir.errors import UserError
-from codir.tasks import Kind
+from codir.tasks import Kind, Offer
 
 TokenPosition = Literal["first", "last"]
 
@@ -117,6 +117,7 @@ class Needs:
         student_token_logits: the same of the student.
         negatives: which other examples an anchor must not be matched with.
         demands: what the models must have beside that; see `codir.signals.check_demands`.
+        of_kind: what the kind of task must offer; language models have none, and are asked for nothing.
     """
 
     teacher_logits: bool = False
@@ -128,6 +129,7 @@ class Needs:
     student_token_logits: bool = False
     negatives: NegativeNeeds | None = None
     demands: frozenset[Demand] = frozenset()
+    of_kind: frozenset[Offer] = frozenset()
 
     @property
     def tokens(self) -> bool:
@@ -169,6 +171,7 @@ class Needs:
             student_token_logits=self.student_token_logits or other.student_token_logits,
             negatives=self.negatives or other.negatives,
             demands=self.demands | other.demands,
+            of_kind=self.of_kind | other.of_kind,
         )
 
 

@@ -16,15 +16,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from codir.config.words import LAYER_SELECTION, LayerSelection
 from codir.errors import UserError
-from codir.models.sentence import SentenceEncoder, note
-from codir.models import check_loaded, check_size, has_new_head, language_class, library_errors, vocabulary_of
+from codir.models import (
+    SentenceEncoder,
+    auto_class_of,
+    check_loaded,
+    check_size,
+    has_new_head,
+    kind_of_model,
+    language_class,
+    library_errors,
+    note_shape,
+    vocabulary_of,
+)
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
 from codir.system import seeded
+from codir.tasks import NAMED_IN_CONFIG
 
 logger = logging.getLogger(__name__)
 
@@ -227,19 +238,18 @@ def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> An
             got=f"model type {config.model_type}, which is both",
             do="name another `model_type`, such as bert",
         )
-    if isinstance(teacher, SentenceEncoder):
-        return SentenceEncoder
-    return language_class(config) if vocabulary_of(teacher) else AutoModelForSequenceClassification
+    return language_class(config) if vocabulary_of(teacher) else auto_class_of(kind_of_model(teacher))
 
 
 def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedConfig:
     """The same config with the teacher's labels, so that the student's logits stand for the same classes."""
     adapted = copy.deepcopy(config)
     if isinstance(teacher, SentenceEncoder):
-        note(adapted, teacher.shape)
+        note_shape(adapted, teacher.shape)
         return adapted
-    for name in ("id2label", "label2id", "problem_type"):
-        setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
+    for name in ("id2label", "label2id", "problem_type", NAMED_IN_CONFIG):
+        if hasattr(teacher.config, name):
+            setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
     return adapted
 
 

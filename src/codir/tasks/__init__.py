@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codir.errors import UserError, nearest
-from codir.tasks.base import Kind, Metric, Task
+from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.regression import Regression
 
 __all__ = [
+    "DIGITS",
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "OFFERS",
     "Kind",
     "LanguageTask",
     "Metric",
+    "Offer",
     "Task",
+    "Weighted",
     "better_than",
     "is_share",
     "kind_named",
     "kind_of",
     "kind_of_config",
+    "kind_of_head",
     "kind_of_labels",
     "kind_of_logits",
     "kind_of_metric",
     "kind_of_outputs",
     "language_task",
+    "must_be_named",
     "retention",
 ]
 
@@ -63,21 +71,17 @@ def kind_of_outputs(outputs: int) -> Kind:
     return KINDS["regression"] if outputs == 1 else KINDS["classification"]
 
 
-def kind_of_config(config: Any) -> Kind:
+def kind_of_config(config: Any, architecture: str | None = None) -> Kind:
     """What a model with this configuration answers.
 
+    Args:
+        config: of the model.
+        architecture: name of its class; the first that the configuration names by default.
+
     Raises:
-        UserError: several labels at once, or classes with a single output.
+        UserError: classes with a single output, or a problem type that no kind has.
     """
     problem, outputs = getattr(config, "problem_type", None), int(config.num_labels)
-    if problem == "multi_label_classification":
-        raise UserError(
-            "model",
-            expected="one class out of several, or one score",
-            got="`problem_type: multi_label_classification`, several labels at once",
-            otherwise="its labels would have been taught as if one excluded the others",
-            do="take a model that gives one class, or train one for each label",
-        )
     if outputs == 1 and problem == "single_label_classification":
         raise UserError(
             "model",
@@ -87,7 +91,43 @@ def kind_of_config(config: Any) -> Kind:
             do="fine-tune it with `num_labels=2`, or set `problem_type: regression` if it gives a score",
         )
     named = getattr(config, NAMED_IN_CONFIG, None)
-    return kind_of_outputs(outputs) if named is None else kind_named(named)
+    if named is not None:
+        return kind_named(named)
+    told = _kind_of_architecture(architecture or (getattr(config, "architectures", None) or [""])[0])
+    return told or _kind_of_problem(problem) or kind_of_outputs(outputs)
+
+
+def _kind_of_architecture(name: str) -> Kind | None:
+    """The kind that a class of this name answers; `None` where several have that head, or none."""
+    heads = {kind: kind.auto_class.removeprefix("AutoModel") or "Model" for kind in KINDS.values()}
+    found = [kind for kind, head in heads.items() if name.endswith(head)]
+    return found[0] if len({heads[kind] for kind in found}) == len(found) == 1 else None
+
+
+def _kind_of_problem(problem: str | None) -> Kind | None:
+    """The kind whose own problem type this is; classes and scores are known by their outputs."""
+    if problem is None or problem in {kind_of_outputs(outputs).problem_type for outputs in (1, 2)}:
+        return None
+    found = next((kind for kind in KINDS.values() if kind.problem_type == problem), None)
+    if found is None:
+        raise UserError(
+            "model",
+            expected="one class out of several, or one score",
+            got=f"`problem_type: {problem}`, several labels at once",
+            otherwise="its labels would have been taught as if one excluded the others",
+            do="take a model that gives one class, or train one for each label",
+        )
+    return found
+
+
+def kind_of_head(head: Mapping[str, Any]) -> Kind:
+    """What a new head is to answer: of `num_labels` outputs, with a `problem_type`, and perhaps its kind by name."""
+    return kind_of_config(SimpleNamespace(**head))
+
+
+def must_be_named(kind: Kind, outputs: int) -> bool:
+    """Whether a model with such a head must name its kind, since nothing else in its configuration says it."""
+    return kind_of_head({"num_labels": outputs, "problem_type": kind.problem_type}) is not kind
 
 
 def kind_of_logits(logits: np.ndarray) -> Kind:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,28 +18,51 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-"""Answers and labels in, a fraction or a correlation out."""
+"""Answers and labels in, a fraction or a correlation out; rows come first in both."""
+
+Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
+"""The same over resamples: how often each row counts `[resamples, rows]`, answers and labels in, `[resamples]` out."""
+
+DIGITS = 6
+"""Of a probability or score behind the point, in files."""
+
+Offer = Literal["labels", "answers", "one_class", "vectors"]
+OFFERS: Mapping[Offer, str] = {
+    "labels": "labels to learn from",
+    "answers": "a head whose answers teacher and student share",
+    "one_class": "one class for each row",
+    "vectors": "a vector for each text",
+}
+"""What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
 
 
 class Kind(ABC):
-    """A kind of task over one vector of logits per example.
+    """A kind of task: what labels and answers look like, and how they are taught, compared and shown.
+
+    A label may be an array. Rows are its first axis, in labels and in answers; rows of unequal length are padded with
+    `no_label`.
 
     Attributes:
         name: in recipes, `data.task`.
-        problem_type: what `transformers` calls it.
+        problem_type: what `transformers` calls it; `None` where it has no word for it.
         auto_class: the class of `transformers` whose head answers it.
-        has_classes: whether labels are class indices with names; otherwise they are numbers.
+        has_classes: whether a label says classes, which have names; otherwise it is a number.
         reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
-        label_dtype: of the column `label`.
+        outputs: of a new head; `None` for as many as there are classes.
+        offers: what objectives find here; an objective that asks for more is refused.
+        label_dtype: of the numbers in column `label`.
         no_label: what stands there in a row without a label.
         metrics: what is reported, the primary one first.
         known_metrics: what may be reported.
-        own_metrics: functions for metrics that codir does not have.
+        own_metrics: functions for metrics that codir does not have, or has in another form.
+        own_weighted: the same over resamples, for those that are slow row by row.
         correlations: metrics that are shown as numbers from -1 to 1.
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         strategy: which negatives `strategy: auto` takes.
         floor_name: what is called in tables that answers without reading, as `floor` does.
+        dealt: how rows are held out, in words; see `stratum`.
+        head_name: what messages call the head.
     """
 
     name: ClassVar[str]
@@ -47,32 +70,105 @@ class Kind(ABC):
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
     reads_apart: ClassVar[bool] = False
+    outputs: ClassVar[int | None] = None
+    offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
     metrics: ClassVar[tuple[str, ...]]
     known_metrics: ClassVar[tuple[str, ...]]
     own_metrics: ClassVar[Mapping[str, Metric]] = {}
+    own_weighted: ClassVar[Mapping[str, Weighted]] = {}
     correlations: ClassVar[frozenset[str]] = frozenset()
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     strategy: ClassVar[str]
     floor_name: ClassVar[str]
+    dealt: ClassVar[str] = "at random"
+    head_name: ClassVar[str] = "classification (or regression) head"
 
-    def is_labelled(self, labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
-        """Which rows have a label."""
-        return ~torch.isnan(labels) if math.isnan(self.no_label) else labels != self.no_label
+    @property
+    def one_class(self) -> bool:
+        """Whether every label is the index of one class."""
+        return "one_class" in self.offers
+
+    # ---- Labels ----
+
+    def label_shape(self, outputs: int) -> tuple[int | None, ...]:
+        """Of one row's label: `()` for a number, `(3,)` for three of them, `(None,)` for a list of any length."""
+        return ()
+
+    def unlabelled(self, outputs: int) -> Any:
+        """What stands in column `label` of a row that has none."""
+        return self.no_label
+
+    def stack(self, labels: Sequence[Any]) -> NDArray[Any]:
+        """A column of labels as one array, rows first; lists of unequal length are padded with `no_label`."""
+        if not _are_lists(labels):
+            return np.asarray(labels)
+        stacked = np.full((len(labels), max(map(len, labels))), self.no_label, dtype=self.label_dtype)
+        for row, label in enumerate(labels):
+            stacked[row, : len(label)] = label
+        return stacked
+
+    def batch(self, labels: Sequence[Any]) -> Tensor:
+        """The labels of a batch as the losses take them: integers, or single-precision numbers."""
+        if not _are_lists(labels):
+            return torch.tensor(labels)
+        stacked = torch.from_numpy(self.stack(labels))
+        return stacked.float() if stacked.is_floating_point() else stacked
+
+    def is_labelled(self, labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."]) -> Bool[Tensor, " batch"]:
+        """Which rows have a label; of several numbers, one is enough."""
+        found = ~torch.isnan(labels) if math.isnan(self.no_label) else labels != self.no_label
+        return found if found.ndim == 1 else found.flatten(1).any(dim=1)
+
+    def count_labels(self, labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."]) -> Int[Tensor, ""]:
+        """How many labels `hard_loss` is the mean over: the labelled rows, where a row counts once."""
+        return self.is_labelled(labels).sum()
+
+    def classes_in(self, label: Any) -> Iterable[int]:
+        """The classes that one label says; none for a number."""
+        return ()
+
+    def stratum(self, label: Any) -> float:
+        """Rows are held out of each stratum in proportion; all rows are in one by default."""
+        return 0.0
+
+    @abstractmethod
+    def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
+        """The dtype in which a model with so many outputs learns these labels; `None` if it cannot."""
+
+    def misfit(self, labels: NDArray[np.generic], outputs: int) -> int:
+        """A row that shows why `fitted` is `None`."""
+        return 0
+
+    @abstractmethod
+    def labels_in_words(self, outputs: int) -> str:
+        """What the labels of a model with so many outputs are."""
+
+    @abstractmethod
+    def outputs_in_words(self, outputs: int) -> str:
+        """What a model with so many outputs gives."""
+
+    def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
+        """Mean and spread of the answers that a new head begins with; `None` where it begins with random ones."""
+        return None
+
+    # ---- Losses ----
 
     @abstractmethod
     def hard_loss(
-        self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]
+        self, logits: Float[Tensor, "batch ..."], labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."]
     ) -> Float[Tensor, ""]:
-        """Mean over the labelled rows; 0 with a zero gradient where no row has a label."""
+        """Mean over what `count_labels` counts; 0 with a zero gradient where no row has a label."""
 
     @abstractmethod
     def soft_loss(
-        self, student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], *, temperature: float
+        self, student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."], *, temperature: float
     ) -> Float[Tensor, ""]:
         """How far the student answers from its teacher, mean over all rows; 0 when the two agree."""
+
+    # ---- Answers ----
 
     def compare(
         self, first: Float[np.ndarray, "rows width"], second: Float[np.ndarray, "rows width"], *, texts: np.ndarray
@@ -81,12 +177,30 @@ class Kind(ABC):
         raise NotImplementedError(f"{self.name} reads both texts of a row at once")
 
     @abstractmethod
-    def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
+    def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
         """What a model with these logits answers, in the form of the labels."""
 
-    def probabilities(self, logits: Float[np.ndarray, "rows classes"]) -> Float[np.ndarray, "rows classes"] | None:
+    def probabilities(self, logits: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."] | None:
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
+
+    def distances(
+        self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
+    ) -> Float[np.ndarray, " rows"]:
+        """How far the answers of two models to each row are apart.
+
+        The total variation distance `1/2 sum_k |p_k - q_k|` of their probabilities, from 0 to 1; without any, the
+        difference of their answers, without its sign.
+        """
+        ours, theirs = self.probabilities(logits), self.probabilities(others)
+        if ours is None or theirs is None:
+            scores, other_scores = (self.answers(found).astype(np.float64) for found in (logits, others))
+            return np.abs(scores - other_scores)
+        return np.abs(ours - theirs).sum(axis=1) / 2
+
+    def is_constant(self, answers: NDArray[np.generic]) -> bool:
+        """Whether every row is answered the same."""
+        return bool((answers == answers[0]).all())
 
     @abstractmethod
     def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -97,37 +211,41 @@ class Kind(ABC):
         """How much answers differ from row to row, as a multiple of how much the labels do; 0 where they never do."""
 
     @abstractmethod
-    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+    def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """One answer, in words.
 
         Args:
-            answer: one of `answers`.
+            answer: one of `answers`, or a label.
             names: of the classes, by their indices.
         """
 
-    def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
-        """Mean and spread of the answers that a new head begins with; `None` where it begins with random ones."""
-        return None
-
     @abstractmethod
-    def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
-        """The dtype in which a model with so many outputs learns these labels; `None` if it cannot."""
+    def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:
+        """Answers or labels as a file has them: names of classes, or numbers.
 
-    @abstractmethod
-    def labels_in_words(self, outputs: int) -> str:
-        """What the labels of a model with so many outputs are."""
+        Args:
+            answers: of all rows.
+            names: of the classes, in the order of their indices.
+        """
 
-    @abstractmethod
-    def outputs_in_words(self, outputs: int) -> str:
-        """What a model with so many outputs gives."""
+    def groups(self, labels: NDArray[np.generic], names: Mapping[int, str]) -> list[str]:
+        """The group that a picture shows each row in."""
+        return [self.in_words(label, names) for label in labels]
+
+    # ---- Negatives ----
 
     @abstractmethod
     def places(self, labels: NDArray[np.generic]) -> NDArray[np.float64]:
-        """Where each row stands; NaN without a label. Rows farther apart than `radius` are not alike."""
+        """Where each row stands, `[rows]`; NaN without a label. Rows farther apart than `radius` are not alike."""
 
     @abstractmethod
     def radius(self, places: NDArray[np.float64], asked: float | None) -> float:
         """How far apart rows may be that are alike."""
+
+
+def _are_lists(labels: Sequence[Any]) -> bool:
+    """Whether the label of a row is an array."""
+    return len(labels) > 0 and isinstance(labels[0], list | tuple | np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -137,7 +255,7 @@ class Task:
     Attributes:
         kind: name of the kind.
         label_names: in the order of the class indices; `None` where classes are bare numbers.
-        num_labels: how many classes; 1 for a score.
+        num_labels: how many outputs a model has: one for each class, or those of its kind.
         metrics: names of metrics, the primary one first.
 
     Example:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ class Classification(Kind):
     name = "classification"
     problem_type = "single_label_classification"
     has_classes = True
+    offers = frozenset({"labels", "answers", "one_class"})
     label_dtype = "int64"
     no_label = IGNORED_CLASS
     metrics = ("accuracy", "macro_f1")
@@ -30,6 +32,15 @@ class Classification(Kind):
     agreement = ("accuracy", "share of rows where both models answer the same")
     strategy = "other_class"
     floor_name = "largest class"
+    dealt = "stratified by class"
+
+    def classes_in(self, label: Any) -> Iterable[int]:
+        """The class itself."""
+        return () if label == IGNORED_CLASS else (int(label),)
+
+    def stratum(self, label: Any) -> float:
+        """The class."""
+        return float(label)
 
     def hard_loss(
         self, logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"] | Float[Tensor, " batch"]
@@ -66,15 +77,29 @@ class Classification(Kind):
         outside = [len(found) - np.unique(found, return_counts=True)[1].max() for found in (answers, labels)]
         return float(outside[0] / max(outside[1], 1))
 
-    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+    def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """The name of the class, in quotes."""
         return f"'{names.get(int(answer), int(answer))}'"
+
+    def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:
+        """The names of the classes."""
+        return [names[int(answer)] for answer in answers]
+
+    def groups(self, labels: NDArray[np.generic], names: Mapping[int, str]) -> list[str]:
+        """The name of its class."""
+        return [names[int(label)] for label in labels]
 
     def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
         """Class indices as they are, if the model has them all."""
         if labels.dtype.kind not in "iu" or not np.isin(labels, [IGNORED_CLASS, *range(outputs)]).all():
             return None
         return str(labels.dtype)
+
+    def misfit(self, labels: NDArray[np.generic], outputs: int) -> int:
+        """The first with an index that the model does not have."""
+        if labels.dtype.kind not in "iu":
+            return 0
+        return int(np.argmin(np.isin(labels, [IGNORED_CLASS, *range(outputs)])))
 
     def labels_in_words(self, outputs: int) -> str:
         """Such as `class indices from 0 to 2 (-100 for none)`."""

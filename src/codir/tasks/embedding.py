@@ -5,16 +5,17 @@ A model of this kind answers with a normalised vector. An evaluation row has two
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codir.tasks.base import Kind, Metric
+from codir.tasks.base import Metric, Offer
+from codir.tasks.regression import Regression
 
 CUT = 10
 """Ranks that count in retrieval."""
@@ -22,22 +23,19 @@ SCORES_AT_ONCE = 4_000_000
 """Similarities of queries to documents that are held at a time."""
 
 
-class Embedding(Kind):
+class Embedding(Regression):
     """One vector per text; a pair's answer is the cosine of its two vectors, judged by graded similarity."""
 
     name = "embedding"
     problem_type = None
     auto_class = "AutoModel"
-    has_classes = False
+    outputs = None
     reads_apart = True
-    label_dtype = "float64"
-    no_label = math.nan
+    offers: ClassVar[frozenset[Offer]] = frozenset({"vectors"})
     metrics = ("spearman", "pearson")
-    known_metrics = ("spearman", "pearson")
-    correlations: ClassVar[frozenset[str]] = frozenset({"pearson", "spearman"})
     agreement = ("spearman", "rank correlation of the two models' cosines")
     strategy = "any"
-    floor_name = "mean score"
+    head_name = "encoder"
 
     def compare(
         self,
@@ -56,39 +54,27 @@ class Embedding(Kind):
         return np.einsum("rw,rw->r", first, second, dtype=np.float64).astype(np.float32)[:, None]
 
     def hard_loss(
-        self, logits: Float[Tensor, "batch width"], labels: Shaped[Tensor, "batch ..."]
+        self, logits: Float[Tensor, "batch ..."], labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."]
     ) -> Float[Tensor, ""]:
         """0: a single text has no score to be taught."""
         return logits.sum() * 0.0
 
     def soft_loss(
-        self, student: Float[Tensor, "batch width"], teacher: Float[Tensor, "batch width"], *, temperature: float
+        self, student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."], *, temperature: float
     ) -> Float[Tensor, ""]:
         """`1 - cos`, mean over rows; a temperature has no meaning for vectors."""
-        return (1.0 - (student * teacher).sum(dim=1)).mean()
-
-    def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, " rows"]:
-        """The cosine."""
-        return logits.reshape(len(logits))
-
-    def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """The mean score."""
-        return np.full(len(labels), np.mean(labels.astype(np.float64)))
+        return (1.0 - F.cosine_similarity(student, teacher, dim=1)).mean()
 
     def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
         """0 where all cosines are the same, 1 otherwise: they are on another scale than the labels."""
         return float(len(np.unique(answers)) > 1)
 
-    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
-        """The number."""
-        return f"{answer:.3g}"
-
-    def fitted(self, labels: NDArray[np.generic], outputs: int) -> str | None:
-        """Numbers become single-precision floats."""
-        return "float32" if labels.dtype.kind in "fiu" else None
+    def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
+        """None: no head begins."""
+        return None
 
     def labels_in_words(self, outputs: int) -> str:
-        """`scores`."""
+        """`scores of pairs`."""
         return "scores of pairs"
 
     def outputs_in_words(self, outputs: int) -> str:
@@ -181,7 +167,7 @@ class Retrieval(Embedding):
         """The middle of all ranks."""
         return np.full(len(labels), (len(labels) + 1) / 2)
 
-    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+    def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """The rank."""
         return f"rank {answer:g}"
 

@@ -18,7 +18,7 @@ from codir.tasks import Kind, Metric, kind_of_logits
 
 def compute_metrics(
     logits: Float[np.ndarray, "rows ..."],
-    labels: Shaped[np.ndarray, " labels"],
+    labels: Shaped[np.ndarray, "labels ..."],
     names: Sequence[str],
     kind: Kind | None = None,
 ) -> dict[str, float]:
@@ -45,7 +45,7 @@ def compute_metrics(
     return {name: find_metric(name, kind)(predicted, labels) for name in names}
 
 
-def predictions(logits: Float[np.ndarray, "rows ..."], kind: Kind | None = None) -> Shaped[np.ndarray, " rows"]:
+def predictions(logits: Float[np.ndarray, "rows ..."], kind: Kind | None = None) -> Shaped[np.ndarray, "rows ..."]:
     """Turn logits into what the model answers: the likeliest class, or the score itself.
 
     Raises:

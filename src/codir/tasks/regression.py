@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,10 @@ from jaxtyping import Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codir.tasks.base import Kind
+from codir.tasks.base import DIGITS, Kind
+
+THIRDS = ("lowest third", "middle third", "highest third")
+"""What scores are sorted into for a picture."""
 
 
 class Regression(Kind):
@@ -21,6 +25,7 @@ class Regression(Kind):
     name = "regression"
     problem_type = "regression"
     has_classes = False
+    outputs = 1
     label_dtype = "float64"
     no_label = math.nan
     metrics = ("pearson", "spearman")
@@ -57,9 +62,18 @@ class Regression(Kind):
         of_answers, of_labels = (float(np.std(found.astype(np.float64))) for found in (answers, labels))
         return of_answers / of_labels if of_labels else 1.0
 
-    def in_words(self, answer: float, names: Mapping[int, str]) -> str:
+    def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """The number."""
-        return f"{answer:.3g}"
+        return f"{float(answer):.3g}"
+
+    def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:
+        """The numbers, rounded."""
+        return [round(number, DIGITS) for number in answers.astype(np.float64).tolist()]
+
+    def groups(self, labels: NDArray[np.generic], names: Mapping[int, str]) -> list[str]:
+        """The third of the scores that its own lies in."""
+        cuts = np.quantile(labels.astype(float), [1 / 3, 2 / 3])
+        return [THIRDS[int(place)] for place in np.searchsorted(cuts, labels.astype(float), side="left")]
 
     def start(self, labels: NDArray[np.generic]) -> tuple[float, float] | None:
         """Those of the scores."""

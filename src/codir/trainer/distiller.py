@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from codir.models import run_model
+from codir.models import kind_of_model, run_model
 from codir.objectives import Objectives, token_label_loss
 from codir.signals import Batch, LossBreakdown, Negatives, StudentSignal, TeacherSignal, TokenPosition
-from codir.tasks import kind_of_config
 
 
 class Distiller(nn.Module):
@@ -65,7 +64,7 @@ class Distiller(nn.Module):
         """
         if batch is None:
             logits = self.student(**model_inputs).logits
-            loss = None if labels is None else kind_of_config(self.student.config).hard_loss(logits.float(), labels)
+            loss = None if labels is None else kind_of_model(self.student).hard_loss(logits.float(), labels)
             return SequenceClassifierOutput(loss=loss, logits=logits)
         if teacher is None:
             *_, token_logits = run_model(self.student, batch.model_inputs, predicted=batch.predicted)

@@ -24,6 +24,7 @@ from codir.data import (
     build_negative_sampler,
     column_of,
     fit_labels,
+    labels_of,
     prepare,
     texts_apart,
     texts_together,
@@ -100,15 +101,15 @@ class LabelledRows:
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
-        return column_of(encoded, "labels") if "labels" in encoded.column_names else None
+        return labels_of(encoded, self.kind, "labels") if "labels" in encoded.column_names else None
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Padded batches."""
-        return DistillationCollator(self.tokenizer, sampler)
+        return DistillationCollator(self.tokenizer, sampler, self.kind)
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Rows with a label."""
-        return self.kind.is_labelled(batch["labels"]).sum() if "labels" in batch else None
+        """What the mean of the kind's loss is over: rows with a label, in most."""
+        return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """None of their own."""

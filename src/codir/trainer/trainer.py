@@ -21,12 +21,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
 from codir.memory import Memory, MemoryBank
-from codir.models import shape_of
+from codir.models import kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
-from codir.tasks import kind_of_config
 from codir.teacher import (
     CachedTeacher,
     LiveTeacher,
@@ -299,8 +298,7 @@ class DistillationTrainer(WholeCheckpoints):
     # ---- Data ----
 
     def _make_rows(self, args: TrainingArguments, student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Rows:
-        config = student.config
-        return LabelledRows(tokenizer, config.num_labels, kind_of_config(config), own_key(args, "max_length"))
+        return LabelledRows(tokenizer, student.config.num_labels, kind_of_model(student), own_key(args, "max_length"))
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Training batches alone carry negatives."""

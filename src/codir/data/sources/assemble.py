@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from datasets import Dataset, Features, Value
 
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
+from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
@@ -81,11 +83,11 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Rows:
-    """Examples of one table: texts by column, class indices or scores, and where each row stands, counted from 1."""
+    """Examples of one table: texts by column, labels as their kind has them, and where each row stands, from 1 on."""
 
     name: str
     texts: dict[str, list[str]]
-    labels: list[float]
+    labels: list[Any]
     numbers: Sequence[int]
 
     def __len__(self) -> int:
@@ -103,7 +105,7 @@ class Rows:
 
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
-        label = Value(kind_of(task).label_dtype)
+        label = label_feature(kind_of(task), task.num_labels)
         features = Features({column: Value("string") for column in self.texts} | {"label": label})
         return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
 
@@ -172,7 +174,7 @@ def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Row
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    return Rows(table.name, texts, [kind_of(task).no_label] * len(table), range(1, len(table) + 1))
+    return Rows(table.name, texts, [kind_of(task).unlabelled(task.num_labels)] * len(table), range(1, len(table) + 1))
 
 
 def _split(
@@ -222,7 +224,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     require_rows("unlabelled_rows", count, len(rest))
     chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
     note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[kind_of(task).no_label] * count)], [note]
+    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
 
 
 def require_rows(key: str, count: int, available: int) -> None:
@@ -267,8 +269,8 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
             got=f"{len(train)} rows in as many classes",
             do="give a dev file with `--dev`, or more rows",
         )
-    how = "stratified by class" if kind_of(task).has_classes else "at random"
-    note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}, seed {split.seed}"
+    how = f"{kind_of(task).dealt}, seed {split.seed}"
+    note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}"
     return train.take(stay), {"dev": train.take(held_out, "dev")}, note
 
 
@@ -286,11 +288,11 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
 
 
 def _groups(rows: Rows, task: Task) -> list[float]:
-    return rows.labels if kind_of(task).has_classes else [0.0] * len(rows)
+    return [kind_of(task).stratum(label) for label in rows.labels]
 
 
 def _require_two_classes(train: Rows, task: Task) -> None:
-    if not kind_of(task).has_classes or len(set(train.labels)) > 1:
+    if not kind_of(task).one_class or len(set(train.labels)) > 1:
         return
     raise UserError(
         f"{train.name}, labels",
@@ -323,7 +325,8 @@ def _describe_one_sided(train: Rows, dev: Mapping[str, Rows], task: Task) -> lis
 
 
 def _count_classes(rows: Rows, task: Task) -> Counter[str]:
-    return Counter(task.id2label[int(label)] for label in rows.labels)
+    kind = kind_of(task)
+    return Counter(task.id2label[index] for label in rows.labels for index in kind.classes_in(label))
 
 
 def _describe_repeats(train: Rows, dev: Mapping[str, Rows]) -> list[str]:

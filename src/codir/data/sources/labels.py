@@ -146,7 +146,7 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
     """
     if are_scores(labels, options):
         kind = KINDS["regression"] if options.task == TASK else kind_named(options.task)
-        return LabelCode(Task(kind.name, None, 1, kind.metrics), {})
+        return LabelCode(Task(kind.name, None, kind.outputs or 1, kind.metrics), {})
     found = _in_order(labels)
     names, class_index = _name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)

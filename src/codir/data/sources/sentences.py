@@ -144,7 +144,7 @@ def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
             expected="two texts and a score in each row (`text`, `text_pair`, `score`), or a `query` and a `document`",
             got=table.describe_columns(),
             otherwise="there would have been nothing to judge vectors by",
-            do="name a file of such rows with `--dev`",
+            do="name a file of such rows with `--dev`; to learn classes or scores, train a head first: `codir finetune`",
         )
     chosen = table.select([found.text, found.text_pair, found.label])
     texts = read_texts(chosen, found.names, may_be_numbers=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from codir.data import column_of
+from codir.data import labels_of
 from codir.errors import UserError
 from codir.measure.analysis.heads import HeadComparison, compare_heads
 from codir.measure.analysis.layers import NoHiddenStatesError, Vectors, compare_layers, pooled_layers, probe_layers
@@ -31,8 +31,6 @@ HEAD_ROWS = 32
 """Rows whose attention is compared."""
 FEWEST_ROWS = 8
 """With fewer, nothing is read out of layers."""
-THIRDS = ("lowest third", "middle third", "highest third")
-"""What scores are sorted into for a picture."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +106,12 @@ def analyse(
     rows = dev.select(_some(np.arange(len(dev)), seed))
     if kind.reads_apart:
         rows = rows.remove_columns("text_pair")  # layers are compared on one text at a time
-    is_labelled = kind.is_labelled(torch.from_numpy(column_of(train, "label"))).numpy()
+    is_labelled = kind.is_labelled(torch.from_numpy(labels_of(train, kind))).numpy()
     texts = train.select(_some(np.flatnonzero(is_labelled), seed))
     layers = _layers(runners, rows, texts, task, max_length, seed, left_out)
     heads = _heads(runners, rows, max_length, left_out)
     said = {name: predictions(one, kind) for name, one in logits.items()}
-    differing = float(np.mean(said["teacher"] != said["student"])) if kind.has_classes else None
+    differing = float(np.mean(said["teacher"] != said["student"])) if kind.one_class else None
     disagreements = find_disagreements(logits["teacher"], logits["student"], dev, task)
     return Analysis(task.metrics[0], layers, heads, differing, disagreements, tuple(left_out))
 
@@ -141,8 +139,8 @@ def _layers(
         left_out.append(f"Layers are left out: fewer than {FEWEST_ROWS} evaluation rows say nothing about them.")
         return None
     kind, metric = kind_of(task), task.metrics[0]
-    labels, of_texts = np.asarray(rows["label"]), np.asarray(texts["label"])
-    if no_probes := _why_no_probes(of_texts, has_classes=kind.has_classes):
+    labels, of_texts = kind.stack(rows["label"]), kind.stack(texts["label"])
+    if no_probes := _why_no_probes(of_texts, one_class=kind.one_class):
         left_out.append(no_probes)
         texts = texts.select([])
     read, learnt = dict[str, Vectors](), dict[str, Vectors]()
@@ -160,7 +158,7 @@ def _layers(
         for name, of_model in learnt.items()
     }
     cka, by_chance = compare_layers(read["teacher"], read["student"], seed=seed)
-    last, classes = {name: of_model[-1] for name, of_model in read.items()}, labels if kind.has_classes else None
+    last, classes = {name: of_model[-1] for name, of_model in read.items()}, labels if kind.one_class else None
     return LayerAnalysis(
         rows=len(rows),
         training_rows=len(texts),
@@ -169,24 +167,17 @@ def _layers(
         probes=probes,
         probe_floor=find_metric(metric, kind)(kind.floor(labels), labels),
         spread={name: describe_vectors(vectors, classes, seed=seed) for name, vectors in last.items()},
-        groups=tuple(_groups(labels, task)),
+        groups=tuple(kind.groups(labels, task.id2label)),
         projections={name: project(vectors) for name, vectors in last.items()},
     )
 
 
-def _why_no_probes(labels: NDArray[np.generic], *, has_classes: bool) -> str:
+def _why_no_probes(labels: NDArray[np.generic], *, one_class: bool) -> str:
     if len(labels) < FEWEST_ROWS:
         return f"Probes of the layers are left out: there are fewer than {FEWEST_ROWS} rows to learn from."
-    if has_classes and len(np.unique(labels)) < 2:
+    if one_class and len(np.unique(labels)) < 2:
         return "Probes of the layers are left out: all rows that they would learn from are of one class."
     return ""
-
-
-def _groups(labels: NDArray[np.generic], task: Task) -> list[str]:
-    if kind_of(task).has_classes:
-        return [task.id2label[int(label)] for label in labels]
-    cuts = np.quantile(labels.astype(float), [1 / 3, 2 / 3])
-    return [THIRDS[int(place)] for place in np.searchsorted(cuts, labels.astype(float), side="left")]
 
 
 # ---- Heads ----

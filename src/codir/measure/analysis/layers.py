@@ -151,7 +151,7 @@ def _fit_and_read(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    head = RidgeClassifierCV(alphas=strengths) if kind.has_classes else RidgeCV(alphas=strengths)
+    head = RidgeClassifierCV(alphas=strengths) if kind.one_class else RidgeCV(alphas=strengths)
     probe = make_pipeline(StandardScaler(), head).fit(train.astype(np.float64), labels)
     answers: NDArray[np.generic] = probe.predict(dev.astype(np.float64))
     return answers

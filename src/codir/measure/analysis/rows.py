@@ -58,9 +58,9 @@ def find_disagreements(
         Disagreement(
             row,
             _text_of(rows[row]),
-            label=kind.in_words(float(rows[row]["label"]), names),
-            teacher=kind.in_words(float(said[row]), names),
-            student=kind.in_words(float(answered[row]), names),
+            label=kind.in_words(rows[row]["label"], names),
+            teacher=kind.in_words(said[row], names),
+            student=kind.in_words(answered[row], names),
             distance=float(distances[row]),
         )
         for row in find_farthest(distances, most).tolist()

@@ -7,10 +7,11 @@ from codir.errors import UserError
 from codir.runs.build import build_training_arguments, make_student
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import recipe_of
-from codir.runs.objectives import build_objectives
+from codir.runs.objectives import build_objectives, check_preset
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.runs.processes import say
 from codir.store import fingerprint_model, fingerprint_tokenizer
+from codir.tasks import Kind, kind_of
 
 
 def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
@@ -19,7 +20,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     say(check_labels(teacher.model, data.task))
     say(check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), data.task))
     for contestant in config.presets:
-        check_objectives(contestant, config.objectives_of(contestant))
+        check_objectives(contestant, config.objectives_of(contestant), kind_of(data.task))
     starts = {}
     for name, section in config.students.items():
         student = make_student(section, teacher, data, seed=config.seed_list[0])
@@ -32,9 +33,10 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
     return starts
 
 
-def check_objectives(contestant: Contestant, objectives: ObjectivesConfig) -> None:
-    """Refuse options of a contestant that cannot be together with any student."""
+def check_objectives(contestant: Contestant, objectives: ObjectivesConfig, kind: Kind) -> None:
+    """Refuse options of a contestant that cannot be together with any student, or not for this kind of task."""
     try:
         build_objectives(objectives)
+        check_preset(objectives, kind)
     except UserError as error:
         raise error.of(contestant.label) from error

@@ -34,7 +34,7 @@ class Common:
 
 def load_common(config: CompareConfig | SweepConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
     """Load what the runs of one process share; the first process to do so says the notes and examines the teacher."""
-    teacher = load_reader(config.teacher.model)
+    teacher = load_reader(config.teacher.model, config.data.task)
     data = load(config.data, teacher)
     if of_teacher is None:
         say(data.notes)
