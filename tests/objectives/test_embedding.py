@@ -47,7 +47,10 @@ def said(width: int = 6, *, teacher_width: int = 6):
 @pytest.mark.parametrize("distance", ["squared", "l2"])
 def test_a_distance_that_differs_from_the_papers(distance):
     student, teacher = randn(5, 6), randn(5, 6, seed=1)
-    squared = [sum((float(a) - float(b)) ** 2 for a, b in zip(s, t, strict=True)) for s, t in zip(student, teacher)]
+    squared = [
+        sum((float(a) - float(b)) ** 2 for a, b in zip(s, t, strict=True))
+        for s, t in zip(student, teacher, strict=True)
+    ]
     by_hand = mean(squared if distance == "squared" else map(math.sqrt, squared))
     assert embedding_mse_loss(student, teacher, distance=distance).item() == pytest.approx(by_hand, rel=1e-5)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -108,5 +108,18 @@ SCORES = Sample(
     },
 )
 
-SAMPLES = {"classification": classes(3), "regression": SCORES}
+# ---- Vectors ----
+
+
+def angles(student: Tensor, teacher: Tensor, _: float) -> float:
+    found = []
+    for ours, theirs in zip(student.tolist(), teacher.tolist(), strict=True):
+        lengths = math.sqrt(sum(x * x for x in ours)) * math.sqrt(sum(x * x for x in theirs))
+        found.append(1.0 - sum(x * y for x, y in zip(ours, theirs, strict=True)) / lengths)
+    return sum(found) / len(found)
+
+
+VECTORS = replace(SCORES, hard_loss=lambda logits, labels: 0.0, soft_loss=angles)
+
+SAMPLES = {"classification": classes(3), "regression": SCORES, "embedding": VECTORS}
 """By the name of the kind; a new kind adds its own."""

@@ -112,6 +112,9 @@ class StudentConfig(Room):
     config: dict[str, Any] | None = Field(
         None, description="changes to the teacher's configuration; the student starts from random weights"
     )
+    dense: bool = Field(
+        False, description="for sentence vectors: end in a dense map to the teacher's width, which the student keeps"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> StudentConfig:

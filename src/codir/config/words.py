@@ -125,6 +125,7 @@ RELATION_KL: Final = RelationDefaults(student_layers="last")
 
 # ---- Sentence vectors ----
 
+SentencePooling = Literal["mean", "first", "last"]
 VectorMap = Literal["auto", "linear", "none"]
 VectorDistance = Literal["squared", "l2"]
 VectorEstimator = Literal["soft", "info_nce"]
@@ -147,6 +148,7 @@ class EmbeddingContrastDefaults:
     num_negatives: int = 1024
 
 
+SENTENCE_POOLING: Final[SentencePooling] = "mean"
 VECTORS: Final = VectorDefaults()
 EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
 

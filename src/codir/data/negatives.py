@@ -224,7 +224,9 @@ def build_negative_sampler(
         _check_classes(labels)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy in ("any", "neighbours"):
-        return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed, term=term)
+        return NegativeSampler(
+            nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed, term=term
+        )
     kind = kind or kind_of_labels(labels)
     _check_strategy(strategy, kind)
     places = kind.places(labels)

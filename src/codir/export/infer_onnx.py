@@ -18,6 +18,9 @@ texts = sys.argv[1:] or sys.exit(__doc__)
 read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if record["pairs"] else texts)
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 feed = {one.name: np.array([getattr(row, columns[one.name]) for row in read]) for one in session.get_inputs()}
-for logits in session.run(["logits"], feed)[0]:
+answers = session.run(["logits"], feed)[0]
+
+# ---- Answers ----
+for logits in answers:
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

@@ -19,6 +19,9 @@ read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 inputs = [one.get_any_name() for one in model.inputs]
 feed = {name: np.array([getattr(row, columns[name]) for row in read]) for name in inputs}
-for logits in model(feed)["logits"]:
+answers = model(feed)["logits"]
+
+# ---- Answers ----
+for logits in answers:
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

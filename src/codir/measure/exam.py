@@ -77,8 +77,8 @@ class Exam:
             runner: a model of this task.
             rows: columns `text` and perhaps `text_pair`.
         """
-        with phase("evaluation", len(rows)):
-            kind, encoded = kind_of(self.task), self._read(rows, runner)
+        kind, encoded = kind_of(self.task), self._read(rows, runner)
+        with phase("evaluation", len(encoded)):
             logits = predict_logits(runner, encoded, batch_size=self.batch_size)
         if not kind.reads_apart:
             return logits

@@ -30,7 +30,7 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
-from codir.models.sentence import SentenceEncoder, note_shape
+from codir.models.sentence import SentenceEncoder, note_shape, shipped_config
 from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
@@ -71,6 +71,7 @@ __all__ = [
     "reads_ahead",
     "run_model",
     "shape_of",
+    "shipped_config",
     "start_head",
     "vocabulary_of",
 ]

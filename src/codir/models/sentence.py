@@ -89,7 +89,12 @@ class SentenceEncoder(PreTrainedModel):
         return F.normalize(pooled if self.dense is None else self.dense(pooled), dim=1)
 
     def add_dense(self, width: int) -> None:
-        """End in a dense map to this width, which stays; one that changes no width starts as the identity."""
+        """End in a dense map to this width, which stays; one that changes no width starts as the identity.
+
+        A model that ends in one of this width already keeps it.
+        """
+        if self.shape.dense == width:
+            return
         hidden = int(self.config.hidden_size)
         dense = nn.Linear(hidden, width)
         if hidden == width:
@@ -119,7 +124,7 @@ class SentenceEncoder(PreTrainedModel):
         return model
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         path: str | Path,
         *,
@@ -128,7 +133,9 @@ class SentenceEncoder(PreTrainedModel):
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
     ) -> Any:
-        """Load an encoder, and how its tokens become one vector: as `modules.json` says, else `config`, else by their mean.
+        """Load an encoder, and how its tokens become one vector.
+
+        That is as `modules.json` says, or else `config`, or else by their mean.
 
         Args:
             path: a folder or a name on the hub.
@@ -158,7 +165,7 @@ class SentenceEncoder(PreTrainedModel):
             return model.eval()
         return model.eval(), {**found, **_renamed(found)}
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write the encoder as transformers does, and the modules as sentence-transformers does."""
         folder = Path(save_directory)
         whole = self.encoder.config
@@ -185,13 +192,21 @@ def note_shape(config: PreTrainedConfig, shape: SentenceShape) -> None:
     config.num_labels = shape.dense or int(config.hidden_size)
 
 
+def shipped_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration without a name for each dimension of a vector; others as they are."""
+    if getattr(config, SHAPE, None) is None:
+        return config
+    shipped = copy.deepcopy(config)
+    shipped.num_labels = 2  # transformers' own default, which it does not write
+    return shipped
+
+
 def bare_config(config: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of the plain encoder, without what codir notes in it."""
-    bare = copy.deepcopy(config)
+    bare = shipped_config(config)
     for name in (SHAPE, NAMED_IN_CONFIG):
         if hasattr(bare, name):
             delattr(bare, name)
-    bare.num_labels = 2  # transformers' own default, which it does not write
     return bare
 
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from transformers.utils import cached_file
 
+from codir.config.words import SENTENCE_POOLING, SentencePooling
 from codir.errors import UserError
 
-SentencePooling = Literal["mean", "first", "last"]
 MODULES, POOLING, DENSE = "modules.json", "1_Pooling", "2_Dense"
 TRANSFORMER_FILE, PROMPTS_FILE = "sentence_bert_config.json", "config_sentence_transformers.json"
 POOLINGS: Mapping[str, SentencePooling] = {"mean": "mean", "cls": "first", "lasttoken": "last"}
@@ -32,7 +32,7 @@ class SentenceShape:
         max_length: tokens per text that the model was made for; `None` where nothing says so.
     """
 
-    pooling: SentencePooling = "mean"
+    pooling: SentencePooling = SENTENCE_POOLING
     dense: int | None = None
     max_length: int | None = None
 
@@ -82,7 +82,7 @@ def write_modules(folder: Path, shape: SentenceShape, *, hidden: int) -> None:
         for number, name in enumerate(names)
     ]
     word = next(word for word, pooling in POOLINGS.items() if pooling == shape.pooling)
-    pooling = {flag: False for flag in OTHER_FLAGS} | {flag: one == word for one, flag in FLAGS.items()}
+    pooling = dict.fromkeys(OTHER_FLAGS, False) | {flag: one == word for one, flag in FLAGS.items()}
     _write(folder / MODULES, modules)
     _write(folder / POOLING / "config.json", {"word_embedding_dimension": hidden, **pooling})
     _write(folder / TRANSFORMER_FILE, {"max_seq_length": shape.max_length, "do_lower_case": False})

@@ -177,7 +177,7 @@ def _what_it_is(config: AnyRun, model: PreTrainedModel) -> dict[str, Any]:
     return {
         "name": config.push_to_hub or config.output_dir.resolve().name or "student",
         "size": _size(model),
-        "needs_codir": type(model).__module__.startswith("codir."),
+        "needs_codir": type(model.base_model).__module__.startswith("codir."),
     }
 
 

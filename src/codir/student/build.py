@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,7 @@ def build_student(
     selection: LayerSelection = LAYER_SELECTION,
     checkpoint: str | Path | None = None,
     config: PreTrainedConfig | Mapping[str, Any] | None = None,
+    dense: bool = False,
     seed: int = 0,
 ) -> PreTrainedModel:
     """Build a student for `teacher` in one of three ways; exactly one of `layers`, `checkpoint`, `config` is given.
@@ -98,6 +99,7 @@ def build_student(
             With another `model_type` than the teacher's they are settings of that type, with the teacher's vocabulary:
             `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
             starts from a copy of the teacher's embeddings, where the type has such a setting.
+        dense: for a teacher of sentence vectors: end in a dense map to its width, which the student keeps.
         seed: for weights that start at random. The global random state is left as it was.
 
     Returns:
@@ -114,6 +116,14 @@ def build_student(
         weights copied from the teacher's layers 1, 3, 5
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
+    if dense and not isinstance(teacher, SentenceEncoder):
+        raise UserError(
+            "student.dense",
+            expected="a teacher that gives sentence vectors",
+            got=type(teacher).__name__,
+            otherwise="there would have been no vector to map",
+            do="leave `dense` out",
+        )
     with seeded(seed):
         if layers is not None:
             student, origin = _copy_from_teacher(teacher, layers, selection)
@@ -122,6 +132,10 @@ def build_student(
         else:
             assert config is not None
             student, origin = _start_at_random(teacher, config)
+        if dense:
+            assert isinstance(student, SentenceEncoder)
+            student.add_dense(teacher.config.num_labels)
+            origin = replace(origin, notes=(*origin.notes, f"with a dense map to {teacher.config.num_labels}"))
     student.codir_origin = origin
     depth = student.config.num_hidden_layers
     logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
@@ -167,7 +181,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
     notes = [f"read from {checkpoint}"]
     if new:
         notes.append(f"new, with random weights: {', '.join(new)}")
-    elif config.id2label != teacher.config.id2label:
+    elif not isinstance(student, SentenceEncoder) and config.id2label != teacher.config.id2label:
         notes.append(f"its head was trained for {_labels(config)} and now stands for {_labels(teacher.config)}")
     return student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=has_new_head(student, outcome))
 

@@ -27,9 +27,9 @@ class Embedding(Regression):
     """One vector per text; a pair's answer is the cosine of its two vectors, judged by graded similarity."""
 
     name = "embedding"
-    problem_type = None
+    problem_type: ClassVar[str | None] = None
     auto_class = "AutoModel"
-    outputs = None
+    outputs: ClassVar[int | None] = None
     reads_apart = True
     offers: ClassVar[frozenset[Offer]] = frozenset({"vectors"})
     metrics = ("spearman", "pearson")
@@ -95,7 +95,8 @@ def _found(answers: NDArray[np.generic], labels: NDArray[np.generic], gain: NDAr
     relevant = labels.astype(np.float64)
     is_relevant = relevant > 0
     queries = np.sum(1.0 / relevant[is_relevant])
-    return float(gain[is_relevant].sum() / queries) if queries else 0.0
+    found = gain[is_relevant].sum() / queries if queries else 0.0
+    return float(min(found, 1.0))  # resamples may hold a query's first document twice
 
 
 def ndcg_at_10(answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
@@ -135,7 +136,7 @@ class Retrieval(Embedding):
 
     name = "retrieval"
     metrics = ("ndcg@10", "recall@10")
-    known_metrics = ("spearman",)
+    known_metrics: ClassVar[tuple[str, ...]] = ("spearman",)
     own_metrics: ClassVar[Mapping[str, Metric]] = {"ndcg@10": ndcg_at_10, "recall@10": recall_at_10}
     correlations: ClassVar[frozenset[str]] = frozenset({"spearman"})
     agreement = ("spearman", "rank correlation of the ranks that the two models give to the same documents")

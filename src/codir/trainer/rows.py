@@ -130,9 +130,7 @@ class LabelledRows:
         return compute
 
 
-def score_texts(
-    logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind
-) -> dict[str, float]:
+def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:
     """Metrics of what a trainer's evaluation gives, where the two texts of a row were perhaps read one by one.
 
     Args:

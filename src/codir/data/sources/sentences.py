@@ -144,7 +144,7 @@ def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
             expected="two texts and a score in each row (`text`, `text_pair`, `score`), or a `query` and a `document`",
             got=table.describe_columns(),
             otherwise="there would have been nothing to judge vectors by",
-            do="name a file of such rows with `--dev`; to learn classes or scores, train a head first: `codir finetune`",
+            do="name a file of such rows with `--dev`; for classes or scores, train a head first: `codir finetune`",
         )
     chosen = table.select([found.text, found.text_pair, found.label])
     texts = read_texts(chosen, found.names, may_be_numbers=True)
@@ -157,8 +157,7 @@ def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
     if is_retrieval:
         relevant = Counter(query for query, score in zip(texts["text"], scores, strict=True) if score > 0)
         scores = [
-            float(relevant[query]) if score > 0 else 0.0
-            for query, score in zip(texts["text"], scores, strict=True)
+            float(relevant[query]) if score > 0 else 0.0 for query, score in zip(texts["text"], scores, strict=True)
         ]
         if not relevant:
             raise UserError(table.name, expected="a document that is relevant", got="none", do="check the scores")
@@ -207,7 +206,9 @@ def _judged(
     dev = {name: rows.to_dataset(task) for name, rows in sets.items()}
     notes = [*notes, *chain.from_iterable(note_blank_texts(rows.name, rows.texts) for rows in sets.values())]
     origins = {} if parts.train is None else {"train": parts.train.name}
-    origins |= {name: rows.name if name in parts.dev else f"held out of {origins['train']}" for name, rows in sets.items()}
+    origins |= {
+        name: rows.name if name in parts.dev else f"held out of {origins['train']}" for name, rows in sets.items()
+    }
     numbers = {name: rows.numbers for name, rows in sets.items()}
     return LoadedData(train, dev, task, tuple(notes), origins=origins, row_numbers=numbers)
 

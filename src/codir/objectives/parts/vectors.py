@@ -54,7 +54,8 @@ class VectorMaps(nn.Module):
         self.widths = [student_width, *prefixes]
         self.is_mapped = width_map == "linear"
         self.maps = nn.ModuleList(
-            build_width_map(width_map, student_width=width, teacher_width=teacher_width) if self.is_mapped or not place
+            build_width_map(width_map, student_width=width, teacher_width=teacher_width)
+            if self.is_mapped or not place
             else nn.Identity()
             for place, width in enumerate(self.widths)
         )
