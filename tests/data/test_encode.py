@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import datasets
 import numpy as np
 import pytest
+import torch
+from transformers import DataCollatorWithPadding
 
 from codir.data import (
     DistillationCollator,
     EpochLengthGroupedSampler,
+    RowCollator,
     column_of,
     encode,
     length_sorted_batches,
@@ -53,6 +58,32 @@ def test_batches_for_inference_that_miss_or_repeat_a_row(tokenizer, texts):
             assert [i for i in ids.tolist() if i] == [i for i in encoded[int(row)]["input_ids"] if i]
     assert sorted(seen) == list(range(len(texts)))
     assert lengths == sorted(lengths, reverse=True)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("columns", [("input_ids",), ("input_ids", "token_type_ids"), ("input_ids", "attention_mask")])
+def test_rows_padded_otherwise_than_transformers_pads_them(tokenizer, side, columns):
+    """Masks with zeros of their own, segments of a pair, a padding token other than 0, rows out of order and twice."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.padding_side, tokenizer.pad_token = side, "w7"
+    rows = datasets.Dataset.from_dict({"text": ["w1 w2", "w1", "w1 w2 w3 w4"], "text_pair": ["w1", "w1 w2 w9", "w3"]})
+    encoded = encode(rows, tokenizer, max_length=16)
+    encoded = encoded.map(lambda row: {"attention_mask": [0, *row["attention_mask"][1:]]}).select_columns(columns)
+    chosen = [2, 0, 0, 1]
+    expected = DataCollatorWithPadding(tokenizer)([encoded[row] for row in chosen])
+    found = RowCollator(encoded.with_format("torch"), tokenizer)(chosen)
+    assert found.keys() == expected.keys()
+    assert (found["input_ids"] == tokenizer.pad_token_id).sum() == 5
+    for name, tensor in found.items():
+        assert tensor.dtype == expected[name].dtype
+        assert torch.equal(tensor, expected[name])
+
+
+def test_a_column_that_the_tokenizer_alone_can_pad(tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.model_input_names = [*tokenizer.model_input_names, "special_tokens_mask"]
+    rows = datasets.Dataset.from_dict({"input_ids": [[1, 2, 3], [1]], "special_tokens_mask": [[1, 0, 1], [1]]})
+    assert RowCollator(rows, tokenizer)([0, 1])["special_tokens_mask"].tolist() == [[1, 0, 1], [1, 1, 1]]
 
 
 def test_an_epochs_order_that_depends_on_what_ran_before():

@@ -11,6 +11,8 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
@@ -269,19 +271,39 @@ def length_sorted_batches(
 class RowCollator:
     """Takes rows by number: what the model reads of them, in the order asked for, padded to the longest.
 
+    To the same tensors as `transformers.DataCollatorWithPadding`, without a Python object for each token.
+
     Args:
         encoded: the result of `encode`.
-        tokenizer: pads the batches.
+        tokenizer: says what stands at padding, and on which side.
     """
 
     def __init__(self, encoded: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._columns = encoded.select_columns(model_columns(encoded, tokenizer))
+        self._columns = encoded.select_columns(model_columns(encoded, tokenizer)).with_format("arrow")
+        self._is_left = tokenizer.padding_side == "left"
+        self._fill = {
+            "input_ids": tokenizer.pad_token_id,
+            "attention_mask": 0,
+            "token_type_ids": tokenizer.pad_token_type_id,
+        }
+        self._makes_mask = "attention_mask" in tokenizer.model_input_names
         self._pad = DataCollatorWithPadding(tokenizer)
 
     def __call__(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Collate these rows."""
-        columns = self._columns[rows]
-        return dict(self._pad([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]))
+        table = self._columns[list(rows)]
+        if any(self._fill.get(name) is None for name in table.column_names):
+            return dict(self._pad(table.to_pylist()))  # a column that the tokenizer alone can pad, or none to pad with
+        lengths = pc.list_value_length(table["input_ids"]).to_numpy()
+        is_real = np.arange(lengths.max()) < lengths[:, None]
+        is_real = is_real[:, ::-1] if self._is_left else is_real
+        padded = {}
+        for name in table.column_names:
+            padded[name] = np.full(is_real.shape, self._fill[name], np.int64)
+            padded[name][is_real] = pc.list_flatten(table[name]).to_numpy()
+        if self._makes_mask and "attention_mask" not in padded:
+            padded["attention_mask"] = is_real.astype(np.int64)
+        return {name: torch.from_numpy(values) for name, values in padded.items()}
 
 
 def cls_token_position(tokenizer: PreTrainedTokenizerBase) -> TokenPosition:

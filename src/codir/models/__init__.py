@@ -18,6 +18,7 @@ from codir.models.fit import (
 from codir.models.forward import run_model
 from codir.models.head import last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
+from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
     auto_class_of,
     check_loaded,
@@ -35,6 +36,7 @@ from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
+    "LayerPlaces",
     "Reader",
     "SentenceEncoder",
     "auto_class_of",
@@ -51,6 +53,7 @@ __all__ = [
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
+    "find_layers",
     "has_new_head",
     "in_full_precision",
     "is_masked",
@@ -68,6 +71,7 @@ __all__ = [
     "names_of",
     "note_shape",
     "predict_only",
+    "reading_layers",
     "reads_ahead",
     "run_model",
     "shape_of",

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 
 from codir.models.attention import capture_attention
 from codir.models.language import predict_only, vocabulary_of
-from codir.signals import Representation, TokenPosition, TokenSignal, pool_representations, token_mask
+from codir.models.layers import LayerPlaces, reading_layers
+from codir.signals import LayerPooling, Representation, TokenPosition, TokenSignal, pool_representations, token_mask
 
 ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None, Tensor | None]
 """Logits, pooled representations, tokens and token logits: the fields of a signal, in their order."""
@@ -30,6 +31,7 @@ def run_model(
     attention: bool = False,
     predicted: Bool[Tensor, "batch tokens"] | None = None,
     cls_position: TokenPosition = "first",
+    places: LayerPlaces | None = None,
 ) -> ModelSays:
     """Run a model once; everything comes back in fp32, whatever the products ran in.
 
@@ -41,14 +43,22 @@ def run_model(
         attention: whether queries, keys and values are wanted.
         predicted: positions where a language model's answers are wanted; its head sees no others.
         cls_position: where the model's tokenizer puts the token that stands for the sequence.
+        places: from `find_layers`; layers are then pooled while the model runs, and none is kept to the end.
     """
     pooled, mask, is_language_model = tuple(pooled), token_mask(model_inputs), vocabulary_of(model) > 0
+    on_the_way = None
     with ExitStack() as stack:
         captured = stack.enter_context(capture_attention(model)) if attention else []
         if is_language_model:
             stack.enter_context(predict_only(model, torch.zeros_like(mask) if predicted is None else predicted))
-        output = model(**model_inputs, output_hidden_states=bool(pooled) or hidden_states)
-    with torch.autocast(output.logits.device.type, enabled=False):
+        if pooled and places is not None and not hidden_states:
+            on_the_way = LayerPooling(pooled, len(places), mask, cls_position=cls_position)
+            stack.enter_context(reading_layers(places, on_the_way.layers, on_the_way.take))
+        keeps_states = hidden_states or (bool(pooled) and on_the_way is None)
+        output = model(**model_inputs, output_hidden_states=keeps_states)
+    if on_the_way is not None:
+        vectors = on_the_way.vectors()
+    else:
         vectors = pool_representations(output.hidden_states, mask, pooled, cls_position=cls_position) if pooled else {}
     states = tuple(state.float() for state in output.hidden_states) if hidden_states else ()
     tokens = TokenSignal(mask, states, tuple(captured)) if hidden_states or attention else None

@@ -11,7 +11,7 @@ from codir.signals.needs import (
     TokenPosition,
     resolve_layers,
 )
-from codir.signals.pooling import masked_mean, pool_representations, token_at, token_mask
+from codir.signals.pooling import LayerPooling, masked_mean, pool_representations, token_at, token_mask
 from codir.signals.values import (
     Answered,
     AttentionInputs,
@@ -36,6 +36,7 @@ __all__ = [
     "Demand",
     "Drawn",
     "LayerChoice",
+    "LayerPooling",
     "LossBreakdown",
     "ModelShape",
     "Needs",

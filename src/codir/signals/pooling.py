@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -61,6 +61,60 @@ def pool_layer(
     return masked_mean(hidden, mask) if pooling == "mean" else token_at(hidden, mask, cls_position)
 
 
+class LayerPooling:
+    """Pools the layers of several representations one at a time, as a model computes them; none has to be kept.
+
+    Args:
+        representations: which layers, pooled how; a layer that several of them pool alike is pooled once.
+        num_layers: of the model.
+        mask: true at real tokens.
+        cls_position: where the token of `"cls"` stands.
+
+    Example:
+        >>> pooling = LayerPooling([Representation("last")], 2, torch.tensor([[True, True, False]]))
+        >>> sorted(pooling.layers)
+        [2]
+        >>> pooling.take(2, torch.tensor([[[1.0], [3.0], [9.0]]]))
+        >>> pooling.vectors()[Representation("last")]
+        tensor([[[2.]]])
+    """
+
+    def __init__(
+        self,
+        representations: Iterable[Representation],
+        num_layers: int,
+        mask: Bool[Tensor, "batch tokens"],
+        *,
+        cls_position: TokenPosition = "first",
+    ) -> None:
+        self._wanted = {asked: resolve_layers(asked.layers, num_layers) for asked in representations}
+        self._how = {
+            layer: {asked.pooling for asked, layers in self._wanted.items() if layer in layers}
+            for layer in {layer for layers in self._wanted.values() for layer in layers}
+        }
+        self._mask, self._cls_position = mask, cls_position
+        self._pooled: dict[tuple[int, Pooling], Tensor] = {}
+
+    @property
+    def layers(self) -> Collection[int]:
+        """Numbers of the layers that are pooled; 1 is the first above the embeddings."""
+        return self._how.keys()
+
+    def take(self, layer: int, hidden: Float[Tensor, "batch tokens hidden"]) -> None:
+        """Pool the output of one layer, outside autocast."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            for pooling in self._how[layer]:
+                vectors = pool_layer(hidden, self._mask, pooling=pooling, cls_position=self._cls_position)
+                self._pooled[layer, pooling] = vectors
+
+    def vectors(self) -> dict[Representation, Float[Tensor, "batch layers hidden"]]:
+        """Every representation, once its layers have been taken."""
+        return {
+            asked: torch.stack([self._pooled[layer, asked.pooling] for layer in layers], dim=1)
+            for asked, layers in self._wanted.items()
+        }
+
+
 def pool_representations(
     hidden_states: tuple[Tensor, ...],
     mask: Bool[Tensor, "batch tokens"],
@@ -77,14 +131,7 @@ def pool_representations(
         representations: which layers, pooled how.
         cls_position: where the token of `"cls"` stands.
     """
-    num_layers = len(hidden_states) - 1
-    wanted = {asked: resolve_layers(asked.layers, num_layers) for asked in representations}
-    each_once = dict.fromkeys((layer, asked.pooling) for asked, layers in wanted.items() for layer in layers)
-    pooled = {
-        (layer, pooling): pool_layer(hidden_states[layer], mask, pooling=pooling, cls_position=cls_position)
-        for layer, pooling in each_once
-    }
-    return {
-        asked: torch.stack([pooled[layer, asked.pooling] for layer in layers], dim=1)
-        for asked, layers in wanted.items()
-    }
+    pooling = LayerPooling(representations, len(hidden_states) - 1, mask, cls_position=cls_position)
+    for layer in pooling.layers:
+        pooling.take(layer, hidden_states[layer])
+    return pooling.vectors()

@@ -164,8 +164,6 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
                 shape = (len(teacher.dataset), *values.shape[1:])
                 tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
             tables[name][rows] = values
-    for table in tables.values():
-        table.flush()
     (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
 
 
@@ -177,7 +175,7 @@ def _new_table(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
 
 def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):
-        cast = values.astype(dtype)
+        cast = values.astype(dtype, copy=False)
     if np.isfinite(cast).all():
         return cast
     raise UserError(

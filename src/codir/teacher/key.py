@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from codir.config.words import StoredDtype
 from codir.signals import Representation, resolve_layers
-from codir.store import Damage, fingerprint_model, fingerprint_texts, fingerprint_tokenizer, read_json
+from codir.store import Damage, fingerprint_texts, fingerprint_tokenizer, read_json
 from codir.teacher.live import LiveTeacher
 
 CACHE_VERSION = 3
@@ -79,7 +79,7 @@ class CacheKey:
     def of(cls, teacher: LiveTeacher, cache_dtype: StoredDtype) -> CacheKey:
         """The key of what this teacher would say."""
         return cls(
-            weights=fingerprint_model(teacher.model),
+            weights=teacher.fingerprint,
             tokenizer=fingerprint_tokenizer(teacher.tokenizer),
             texts=fingerprint_texts(teacher.dataset),
             max_length=teacher.max_length,

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config.words import MAX_LENGTH
 from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
-from codir.models import run_model
+from codir.models import LayerPlaces, find_layers, run_model
 from codir.signals import Batch, Needs, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
@@ -121,6 +121,10 @@ class LiveTeacher(Teacher):
     def _collate(self) -> RowCollator:
         return RowCollator(self.encoded, self.tokenizer)
 
+    @cached_property
+    def _places(self) -> LayerPlaces | None:
+        return find_layers(self.model)
+
     @torch.no_grad()
     def _run(self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None) -> TeacherSignal:
         device = self.model.device
@@ -135,5 +139,6 @@ class LiveTeacher(Teacher):
                     attention=view.attention,
                     predicted=predicted,
                     cls_position=self.cls_position,
+                    places=self._places if view.pooled and not view.hidden_states else None,
                 )
             )
