@@ -50,13 +50,15 @@ class SentenceEncoder(PreTrainedModel):
     base_model_prefix = ENCODER
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(self, config: PreTrainedConfig) -> None:
-        super().__init__(config)
         shape = shape_in(config)
         note_shape(config, shape)
+        own = copy.deepcopy(config)
+        own._attn_implementation = "eager"  # what attends is the encoder, which chooses for itself
+        super().__init__(own)
         self.encoder = AutoModel.from_config(config)
+        self.config = self.encoder.config
         self.dense = nn.Linear(int(config.hidden_size), shape.dense) if shape.dense else None
         self._freeze_unread()
         self.post_init()
