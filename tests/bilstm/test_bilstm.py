@@ -164,7 +164,8 @@ def test_a_student_without_the_teachers_labels_or_vocabulary():
     assert student.config.id2label == {0: "no", 1: "yes"}
     assert student.config.pad_token_id == 0
     assert student.training
-    assert str(student_origin(student)) == "weights drawn at random"
+    said = "weights drawn at random; starts with the teacher's embeddings, projected to 16"
+    assert str(student_origin(student)) == said
     assert count_positions(student) is None
 
 
@@ -189,8 +190,9 @@ def test_embeddings_of_the_teacher_that_do_not_come_along(family):
 def test_embeddings_that_are_the_teachers_unasked():
     settings = {"model_type": "codir-bilstm", "hidden_size": 16, "embedding_size": HIDDEN_SIZE}
     teacher = make_teacher()
-    student = build_student(teacher, config=settings)
+    student = build_student(teacher, config=settings, embeddings="random")
     assert not torch.equal(student.get_input_embeddings().weight, teacher.get_input_embeddings().weight)
+    assert str(student_origin(student)) == "weights drawn at random"
 
 
 def test_a_seed_that_gives_another_student():

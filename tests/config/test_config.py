@@ -115,6 +115,7 @@ def test_a_preset_that_is_not_listed():
         "codir",
         "codir-fresh",
         "codir-paper",
+        "codir-soft",
         "crd",
         "distilbert",
         "fine-tune",

@@ -98,6 +98,62 @@ def test_negatives_of_the_batch_that_are_not_its_other_rows(labelled):
     assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
 
 
+def soft_by_hand(teacher: list[float], student: list[float]) -> float:
+    """`-sum_k softmax(teacher)_k log softmax(student)_k` of one anchor's scores."""
+    whole_t, whole_s = (sum(map(math.exp, scores)) for scores in (teacher, student))
+    return -sum(math.exp(t) / whole_t * math.log(math.exp(s) / whole_s) for t, s in zip(teacher, student, strict=True))
+
+
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_soft_targets_over_other_keys_or_temperatures(anchor):
+    """SEED where the student meets the teacher's keys; CompRess beside it, where it meets its own of the same rows."""
+    contrast = built(
+        anchor=anchor, estimator="soft", keys="fresh", contrastive_temperature=0.2, teacher_temperature=0.5
+    )
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    of_teacher = project(space.teacher_head, negatives.teacher_pooled)
+    losses = []
+    for i, g in enumerate(negatives.group.tolist()):
+        target = [dot(z_t[i], key) / 0.5 for key in (z_t[i], *of_teacher[g])]
+        losses.append(soft_by_hand(target, [dot(z_s[i], key) / 0.2 for key in (z_t[i], *of_teacher[g])]))
+        if anchor == "both":
+            own = [dot(z_s[i], key) / 0.2 for key in (z_s[i], *negatives.student_vectors[g])]
+            losses.append(soft_by_hand(target, own))
+    expected = sum(losses) / len(losses)
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"source": "batch"}, {"per_layer": True}])
+def test_soft_targets_that_are_sharp_and_no_info_nce(options):
+    """As tau_t goes to 0, the teacher's nearest key, its own view of the example, is the one right answer."""
+    given = {"contrastive_temperature": 0.2, **options}
+    soft, hard = built(estimator="soft", teacher_temperature=1e-5, **given), built(estimator="info_nce", **given)
+    assert torch.allclose(loss_of(soft, *signals()), loss_of(hard, *signals()), atol=1e-5)
+
+
+def test_hard_keys_of_two_sides_that_are_other_rows():
+    """The teacher's neighbours, chosen among its own keys; the student's keys of the same rows are kept beside them."""
+    options = {"anchor": "both", "estimator": "soft", "keys": "fresh", "num_negatives": 2}
+    contrast, plain = built(**options, hard_pool=2), built(**options)
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    z_t, keys = project(space.teacher_head, teacher.pooled[ALL]), project(space.teacher_head, negatives.teacher_pooled)
+    kept = []
+    for group in range(3):
+        members = [z_t[i] for i in range(6) if negatives.group[i] == group]
+        mean = torch.stack(members).mean(dim=0) if members else torch.zeros(8)
+        kept.append(sorted(range(5), key=lambda k, group=group, mean=mean: -dot(keys[group, k], mean))[:2])
+    by_hand = replace(
+        negatives,
+        teacher_pooled=torch.stack([negatives.teacher_pooled[group, rows] for group, rows in enumerate(kept)]),
+        student_vectors=torch.stack([negatives.student_vectors[group, rows] for group, rows in enumerate(kept)]),
+    )
+    expected = loss_of(plain, student, teacher, batch, by_hand)
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+
+
 def test_layers_matched_otherwise_than_in_even_steps():
     """Student layers 1, 2 with teacher layers 2, 3 of 3: a contrast each, with heads of its own."""
     contrast = built(per_layer=True)
@@ -227,6 +283,12 @@ def test_a_head_that_is_linear_after_all():
         ({"memory": "momentum", "anchor": "both", "source": "batch"}, "source: dataset"),
         ({"per_layer": True, "anchor": "both"}, "keys from a memory"),
         ({"per_layer": True, "keys": "banked", "anchor": "both"}, "keys from a memory"),
+        ({"estimator": "soft", "anchor": "teacher"}, "no similarities of the teacher"),
+        ({"estimator": "soft", "anchor": "both", "keys": "fresh", "memory": "queue"}, "no similarities of the teacher"),
+        ({"estimator": "soft", "anchor": "both", "keys": "banked"}, "made by a head that trains"),
+        ({"estimator": "soft", "anchor": "student", "keys": "queued"}, "made by a head that trains"),
+        ({"teacher_temperature": 0.1}, "teacher_temperature: expected `estimator: soft`"),
+        ({"estimator": "soft", "anchor": "student", "teacher_temperature": 0.0}, "a number above 0"),
     ],
 )
 def test_a_combination_that_cannot_be_and_trains(options, said):
@@ -252,7 +314,13 @@ def test_a_misspelt_word_taken_for_the_last_choice():
 
 @pytest.mark.parametrize(
     "options",
-    [{"estimator": "nce"}, {"strategy": "mixed"}, {"hard_pool": 2}, {"keys": "banked", "anchor": "both"}],
+    [
+        {"estimator": "nce"},
+        {"strategy": "mixed"},
+        {"hard_pool": 2},
+        {"keys": "banked", "anchor": "both"},
+        {"estimator": "soft", "anchor": "both", "keys": "fresh"},
+    ],
 )
 def test_a_queue_chosen_where_only_a_bank_can_serve(options):
     assert Contrastive(**{"anchor": "teacher", **options}).needs.negatives.memory == "bank"

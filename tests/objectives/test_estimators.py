@@ -1,4 +1,4 @@
-"""NCE, Jensen-Shannon and supervised contrast against their papers' formulas in plain loops."""
+"""NCE, Jensen-Shannon, supervised and soft contrast against their papers' formulas in plain loops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codir.objectives import info_nce_from_scores, jsd, log_mean_exp, nce, supcon
+from codir.objectives import info_nce_from_scores, jsd, log_mean_exp, nce, soft_contrast, supcon
 
 SHAPES = {"batch": st.integers(1, 5), "count": st.integers(1, 7), "seed": st.integers(0, 10_000)}
 
@@ -128,3 +128,48 @@ def test_an_anchor_that_nothing_is_compared_with_becoming_nan():
     assert jsd(positive, nothing).item() == pytest.approx(math.log(2))
     for loss in (nce(positive, nothing, log_mean=torch.tensor(0.0)), jsd(positive, nothing)):
         assert torch.isfinite(torch.autograd.grad(loss, positive)[0]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(**SHAPES)
+def test_soft_contrast_that_differs_from_its_formula(batch, count, seed):
+    """§3.2 of arXiv 2101.04731, one share at a time."""
+    (own, others), (own_s, others_s) = scores_of(batch, count, seed), scores_of(batch, count, seed + 1)
+    others_s = others_s.nan_to_num(neginf=0.3).masked_fill(others == -torch.inf, -torch.inf)
+    of_teacher, of_student = (torch.cat([a[:, None], b], dim=1) for a, b in ((own, others), (own_s, others_s)))
+    total = 0.0
+    for teacher, student in zip(of_teacher.tolist(), of_student.tolist(), strict=True):
+        keys = [k for k, score in enumerate(teacher) if score > -math.inf]
+        whole_t, whole_s = (sum(math.exp(row[k]) for k in keys) for row in (teacher, student))
+        total -= sum(math.exp(teacher[k]) / whole_t * math.log(math.exp(student[k]) / whole_s) for k in keys)
+    assert soft_contrast(of_student, of_teacher).item() == pytest.approx(total / batch, rel=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(**SHAPES)
+def test_soft_contrast_with_one_right_key_that_is_not_info_nce(batch, count, seed):
+    positive, negative = scores_of(batch, count, seed)
+    scores = torch.cat([positive.unsqueeze(1), negative], dim=1)
+    one_hot = torch.full_like(scores, -torch.inf)
+    one_hot[:, 0] = 0.0
+    expected = info_nce_from_scores(positive, negative, temperature=1.0)
+    assert torch.allclose(soft_contrast(scores, one_hot), expected)
+
+
+def test_soft_contrast_that_is_least_elsewhere_than_at_the_teachers_shares():
+    g = torch.Generator().manual_seed(0)
+    of_teacher = torch.randn(3, 6, generator=g, dtype=torch.float64)
+    shares = of_teacher.softmax(dim=1)
+    entropy = -(shares * shares.log()).sum(dim=1).mean()
+    student = (of_teacher + 5.0).requires_grad_()  # a constant changes no share
+    loss = soft_contrast(student, of_teacher)
+    assert torch.allclose(loss, entropy)
+    assert torch.autograd.grad(loss, student)[0].abs().max() < 1e-12
+    assert soft_contrast(torch.randn(3, 6, generator=g, dtype=torch.float64), of_teacher) > entropy + 1e-2
+
+
+def test_soft_targets_that_learn():
+    """A teacher's side that could move would make its own similarities easy."""
+    of_teacher, of_student = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    soft_contrast(of_student, of_teacher).backward()
+    assert of_teacher.grad is None

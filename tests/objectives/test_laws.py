@@ -83,6 +83,12 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-nce": lambda: Contrastive(anchor="both", projection_dim=8, keys="banked", estimator="nce"),
     "Contrastive-nce-batch": lambda: Contrastive(anchor="student", projection_dim=8, source="batch", estimator="nce"),
     "Contrastive-jsd": lambda: Contrastive(anchor="student", projection_dim=8, estimator="jsd"),
+    "Contrastive-soft": lambda: Contrastive(anchor="student", projection_dim=8, estimator="soft"),
+    "Contrastive-soft-both": lambda: Contrastive(anchor="both", projection_dim=8, estimator="soft", keys="fresh"),
+    "Contrastive-soft-batch": lambda: Contrastive(anchor="both", projection_dim=8, estimator="soft", source="batch"),
+    "Contrastive-soft-per-layer": lambda: Contrastive(
+        anchor="student", projection_dim=8, estimator="soft", per_layer=True, learned_temperature=True
+    ),
     "Contrastive-supcon": lambda: Contrastive(projection_dim=8, source="batch", estimator="supcon", strategy="auto"),
     "Contrastive-per-layer": lambda: Contrastive(anchor="student", projection_dim=8, per_layer=True),
     "Contrastive-per-layer-batch": lambda: Contrastive(
@@ -106,6 +112,7 @@ LOOKING_AT_THE_WHOLE_BATCH = {
     "EmbeddingContrast-nce",
     "Contrastive-batch",
     "Contrastive-nce-batch",
+    "Contrastive-soft-batch",
     "Contrastive-supcon",
     "Contrastive-tau-batch",
     "Contrastive-per-layer-batch",

@@ -7,6 +7,7 @@ import inspect
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -391,6 +392,97 @@ def test_config_of_another_family_is_changed_or_mislabelled():
     assert student.config.model_type == "distilbert"
     assert student.config.id2label == LABELS
     assert config.num_labels == 7
+
+
+NARROW = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+
+
+def embeddings_by_hand(teacher: PreTrainedModel, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same start from the textbook: numpy's whole SVD, one axis at a time."""
+    table = teacher.get_input_embeddings().weight.detach().double().numpy()
+    centred = table - table.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:width].T
+    for axis in axes.T:
+        axis *= np.sign(axis[np.abs(axis).argmax()])
+    projected = centred @ axes
+    return projected * 0.05 / projected.std(ddof=1), axes * 0.05 / projected.std(ddof=1)
+
+
+@every_family
+def test_embeddings_of_a_narrow_student_that_are_not_the_teachers_principal_axes(family):
+    teacher = make_teacher(family)
+    of_teacher = copy.deepcopy(teacher.state_dict())
+    narrow = {**NARROW, "embedding_size": 8} if family in ("electra", "albert") else NARROW
+    student = build_student(teacher, config=narrow)
+    table = student.get_input_embeddings().weight
+    expected, _ = embeddings_by_hand(teacher, table.shape[1])
+    assert np.allclose(table.detach().double().numpy(), expected, atol=1e-6)
+    said = f"starts with the teacher's embeddings, projected to {table.shape[1]}"
+    assert student_origin(student).notes == (said,)
+    assert all(torch.equal(weight, of_teacher[name]) for name, weight in teacher.state_dict().items())
+
+
+def test_positions_and_token_types_on_other_axes_than_the_tokens():
+    teacher = make_teacher("bert")
+    _, axes = embeddings_by_hand(teacher, 16)
+    student = build_student(teacher, config={**NARROW, "max_position_embeddings": 32})
+    for name in ("position_embeddings", "token_type_embeddings"):
+        theirs = getattr(teacher.bert.embeddings, name).weight.detach().double().numpy()
+        ours = getattr(student.bert.embeddings, name).weight.detach().double().numpy()
+        assert np.allclose(ours, ((theirs - theirs.mean(axis=0)) @ axes)[: len(ours)], atol=1e-6)
+
+
+def test_positions_of_another_family_that_are_shifted():
+    """RoBERTa counts its positions from behind the padding token, BERT from 0."""
+    teacher = make_teacher("roberta")
+    settings = {"model_type": "bert", **NARROW, "intermediate_size": 16}
+    start, random = (
+        build_student(teacher, config=settings, embeddings=e).bert.embeddings for e in ("teacher", "random")
+    )
+    assert not torch.equal(start.word_embeddings.weight, random.word_embeddings.weight)
+    assert torch.equal(start.position_embeddings.weight, random.position_embeddings.weight)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_embeddings_of_the_teachers_width_that_are_not_copies(family):
+    teacher = make_teacher(family)
+    student = build_student(teacher, config={"num_hidden_layers": 1})
+    assert torch.equal(student.get_input_embeddings().weight, teacher.get_input_embeddings().weight)
+    assert not storages(student) & storages(teacher)
+    assert student_origin(student).notes == ("embeddings copied from the teacher",)
+
+
+def test_a_random_start_that_is_another_than_without_the_option():
+    """All other weights are those that the seed gives, whatever the embeddings start as."""
+    start, random = (build_student(make_teacher(), config=NARROW, embeddings=e) for e in ("teacher", "random"))
+    assert student_origin(random).notes == ()
+    differing = {name for name, w in start.state_dict().items() if not torch.equal(w, random.state_dict()[name])}
+    tables = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+    assert differing == {f"bert.embeddings.{table}.weight" for table in tables}
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"), [({"vocab_size": 90}, "90"), ({"hidden_size": 64, "num_attention_heads": 4}, "64")]
+)
+def test_embeddings_of_other_tokens_or_of_a_wider_student(settings, found):
+    teacher = make_teacher()
+    with pytest.raises(UserError, match=f"student.embeddings: expected for `teacher`.*got {found}"):
+        build_student(teacher, config=settings, embeddings="teacher")
+    assert student_origin(build_student(teacher, config=settings)).notes == ()
+
+
+def test_embeddings_named_where_they_change_nothing():
+    with pytest.raises(UserError, match=r"student.embeddings: expected a student from `config`"):
+        build_student(make_teacher(), layers=1, embeddings="random")
+    unchecked = inspect.unwrap(build_student)
+    with pytest.raises(UserError, match="did you mean 'teacher'"):
+        unchecked(make_teacher(), config=NARROW, embeddings="teachr")
+
+
+def test_a_narrow_language_model_whose_head_is_not_its_embeddings():
+    student = build_student(tiny_language_model("bert"), config=NARROW)
+    assert student.get_output_embeddings().weight is student.get_input_embeddings().weight
+    assert student.get_output_embeddings().weight.std().item() == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("start", ["layers", "checkpoint", "config"])

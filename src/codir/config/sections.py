@@ -25,6 +25,7 @@ from codir.config.words import (
     TEACHER_CACHE_DIR,
     CacheWish,
     DocumentBoundary,
+    EmbeddingStart,
     LayerSelection,
     Packing,
     StoredDtype,
@@ -110,7 +111,12 @@ class StudentConfig(Room):
     selection: LayerSelection = Field(LAYER_SELECTION, description="which layers, where only their number is given")
     checkpoint: PathOrName | None = Field(None, description="folder or hub name of another pre-trained model")
     config: dict[str, Any] | None = Field(
-        None, description="changes to the teacher's configuration; the student starts from random weights"
+        None, description="changes to the teacher's configuration; the student's layers start from random weights"
+    )
+    embeddings: EmbeddingStart | None = Field(
+        None,
+        description="how a student from `config` starts its embeddings; from the teacher's, projected to its width, "
+        "wherever the vocabulary is shared",
     )
     dense: bool = Field(
         False, description="for sentence vectors: end in a dense map to the teacher's width, which the student keeps"

@@ -204,6 +204,9 @@ class ContrastiveConfig(Room):
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
     contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
+    teacher_temperature: Temperature | None = Field(
+        None, description="for `estimator: soft`: tau of the teacher's similarities; the same tau by default"
+    )
     learned_temperature: bool = Field(False, description="train tau, starting there")
     num_negatives: PositiveInt = Field(CONTRAST.num_negatives, description="K, drawn per group of examples")
     strategy: NegativeStrategy = Field(

@@ -52,6 +52,7 @@ HELDOUT_FRACTION: Final = 0.05
 
 CacheWish = Literal["auto", True, False]
 LayerSelection = Literal["lower", "upper", "every-other"]
+EmbeddingStart = Literal["teacher", "random"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
 CORPUS_CACHE_DIR: Final = "~/.cache/codir/corpus"
@@ -155,7 +156,7 @@ EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
 # ---- The contrast ----
 
 Anchor = Literal["teacher", "student", "both"]
-EstimatorName = Literal["info_nce", "nce", "jsd", "supcon"]
+EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
 NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]

@@ -10,11 +10,12 @@ from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce, info_
 from codir.objectives.contrast.jsd import jsd
 from codir.objectives.contrast.keys import GroupedKeys, SharedKeys, hardest
 from codir.objectives.contrast.nce import log_mean_exp, nce
+from codir.objectives.contrast.soft import soft_contrast
 from codir.objectives.contrast.space import ContrastSpace
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.contrastive import Contrastive
-from codir.objectives.embedding_contrast import EmbeddingContrast, soft_contrast
+from codir.objectives.embedding_contrast import EmbeddingContrast
 from codir.objectives.embedding_cosine import EmbeddingCosine, embedding_cosine_loss
 from codir.objectives.embedding_mse import EmbeddingMSE, embedding_mse_loss
 from codir.objectives.hard_label import HardLabel, hard_label_loss

@@ -24,8 +24,14 @@ from codir.config.words import (
 )
 from codir.errors import UserError
 from codir.objectives.base import Objective
-from codir.objectives.contrast.checks import IN_QUEUE, check_combination, check_steps, check_word
-from codir.objectives.contrast.estimators import ESTIMATORS
+from codir.objectives.contrast.checks import (
+    IN_QUEUE,
+    check_combination,
+    check_steps,
+    check_teacher_temperature,
+    check_word,
+)
+from codir.objectives.contrast.estimators import ESTIMATORS, build_estimator
 from codir.objectives.contrast.heads import HEADS
 from codir.objectives.contrast.space import ContrastSpace, Side
 from codir.objectives.contrast.temperature import Temperature
@@ -63,7 +69,11 @@ class Contrastive(Objective):
 
     Estimator, source of negatives and representation are chosen apart from one another; the presets are combinations:
 
-    - `estimator`: InfoNCE by default; NCE, Jensen-Shannon, supervised contrast; each has a file of its own.
+    - `estimator`: InfoNCE by default; NCE, Jensen-Shannon, supervised contrast, soft targets; each has a file of its
+      own.
+    - `estimator="soft"`: the student's similarities to all keys must be the teacher's, in place of one right key. With
+      `anchor="student"` both are compared with the teacher's keys (SEED), with `anchor="both"` the student also with
+      its own keys of the same rows (CompRess). No gradient goes to the teacher's side of the comparison.
     - `source="batch"`: instead of rows of the data set, the other rows of the step, of all processes, are the keys
       (SimCLR, Chen et al. 2020, arXiv 2002.05709); with accumulation, those of the micro-batch.
     - `keys="banked"`: all keys are read from banks with a slot per example, the teacher's too and the positives as
@@ -82,8 +92,9 @@ class Contrastive(Objective):
 
     Args:
         anchor: see above.
-        estimator: `info_nce`, `nce`, `jsd` or `supcon`.
-        contrastive_temperature: tau.
+        estimator: `info_nce`, `nce`, `jsd`, `supcon` or `soft`.
+        contrastive_temperature: tau; of the student's similarities, where targets are soft.
+        teacher_temperature: tau_t, of the teacher's similarities where targets are soft; the same tau by default.
         warmup_steps: optimiser steps over which the weight of this term rises to what it is. Heads start from nothing,
             so the first gradients that pass through them say little, and they would decide a short training.
         learned_temperature: train tau, from there.
@@ -129,6 +140,7 @@ class Contrastive(Objective):
         anchor: Anchor = CONTRAST.anchor,
         estimator: EstimatorName = CONTRAST.estimator,
         contrastive_temperature: float = CONTRAST.contrastive_temperature,
+        teacher_temperature: float | None = None,
         learned_temperature: bool = False,
         warmup_steps: int = CONTRAST.warmup_steps,
         num_negatives: int = CONTRAST.num_negatives,
@@ -161,9 +173,11 @@ class Contrastive(Objective):
         ):
             check_word(name, choices, given)
         check_steps("warmup_steps", warmup_steps)
+        check_teacher_temperature(teacher_temperature, estimator)
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
         self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
+        self.teacher_temperature = contrastive_temperature if teacher_temperature is None else teacher_temperature
         self.warmup_steps = warmup_steps
         self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
         self.teacher_representation = Representation(teacher_layers, pooling)
@@ -212,7 +226,10 @@ class Contrastive(Objective):
         return ContrastSpace(
             teacher_head=HEADS[self.head](teacher_width, self.projection_dim),
             student_head=HEADS[self.head](student_width, self.projection_dim),
-            estimators={side: ESTIMATORS[self.estimator]() for side in self.sides},
+            estimators={
+                side: build_estimator(self.estimator, teacher_temperature=self.teacher_temperature)
+                for side in self.sides
+            },
             temperature=Temperature(self.contrastive_temperature, is_learned=self.learned_temperature),
             num_hardest=self.num_hardest,
         )

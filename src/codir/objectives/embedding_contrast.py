@@ -14,6 +14,7 @@ from codir.config.words import EMBEDDING_CONTRAST, VECTORS, VectorEstimator, Vec
 from codir.objectives.base import Objective
 from codir.objectives.contrast.checks import check_word
 from codir.objectives.contrast.keys import GroupedKeys
+from codir.objectives.contrast.soft import soft_contrast
 from codir.objectives.parts.vectors import VectorMaps
 from codir.signals import (
     Answered,
@@ -25,25 +26,6 @@ from codir.signals import (
     StudentSignal,
     TeacherSignal,
 )
-
-
-def soft_contrast(
-    student_scores: Float[Tensor, "batch keys"], teacher_scores: Float[Tensor, "batch keys"]
-) -> Float[Tensor, ""]:
-    """`-sum_k p_T(k) log p_S(k)`, mean over sentences, with `p = softmax(similarities / tau)` over the same keys.
-
-    SEED (Fang et al. 2021, arXiv 2101.04731, eq. 4) and CompRess (Koohpayegani et al. 2020, arXiv 2010.14713, §3). Not
-    0 in agreement, but the entropy of the teacher's distribution.
-
-    Args:
-        student_scores: similarities of the student's vectors to the keys, over tau.
-        teacher_scores: of the teacher's, over its own tau.
-
-    Example:
-        >>> soft_contrast(torch.zeros(1, 4), torch.tensor([[50.0, 0.0, 0.0, 0.0]]))  # ln(4)
-        tensor(1.3863)
-    """
-    return F.cross_entropy(student_scores, teacher_scores.softmax(dim=1))
 
 
 class EmbeddingContrast(Objective):

@@ -18,6 +18,7 @@ from codir.config import (
 )
 from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
+from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Analysis, Answers, Exam, TorchRunner, analyse, gather_conditions
 from codir.models import Reader
@@ -40,7 +41,7 @@ from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
 from codir.student import student_origin
 from codir.system import count_processes, on_main, resolve_dtype
-from codir.tasks import kind_of
+from codir.tasks import Kind, kind_of
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -152,6 +153,8 @@ def prepare(recipe: Recipe) -> Prepared:
     teacher = load_reader(recipe.teacher.model, recipe.data.task)
     data = load(recipe.data, teacher)
     check_preset(recipe.objectives, kind_of(data.task))
+    if recipe.baseline:
+        check_baseline(kind_of(data.task))
     notes = said([*data.notes, *check_labels(teacher.model, data.task)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
     origin = student_origin(student.model)
@@ -166,6 +169,21 @@ def prepare(recipe: Recipe) -> Prepared:
     answers = on_main(exam.answers, runner_of(teacher, dtype))
     warnings = said(on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task))
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
+
+
+def check_baseline(kind: Kind) -> None:
+    """Refuse a baseline where there are no labels to train it on.
+
+    Raises:
+        UserError: says that there are none.
+    """
+    if "labels" not in kind.offers:
+        raise UserError(
+            "baseline",
+            expected="a kind of task with labels, which the baseline learns alone",
+            got=f"`{kind.name}`",
+            do="leave `--baseline` out, and compare presets with `codir compare`",
+        )
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder) -> Reader:

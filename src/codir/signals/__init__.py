@@ -1,5 +1,6 @@
-"""The values that cross rooms: what an objective needs, what models answer, and how layers are pooled."""
+"""The values that cross rooms: what an objective needs, what models answer, pooling, and principal axes."""
 
+from codir.signals.axes import principal_axes
 from codir.signals.demands import check_demands
 from codir.signals.needs import (
     Demand,
@@ -53,6 +54,7 @@ __all__ = [
     "check_demands",
     "masked_mean",
     "pool_representations",
+    "principal_axes",
     "resolve_layers",
     "token_at",
     "token_mask",

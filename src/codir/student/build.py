@@ -13,13 +13,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from codir.config.words import LAYER_SELECTION, LayerSelection
-from codir.errors import UserError
+from codir.config.words import LAYER_SELECTION, EmbeddingStart, LayerSelection
+from codir.errors import UserError, nearest
 from codir.models import (
     SentenceEncoder,
     auto_class_of,
@@ -32,8 +32,9 @@ from codir.models import (
     note_shape,
     vocabulary_of,
 )
+from codir.student.embeddings import start_embeddings
 from codir.student.layers import copy_layers, select_layers
-from codir.student.other_type import check_settings, config_of_type, copy_embeddings, is_other_type
+from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
 from codir.tasks import NAMED_IN_CONFIG
 
@@ -84,6 +85,7 @@ def build_student(
     selection: LayerSelection = LAYER_SELECTION,
     checkpoint: str | Path | None = None,
     config: PreTrainedConfig | Mapping[str, Any] | None = None,
+    embeddings: EmbeddingStart | None = None,
     dense: bool = False,
     seed: int = 0,
 ) -> PreTrainedModel:
@@ -98,7 +100,10 @@ def build_student(
         config: a config, or settings to change in the teacher's (`{"hidden_size": 192, "num_attention_heads": 4}`).
             With another `model_type` than the teacher's they are settings of that type, with the teacher's vocabulary:
             `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
-            starts from a copy of the teacher's embeddings, where the type has such a setting.
+            has embeddings as wide as the teacher's, where the type has such a setting.
+        embeddings: how the embeddings of a student from `config` start. `teacher`: from the teacher's, projected to the
+            student's width by PCA, see `codir.student.start_embeddings`; `random`: as all else. By default `teacher`
+            wherever the two share their vocabulary and the student is no wider.
         dense: for a teacher of sentence vectors: end in a dense map to its width, which the student keeps.
         seed: for weights that start at random. The global random state is left as it was.
 
@@ -116,6 +121,7 @@ def build_student(
         weights copied from the teacher's layers 1, 3, 5
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
+    _check_embeddings(embeddings, is_new=config is not None)
     if dense and not isinstance(teacher, SentenceEncoder):
         raise UserError(
             "student.dense",
@@ -131,7 +137,7 @@ def build_student(
             student, origin = _load_checkpoint(teacher, checkpoint)
         else:
             assert config is not None
-            student, origin = _start_at_random(teacher, config)
+            student, origin = _start_at_random(teacher, config, embeddings)
         if dense:
             assert isinstance(student, SentenceEncoder)
             student.add_dense(teacher.config.num_labels)
@@ -150,6 +156,22 @@ def _check_one_start(**starts: object) -> None:
             expected="exactly one of `layers`, `checkpoint` and `config`",
             got=" and ".join(f"`{name}`" for name in given) or "none",
             do="say one way to start: layers of the teacher, another checkpoint, or a config with random weights",
+        )
+
+
+def _check_embeddings(given: object, *, is_new: bool) -> None:
+    words = get_args(EmbeddingStart)
+    if given is not None and given not in words:
+        raise UserError(
+            "student.embeddings", expected=" or ".join(words), got=repr(given), do=nearest(str(given), words)
+        )
+    if given is not None and not is_new:
+        raise UserError(
+            "student.embeddings",
+            expected="a student from `config`",
+            got=f"`{given}` for a student whose embeddings come with its layers or its checkpoint",
+            otherwise="it would have had no effect",
+            do="leave `embeddings` out",
         )
 
 
@@ -187,7 +209,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
 
 
 def _start_at_random(
-    teacher: PreTrainedModel, config: PreTrainedConfig | Mapping[str, Any]
+    teacher: PreTrainedModel, config: PreTrainedConfig | Mapping[str, Any], embeddings: EmbeddingStart | None
 ) -> tuple[PreTrainedModel, StudentOrigin]:
     try:
         whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
@@ -203,9 +225,8 @@ def _start_at_random(
             got=_one_line(error),
             do="change that setting; `hidden_size`, for example, must be a multiple of `num_attention_heads`",
         ) from error
-    if not isinstance(config, PreTrainedConfig) and config.get("embedding_size") == "teacher":
-        return student, StudentOrigin("random", notes=(copy_embeddings(teacher, student),), has_new_head=True)
-    return student, StudentOrigin("random", has_new_head=True)
+    start = start_embeddings(teacher, student, embeddings)
+    return student, StudentOrigin("random", notes=() if start is None else (start,), has_new_head=True)
 
 
 def _config_from(teacher: PreTrainedModel, settings: Mapping[str, Any]) -> PreTrainedConfig:

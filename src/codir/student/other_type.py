@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from codir.errors import UserError, nearest
@@ -36,27 +34,15 @@ def config_of_type(teacher: PreTrainedModel, settings: Mapping[str, Any]) -> Pre
             got=repr(name),
             do=nearest(str(name), CONFIG_MAPPING),
         )
-    table = _embedding_table(teacher)
+    vocabulary, width = teacher.get_input_embeddings().weight.shape
     own = {key: value for key, value in settings.items() if key != "model_type"}
     if own.get("embedding_size") == "teacher":
-        own["embedding_size"] = table.shape[1]
+        own["embedding_size"] = width
     config_class = CONFIG_MAPPING[name]
     check_settings(config_class(), own)
     special = {key: getattr(teacher.config, key, None) for key in SPECIAL_TOKENS}
     given = {key: value for key, value in special.items() if value is not None}
-    return config_class(**{"vocab_size": table.shape[0], **given, **own})
-
-
-def copy_embeddings(teacher: PreTrainedModel, student: PreTrainedModel) -> str:
-    """Start the student's embeddings from the teacher's, which are of the same shape; says so in words."""
-    with torch.no_grad():
-        student.get_input_embeddings().weight.copy_(_embedding_table(teacher))
-    return "embeddings copied from the teacher"
-
-
-def _embedding_table(teacher: PreTrainedModel) -> Tensor:
-    """The teacher's token embeddings, `[vocabulary, width]`."""
-    return teacher.get_input_embeddings().weight
+    return config_class(**{"vocab_size": vocabulary, **given, **own})
 
 
 def check_settings(config: PreTrainedConfig, settings: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from codir.config.words import MOST_STEPS
@@ -27,6 +28,24 @@ def check_steps(name: str, given: object) -> None:
         raise UserError(name, expected=expected, got=repr(given), do=f"change `{name}`")
 
 
+def check_teacher_temperature(given: float | None, estimator: str) -> None:
+    """Refuse a teacher's tau that is no temperature, or that nothing would be divided by."""
+    if given is None:
+        return
+    if estimator != "soft":
+        raise UserError(
+            "teacher_temperature",
+            expected="`estimator: soft`, which compares the teacher's similarities",
+            got=f"estimator `{estimator}`",
+            otherwise="it would have had no effect",
+            do="leave it out, or set `estimator: soft`",
+        )
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise UserError(
+            "teacher_temperature", expected="a number above 0", got=repr(given), do="change `teacher_temperature`"
+        )
+
+
 def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:
     """Refuse what cannot be, and say whether only a bank can be the memory.
 
@@ -42,6 +61,8 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     is_batch = needs.source == "batch"
     if estimator == "supcon":
         _check_supcon(needs)
+    if estimator == "soft":
+        _check_soft(needs, sides)
     if needs.banked:
         _check_banked(needs, sides)
     if needs.teacher_queued and needs.memory == "bank":
@@ -76,7 +97,8 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     for name, is_asked in draws.items():
         if is_asked:
             _check_drawn(name, needs)
-    return needs.from_student and (needs.banked or any(draws.values()))
+    is_paired = estimator == "soft" and needs.from_teacher  # both sides' keys have to be of the same rows
+    return needs.from_student and (needs.banked or is_paired or any(draws.values()))
 
 
 def _check_supcon(needs: NegativeNeeds) -> None:
@@ -88,6 +110,26 @@ def _check_supcon(needs: NegativeNeeds) -> None:
             got=f"source `{needs.source}`, strategy `{needs.strategy}`",
             otherwise="an example of the anchor's class would have been a negative, or none a positive",
             do="set `source: batch`, or take the preset `supcon`",
+        )
+
+
+def _check_soft(needs: NegativeNeeds, sides: Sequence[str]) -> None:
+    if "student" not in sides or (needs.from_student and needs.from_teacher and needs.memory in IN_QUEUE):
+        raise UserError(
+            "estimator",
+            expected="`soft` with keys that the teacher has vectors of: `anchor: student`, or `both` with a bank or "
+            "`keys: queued`",
+            got=f"anchor {' and '.join(sides)}, memory `{needs.memory}`",
+            otherwise="there would have been no similarities of the teacher to those keys",
+            do="set `anchor: student`, or take the preset `codir-soft`",
+        )
+    if needs.teacher_remembered:
+        raise UserError(
+            "estimator",
+            expected="`soft` with `keys: fresh`, or `teacher_head: pca`",
+            got="teacher keys from a memory, made by a head that trains",
+            otherwise="nothing would have trained that head, since no gradient goes to soft targets or to a memory",
+            do="set `keys: fresh`",
         )
 
 

@@ -1,4 +1,4 @@
-"""The four ways to ask whether anchors find their partners, behind one interface: vectors in, scalar out.
+"""The five ways to ask whether anchors find their partners, behind one interface: vectors in, scalar out.
 
 The mathematics is in pure functions, a file each; what is added here is how keys are scored, and NCE's one number.
 """
@@ -17,6 +17,7 @@ from codir.objectives.contrast.info_nce import grouped_info_nce, info_nce_from_s
 from codir.objectives.contrast.jsd import jsd
 from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys
 from codir.objectives.contrast.nce import log_mean_exp, nce
+from codir.objectives.contrast.soft import soft_contrast
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Tau
 from codir.system import gather
@@ -101,7 +102,54 @@ class SupCon(Estimator):
         return supcon(scores, is_positive=keys.is_positive, is_negative=keys.is_negative)
 
 
-ESTIMATORS: dict[EstimatorName, type[Estimator]] = {"info_nce": InfoNCE, "nce": NCE, "jsd": JSD, "supcon": SupCon}
+class Soft(Estimator):
+    """See `soft_contrast`. The keys are the positive and the negatives; what they weigh is the teacher's to say.
+
+    Args:
+        teacher_temperature: tau_t.
+    """
+
+    def __init__(self, teacher_temperature: float) -> None:
+        super().__init__()
+        self.teacher_temperature = teacher_temperature
+
+    def target(
+        self, anchors: Float[Tensor, "batch dim"], positives: Float[Tensor, "batch dim"], keys: Keys
+    ) -> Float[Tensor, "batch keys"]:
+        """The teacher's similarities to its own keys, the positive first, over tau_t."""
+        return _all_scores(anchors.detach(), positives.detach(), keys, self.teacher_temperature).detach()
+
+    def forward(
+        self,
+        anchors: Float[Tensor, "batch dim"],
+        positives: Float[Tensor, "batch dim"],
+        keys: Keys,
+        temperature: Tau,
+        target: Float[Tensor, "batch keys"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean over the anchors, which are the student's; `target` is of the same keys."""
+        assert target is not None, "the space asks the teacher first"
+        return soft_contrast(_all_scores(anchors, positives, keys, temperature), target)
+
+
+ESTIMATORS: dict[EstimatorName, type[Estimator]] = {
+    "info_nce": InfoNCE,
+    "nce": NCE,
+    "jsd": JSD,
+    "supcon": SupCon,
+    "soft": Soft,
+}
+
+
+def build_estimator(name: EstimatorName, *, teacher_temperature: float) -> Estimator:
+    """An estimator by its name; tau_t is for the one that asks the teacher."""
+    return Soft(teacher_temperature) if name == "soft" else ESTIMATORS[name]()
+
+
+def _all_scores(anchors: Tensor, positives: Tensor, keys: Keys, temperature: Tau) -> Tensor:
+    """The same as `_scores`, in one table with the positive in column 0."""
+    to_positives, to_keys = _scores(anchors, positives, keys, temperature)
+    return torch.cat([to_positives.unsqueeze(1), to_keys], dim=1)
 
 
 def _scores(anchors: Tensor, positives: Tensor, keys: Keys, temperature: Tau) -> tuple[Tensor, Tensor]:

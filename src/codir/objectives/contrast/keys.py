@@ -65,9 +65,20 @@ def hardest(keys: GroupedKeys, anchors: Float[Tensor, "batch dim"], count: int) 
         tensor([[0.0000, 1.0000],
                 [0.6000, 0.8000]])
     """
-    with torch.no_grad():
-        is_member = F.one_hot(keys.group, len(keys.vectors)).to(anchors.dtype)
-        sums = is_member.T @ anchors  # in the order of the means
-        chosen = torch.einsum("gd,gkd->gk", sums, keys.vectors).topk(count, dim=1).indices
-    places = chosen.unsqueeze(-1).expand(-1, -1, keys.vectors.shape[-1])
-    return GroupedKeys(keys.vectors.gather(1, places), keys.group)
+    return take_keys(keys, hardest_places(keys, anchors, count))
+
+
+@torch.no_grad()
+def hardest_places(
+    keys: GroupedKeys, anchors: Float[Tensor, "batch dim"], count: int
+) -> Int[Tensor, "groups negatives"]:
+    """Where, in each group, the keys are that `hardest` keeps."""
+    is_member = F.one_hot(keys.group, len(keys.vectors)).to(anchors.dtype)
+    sums = is_member.T @ anchors  # in the order of the means
+    return torch.einsum("gd,gkd->gk", sums, keys.vectors).topk(count, dim=1).indices
+
+
+def take_keys(keys: GroupedKeys, places: Int[Tensor, "groups negatives"]) -> GroupedKeys:
+    """Some keys of each group, by their places."""
+    wanted = places.unsqueeze(-1).expand(-1, -1, keys.vectors.shape[-1])
+    return GroupedKeys(keys.vectors.gather(1, wanted), keys.group)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from codir.objectives.contrast.estimators import Estimator
-from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest
+from codir.objectives.contrast.estimators import Estimator, Soft
+from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest, hardest_places, take_keys
 from codir.objectives.contrast.temperature import Temperature
 from codir.signals import Answered, Drawn, Negatives, OfTheStep, Queued, Unprojected
 from codir.system import gather_with_gradient
@@ -22,7 +22,8 @@ class ContrastSpace(nn.Module):
     """Projects both sides and asks every anchor for its partner.
 
     The student's anchors look for teacher vectors, the teacher's for student vectors. The negatives are whatever
-    `Negatives` holds; they are chosen elsewhere.
+    `Negatives` holds; they are chosen elsewhere. Where the targets are soft, all anchors are the student's, and the two
+    sides say whose keys they are compared with.
 
     Args:
         teacher_head: pooled layers to a normalised vector.
@@ -56,17 +57,41 @@ class ContrastSpace(nn.Module):
         """Mean over all anchors, and over the sides that have any."""
         teacher_vectors, student_vectors = self.teacher_head(teacher_pooled), self.student_head(student_pooled)
         self.last_vectors = {"student": student_vectors.detach(), "teacher": teacher_vectors.detach()}
+        fresh = {"student": (teacher_vectors, negatives.teacher, self.teacher_head)}
+        fresh["teacher"] = (student_vectors, negatives.student, self.student_head)
+        sought = {
+            side: positives_and_keys(rows, negatives.group, fresh=vectors, head=head)
+            for side, (vectors, rows, head) in fresh.items()
+            if side in self.estimators
+        }
         losses = []
         for side, estimator in self.estimators.items():
-            if side == "student":
-                anchors, fresh, rows, head = student_vectors, teacher_vectors, negatives.teacher, self.teacher_head
-            else:
-                anchors, fresh, rows, head = teacher_vectors, student_vectors, negatives.student, self.student_head
-            positives, keys = positives_and_keys(rows, negatives.group, fresh=fresh, head=head)
+            positives, keys = sought[side]
+            if isinstance(estimator, Soft):
+                losses.append(self._soft_loss(estimator, teacher_vectors, student_vectors, sought, side))
+                continue
             if self.num_hardest is not None and isinstance(keys, GroupedKeys):
                 keys = hardest(keys, teacher_vectors, self.num_hardest)
+            anchors = student_vectors if side == "student" else teacher_vectors
             losses.append(estimator(anchors, positives, keys, self.temperature()))
         return torch.stack(losses).mean()
+
+    def _soft_loss(
+        self,
+        estimator: Soft,
+        teacher_vectors: Float[Tensor, "batch dim"],
+        student_vectors: Float[Tensor, "batch dim"],
+        sought: Mapping[str, tuple[Tensor, Keys]],
+        side: str,
+    ) -> Float[Tensor, ""]:
+        """The student's similarities to the keys of a side, as the teacher's are to its own keys of the same rows."""
+        (of_teacher, teacher_keys), (positives, keys) = sought["student"], sought[side]
+        if self.num_hardest is not None and isinstance(keys, GroupedKeys) and isinstance(teacher_keys, GroupedKeys):
+            places = hardest_places(teacher_keys, teacher_vectors, self.num_hardest)
+            teacher_keys, keys = take_keys(teacher_keys, places), take_keys(keys, places)
+        target = estimator.target(teacher_vectors, of_teacher, teacher_keys)
+        loss: Tensor = estimator(student_vectors, positives, keys, self.temperature(), target)
+        return loss
 
 
 def positives_and_keys(
