@@ -111,6 +111,10 @@ class SentenceEncoder(PreTrainedModel):
         if isinstance(pooler, nn.Module):
             pooler.requires_grad_(False)
 
+    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
+        """The encoder's, which is what attends."""
+        self.encoder.set_attn_implementation(*args, **kwargs)
+
     def get_input_embeddings(self) -> nn.Module:
         """The encoder's."""
         return self.encoder.get_input_embeddings()

@@ -43,7 +43,7 @@ class Batch:
 
     model_inputs: Mapping[str, Tensor]
     example_index: Int[Tensor, " batch"]
-    labels: Int[Tensor, " batch"] | Float[Tensor, " batch"] | None = None
+    labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."] | None = None
     negative_index: Int[Tensor, "groups negatives"] | None = None
     negative_group: Int[Tensor, " batch"] | None = None
     token_labels: Int[Tensor, "batch tokens"] | None = None
