@@ -225,10 +225,16 @@ def test_a_bank_of_one_side_taken_for_banks_of_both(tmp_path, tokenizer):
         other.train(resume_from_checkpoint=True)
 
 
-@pytest.mark.parametrize(("kind", "found"), [("scores", "scores"), ("none", "no labels")])
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("scores", r"expected a kind of task with one class for each row, got `regression`"),
+        ("none", "class labels for `supcon`.*got no labels"),
+    ],
+)
 def test_supervised_contrast_that_begins_without_classes(tmp_path, tokenizer, kind, found):
     labels = 1 if kind == "scores" else 2
-    with pytest.raises(UserError, match=f"class labels for `supcon`.*got {found}"):
+    with pytest.raises(UserError, match=found):
         make_trainer(
             tmp_path,
             tokenizer,

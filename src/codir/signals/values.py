@@ -32,7 +32,8 @@ class Batch:
     Attributes:
         model_inputs: `input_ids`, `attention_mask` and whatever else the student's tokenizer gives.
         example_index: row of each example in the training set.
-        labels: class indices (`IGNORED_CLASS` where a row has none) or scores (NaN where a row has none).
+        labels: class indices (`IGNORED_CLASS` where a row has none) or scores (NaN where a row has none); an array for
+            each row in some kinds of task.
         negative_index: rows of the training set that serve as negatives, one set per group; `None` without contrast.
         negative_group: which of those sets belongs to each example.
         token_labels: which token is to be predicted at each position, `IGNORED_CLASS` where none is; `None` where the
