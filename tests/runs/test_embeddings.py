@@ -115,7 +115,7 @@ def test_a_student_that_learns_nothing_of_its_teachers_vectors(world, student, t
         model.name: examine(str(model), data, against=str(world / "teacher")).against.agreement["dev"].value
         for model in (tmp_path / "untrained", student / "student")
     }
-    assert agreement["student"] > agreement["untrained"] + 0.05, agreement
+    assert agreement["student"] > agreement["untrained"] + 0.02, agreement
     card = (student / "student" / "README.md").read_text()
     assert "library_name: sentence-transformers" in card
     assert "SentenceTransformer(" in card
