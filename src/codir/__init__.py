@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from codir.data import load_data
     from codir.errors import CodirError, NonFiniteLossError, UserError
+    from codir.measure import rank_layers
     from codir.objectives import Contrastive
     from codir.report import EvaluationResult, PretrainingResult, RunResult, SweepResult
     from codir.runs import (
@@ -72,6 +73,7 @@ _HOMES = {
     "load_data": "codir.data",
     "preset": "codir.runs",
     "pretrain": "codir.runs",
+    "rank_layers": "codir.measure",
     "sweep": "codir.runs",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "load_data",
     "preset",
     "pretrain",
+    "rank_layers",
     "sweep",
 ]
 

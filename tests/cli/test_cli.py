@@ -14,7 +14,8 @@ import yaml
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, BertTokenizer
 
 from codir import cli
-from codir.config import preset_names
+from codir.cli import tables
+from codir.config import preset_names, read_preset
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -412,6 +413,27 @@ def test_a_preset_that_the_list_leaves_out(codir):
     code, printed = codir("presets")
     assert code == 0
     assert all(f" {name} " in printed for name in preset_names())
+
+
+def test_a_list_of_presets_that_takes_more_than_a_line_for_each(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    tables.show_presets([{"name": name, **read_preset(name)} for name in preset_names()])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in lines if line.split(" ")[0] in preset_names()] == [
+        *preset_names("distill"),
+        *preset_names("pretrain"),
+    ]
+    assert len(lines) < len(preset_names()) + 8
+    assert max(map(len, lines)) == 80
+
+
+def test_a_preset_that_cannot_be_read_alone(codir):
+    code, printed = codir("presets", "pkd")
+    assert code == 0
+    assert all(part in printed for part in ("pkd, for `codir distill`", "1908.09355", "pooled_mse", "all-but-last"))
+    code, printed = codir("presets", "pdk")
+    assert code == 2
+    assert "pkd" in printed
 
 
 def test_a_list_of_presets_that_no_program_can_read():

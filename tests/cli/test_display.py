@@ -83,8 +83,12 @@ def test_a_terminal_that_shows_raw_lines_or_no_progress(teacher, files, tmp_path
     assert any(re.search(r"of 30 steps, [\d.]+ steps/s, [\d.:]+( s)? left", line) for line in drawn), drawn
     assert max(map(len, drawn)) <= width
     last = re.search(r"training: 30 steps in .*? evaluation: \d+ rows", " ".join(seen.split()))[0]
-    for number in ("loss", "hard_label", "soft_target", "contrastive", "learning rate", "accuracy", "macro_f1"):
+    for number in ("loss", "hard_label", "soft_target", "contrastive", "accuracy", "macro_f1"):
         assert re.search(rf"\b{number} [\d.]", last), number
+    assert re.search(r"\blearning rate [\d.]", seen)
+    begun = next(place for place, line in enumerate(lines) if line.startswith("training: 30 steps in"))
+    assert lines[begun + 1].startswith("  training: loss")
+    assert any(line.startswith("  evaluation: loss") for line in lines[begun + 2 : begun + 4])
     assert not DICTS.search(seen)
     assert not OF_OTHERS.search(seen)
     assert "Distilled from" in seen

@@ -149,6 +149,21 @@ def test_decimal_commas_that_make_names_of_numbers_are_said(tmp_path: Path) -> N
     assert not said(load(tmp_path, ["a,b", "1"] * 3), "such as")
 
 
+@pytest.mark.parametrize("labels", [["0,5", "1.5", "2"], ["0.5"] * 5 + ["1,25"]])
+def test_decimal_commas_in_a_part_of_the_rows_that_are_not_answered_with_a_point(tmp_path: Path, labels) -> None:
+    (tmp_path / "d.csv").write_text("text;label\n" + "".join(f"a;{label}\n" for label in labels))
+    (comma,) = [label for label in labels if "," in label]
+    said = f"got '{comma}'.*decimal point, here {comma.replace(',', '.')}, in every row"
+    with pytest.raises(UserError, match=said):
+        load_data(str(tmp_path / "d.csv"), dev=tmp_path / "d.csv")
+
+
+def test_decimal_commas_in_most_rows_are_said(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text;label\na;0,5\nb;1,5\nc;2.5\nd;3\n")
+    data = load_data(str(tmp_path / "d.csv"), dev=tmp_path / "d.csv")
+    assert said(data, "labels such as '0,5' are read as names of classes, beside '2.5'")
+
+
 # ---- Labels of other types ----
 
 

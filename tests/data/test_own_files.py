@@ -605,3 +605,45 @@ def test_rows_are_streamed(tmp_path: Path, name: str) -> None:
     assert [next(rows)[0] for _ in range(6)] == TEXTS
     with pytest.raises(UserError):
         list(rows)
+
+
+# ---- Not a row, and not a header ----
+
+OTHER_BEGINNINGS: dict[str, tuple[str, str, str]] = {
+    "Excel's own first line": (
+        "d.csv",
+        "sep=;\r\n" + AS_CSV.replace(",", ";"),
+        r"`sep=;`, which only Excel.*remove that line",
+    ),
+    "the same between tabs": ("d.tsv", "SEP=\t\n" + AS_CSV.replace(",", "\t"), r"which only Excel.*remove that line"),
+    "JSON lines": ("d.csv", AS_LINES, r"got JSON\. What to do: rename it so that its name ends in \.json"),
+    "a list of objects": (
+        "d.csv",
+        json.dumps([{"text": "a", "label": "b"}] * 2, indent=1),
+        r"got JSON\..*ends in \.json",
+    ),
+    "JSON lines between tabs": ("d.tsv", AS_LINES, r"got JSON\..*ends in \.json"),
+}
+
+
+@pytest.mark.parametrize("beginning", OTHER_BEGINNINGS)
+def test_a_file_whose_beginning_is_taken_for_its_header(tmp_path: Path, beginning: str) -> None:
+    name, content, said = OTHER_BEGINNINGS[beginning]
+    (tmp_path / name).write_bytes(content.encode())
+    with pytest.raises(UserError, match=said):
+        load_data(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("content", [AS_LINES, json.dumps([{"text": t, "label": one} for t, one in ROWS], indent=1)])
+def test_a_file_of_json_that_cannot_be_read_once_it_is_renamed(tmp_path: Path, content: str) -> None:
+    (tmp_path / "d.json").write_text(content)
+    assert read(tmp_path / "d.json")[:2] == (TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("text", ['{""a"": 1}', "[so it goes]", "sep=;and more", '[{""a"": 1}, {}]'])
+def test_a_text_that_is_taken_for_json_or_for_excels_line(tmp_path: Path, text: str) -> None:
+    rows = "".join(f'"{text}",{label}\n' for label in LABELS)
+    (tmp_path / "d.csv").write_text(rows)
+    texts, labels, _ = read(tmp_path / "d.csv", header=False, text_column="1", label_column="2")
+    assert labels == LABELS
+    assert set(texts) == {text.replace('""', '"')}

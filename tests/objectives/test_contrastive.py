@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from test_laws import ALL, loss_of, make, select, signals
+from test_laws import ALL, PRINCIPAL, loss_of, make, select, signals
 from torch import Tensor
 
 from codir.errors import UserError
@@ -154,6 +154,43 @@ def test_hard_keys_of_two_sides_that_are_other_rows():
     assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
 
 
+def test_a_fixed_teacher_space_that_is_projected_again():
+    """Anchors are the student's, through its head; keys are the teacher's components as they are, of length 1."""
+    contrast = built(teacher_head="pca")
+    student, teacher, batch, negatives = signals()
+    (space,) = contrast.spaces
+    anchors = project(space.student_head, student.pooled[ALL])
+    keys = F.normalize(negatives.teacher_principal.squeeze(2), dim=-1)[negatives.group]
+    expected = info_nce(anchors, F.normalize(teacher.pooled[PRINCIPAL].squeeze(1), dim=-1), keys)
+    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+    assert contrast.needs.teacher_pooled == {PRINCIPAL}
+    assert not list(space.teacher_head.parameters())
+
+
+@pytest.mark.parametrize(("asked", "given"), [(8, 8), (18, 18), (256, 18)])
+def test_more_axes_than_the_teacher_has_dimensions(asked, given):
+    contrast = built(teacher_head="pca", projection_dim=asked)  # of 3 layers of width 6
+    assert contrast.projection_dim == given
+    assert contrast.spaces[0].student_head.linear.out_features == given
+    assert contrast.teacher_representation.principal == asked
+
+
+def test_soft_targets_over_banks_of_other_rows():
+    """CompRess: the teacher's bank for the targets; both banks, of the same rows, for the student's similarities."""
+    contrast = built(anchor="both", estimator="soft", keys="banked", teacher_head="pca", contrastive_temperature=0.2)
+    student, teacher, batch, negatives = signals()
+    z_s = project(contrast.spaces[0].student_head, student.pooled[ALL])
+    z_t = F.normalize(teacher.pooled[PRINCIPAL].squeeze(1), dim=-1)
+    losses = []
+    for i, g in enumerate(negatives.group.tolist()):
+        of_teacher = (negatives.teacher_positives[i], *negatives.teacher_vectors[g])
+        of_student = (negatives.student_positives[i], *negatives.student_vectors[g])
+        target = [dot(z_t[i], key) / 0.2 for key in of_teacher]
+        losses += [soft_by_hand(target, [dot(z_s[i], key) / 0.2 for key in keys]) for keys in (of_teacher, of_student)]
+    expected = sum(losses) / len(losses)
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_layers_matched_otherwise_than_in_even_steps():
     """Student layers 1, 2 with teacher layers 2, 3 of 3: a contrast each, with heads of its own."""
     contrast = built(per_layer=True)
@@ -287,6 +324,7 @@ def test_a_head_that_is_linear_after_all():
         ({"estimator": "soft", "anchor": "both", "keys": "fresh", "memory": "queue"}, "no similarities of the teacher"),
         ({"estimator": "soft", "anchor": "both", "keys": "banked"}, "made by a head that trains"),
         ({"estimator": "soft", "anchor": "student", "keys": "queued"}, "made by a head that trains"),
+        ({"per_layer": True, "anchor": "student", "teacher_head": "pca"}, "one vector of all layers"),
         ({"teacher_temperature": 0.1}, "teacher_temperature: expected `estimator: soft`"),
         ({"estimator": "soft", "anchor": "student", "teacher_temperature": 0.0}, "a number above 0"),
     ],

@@ -89,6 +89,14 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-soft-per-layer": lambda: Contrastive(
         anchor="student", projection_dim=8, estimator="soft", per_layer=True, learned_temperature=True
     ),
+    "Contrastive-pca": lambda: Contrastive(anchor="student", projection_dim=8, teacher_head="pca"),
+    "Contrastive-pca-banked": lambda: Contrastive(anchor="both", projection_dim=8, teacher_head="pca", keys="banked"),
+    "Contrastive-soft-pca-banked": lambda: Contrastive(
+        anchor="both", projection_dim=8, teacher_head="pca", keys="banked", estimator="soft"
+    ),
+    "Contrastive-soft-pca-queued": lambda: Contrastive(
+        anchor="both", projection_dim=8, teacher_head="pca", keys="queued", estimator="soft"
+    ),
     "Contrastive-supcon": lambda: Contrastive(projection_dim=8, source="batch", estimator="supcon", strategy="auto"),
     "Contrastive-per-layer": lambda: Contrastive(anchor="student", projection_dim=8, per_layer=True),
     "Contrastive-per-layer-batch": lambda: Contrastive(
@@ -134,7 +142,7 @@ ZERO_IN_AGREEMENT = (
 )
 """Nothing is left to learn for a student that says what its teacher says. The supervised term and contrasts go on."""
 
-ALL, CLS = Representation(), Representation("all", "cls")
+ALL, CLS, PRINCIPAL = Representation(), Representation("all", "cls"), Representation(principal=8)
 TEACHER = ModelShape(num_layers=3, hidden=6, heads=2, classes=3, vocabulary=7)
 STUDENT = ModelShape(num_layers=2, hidden=4, heads=2, classes=3, vocabulary=7)
 PREDICTED = 2
@@ -152,6 +160,7 @@ def says(shape: ModelShape, mask: torch.Tensor, g: torch.Generator) -> tuple:
     """Logits, pooled layers and tokens of a model."""
     batch, tokens = mask.shape
     pooled = {asked: torch.randn(batch, shape.num_layers, shape.hidden, generator=g) for asked in (ALL, CLS)}
+    pooled[PRINCIPAL] = torch.randn(batch, 1, 8, generator=g)
     states = torch.randn(shape.num_layers + 1, batch, tokens, shape.hidden, generator=g)
     vectors = torch.randn(shape.num_layers, 3, batch, shape.heads, tokens, shape.hidden // shape.heads, generator=g)
     attention = tuple(AttentionInputs(*layer, scaling=0.5) for layer in vectors)
@@ -183,6 +192,7 @@ class Everything:
     teacher_positives: torch.Tensor
     teacher_pooled: torch.Tensor
     teacher_answers: torch.Tensor
+    teacher_principal: torch.Tensor
     queued_vectors: torch.Tensor
     queued_teacher_vectors: torch.Tensor
     queued_allowed: torch.Tensor
@@ -203,6 +213,7 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
         queued_allowed=torch.rand(3, 9, generator=g) < 0.7,
         teacher_pooled=torch.randn(3, 5, 3, 6, generator=g),
         teacher_answers=torch.randn(3, 5, 3, generator=g),
+        teacher_principal=torch.randn(3, 5, 1, 8, generator=g),
         student_positives=F.normalize(torch.randn(batch, 8, generator=g), dim=-1),
         teacher_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
         teacher_positives=F.normalize(torch.randn(batch, 8, generator=g), dim=-1),
@@ -229,7 +240,8 @@ def select(objective: Objective, found: Everything) -> Negatives | None:
     elif needs.from_student:
         student = Drawn(found.student_vectors, found.student_positives if needs.banked else None)
     if needs.from_teacher:
-        teacher = Unprojected(found.teacher_pooled)
+        is_reduced = objective.teacher_representation.principal is not None
+        teacher = Unprojected(found.teacher_principal if is_reduced else found.teacher_pooled)
     elif needs.from_answers:
         teacher = Answered(found.teacher_answers)
     elif needs.teacher_queued:

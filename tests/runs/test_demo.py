@@ -16,6 +16,7 @@ from codir.data import DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.runs import finetune, run_demo
 from codir.runs.demo import ALL_ROWS, ROWS, demo_recipes
+from codir.store import Ledger
 from conftest import make_texts
 from families import tiny_classifier
 
@@ -135,3 +136,49 @@ def test_a_teacher_that_is_another_where_it_is_not_scored(tmp_path, tokenizer):
         found[is_scored] = finetune(config, is_scored=is_scored), (folder / "model.safetensors").read_bytes()
     assert found[True][0]["accuracy"] >= 0
     assert found[False] == ({}, found[True][1])
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a demo that came to its end, with a teacher and a file of the user's own."""
+    ledger = Ledger(tmp_path)
+    ledger.begin(files=["report.md", "config.json"])
+    for name in ("report.md", "config.json", "mine.txt", "teacher/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("of the first demo")
+    ledger.finish()
+    return tmp_path
+
+
+def names_in(folder) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_report_left_beside_a_teacher_that_it_is_not_of(finished, monkeypatch, stop):
+    """Stopped while the teacher trains, and after it: the earlier student is out of sight, nothing else is touched."""
+
+    def stopped(*_, **__):
+        raise stop
+
+    monkeypatch.setattr(demo, "finetune", stopped)
+    with pytest.raises(stop):
+        run_demo(finished, size="quick", overwrite=True)
+    assert names_in(finished) == {"mine.txt", "teacher"}
+    monkeypatch.setattr(demo, "finetune", lambda *_, **__: {})
+    monkeypatch.setattr(demo, "distill", stopped)
+    with pytest.raises(stop):
+        run_demo(finished, size="quick", overwrite=True)
+    assert names_in(finished) == {"mine.txt", "teacher"}
+    assert not (finished / ".replaced").exists()
+
+
+def test_a_student_lost_because_a_new_teacher_failed(finished, monkeypatch):
+    def fails(*_, **__):
+        raise UserError("model", expected="one", got="none", do="name one")
+
+    monkeypatch.setattr(demo, "finetune", fails)
+    with pytest.raises(UserError):
+        run_demo(finished, size="quick", overwrite=True)
+    assert names_in(finished) == {"mine.txt", "teacher", "report.md", "config.json"}
+    assert Ledger(finished).is_whole()

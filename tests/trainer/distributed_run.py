@@ -131,6 +131,7 @@ FAMILY = {
     "batch": {"anchor": "both", "source": "batch", "strategy": "any"},
     "supcon": {"anchor": "both", "source": "batch", "estimator": "supcon"},
     "momentum": {"anchor": "teacher", "memory": "momentum", "queue_size": 20, "encoder_momentum": 0.5},
+    "soft": {"anchor": "both", "estimator": "soft", "teacher_head": "pca", "keys": "banked", "num_negatives": 30},
     "learned": {"anchor": "student", "per_layer": True, "learned_temperature": True, "num_negatives": 30},
 }
 
@@ -139,7 +140,11 @@ def family(folder: Path) -> dict:
     """Every way of contrasting that processes have something to share for."""
     reports = {}
     for name, options in FAMILY.items():
-        settings = {**shared(), "objectives": codir(**options)}
+        settings = {
+            **shared(),
+            "objectives": codir(**options),
+            "teacher_cache": name != "soft",
+        }  # fitted by one for all
         settings["objectives"].weights["contrastive"] = 1.0
         trainer = make_trainer(
             folder / f"{name}-{world}", tokenizer, dropout=False, max_steps=6, **PLAIN_DESCENT, **settings

@@ -19,6 +19,7 @@ from test_training import (
 )
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
+import codir.teacher.space as codir_space
 from codir.config import preset_names, read_preset
 from codir.errors import IncompleteArtifactError, UserError
 from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
@@ -61,7 +62,7 @@ def test_a_preset_that_does_not_train(tmp_path, tokenizer, name):
         assert np.mean(losses[-8:]) < 0.98 * np.mean(losses[:8])
 
 
-@pytest.mark.parametrize("name", ["crd", "instance-bank", "moco", "supcon"])
+@pytest.mark.parametrize("name", ["codir-soft", "crd", "instance-bank", "moco", "supcon"])
 def test_a_resumed_run_of_the_family_that_ends_elsewhere(tmp_path, tokenizer, name):
     def run(folder, callbacks=(), *, resume=False):
         objectives = preset(name, contrastive={**SMALL, "learned_temperature": True})
@@ -73,6 +74,20 @@ def test_a_resumed_run_of_the_family_that_ends_elsewhere(tmp_path, tokenizer, na
     run(tmp_path, [StopAt(5)])
     torch.manual_seed(999)
     assert_same(run(tmp_path, resume=True), straight)
+
+
+@pytest.mark.parametrize("keys", ["fresh", "banked"])
+def test_a_fixed_space_that_differs_without_the_cache(tmp_path, tokenizer, monkeypatch, keys):
+    """Fitted on a part of the rows: while the cache is built, or before a live teacher first speaks."""
+    monkeypatch.setattr(codir_space, "SAMPLE_ROWS", 40)
+    ends = []
+    for is_cached in (True, False):
+        options = {"estimator": "soft", "keys": keys, "anchor": "both", "teacher_head": "pca"}
+        settings = {**PLAIN_DESCENT, "objectives": codir(**options), "dropout": False, "max_steps": 4}
+        trainer = make_trainer(tmp_path / str(is_cached), tokenizer, teacher_cache=is_cached, **settings)
+        trainer.train()
+        ends.append(everything(trainer))
+    assert all(torch.allclose(one, ends[1][name], atol=1e-4) for name, one in ends[0].items())
 
 
 @pytest.mark.parametrize("stop_at", [5, 10], ids=["before", "within"])
@@ -267,7 +282,7 @@ def test_processes_that_contrast_otherwise_than_one(once_per_suite):
     first, second = run_processes(once_per_suite, "family", processes=2)
     (alone,) = run_processes(once_per_suite, "family", processes=1)
     assert first == second
-    assert len(alone) == 6
+    assert len(alone) == 7
     for name, report in alone.items():
         moves = [np.array(each["moves"]) for each in (first[name], report)]
         assert np.linalg.norm(moves[0]) > 0.1, name

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -459,6 +460,29 @@ def test_evaluation_losses_that_differ_from_plain_trainers(tmp_path, tokenizer):
         processing_class=tokenizer,
     )
     assert trainer.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], abs=1e-5)
+
+
+def test_an_evaluation_that_pads_short_rows_to_long_ones_or_finds_something_else(tmp_path, tokenizer):
+    """Longest rows first, unless a user's `compute_metrics` counts on their order; the results are the same."""
+    texts = [" ".join(["w1", f"w{row % 7}"] * (1 + row * 5 % 7)) for row in range(24)]
+    dev = datasets.Dataset.from_dict({"text": texts, "label": [row % 2 for row in range(24)]})
+    seen = []
+
+    def compute(answers):
+        seen.append(answers.label_ids.tolist())
+        return {"accuracy": float((answers.predictions.argmax(1) == answers.label_ids).mean())}
+
+    own = make_trainer(tmp_path, tokenizer, eval_dataset={"a": dev, "b": dev.select(range(10))})
+    users = make_trainer(tmp_path, tokenizer, eval_dataset=dev, compute_metrics=compute)
+    widths = [[batch["input_ids"].shape[1] for batch in one.get_eval_dataloader(dev)] for one in (own, users)]
+    assert widths[0] == sorted(widths[0], reverse=True)
+    assert sum(widths[0]) < sum(widths[1])
+    assert len(own.get_eval_dataloader("b").dataset) == 10
+    found, expected = own.evaluate(), users.evaluate()
+    assert seen == [dev["label"][:]]
+    assert found["eval_a_loss"] == pytest.approx(expected["eval_loss"], abs=1e-5)
+    assert found["eval_a_accuracy"] == expected["eval_accuracy"]
+    assert own.predict(dev).label_ids.tolist() == dev["label"][:]
 
 
 def test_predictions_that_come_back_in_another_order(tmp_path, tokenizer):

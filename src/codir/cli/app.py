@@ -280,18 +280,22 @@ def plan(given: Given) -> None:
 
 @app.command()
 def presets(
+    name: Annotated[str | None, typer.Argument(help="Show this one alone, with all that it says.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON: name, source, summary and objectives.")] = False,
     debug: Debug = False,
 ) -> None:
     """List the presets: what each one minimises, and whose method it is.
 
-    Example: `codir presets --json`
+    Example: `codir presets pkd`
     """
     from codir.config import preset_names, read_preset
 
-    found = [{"name": name, **read_preset(name)} for name in preset_names()]
+    found = [{"name": one, **read_preset(one)} for one in ([name] if name is not None else preset_names())]
     if not as_json:
-        tables.show_presets(found)
+        if name is not None:
+            tables.show_preset(found[0])
+        else:
+            tables.show_presets(found)
         return
     import json
 

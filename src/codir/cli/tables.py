@@ -113,11 +113,26 @@ def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
 
 
 def show_presets(presets: Sequence[Mapping[str, Any]]) -> None:
-    """Names, commands and sources of presets."""
-    table = Table("preset", "command", "what it minimises", "source")
-    for one in presets:
-        table.add_row(one["name"], one["command"], one["summary"], one["source"])
-    _show(table)
+    """Names and what they minimise, a line each, by the command that takes them."""
+    longest = max(len(one["name"]) for one in presets)
+    for command in dict.fromkeys(one["command"] for one in presets):
+        _show(_text(f"For `codir {command}`:"))
+        for one in presets:
+            if one["command"] == command:
+                line = _text(f"{one['name']:<{longest}}  {one['summary']}")
+                _show(line, no_wrap=True, overflow="ellipsis", crop=False)
+        _show("")
+    _show(_text("`codir presets NAME` shows one of them, with its source and its weights."))
+
+
+def show_preset(preset: Mapping[str, Any]) -> None:
+    """All that the file of one preset says."""
+    import yaml
+
+    written = yaml.safe_dump({"objectives": preset["objectives"]}, sort_keys=False, default_flow_style=None, width=100)
+    about = [f"{preset['name']}, for `codir {preset['command']}`", preset["summary"], preset["source"]]
+    for line in [*about, *str(written).splitlines()]:
+        _show(_text(line), soft_wrap=True)
 
 
 def show_plan(plan: Plan) -> None:

@@ -170,14 +170,15 @@ class Live:
         """The next picture shows it."""
 
     def ended(self, phase: Phase) -> None:
-        """A line stays."""
+        """A line stays, and under it one for each group of numbers; the learning rate has come to its end."""
         self._open = [one for one in self._open if one is not phase]
         if phase.is_inner:
             return
-        said = [
-            (f"{group}: " if group != "training" else "") + describe_numbers(phase.said[group]) for group in phase.said
-        ]
-        self.write("; ".join([describe_end(phase), *said]))
+        said = {group: {**numbers} for group, numbers in phase.said.items()}
+        for numbers in said.values():
+            numbers.pop("learning rate", None)
+        lines = [f"  {group}: {describe_numbers(numbers)}" for group, numbers in said.items()]
+        self.write("\n".join([describe_end(phase), *lines]))
 
     def __rich__(self) -> RenderableType:
         """A row for each open phase, and under it what it has said; before the first, how long loading takes."""

@@ -35,6 +35,7 @@ from codir.config.words import (
     Relation,
     StoredDtype,
     StudentLayerWord,
+    TeacherHeadKind,
     VectorDistance,
     VectorEstimator,
     VectorMap,
@@ -226,6 +227,10 @@ class ContrastiveConfig(Room):
     pooling: Pooled = CONTRAST.pooling
     per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
     head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
+    teacher_head: TeacherHeadKind | None = Field(
+        None,
+        description="the same of the teacher; `pca` is fixed, fitted when the cache is built; as `head` by default",
+    )
     projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
     keys: KeyKind | None = Field(
         None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"

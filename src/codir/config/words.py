@@ -51,7 +51,7 @@ HELDOUT_FRACTION: Final = 0.05
 # ---- Teacher and student ----
 
 CacheWish = Literal["auto", True, False]
-LayerSelection = Literal["lower", "upper", "every-other"]
+LayerSelection = Literal["lower", "upper", "every-other", "best"]
 EmbeddingStart = Literal["teacher", "random"]
 
 TEACHER_CACHE_DIR: Final = "~/.cache/codir/teacher"
@@ -160,6 +160,7 @@ EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
 NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]
+TeacherHeadKind = Literal["linear", "mlp", "pca"]
 KeyKind = Literal["fresh", "banked", "queued"]
 MemoryKind = Literal["auto", "bank", "queue", "momentum"]
 

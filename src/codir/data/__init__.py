@@ -22,7 +22,7 @@ from codir.data.encode import (
 )
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
-from codir.data.sampler import EpochLengthGroupedSampler, NeighbourSampler
+from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
@@ -36,6 +36,7 @@ __all__ = [
     "DistillationCollator",
     "EpochLengthGroupedSampler",
     "LoadedData",
+    "LongestFirstSampler",
     "MaskingCollator",
     "NegativeIndices",
     "NegativeSampler",

@@ -41,6 +41,27 @@ class EpochLengthGroupedSampler(LengthGroupedSampler):
         return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
+class LongestFirstSampler(Sampler[int]):
+    """For evaluation where the order of rows does not count: hardly any padding, and memory peaks at once.
+
+    Args:
+        lengths: tokens of each row, shape `[examples]`.
+
+    Example:
+        >>> list(LongestFirstSampler(np.array([3, 9, 3, 5])))
+        [1, 3, 0, 2]
+    """
+
+    def __init__(self, lengths: NDArray[np.int64]) -> None:
+        self._rows = np.argsort(-lengths, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[int]:
+        return map(int, self._rows)
+
+
 RUN_LENGTH = 4
 """Sequences of one document that are read together: few enough that a step still holds several documents."""
 

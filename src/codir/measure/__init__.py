@@ -28,6 +28,7 @@ from codir.measure.predict import predict_logits
 from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_parameters, folder_bytes
+from codir.measure.selection import KeptLayers, LayerRanking, rank_layers, ranking_in_words
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
 from codir.measure.tolerance import POINTS, Contender, choose_smallest, is_within, measure_losses
 from codir.measure.verdict import Candidate, Verdict, weigh
@@ -56,8 +57,10 @@ __all__ = [
     "HeadComparison",
     "Interval",
     "Judgement",
+    "KeptLayers",
     "Latency",
     "LayerAnalysis",
+    "LayerRanking",
     "Line",
     "ModelResult",
     "OfLength",
@@ -100,6 +103,8 @@ __all__ = [
     "peak_bytes",
     "predict_logits",
     "predictions",
+    "rank_layers",
+    "ranking_in_words",
     "read_comparison",
     "read_run",
     "resample_metrics",

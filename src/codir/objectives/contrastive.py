@@ -20,6 +20,7 @@ from codir.config.words import (
     NegativeStrategy,
     Pooling,
     StoredDtype,
+    TeacherHeadKind,
     keys_for,
 )
 from codir.errors import UserError
@@ -32,7 +33,7 @@ from codir.objectives.contrast.checks import (
     check_word,
 )
 from codir.objectives.contrast.estimators import ESTIMATORS, build_estimator
-from codir.objectives.contrast.heads import HEADS
+from codir.objectives.contrast.heads import HEADS, build_teacher_head
 from codir.objectives.contrast.space import ContrastSpace, Side
 from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.parts.layer_map import match_layers
@@ -110,6 +111,9 @@ class Contrastive(Objective):
         pooling: mean over real tokens, or `[CLS]`.
         per_layer: see above.
         head: `linear`, or `mlp` with one hidden layer.
+        teacher_head: the same of the teacher's side; as `head` by default. `pca` is a fixed space: the teacher's pooled
+            layers, centred, normalised and concatenated, on their first P principal axes, or on all where they are
+            fewer. No gradient goes to the teacher's side then.
         projection_dim: P.
         keys: `fresh`, `banked` or `queued`; by default `banked` where a bank can serve both anchors, or else `fresh`.
         memory: `bank`, `queue`, `momentum`, or `auto`: what `codir.memory.choose_memory` takes for the size of the
@@ -153,6 +157,7 @@ class Contrastive(Objective):
         pooling: Pooling = CONTRAST.pooling,
         per_layer: bool = False,
         head: HeadKind = CONTRAST.head,
+        teacher_head: TeacherHeadKind | None = None,
         projection_dim: int = CONTRAST.projection_dim,
         keys: KeyKind | None = None,
         memory: MemoryKind = CONTRAST.memory,
@@ -163,11 +168,13 @@ class Contrastive(Objective):
     ) -> None:
         super().__init__()
         keys = keys or keys_for(anchor, source, memory, per_layer=per_layer)
+        teacher_head = teacher_head or head
         for name, choices, given in (
             ("anchor", get_args(Anchor), anchor),
             ("estimator", tuple(ESTIMATORS), estimator),
             ("source", get_args(NegativeSource), source),
             ("head", tuple(HEADS), head),
+            ("teacher_head", get_args(TeacherHeadKind), teacher_head),
             ("keys", get_args(KeyKind), keys),
             ("memory", get_args(MemoryKind), memory),
         ):
@@ -175,12 +182,14 @@ class Contrastive(Objective):
         check_steps("warmup_steps", warmup_steps)
         check_teacher_temperature(teacher_temperature, estimator)
         self.sides: tuple[Side, ...] = ("student", "teacher") if anchor == "both" else (anchor,)
-        self.estimator, self.head, self.projection_dim = estimator, head, projection_dim
+        self.estimator, self.projection_dim = estimator, projection_dim
+        self.head, self.teacher_head = head, teacher_head
         self.contrastive_temperature, self.learned_temperature = contrastive_temperature, learned_temperature
         self.teacher_temperature = contrastive_temperature if teacher_temperature is None else teacher_temperature
         self.warmup_steps = warmup_steps
         self.per_layer, self.num_hardest = per_layer, num_negatives if hard_pool > 1 else None
-        self.teacher_representation = Representation(teacher_layers, pooling)
+        principal = projection_dim if teacher_head == "pca" else None
+        self.teacher_representation = Representation(teacher_layers, pooling, principal)
         self.student_representation = Representation(student_layers, pooling)
         is_remembered, is_banked, is_queued = source == "dataset", keys == "banked", keys == "queued"
         memory = "queue" if is_queued and memory == "auto" else memory
@@ -202,7 +211,9 @@ class Contrastive(Objective):
             queue_size=queue_size,
             encoder_momentum=encoder_momentum,
         )
-        needs_bank = check_combination(negatives, sides=self.sides, estimator=estimator, per_layer=per_layer)
+        needs_bank = check_combination(
+            negatives, sides=self.sides, estimator=estimator, per_layer=per_layer, teacher_head=teacher_head
+        )
         self.needs = Needs(
             teacher_pooled=frozenset({self.teacher_representation}),
             student_pooled=frozenset({self.student_representation}),
@@ -219,12 +230,14 @@ class Contrastive(Objective):
             self.teacher_places = _match_layers(num_teacher, num_student)
             spaces = [self._space(teacher.hidden, student.hidden) for _ in range(num_student)]
         else:
+            if self.teacher_head == "pca":  # there are no more axes than dimensions
+                self.projection_dim = min(self.projection_dim, num_teacher * teacher.hidden)
             spaces = [self._space(num_teacher * teacher.hidden, num_student * student.hidden)]
         self.spaces = nn.ModuleList(spaces)
 
     def _space(self, teacher_width: int, student_width: int) -> ContrastSpace:
         return ContrastSpace(
-            teacher_head=HEADS[self.head](teacher_width, self.projection_dim),
+            teacher_head=build_teacher_head(self.teacher_head, teacher_width, self.projection_dim),
             student_head=HEADS[self.head](student_width, self.projection_dim),
             estimators={
                 side: build_estimator(self.estimator, teacher_temperature=self.teacher_temperature)

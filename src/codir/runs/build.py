@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from codir.config import (
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
-from codir.config.words import TASK
+from codir.config.words import MAX_LENGTH, TASK
 from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
 from codir.measure import Runner, TorchRunner, exported_file, open_exported
 from codir.models import Reader, kind_of_model, label_names, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
+from codir.runs.selection import choose_layers, is_to_be_ranked
 from codir.student import build_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
@@ -94,7 +96,14 @@ def head_for(task: Task) -> dict[str, Any]:
     }
 
 
-def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None = None, *, seed: int) -> Reader:
+def make_student(
+    config: StudentConfig,
+    teacher: Reader,
+    data: LoadedData | None = None,
+    *,
+    seed: int,
+    max_length: int = MAX_LENGTH,
+) -> Reader:
     """The student that a recipe describes; it reads with the teacher's tokenizer unless it brings its own.
 
     Args:
@@ -102,9 +111,15 @@ def make_student(config: StudentConfig, teacher: Reader, data: LoadedData | None
         teacher: whose task it learns.
         data: whose scores a new head begins at; `None` for a language model.
         seed: for weights that start at random.
+        max_length: tokens per text at most, where texts decide which layers are kept.
     """
-    model = build_student(teacher.model, **config.model_dump(), seed=seed)
+    start, choice = config.model_dump(), None
+    if data is not None and is_to_be_ranked(config):
+        start["layers"], choice = choose_layers(config, teacher, data, max_length=max_length)
+    model = build_student(teacher.model, **start, seed=seed)
     origin = student_origin(model)
+    if origin is not None and choice is not None:
+        model.codir_origin = replace(origin, notes=(choice, *origin.notes))
     if data is not None and origin is not None and origin.has_new_head:
         start_at_scores(model, data)
     tokenizer = load_tokenizer(config.checkpoint) if config.checkpoint else teacher.tokenizer

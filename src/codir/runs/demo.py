@@ -6,6 +6,8 @@ And the stage before it: a language model pre-trained on text without labels, an
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,9 +20,10 @@ from codir.export import export_student
 from codir.report import PretrainingResult, RunResult
 from codir.runs.distill import distill
 from codir.runs.finetune import finetune
-from codir.runs.output import check_empty, model_replaced
+from codir.runs.output import check_empty, kept_to_one_run, model_replaced
 from codir.runs.pretrain import load_teacher, pretrain
 from codir.runs.processes import refuse_processes
+from codir.store import Ledger
 from codir.student import build_student
 
 logger = logging.getLogger(__name__)
@@ -67,10 +70,32 @@ def run_demo(output_dir: Path, *, size: DemoSize = DEMO_SIZE, seed: int = 0, ove
     if (rows := ROWS[size]) is not None:
         logger.warning(PART.format(rows=rows, all=ALL_ROWS))
     logger.warning("1/3 fine-tune the teacher: MiniLM, 6 layers")
-    finetune(teaching, is_scored=False)  # `distill` scores it
+    with _earlier_student_aside(output_dir):
+        finetune(teaching, is_scored=False)  # `distill` scores it
     logger.warning("2/3 distil it to 3 layers with CoDIR, and 3/3 train the same student without a teacher")
     speed_rows = QUICK_SPEED_ROWS if size == "quick" else SPEED_ROWS
     return distill(distilling, inside=[distilling.teacher.model], speed_rows=speed_rows)
+
+
+@contextmanager
+def _earlier_student_aside(folder: Path) -> Iterator[None]:
+    """The student of an earlier demo goes when its teacher does: no report stands beside a teacher that it is not of.
+
+    It comes back where the new teacher fails.
+    """
+    ledger = Ledger(folder)
+    if not ledger.exists():
+        yield
+        return
+    with kept_to_one_run(folder):
+        ledger.set_aside()
+        ledger.begin()
+        try:
+            yield
+        except Exception:
+            ledger.put_back()
+            raise
+        ledger.finish()
 
 
 def demo_recipes(output_dir: Path, *, size: DemoSize, seed: int) -> tuple[FinetuneConfig, Recipe]:

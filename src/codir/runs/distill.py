@@ -156,7 +156,7 @@ def prepare(recipe: Recipe) -> Prepared:
     if recipe.baseline:
         check_baseline(kind_of(data.task))
     notes = said([*data.notes, *check_labels(teacher.model, data.task)])
-    student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
+    student = make_student(recipe.student, teacher, data, seed=recipe.training.seed, max_length=recipe.data.max_length)
     origin = student_origin(student.model)
     notes += origin.notes if origin else ()  # said when the student was made
     notes += said(note_tokenizers(teacher.tokenizer, student.tokenizer))
@@ -190,7 +190,9 @@ def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: Ru
     """The same student from the same start, on the labels alone, for as many steps."""
     place = recipe.output_dir / "baseline"
     with quiet_rooms("student"):  # it was said how the student starts
-        student = make_student(recipe.student, teacher, data, seed=recipe.training.seed)
+        student = make_student(
+            recipe.student, teacher, data, seed=recipe.training.seed, max_length=recipe.data.max_length
+        )
     objectives = ObjectivesConfig.model_validate("fine-tune")
     trainer = build_trainer(recipe, objectives, data, student, None, place / "checkpoints")
     trainer.train(resume_from_checkpoint=folder.checkpoint_of(trainer))

@@ -195,7 +195,13 @@ def check_students(
     inputs, types = fingerprint_of(common), set()
     for entry in entries:
         try:
-            student = make_student(entry.recipe.student, common.teacher, common.data, seed=config.training.seed)
+            student = make_student(
+                entry.recipe.student,
+                common.teacher,
+                common.data,
+                seed=config.training.seed,
+                max_length=config.data.max_length,
+            )
             check_reader(student, config.data.max_length, pairs=has_pairs(common.data), role="student")
             check_ships(student.tokenizer)
             said(note_tokenizers(common.teacher.tokenizer, student.tokenizer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from codir.config.words import CONTRAST, LayerWord, MemoryKind, NegativeSource, NegativeStrategy, Pooling, StoredDtype
@@ -23,10 +23,23 @@ its teacher."""
 
 @dataclass(frozen=True)
 class Representation:
-    """What one vector per example is made of: which layers, pooled how."""
+    """What one vector per example is made of: which layers, pooled how.
+
+    Attributes:
+        layers: which.
+        pooling: how.
+        principal: where the layers are not given one by one but together, as so many principal components: the teacher
+            alone has such, in a space that is fitted once. A signal then has one vector in place of the layers.
+    """
 
     layers: LayerChoice = CONTRAST.teacher_layers
     pooling: Pooling = CONTRAST.pooling
+    principal: int | None = None
+
+    @property
+    def in_layers(self) -> Representation:
+        """The same layers one by one."""
+        return replace(self, principal=None)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def select_layers(
         num_teacher_layers: L, how many there are.
         num_student_layers: n, how many to keep.
         selection: `"lower"` keeps 1..n, `"upper"` keeps L-n+1..L, `"every-other"` spreads them evenly from the first,
-            `1 + floor(i * L / n)`; or the numbers themselves, n of them, rising.
+            `1 + floor(i * L / n)`; or the numbers themselves, n of them, rising. `"best"` is for whoever has rows to
+            judge by: `codir.rank_layers` finds the numbers.
 
     Raises:
         UserError: where the student would be deeper than the teacher, or a list is not a rising choice of its layers.
@@ -47,6 +48,13 @@ def select_layers(
             return tuple(range(num_teacher_layers - num_student_layers + 1, num_teacher_layers + 1))
         case "every-other":
             return tuple(1 + i * num_teacher_layers // num_student_layers for i in range(num_student_layers))
+        case "best":
+            raise UserError(
+                "layer selection",
+                expected="`lower`, `upper`, `every-other`, or a list of layer numbers, where no rows are at hand",
+                got="'best', which judges layers by training rows",
+                do="pass the layers that `codir.rank_layers` puts first",
+            )
         case _:
             raise _unknown_selection(selection)
 

@@ -8,6 +8,7 @@ from codir.teacher.found import find_cache
 from codir.teacher.key import CacheKey, table_names
 from codir.teacher.live import LiveTeacher, TeacherView
 from codir.teacher.rule import CACHE_DISK_SHARE, CacheChoice, cache_bytes, choose_cache, count_readings
+from codir.teacher.space import PrincipalSpace
 
 __all__ = [
     "CACHE_DISK_SHARE",
@@ -17,6 +18,7 @@ __all__ = [
     "CachedTeacher",
     "LiveTeacher",
     "NoTeacher",
+    "PrincipalSpace",
     "StoredDtype",
     "Teacher",
     "TeacherView",

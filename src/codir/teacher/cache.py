@@ -31,7 +31,7 @@ from codir.store import Damage, FolderError, claim_disk, clear_place, sweep, wri
 from codir.system import free_memory
 from codir.teacher.base import Teacher
 from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
-from codir.teacher.key import KEY_NAME, LOGITS, TABLE_ENDING, CacheKey, table_names
+from codir.teacher.key import KEY_NAME, LOGITS, SPACE_ENDING, TABLE_ENDING, CacheKey, table_names
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
 
@@ -134,9 +134,12 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     """Bytes of this teacher's cache on disk."""
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}
-    layers = sum(len(resolve_layers(asked.layers, config.num_hidden_layers)) for asked in tables.values())
     hidden, classes = int(config.hidden_size), int(config.num_labels)
-    return cache_bytes(len(teacher.dataset), classes=classes, layers=layers, hidden=hidden, itemsize=itemsize)
+    numbers = 0
+    for asked in tables.values():
+        width = hidden * len(resolve_layers(asked.layers, config.num_hidden_layers))
+        numbers += width if asked.principal is None else min(asked.principal, width)
+    return cache_bytes(len(teacher.dataset), classes=classes, layers=1, hidden=numbers, itemsize=itemsize)
 
 
 def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> Path:
@@ -164,6 +167,9 @@ def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
                 shape = (len(teacher.dataset), *values.shape[1:])
                 tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
             tables[name][rows] = values
+    for asked, space in teacher.spaces.items():
+        if asked in names:
+            space.save(folder / f"{names[asked]}{SPACE_ENDING}")
     (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
 
 

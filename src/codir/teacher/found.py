@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from codir.store import MANIFEST_NAME, Damage, find_damage
-from codir.teacher.key import KEY_NAME, TABLE_ENDING, CacheKey
+from codir.teacher.key import KEY_NAME, SPACE_ENDING, TABLE_ENDING, CacheKey, vectors_of_table
 
 logger = logging.getLogger(__name__)
 
-OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}")
+OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}", f"pooled-*{SPACE_ENDING}")
 """Patterns of the names of a cache's files; whatever else lies in its folder is somebody else's."""
 _NAMED: set[tuple[Path, str]] = set()
 """Folders that this process has warned of, and what is wrong with them."""
@@ -57,7 +57,7 @@ def find_fault(folder: Path, key: CacheKey, *, is_checked: bool = False) -> Dama
     if not is_checked:
         if not os.path.lexists(folder / MANIFEST_NAME):
             return Damage(MANIFEST_NAME, "is missing, as in caches of older versions of codir")
-        damage = find_damage(folder, listed=[KEY_NAME, *tables])
+        damage = find_damage(folder, listed=[KEY_NAME, *tables, *key.spaces])
         if damage is not None:
             return damage
     return _fault_of_tables(folder, key)
@@ -99,8 +99,8 @@ def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
             table = np.load(folder / file, mmap_mode="r")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             return Damage(file, f"cannot be opened ({error})")
-        layers = name.split("-")[2:]  # none for logits
-        is_of_key = table.ndim == (3 if layers else 2) and (not layers or table.shape[1] == len(layers))
+        vectors = vectors_of_table(name)
+        is_of_key = table.ndim == 2 if vectors is None else table.ndim == 3 and table.shape[1] == vectors
         if table.dtype != key.dtype_of(name) or not is_of_key:
             return Damage(file, f"holds {table.dtype} of shape {table.shape}, which is not what {KEY_NAME} says")
         rows.add(len(table))

@@ -19,8 +19,10 @@ CACHE_VERSION = 3
 KEY_NAME = "key.json"
 TABLE_ENDING = ".npy"
 LOGITS = "logits"
-POOLED = re.compile(r"pooled-[a-z]+(-[0-9]+)+")
-"""Names of the tables of representations; the numbers are those of the layers."""
+POOLED = re.compile(r"pooled-[a-z]+(?P<layers>(-[0-9]+)+)(-pca-(?P<principal>[0-9]+))?")
+"""Names of the tables of representations: the numbers of the layers, and how many principal components of them."""
+SPACE_ENDING = ".space.safetensors"
+"""Of the files of fitted spaces, one beside each table of principal components."""
 
 
 def table_name(representation: Representation, num_layers: int) -> str:
@@ -29,9 +31,25 @@ def table_name(representation: Representation, num_layers: int) -> str:
     Example:
         >>> table_name(Representation("all", "mean"), 3), table_name(Representation((1, 2, 3), "mean"), 3)
         ('pooled-mean-1-2-3', 'pooled-mean-1-2-3')
+        >>> table_name(Representation("last", "mean", principal=256), 3)
+        'pooled-mean-3-pca-256'
     """
     layers = resolve_layers(representation.layers, num_layers)
-    return "-".join(["pooled", representation.pooling, *map(str, layers)])
+    reduced = [] if representation.principal is None else ["pca", str(representation.principal)]
+    return "-".join(["pooled", representation.pooling, *map(str, layers), *reduced])
+
+
+def vectors_of_table(name: str) -> int | None:
+    """How many vectors a table has for each row: one per layer, or one of principal components; none for logits.
+
+    Example:
+        >>> vectors_of_table("pooled-cls-2-4"), vectors_of_table("pooled-cls-2-4-pca-8"), vectors_of_table("logits")
+        (2, 1, None)
+    """
+    parts = POOLED.fullmatch(name)
+    if parts is None:
+        return None
+    return 1 if parts["principal"] else parts["layers"].count("-")
 
 
 def table_names(teacher: LiveTeacher) -> dict[Representation, str]:
@@ -92,6 +110,11 @@ class CacheKey:
     def tables(self) -> tuple[str, ...]:
         """Names of the tables that a cache of this key holds."""
         return (LOGITS, *self.pooled)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Files of the spaces that tables of principal components were reduced by."""
+        return tuple(f"{table}{SPACE_ENDING}" for table in self.pooled if "-pca-" in table)
 
     def dtype_of(self, table: str) -> str:
         """The dtype that a table is kept in."""

@@ -6,14 +6,15 @@ compared or predicted it reads the batch itself, whose tokens must then be its o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import datasets
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +27,10 @@ from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
 from codir.system.progress import is_watched, phase
 from codir.teacher.base import Teacher
+from codir.teacher.space import PrincipalSpace, sample_rows
+
+SAMPLE_BATCH = 64
+"""Rows per batch while a space is fitted, as while a cache is built."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class LiveTeacher(Teacher):
         self.model = model.eval().requires_grad_(False)
         self.dataset, self.tokenizer, self.view, self.max_length = dataset, tokenizer, view, max_length
         self.cls_position = cls_token_position(tokenizer)
+        self.spaces: dict[Representation, PrincipalSpace] = {}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -107,15 +113,76 @@ class LiveTeacher(Teacher):
         return said.reshape(*example_index.shape, said.shape[-1])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
-        """Run over the whole training set once, longest rows first; yields row numbers and what was said of them."""
-        batches = length_sorted_batches(self.encoded, self.tokenizer, batch_size=batch_size)
+        """Run over the whole training set once, longest rows first; yields row numbers and what was said of them.
+
+        Where principal components are asked for, the rows that their space is fitted on come before all others.
+        """
         total, hidden = len(self.encoded), is_watched()
+        first = sample_rows(total) if self._unfitted(self.view) else np.arange(0)
         bar = tqdm(total=total, desc="teacher reads the training set", unit="row", disable=hidden)
         with phase("teacher's cache", total) as progress, bar, weights_cast_once(self.model, self.view.dtype):
-            for rows, inputs in batches:
-                yield rows, self._run(inputs, self.view)
-                bar.update(len(rows))
-                progress.advance(len(rows))
+
+            def read(rows: NDArray[np.int64]) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
+                for batch, inputs in length_sorted_batches(
+                    self.encoded, self.tokenizer, batch_size=batch_size, rows=rows.tolist()
+                ):
+                    yield batch, self._run_in_layers(inputs, self.view)
+                    bar.update(len(batch))
+                    progress.advance(len(batch))
+
+            sample = list(read(first)) if len(first) else []
+            self._fit([signal for _, signal in sample], self.view)
+            for rows, signal in sample:
+                yield rows, self._reduced(signal, self.view)
+            rest = np.setdiff1d(np.arange(total), first)
+            for rows, signal in read(rest) if len(rest) else ():
+                yield rows, self._reduced(signal, self.view)
+
+    def fit_spaces(self, view: TeacherView | None = None) -> dict[Representation, PrincipalSpace]:
+        """Fit the spaces of principal components that are asked for, by reading a part of the training set.
+
+        Args:
+            view: what is asked for; the teacher's own view by default.
+
+        Returns:
+            Each representation's space, on the CPU, so that all processes can take those of one.
+        """
+        view = view or self.view
+        if self._unfitted(view):
+            rows = sample_rows(len(self.dataset))
+            part = prepare(self.dataset.select(rows), self.tokenizer, max_length=self.max_length)
+            batches = length_sorted_batches(part, self.tokenizer, batch_size=SAMPLE_BATCH)
+            with phase("teacher's space", len(part)) as progress, weights_cast_once(self.model, view.dtype):
+                signals = []
+                for batch, inputs in batches:
+                    signals.append(self._run_in_layers(inputs, view))
+                    progress.advance(len(batch))
+            self._fit(signals, view)
+        return {asked: space.to(torch.device("cpu")) for asked, space in self.spaces.items()}
+
+    def take_spaces(self, spaces: Mapping[Representation, PrincipalSpace]) -> None:
+        """Take spaces that were fitted elsewhere, such as in another process."""
+        self.spaces = {asked: space.to(self.model.device) for asked, space in spaces.items()}
+
+    def _unfitted(self, view: TeacherView) -> list[Representation]:
+        reduced = sorted((asked for asked in view.pooled if asked.principal is not None), key=repr)
+        return [asked for asked in reduced if asked not in self.spaces]
+
+    def _fit(self, signals: Sequence[TeacherSignal], view: TeacherView) -> None:
+        for asked in self._unfitted(view):
+            pooled = torch.cat([signal.pooled[asked.in_layers] for signal in signals])
+            assert asked.principal is not None
+            self.spaces[asked] = PrincipalSpace.fit(pooled, min(asked.principal, pooled[0].numel()))
+
+    def _reduced(self, signal: TeacherSignal, view: TeacherView) -> TeacherSignal:
+        """What was asked for: layers as they are, or their principal components as one vector."""
+        pooled = {
+            asked: signal.pooled[asked]
+            if asked.principal is None
+            else self.spaces[asked].project(signal.pooled[asked.in_layers]).unsqueeze(-2)
+            for asked in view.pooled
+        }
+        return replace(signal, pooled=pooled)
 
     @cached_property
     def _collate(self) -> RowCollator:
@@ -125,8 +192,15 @@ class LiveTeacher(Teacher):
     def _places(self) -> LayerPlaces | None:
         return find_layers(self.model)
 
-    @torch.no_grad()
     def _run(self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None) -> TeacherSignal:
+        if self._unfitted(view):
+            self.fit_spaces(view)
+        return self._reduced(self._run_in_layers(inputs, view, predicted), view)
+
+    @torch.no_grad()
+    def _run_in_layers(
+        self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None
+    ) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
         with autocast(device, view.dtype):
@@ -134,7 +208,7 @@ class LiveTeacher(Teacher):
                 *run_model(
                     self.model,
                     inputs,
-                    pooled=view.pooled,
+                    pooled={asked.in_layers for asked in view.pooled},
                     hidden_states=view.hidden_states,
                     attention=view.attention,
                     predicted=predicted,

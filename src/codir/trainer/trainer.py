@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from codir.data import EpochLengthGroupedSampler, cls_token_position, column_of, model_columns
+from codir.data import EpochLengthGroupedSampler, LongestFirstSampler, cls_token_position, column_of, model_columns
 from codir.memory import Memory, MemoryBank
 from codir.models import kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
@@ -38,7 +38,7 @@ from codir.teacher import (
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
 from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
-from codir.trainer.choices import keeps_cache
+from codir.trainer.choices import keeps_cache, of_main_process
 from codir.trainer.distiller import Distiller
 from codir.trainer.finite import check_weights, loss_error
 from codir.trainer.label_weights import weigh_labels
@@ -110,8 +110,11 @@ class DistillationTrainer(WholeCheckpoints):
         encoded = self.rows.for_training(train_dataset)
         self._plain_collator = self.rows.collator()
         self._train_collator = self.rows.collator(negative_sampler(self.rows, encoded, objectives, args))
-        if not args.batch_eval_metrics:
-            trainer_kwargs.setdefault("compute_metrics", self.rows.metrics)
+        own_metrics = None if args.batch_eval_metrics else self.rows.metrics
+        if own_metrics is not None:
+            trainer_kwargs.setdefault("compute_metrics", own_metrics)
+        self._has_own_metrics = own_metrics is not None and trainer_kwargs["compute_metrics"] is own_metrics
+        self._takes_longest_first = False
         self.distiller = Distiller(student, objectives, cls_token_position(processing_class))
         super().__init__(
             model=self.distiller,
@@ -253,7 +256,7 @@ class DistillationTrainer(WholeCheckpoints):
         )
         folder = Path(folder).expanduser()
         if not keeps_cache(wish, live, self.distiller.objectives.needs, self.args, folder, dtype):
-            return live
+            return self._ready(live)
         try:
             with self.args.main_process_first(desc="teacher cache"):
                 follows = self.args.local_process_index > 0
@@ -262,9 +265,14 @@ class DistillationTrainer(WholeCheckpoints):
             if wish is True:
                 raise
             logger.warning("The teacher runs live at every step, since its cache cannot be kept. %s", error)
-            return live
+            return self._ready(live)
         live.model.to("cpu")
         return CachedTeacher(folder, table_names(live), self.args.device)
+
+    def _ready(self, live: LiveTeacher) -> LiveTeacher:
+        """A teacher that runs at every step, with the spaces that one process fitted for all."""
+        live.take_spaces(of_main_process(self.args, live.fit_spaces))
+        return live
 
     # ---- The optimiser ----
 
@@ -309,8 +317,12 @@ class DistillationTrainer(WholeCheckpoints):
             self.data_collator = self._plain_collator
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Trainer's own, for texts as well as for token ids."""
-        return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
+        """Trainer's own, for texts as well as for token ids; longest rows first, where no one counts on their order."""
+        self._takes_longest_first = self._has_own_metrics and self.args.world_size <= 1
+        try:
+            return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
+        finally:
+            self._takes_longest_first = False
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Trainer's own, for texts as well as for token ids."""
@@ -329,6 +341,8 @@ class DistillationTrainer(WholeCheckpoints):
 
     def _get_eval_sampler(self, eval_dataset: datasets.Dataset) -> Sampler[int] | None:
         """Rows in their order: Trainer would group them by length too, and hand predictions back shuffled."""
+        if self._takes_longest_first and "length" in eval_dataset.column_names:
+            return LongestFirstSampler(column_of(eval_dataset, "length"))
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 FEW_ROWS = 3
 SHOWN = 8
-DECIMAL_COMMA = re.compile(r"\s*-?\d{1,300}(,\d{1,300})?\s*")
+NUMBER = re.compile(r"\s*-?\d{1,300}([.,]\d{1,300})?\s*")
 
 
 def note_alike(counts: Mapping[str, int]) -> list[str]:
@@ -35,11 +35,18 @@ def note_rare(counts: Mapping[str, int]) -> list[str]:
 
 
 def note_decimal_commas(counts: Mapping[str, int]) -> list[str]:
-    """Spreadsheets of many countries write 0,5 for a half, which is the name of a class here."""
-    commas = [name for name in counts if "," in name]
-    if not commas or not all(DECIMAL_COMMA.fullmatch(name) for name in counts):
+    """Spreadsheets of many countries write 0,5 for a half, which is the name of a class here.
+
+    Example:
+        >>> note_decimal_commas({"0,5": 3, "1.0": 2, "2": 4})
+        ["labels such as '0,5' are read as names of classes, beside '1.0'; scores are written with a decimal point"]
+    """
+    commas, points = ([name for name in counts if mark in name] for mark in ",.")
+    if not commas or not all(NUMBER.fullmatch(name) for name in counts):
         return []
-    return [f"labels such as {commas[0]!r} are read as names of classes; scores are written with a decimal point"]
+    beside = f", beside {points[0]!r}" if points else ""
+    scores = "scores are written with a decimal point"
+    return [f"labels such as {commas[0]!r} are read as names of classes{beside}; {scores}"]
 
 
 def note_one_sided(train: Mapping[str, int], dev: Mapping[str, int], name: str) -> list[str]:

@@ -279,11 +279,14 @@ def read_score(label: Label, where: str) -> float:
 
 
 def _no_score(label: Label, where: str) -> UserError:
+    with_point = str(label).strip().replace(",", ".", 1)
+    has_comma = with_point != str(label).strip() and _as_number(with_point) is not None
+    correct = f"write scores with a decimal point, here {with_point}, in every row" if has_comma else "correct the row"
     return UserError(
         where,
         expected="a finite number as the score",
         got=repr(label),
-        do="correct the row, or train on classes with `--task classification`",
+        do=f"{correct}, or train on classes with `--task classification`",
     )
 
 

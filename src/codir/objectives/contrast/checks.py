@@ -46,7 +46,9 @@ def check_teacher_temperature(given: float | None, estimator: str) -> None:
         )
 
 
-def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool) -> bool:
+def check_combination(
+    needs: NegativeNeeds, *, sides: Sequence[str], estimator: str, per_layer: bool, teacher_head: str
+) -> bool:
     """Refuse what cannot be, and say whether only a bank can be the memory.
 
     Args:
@@ -54,6 +56,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
         sides: whose anchors there are, `student`, `teacher` or both.
         estimator: by name.
         per_layer: whether each pair of layers has a contrast of its own.
+        teacher_head: by name.
 
     Raises:
         UserError: names the option, and what would have gone wrong.
@@ -62,7 +65,7 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
     if estimator == "supcon":
         _check_supcon(needs)
     if estimator == "soft":
-        _check_soft(needs, sides)
+        _check_soft(needs, sides, is_fixed=teacher_head == "pca")
     if needs.banked:
         _check_banked(needs, sides)
     if needs.teacher_queued and needs.memory == "bank":
@@ -89,6 +92,13 @@ def check_combination(needs: NegativeNeeds, *, sides: Sequence[str], estimator: 
             otherwise="a memory would have had to keep a vector for each pair of layers",
             do="set `anchor: student` and `keys: fresh`",
         )
+    if per_layer and teacher_head == "pca":
+        raise UserError(
+            "teacher_head",
+            expected="`linear` or `mlp` with `per_layer`",
+            got="`pca`, which makes one vector of all layers",
+            do="leave one of the two out",
+        )
     draws = {
         "estimator": estimator == "nce" and not is_batch,
         "strategy": needs.strategy == "mixed",
@@ -113,7 +123,7 @@ def _check_supcon(needs: NegativeNeeds) -> None:
         )
 
 
-def _check_soft(needs: NegativeNeeds, sides: Sequence[str]) -> None:
+def _check_soft(needs: NegativeNeeds, sides: Sequence[str], *, is_fixed: bool) -> None:
     if "student" not in sides or (needs.from_student and needs.from_teacher and needs.memory in IN_QUEUE):
         raise UserError(
             "estimator",
@@ -123,13 +133,13 @@ def _check_soft(needs: NegativeNeeds, sides: Sequence[str]) -> None:
             otherwise="there would have been no similarities of the teacher to those keys",
             do="set `anchor: student`, or take the preset `codir-soft`",
         )
-    if needs.teacher_remembered:
+    if needs.teacher_remembered and not is_fixed:
         raise UserError(
             "estimator",
             expected="`soft` with `keys: fresh`, or `teacher_head: pca`",
             got="teacher keys from a memory, made by a head that trains",
             otherwise="nothing would have trained that head, since no gradient goes to soft targets or to a memory",
-            do="set `keys: fresh`",
+            do="set `teacher_head: pca`, or `keys: fresh`",
         )
 
 

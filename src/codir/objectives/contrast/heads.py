@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from codir.config.words import CONTRAST, HeadKind
+from codir.config.words import CONTRAST, HeadKind, TeacherHeadKind
 
 
 class ProjectionHead(nn.Module):
@@ -57,4 +57,26 @@ class MLPHead(nn.Module):
         return F.normalize(self.second(hidden), dim=-1)
 
 
+class FixedHead(nn.Module):
+    """No map: L2-normalises the principal components that the teacher gives, `teacher_head: pca`. Nothing is trained.
+
+    So teacher and student cannot agree on an easy space, no vector of the teacher is ever stale, and the cache keeps P
+    numbers per row in place of all layers. The components are made in `codir.teacher`.
+
+    Example:
+        >>> import torch
+        >>> FixedHead()(torch.randn(2, 1, 4)).norm(dim=-1).allclose(torch.ones(2))
+        True
+    """
+
+    def forward(self, principal: Float[Tensor, "*shape layers hidden"]) -> Float[Tensor, "*shape dim"]:
+        """One vector of components in the place of the layers; any leading axes."""
+        return F.normalize(principal.flatten(start_dim=-2), dim=-1)
+
+
 HEADS: dict[HeadKind, type[ProjectionHead] | type[MLPHead]] = {"linear": ProjectionHead, "mlp": MLPHead}
+
+
+def build_teacher_head(kind: TeacherHeadKind, width: int, dim: int) -> nn.Module:
+    """The teacher's side of a contrast, by its name."""
+    return FixedHead() if kind == "pca" else HEADS[kind](width, dim)

@@ -23,7 +23,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
         check_objectives(contestant, config.objectives_of(contestant), kind_of(data.task))
     starts = {}
     for name, section in config.students.items():
-        student = make_student(section, teacher, data, seed=config.seed_list[0])
+        student = make_student(section, teacher, data, seed=config.seed_list[0], max_length=config.data.max_length)
         check_reader(student, config.data.max_length, pairs=has_pairs(data), role="student")
         say(f"{name}: {note}" for note in note_tokenizers(teacher.tokenizer, student.tokenizer))
         starts[name] = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)

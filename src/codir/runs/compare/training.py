@@ -32,7 +32,9 @@ def train_and_keep(entry: Entry, common: Common) -> Run:
 def train(entry: Entry, common: Common) -> Run:
     """Train one contestant and examine it."""
     recipe = entry.recipe
-    student = make_student(recipe.student, common.teacher, common.data, seed=entry.seed)
+    student = make_student(
+        recipe.student, common.teacher, common.data, seed=entry.seed, max_length=recipe.data.max_length
+    )
     with scratch_folder(recipe.output_dir, RUN) as scratch:
         trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
         trainer.remove_callback(PrinterCallback)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ SAMPLED_ROWS = 100
 ANY_SIZE = 2**31 - 1
 ROWS_AT_ONCE = 64
 LIMIT = threading.RLock()
+FOR_EXCEL = re.compile(r"sep=.[ ]*(?=[\r\n]|$)", re.IGNORECASE)
+"""Excel takes its separator from such a first line, and shows it to nobody."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +93,41 @@ def find_dialect(path: Path, encoding: str, usual: str, given: str | None = None
         given: the separator that the user named.
 
     Raises:
-        UserError: the usual separator does not fit, and several others do.
+        UserError: the usual separator does not fit, and several others do; the file is JSON, or begins with a line for
+            Excel alone.
     """
+    _refuse_other_beginnings(path, encoding)
     separator, notes = (given, ()) if given is not None else _find_separator(path, encoding, usual)
     if separator == "\t":
         has_quotes, more = _find_quotes(path, encoding)
         return Dialect(separator, has_quotes, notes=(*notes, *more))
     return Dialect(separator, True, _skips_spaces(path, encoding, separator), notes)
+
+
+def _refuse_other_beginnings(path: Path, encoding: str) -> None:
+    """Name what is no row: Excel's own first line, and JSON under another name."""
+    with open_text(path, encoding, newline="") as stream:
+        sample = stream.read(SAMPLE).lstrip()
+    if for_excel := FOR_EXCEL.match(sample):
+        got = f"`{for_excel[0].strip()}`, which only Excel reads"
+        raise broken(
+            path, "a header or a row in the first line", got, "remove that line: the separator is found without it"
+        )
+    if _is_json(sample):
+        do = "rename it so that its name ends in .json"
+        raise broken(path, "rows of separated cells, as the ending of its name says", "JSON", do)
+
+
+def _is_json(sample: str) -> bool:
+    """Whether a file begins with a JSON object on lines of its own, or with a list of objects."""
+    is_list = sample.startswith("[")
+    start = sample[1:].lstrip() if is_list else sample
+    try:
+        first, end = json.JSONDecoder().raw_decode(start)
+    except (ValueError, RecursionError):  # also where one object is larger than the sample
+        return False
+    after = start[end:].lstrip(" \t")[:1]
+    return isinstance(first, dict) and after in ("", "\r", "\n", *(",]" if is_list else ""))
 
 
 # ---- The separator ----
