@@ -103,7 +103,7 @@ def kind(request, rating) -> Kind:
 
 
 def test_a_kind_that_no_law_runs_over():
-    """Retrieval is a way to judge vectors by ranks, which no label names: `test_embedding.py` holds its laws."""
+    """Retrieval is a way to judge vectors by ranks, which no label names: `test_embedding_kinds.py` holds its laws."""
     assert list(KINDS) == [*SAMPLES, "retrieval"] == ["classification", "regression", "embedding", "retrieval"]
 
 
