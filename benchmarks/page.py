@@ -60,6 +60,13 @@ SECTIONS = (
         "Fresh processes of the real command line. The first step has ended when its log line arrives.",
     ),
     Section(
+        "deploy",
+        "Serving",
+        "Teacher and student as they would be served, each with all threads. The student is exported behind a gate "
+        "that compares it with PyTorch on the evaluation rows, and runs on the engine that was fastest in int8. "
+        "Every engine and number of threads stands in `benchmarks/results/deploy/`.",
+    ),
+    Section(
         "scaling",
         "How the cost grows",
         "Each point is a process of its own that trains a few steps; only the axis in question moves. Peak memory is "

@@ -4,7 +4,8 @@ A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, 
 it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
 presets the columns. What held-out text says of pre-trained models stands between `<!-- pre-training table -->` and
-`<!-- /pre-training table -->`. Run twice, it changes nothing.
+`<!-- /pre-training table -->`; what serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->`
+and `<!-- /deploy table -->`. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import deploy
 import pretraining
 
 from codir.errors import UserError, nearest
@@ -24,7 +26,7 @@ from codir.report import comparison_markdown, summary_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "deploying.md")
 PLACE = re.compile(
     r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)"
     r"(?:; (?P<students>students )?against (?P<reference>[\w.-]+))?)? -->\n)"
@@ -33,6 +35,9 @@ PLACE = re.compile(
 )
 PRETRAINING_PLACE = re.compile(
     r"(?P<begin><!-- pre-training table -->\n).*?(?P<end><!-- /pre-training table -->)", re.DOTALL
+)
+DEPLOY_PLACE = re.compile(
+    r"(?P<begin><!-- deploy table: (?P<pair>[\w-]+) -->\n).*?(?P<end><!-- /deploy table -->)", re.DOTALL
 )
 
 
@@ -73,10 +78,25 @@ def render_pretraining(text: str, content: dict[str, Any]) -> str:
     )
 
 
+def render_deploy(text: str, results: dict[str, Any]) -> str:
+    """A text with what serving teacher and students takes, from `results/deploy`, wherever it belongs.
+
+    Raises:
+        UserError: a pair that is not there.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        result = results[_known(place["pair"], results)]
+        told = f"{to_markdown(deploy.summary_rows(result))}\n\n{deploy.caption(result)}"
+        return f"{place['begin']}{told}\n{place['end']}"
+
+    return DEPLOY_PLACE.sub(fill, text)
+
+
 def _known(name: str, names: Collection[str]) -> str:
     if name not in names:
         raise UserError(
-            "comparison table",
+            "table",
             expected="one of " + ", ".join(sorted(names)),
             got=repr(name),
             do=nearest(name, names),
@@ -103,7 +123,7 @@ def main() -> None:
     content = json.loads((RESULTS / "pretraining" / "results.json").read_text("utf-8"))
     (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
-        text = render_page(page.read_text("utf-8"), comparisons)
+        text = render_deploy(render_page(page.read_text("utf-8"), comparisons), deploy.read_results())
         page.write_text(render_pretraining(text, content), "utf-8")
 
 

@@ -203,8 +203,8 @@ def digest_of(tensors: dict[str, torch.Tensor]) -> str:
 
 
 def cache_subject(folder: Path) -> Subject:
-    """A teacher's cache: logits, a table of pooled layers, the key and the manifest."""
-    view = TeacherView(frozenset({Representation((1, 2))}))
+    """A teacher's cache: logits, tables of pooled layers and of their components, the key and the manifest."""
+    view = TeacherView(frozenset({Representation((1, 2)), Representation("last", principal=4)}))
 
     def build(place: Path, seed: int = 1) -> Path:
         return open_or_build_cache(LiveTeacher(model_of(seed), texts_of(0), tokenizer_of(), view), place)

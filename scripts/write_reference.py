@@ -30,6 +30,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "objectives.hard_label": config.HardLabelConfig,
     "objectives.soft_target": config.SoftTargetConfig,
     "objectives.logit_mse": config.LogitMSEConfig,
+    "objectives.margin_mse": config.MarginMSEConfig,
+    "objectives.listwise_kl": config.ListwiseKLConfig,
     "layer-wise": config.LayerWiseConfig,
     "objectives.pooled_mse": config.PooledMSEConfig,
     "objectives.cls_cosine": config.ClsCosineConfig,

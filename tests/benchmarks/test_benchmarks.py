@@ -63,6 +63,69 @@ def test_a_table_of_pre_training_that_no_run_gave(benchmarks):
     assert f"| codir-pre | {content['scores']['codir-pre']['loss']:.3f} |" in told
 
 
+def served(name: str, milliseconds: float, rate: float) -> dict[str, object]:
+    return {
+        "name": name,
+        "threads": 2,
+        "latency": {"p50": milliseconds},
+        "throughput": {"32": {"sentences_per_second": rate}},
+    }
+
+
+def small_deployment() -> dict[str, object]:
+    timings = [
+        served("teacher", 10.0, 100.0),
+        served("teacher onnx int8", 4.0, 250.0),
+        served("6-layers", 5.0, 200.0),
+        served("6-layers onnx int8", 2.0, 600.0),
+        served("6-layers openvino int8", 2.5, 750.0),
+        served("3-layers", 3.0, 390.0),
+    ]
+    costs = [{"name": one["name"], "metrics": {"accuracy": 0.9}, "bytes": 4e8} for one in timings]
+    return {
+        "timings": [*timings, served("teacher", 99.0, 1.0) | {"threads": 1}],
+        "costs": costs,
+        "metric": "accuracy",
+        "rows": 256,
+        "scored_rows": 1000,
+        "conditions": {"device": "a processor", "instruction_sets": ["avx2", "avx_vnni"]},
+    }
+
+
+def test_a_table_of_served_models_that_no_run_gave(benchmarks):
+    tables, deploy = benchmarks("tables"), benchmarks("deploy")
+    results = deploy.read_results()
+    assert {"demo", "sst2", "base"} <= set(results)
+    for page in tables.PAGES:
+        assert tables.render_deploy(page.read_text(), results) == page.read_text()
+    for name in results:
+        assert (deploy.DEPLOY / name / "gate.json").is_file()
+
+
+def test_a_student_that_is_served_by_the_slower_engine(benchmarks):
+    """By hand, with all threads: OpenVINO reads 750 rows where ONNX Runtime reads 600; 3 layers have no int8."""
+    tables, deploy = benchmarks("tables"), benchmarks("deploy")
+    rows = deploy.summary_rows(small_deployment())
+    assert [(row["model"], row["runs in"]) for row in rows] == [
+        ("teacher", "PyTorch, fp32"),
+        ("6 layers", "PyTorch, fp32"),
+        ("6 layers", "OpenVINO, int8"),
+        ("3 layers", "PyTorch, fp32"),
+    ]
+    assert [(row["one row"], row["faster"], row["faster "]) for row in rows[2:]] == [
+        ("2.5 ms", "4.0x", "7.5x"),
+        ("3.0 ms", "3.3x", "3.9x"),
+    ]
+    text = "before\n<!-- deploy table: films -->\nold\n<!-- /deploy table -->\nafter\n"
+    told = tables.render_deploy(text, {"films": small_deployment()})
+    assert "old" not in told
+    assert "| 6 layers | OpenVINO, int8 | 90.0% | 400 MB |" in told
+    assert "Quality on 1,000 rows, speed on 256 of them" in told
+    assert "a processor (avx2, avx_vnni), 2 threads." in told
+    with pytest.raises(UserError, match="one of rte"):
+        tables.render_deploy(text, {"rte": small_deployment()})
+
+
 def small_comparison(*, plus: float) -> Comparison:
     """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
     scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}

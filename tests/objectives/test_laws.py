@@ -22,7 +22,9 @@ from codir.objectives import (
     EmbeddingMSE,
     HardLabel,
     HiddenMSE,
+    ListwiseKL,
     LogitMSE,
+    MarginMSE,
     Objective,
     PooledMSE,
     RelationKL,
@@ -48,11 +50,14 @@ from codir.signals import (
     TokenSignal,
     Unprojected,
 )
+from codir.tasks import KINDS
 
 MAKERS: dict[str, Callable[[], Objective]] = {
     "HardLabel": HardLabel,
     "SoftTarget": SoftTarget,
     "LogitMSE": LogitMSE,
+    "MarginMSE": MarginMSE,
+    "ListwiseKL": ListwiseKL,
     "PooledMSE": PooledMSE,
     "PooledMSE-pkd": lambda: PooledMSE(normalisation="l2", pooling="cls", student_layers="all-but-last"),
     "PooledMSE-all": lambda: PooledMSE(target="all"),
@@ -131,9 +136,11 @@ LOOKING_AT_THE_WHOLE_BATCH = {
 
 OVER_TOKENS = ("TokenCosine", "HiddenMSE", "HiddenMSE-mobilebert", "AttentionMSE", "AttentionKL", "RelationKL")
 OVER_ANSWERS = ("SoftTarget", "TokenKL", "LogitMSE")
+OVER_CANDIDATES = ("MarginMSE", "ListwiseKL")
 ZERO_IN_AGREEMENT = (
     *OVER_TOKENS,
     *OVER_ANSWERS,
+    *OVER_CANDIDATES,
     "PooledMSE",
     "PooledMSE-pkd",
     "ClsCosine",
@@ -152,7 +159,8 @@ PREDICTED = 2
 def make(name: str, *, student: ModelShape = STUDENT) -> Objective:
     torch.manual_seed(0)
     objective = MAKERS[name]()
-    objective.build(teacher=TEACHER, student=student)
+    sizes = {"classes": 1, "kind": KINDS["reranking"]} if name in OVER_CANDIDATES else {}
+    objective.build(teacher=replace(TEACHER, **sizes), student=replace(student, **sizes))
     return objective
 
 
@@ -298,14 +306,22 @@ OVER_LABELS = {"HardLabel", "TokenLabel", "TokenKL"}
 """A mean over rows that have a label, or over predicted tokens: how many there are differs from batch to batch."""
 
 
+CANDIDATES = 4
+"""Rows of one query, in the order of their numbers."""
+
+
 def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.Tensor:
+    if isinstance(objective, MarginMSE | ListwiseKL):
+        student, teacher = (replace(signal, logits=signal.logits[:, :1]) for signal in (student, teacher))
+        queries = batch.example_index // CANDIDATES
+        batch = replace(batch, labels=torch.stack([batch.labels, queries], dim=1).float())
     return objective(student, teacher, batch, select(objective, negatives))
 
 
 def test_an_objective_that_no_law_looks_at():
     public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
-    assert len(found) == 16
+    assert len(found) == 18
     assert found == {name.split("-")[0] for name in MAKERS}
 
 
@@ -435,3 +451,13 @@ def test_a_mean_over_labels_that_forgets_how_many_the_step_has(name):
         loss_of(objective, student, teacher, replace(batch, label_weight=weight), negatives) for weight in (1.0, 2.0)
     )
     assert torch.allclose(twice, once * (2.0 if name in OVER_LABELS else 1.0))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_mean_over_queries_that_forgets_how_many_the_step_has(name):
+    objective = make(name)
+    student, teacher, batch, negatives = signals()
+    once, twice = (
+        loss_of(objective, student, teacher, replace(batch, group_weight=weight), negatives) for weight in (1.0, 2.0)
+    )
+    assert torch.allclose(twice, once * (2.0 if name in OVER_CANDIDATES else 1.0))

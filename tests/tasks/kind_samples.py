@@ -121,5 +121,92 @@ def angles(student: Tensor, teacher: Tensor, _: float) -> float:
 
 VECTORS = replace(SCORES, hard_loss=lambda logits, labels: 0.0, soft_loss=angles)
 
-SAMPLES = {"classification": classes(3), "regression": SCORES, "embedding": VECTORS}
+# ---- Several labels ----
+
+
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> float:
+    of_rows = []
+    for row, truths in zip(logits.tolist(), labels.tolist(), strict=True):
+        known = [(logit, truth) for logit, truth in zip(row, truths, strict=True) if not math.isnan(truth)]
+        losses = []
+        for logit, truth in known:
+            share = 1 / (1 + math.exp(-logit))
+            losses.append(-truth * math.log(share) - (1 - truth) * math.log(1 - share))
+        if known:
+            of_rows.append(sum(losses) / len(known))
+    return sum(of_rows) / max(len(of_rows), 1)
+
+
+def softened_binary_kl(student: Tensor, teacher: Tensor, temperature: float) -> float:
+    total, number = 0.0, 0
+    for ours, theirs in zip(student.flatten().tolist(), teacher.flatten().tolist(), strict=True):
+        q, p = (1 / (1 + math.exp(-logit / temperature)) for logit in (ours, theirs))
+        total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+        number += 1
+    return temperature**2 * total / number
+
+
+def draw_sets(rows: int, seed: int) -> list[list[float]]:
+    """Four labels, of which a row has none to three."""
+    found = np.random.default_rng(seed).random((rows, 4)) < [0.5, 0.3, 0.3, 0.2]
+    return found.astype(float).tolist()
+
+
+def f1_of_sets(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda said, labels: sklearn.metrics.f1_score(labels, said >= 0.5, average=average, zero_division=0.0)
+
+
+SETS = Sample(
+    outputs=4,
+    labels=draw_sets,
+    logits=lambda rows, seed: draw(rows, 4, seed),
+    right=lambda labels: 100.0 * (torch.tensor(labels) - 0.5),
+    hard_loss=binary_cross_entropy,
+    soft_loss=softened_binary_kl,
+    scores={
+        "micro_f1": f1_of_sets("micro"),
+        "macro_f1": f1_of_sets("macro"),
+        "average_precision": lambda said, labels: sklearn.metrics.average_precision_score(labels, said),
+        "subset_accuracy": lambda said, labels: sklearn.metrics.accuracy_score(labels, said >= 0.5),
+    },
+)
+
+# ---- Candidates ----
+
+
+def relevances(rows: int, seed: int) -> list[list[float]]:
+    """Of candidates of three queries, in turns."""
+    found = np.random.default_rng(seed).integers(0, 4, rows)
+    return [[float(relevance), float(row % 3)] for row, relevance in enumerate(found)]
+
+
+def mean_ndcg(said: np.ndarray, labels: np.ndarray) -> float:
+    of_query = [labels[:, 1] == query for query in np.unique(labels[:, 1])]
+    return np.mean([sklearn.metrics.ndcg_score([labels[rows, 0]], [said[rows]], k=10) for rows in of_query])
+
+
+def mean_reciprocal_rank(said: np.ndarray, labels: np.ndarray) -> float:
+    found = []
+    for query in np.unique(labels[:, 1]):
+        rows = labels[:, 1] == query
+        ranked = labels[rows, 0][np.argsort(-said[rows])]
+        found.append(next((1 / (place + 1) for place, relevance in enumerate(ranked) if relevance > 0), 0.0))
+    return np.mean(found)
+
+
+CANDIDATES = replace(
+    SCORES,
+    labels=relevances,
+    right=lambda labels: torch.tensor(labels)[:, :1],
+    hard_loss=lambda logits, labels: squared_errors(logits, labels[:, 0]),
+    scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
+)
+
+SAMPLES = {
+    "classification": classes(3),
+    "regression": SCORES,
+    "reranking": CANDIDATES,
+    "multi_label": SETS,
+    "embedding": VECTORS,
+}
 """By the name of the kind; a new kind adds its own."""

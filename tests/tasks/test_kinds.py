@@ -104,7 +104,8 @@ def kind(request, rating) -> Kind:
 
 def test_a_kind_that_no_law_runs_over():
     """Retrieval is a way to judge vectors by ranks, which no label names: `test_embedding_kinds.py` holds its laws."""
-    assert list(KINDS) == [*SAMPLES, "retrieval"] == ["classification", "regression", "embedding", "retrieval"]
+    assert list(KINDS) == [*SAMPLES, "retrieval"]
+    assert list(SAMPLES) == ["classification", "regression", "reranking", "multi_label", "embedding"]
 
 
 def test_a_task_that_the_command_line_offers_and_codir_does_not_have():
@@ -185,8 +186,8 @@ def test_a_soft_loss_between_two_that_agree(kind, temperature):
 def test_answers_that_are_not_in_the_form_of_the_labels(kind):
     column = column_for(kind)
     labels, logits = kind.stack(column), right(kind, column).numpy()
-    assert kind.answers(logits).shape == labels.shape
-    assert np.allclose(kind.answers(logits), labels)
+    assert kind.answers(logits).shape == kind.targets(labels).shape
+    assert np.allclose(kind.answers(logits), kind.targets(labels))
     found = compute_metrics(logits, labels, kind.metrics, kind)
     assert found == pytest.approx({name: float(name not in kind.errors) for name in kind.metrics})
     assert agreement(logits, logits, kind) == pytest.approx(1.0)
@@ -198,23 +199,35 @@ def test_metrics_that_are_not_those_of_scikit_learn(kind):
     labels, answers = kind.stack(column_for(kind, 40)), kind.answers(logits_of(kind, 40).numpy())
     assert {*sample_of(kind).scores} >= {*kind.metrics} - {*Rating.own_metrics}
     for name, score in sample_of(kind).scores.items():
-        if name in kind.known_metrics:
+        if name in (*kind.known_metrics, *kind.own_metrics):
             assert find_metric(name, kind)(answers, labels) == pytest.approx(score(answers, labels)), name
+
+
+def of_units(kind, drawn, units, answers, labels):
+    """Answers and labels of the rows of these units; one that is drawn twice is two."""
+    rows = [np.flatnonzero(units == unit) for unit in drawn]
+    labels = [labels[of_unit].copy() for of_unit in rows]
+    for place, of_unit in enumerate(labels):
+        if kind.has_groups:
+            of_unit[:, 1] = place
+    return answers[np.concatenate(rows)], np.concatenate(labels)
 
 
 def test_resamples_that_are_scored_otherwise_than_their_rows(kind):
     labels, answers = kind.stack(column_for(kind, 30)), kind.answers(logits_of(kind, 30).numpy())
     found = resample_metrics({"model": answers}, labels, kind.metrics, kind, resamples=7, seed=3)["model"]
-    drawn = np.random.default_rng(3).integers(0, 30, (7, 30))
+    units = np.arange(30) if kind.units(labels) is None else kind.units(labels).astype(int)
+    count = units.max() + 1
+    drawn = np.random.default_rng(3).integers(0, count, (7, count))
     for name in kind.metrics:
-        expected = [find_metric(name, kind)(answers[rows], labels[rows]) for rows in drawn]
+        expected = [find_metric(name, kind)(*of_units(kind, draw, units, answers, labels)) for draw in drawn]
         assert found[name] == pytest.approx(expected, abs=1e-9), name
 
 
 def test_a_floor_that_reads_or_scores_above_the_right_answers(kind):
     labels = kind.stack(column_for(kind, 30))
     floor = kind.floor(labels)
-    assert floor.shape == labels.shape
+    assert floor.shape == kind.targets(labels).shape
     assert kind.is_constant(floor)
     assert not kind.is_constant(labels)
     assert kind.variation(floor, labels) == pytest.approx(0.0, abs=1e-12)
@@ -229,7 +242,7 @@ def test_answers_that_a_file_does_not_give_back(kind, tmp_path):
     written = kind.written(labels, names)
     assert json.loads(json.dumps(written)) == written
     assert len(written) == len(labels)
-    assert len({*map(str, written)}) == len({*map(str, labels.tolist())})
+    assert len({*map(str, written)}) == len({*map(str, kind.targets(labels).tolist())})
     assert all(kind.in_words(label, dict(enumerate(names))) for label in labels)
     assert len(kind.groups(labels, dict(enumerate(names)))) == len(labels)
 
@@ -247,7 +260,7 @@ def test_probabilities_that_are_none_or_not_those_of_the_answers(kind):
 
 
 def test_metrics_that_nobody_computes(kind):
-    assert {*kind.known_metrics} <= {*METRIC_NAMES}
+    assert {*kind.known_metrics} <= {*METRIC_NAMES, *kind.own_metrics}
     assert {*kind.metrics} <= {*kind.known_metrics, *kind.own_metrics}
     assert {*kind.own_weighted} <= {*kind.own_metrics}
     assert kind.correlations | kind.errors <= {*kind.known_metrics, *kind.own_metrics}

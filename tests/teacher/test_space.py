@@ -10,7 +10,7 @@ import torch
 from test_cache import TWO_LAYERS, assert_same_signal, batch_of, cached_of, live
 
 import codir.teacher.space
-from codir.signals import Representation
+from codir.signals import Batch, Representation
 from codir.teacher import CacheKey, PrincipalSpace, TeacherView, estimate_bytes, open_or_build_cache
 from families import tiny_classifier
 
@@ -122,6 +122,24 @@ def test_components_in_half_precision_that_are_others(teacher, texts, tokenizer,
     running = live(teacher, texts, tokenizer, VIEW)
     half = cached_of(running, tmp_path, cache_dtype="float16").signal(batch_of(0, 1)).pooled[REDUCED]
     assert torch.allclose(running.signal(batch_of(0, 1)).pooled[REDUCED], half, atol=2e-3)
+
+
+def test_a_space_fitted_on_all_tokens_where_tokens_are_compared(teacher, texts, tokenizer, monkeypatch):
+    """The layers of a part of the rows are pooled; no token of them is kept."""
+    view = TeacherView(frozenset({REDUCED}), hidden_states=True, attention=True)
+    running, asked = live(teacher, texts, tokenizer, view), []
+    run_in_layers = running._run_in_layers
+    monkeypatch.setattr(
+        running, "_run_in_layers", lambda inputs, view, *a: asked.append(view) or run_in_layers(inputs, view, *a)
+    )
+    inputs = tokenizer(texts["text"][:3], return_tensors="pt", padding=True, truncation=True, max_length=16)
+    signal = running.signal(Batch(dict(inputs), torch.arange(3)))
+    *fitting, speaking = asked
+    assert not any(one.tokens for one in fitting)
+    assert speaking.tokens
+    alone = live(teacher, texts, tokenizer, VIEW).signal(batch_of(0, 1, 2))
+    assert torch.allclose(signal.pooled[REDUCED], alone.pooled[REDUCED], atol=1e-4)
+    assert len(signal.tokens.hidden_states) == 5
 
 
 def test_a_process_that_fits_a_space_of_its_own(teacher, texts, tokenizer):

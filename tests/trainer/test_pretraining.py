@@ -81,6 +81,17 @@ def state_of(trainer) -> dict[str, torch.Tensor]:
     return {f"{part}.{name}": t.clone() for part, module in parts.items() for name, t in module.state_dict().items()}
 
 
+def test_a_fixed_space_of_a_teacher_that_reads_masked_texts(tmp_path, tokenizer, corpus):
+    """Fitted on sequences as they are; the teacher's own queue then holds components of what it read, masked."""
+    fixed = {"contrastive": {**SMALL, "anchor": "both", "keys": "queued", "estimator": "soft", "teacher_head": "pca"}}
+    trainer = make_trainer(tmp_path, tokenizer, corpus, objectives=fixed)
+    trainer.train()
+    (space,) = trainer.teacher.spaces.values()
+    assert space.axes.shape == (4 * 32, 8)
+    assert all(np.isfinite(terms["loss/contrastive"]) for terms in terms_of(trainer))
+    assert torch.allclose(trainer.memories.teacher.vectors.norm(dim=1), torch.ones(24), atol=1e-5)
+
+
 @pytest.mark.parametrize("preset", preset_names("pretrain"))
 def test_a_preset_that_does_not_train(tmp_path, tokenizer, corpus, preset):
     trainer = make_trainer(tmp_path, tokenizer, corpus, preset=preset)

@@ -25,7 +25,9 @@ from codir.config.terms import (
     EmbeddingMSEConfig,
     HardLabelConfig,
     HiddenMSEConfig,
+    ListwiseKLConfig,
     LogitMSEConfig,
+    MarginMSEConfig,
     PooledMSEConfig,
     RelationKLConfig,
     SoftTargetConfig,
@@ -45,6 +47,8 @@ class ObjectivesConfig(Room):
     hard_label: HardLabelConfig | None = Field(None, description=HardLabelConfig.__doc__)
     soft_target: SoftTargetConfig | None = Field(None, description=SoftTargetConfig.__doc__)
     logit_mse: LogitMSEConfig | None = Field(None, description=LogitMSEConfig.__doc__)
+    margin_mse: MarginMSEConfig | None = Field(None, description=MarginMSEConfig.__doc__)
+    listwise_kl: ListwiseKLConfig | None = Field(None, description=ListwiseKLConfig.__doc__)
     pooled_mse: PooledMSEConfig | None = Field(None, description=PooledMSEConfig.__doc__)
     cls_cosine: ClsCosineConfig | None = Field(None, description=ClsCosineConfig.__doc__)
     token_cosine: TokenCosineConfig | None = Field(None, description=TokenCosineConfig.__doc__)

@@ -15,6 +15,7 @@ from codir.config.words import (
     HIDDEN_MSE,
     KD_TEMPERATURE,
     LAYER_WISE,
+    LIST_TEMPERATURE,
     MOST_STEPS,
     POOLED_MSE,
     RELATION_KL,
@@ -77,6 +78,19 @@ class LogitMSEConfig(Room):
     """Squared error between logits."""
 
     weight: Weight = 1.0
+
+
+class MarginMSEConfig(Room):
+    """Squared error between margins: how much better one candidate of a query is than another."""
+
+    weight: Weight = 1.0
+
+
+class ListwiseKLConfig(Room):
+    """KL to the teacher's distribution over the candidates of a query."""
+
+    weight: Weight = 1.0
+    list_temperature: Temperature = Field(LIST_TEMPERATURE, description="T, which softens both distributions")
 
 
 class LayerWiseConfig(Room):

@@ -30,11 +30,13 @@ BENCHMARK_ROWS: Final = 256
 BENCHMARK_ROUNDS: Final = 5
 TEACHER: Final = "teacher"
 """What the teacher is called among the students of a sweep."""
+EXPORTED_TEACHER: Final = "exported teacher"
+"""What it is called there once it is exported as they are."""
 TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "embedding", "retrieval"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label", "embedding", "retrieval"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -74,6 +76,7 @@ Relation = Literal["qk", "qq", "kk", "vv"]
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
 
 KD_TEMPERATURE: Final = 2.0
+LIST_TEMPERATURE: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
 
 Anchor = Literal["teacher", "student", "both"]
 EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "disjoint", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]
 TeacherHeadKind = Literal["linear", "mlp", "pca"]

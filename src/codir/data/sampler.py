@@ -6,7 +6,8 @@ of the very same order. The arrangement by length is transformers' own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -122,3 +123,89 @@ def _number_runs(documents: NDArray[np.int64], length: int) -> NDArray[np.int64]
     begins = np.append(True, documents[1:] != documents[:-1])
     in_document = places - np.maximum.accumulate(np.where(begins, places, 0))
     return np.cumsum(in_document % length == 0) - 1
+
+
+LOOKED_AT = 64
+"""Queries that are looked at for one that fits into what is left of a batch."""
+
+
+class QuerySampler(Sampler[int]):
+    """Has the candidates of a query meet in one batch, as losses over lists of them need.
+
+    Queries are shuffled, and packed into batches of exactly `batch_size` rows. Where no choice of the next ones fills a
+    batch, one is cut in two, and each part is a list of its own; so is a query of more candidates than a batch has
+    rows. None is cut where all have as many candidates and the batch size is a multiple of it.
+
+    Args:
+        queries: which query each row belongs to, shape `[examples]`.
+        batch_size: rows of a micro-batch.
+        seed: of the shuffling.
+
+    Example:
+        >>> sampler = QuerySampler(np.array([7, 8, 7, 8, 9, 9]), batch_size=2, seed=0)
+        >>> rows = list(sampler)
+        >>> [sorted(rows[start : start + 2]) for start in (0, 2, 4)]
+        [[4, 5], [0, 2], [1, 3]]
+    """
+
+    def __init__(self, queries: NDArray[np.generic], *, batch_size: int, seed: int = 0) -> None:
+        _, place = np.unique(queries, return_inverse=True)
+        order = np.argsort(place.reshape(-1), kind="stable")
+        self.rows = np.split(order, np.flatnonzero(np.diff(place.reshape(-1)[order])) + 1)
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.rows))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch from now on; `accelerate` calls it."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in self.batches():
+            for part in batch:
+                yield from part.tolist()
+
+    def count_cut(self) -> int:
+        """How many queries are spread over several batches in this epoch."""
+        return sum(len(batch) for batch in self.batches()) - len(self.rows)
+
+    def batches(self) -> Iterator[list[NDArray[np.int64]]]:
+        """The rows of each batch, query by query; the last batch may be smaller."""
+        generator = np.random.default_rng([self.seed, self.epoch])
+        shuffled = (generator.permutation(self.rows[query]) for query in generator.permutation(len(self.rows)))
+        waiting = list(islice(shuffled, LOOKED_AT))
+        while waiting:
+            chosen = choose_sum([len(rows) for rows in waiting], self.batch_size)
+            batch = [waiting[place] for place in chosen]
+            waiting = [rows for place, rows in enumerate(waiting) if place not in {*chosen}]
+            room = self.batch_size - sum(map(len, batch))
+            if room and waiting:  # none of them fits
+                longest = max(range(len(waiting)), key=lambda place: len(waiting[place]))
+                batch.append(waiting[longest][:room])
+                waiting[longest] = waiting[longest][room:]
+            yield batch
+            waiting += islice(shuffled, LOOKED_AT - len(waiting))
+
+
+def choose_sum(sizes: Sequence[int], room: int) -> list[int]:
+    """Some of the sizes that add up to `room`, or else to as much as can be; the first one among them where it fits.
+
+    Example:
+        >>> choose_sum([3, 4, 2], 5), choose_sum([3, 4, 4], 6), choose_sum([9, 9], 6)
+        ([0, 2], [0], [])
+    """
+    if sizes[0] > room:
+        return []
+    reached = [1]  # bit `n` is set where the sizes up to this one can add up to `n` beside the first
+    left = room - sizes[0]
+    for size in sizes[1:]:
+        if reached[-1] >> left & 1:
+            break
+        reached.append((reached[-1] | reached[-1] << size) & ((1 << left + 1) - 1))
+    total, chosen = reached[-1].bit_length() - 1, [0]
+    for place in range(len(reached) - 1, 0, -1):
+        if not reached[place - 1] >> total & 1:
+            chosen.append(place)
+            total -= sizes[place]
+    return sorted(chosen)

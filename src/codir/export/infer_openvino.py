@@ -1,4 +1,7 @@
-"""Run this model: `python infer.py "a text" "another"`. Needs `openvino` and `tokenizers` alone."""
+"""Run this model: `python infer.py "a text" "another"`; if it ranks: `python infer.py "a query" "candidate" "another"`.
+
+Needs `openvino` and `tokenizers` alone.
+"""
 
 import json
 import sys
@@ -15,6 +18,9 @@ tokenizer.enable_truncation(**record["truncation"])
 tokenizer.enable_padding(**record["padding"])
 model = openvino.Core().compile_model(here / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 texts = sys.argv[1:] or sys.exit(__doc__)
+if record["ranks"]:  # a query, then its candidates
+    query, *candidates = texts
+    texts = [text for candidate in candidates for text in (query, candidate)] or sys.exit(__doc__)
 read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if record["pairs"] else texts)
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 inputs = [one.get_any_name() for one in model.inputs]
@@ -22,6 +28,14 @@ feed = {name: np.array([getattr(row, columns[name]) for row in read]) for name i
 answers = model(feed)["logits"]
 
 # ---- Answers ----
+if record["ranks"]:
+    for place in np.argsort(-answers[:, 0], kind="stable"):
+        print(f"{answers[place, 0]:.4f}", candidates[place])
+    sys.exit()
 for logits in answers:
+    if "thresholds" in record:  # any of several labels
+        every = zip(record["labels"], 1 / (1 + np.exp(-logits)), record["thresholds"], strict=True)
+        print(", ".join(f"{label} {share:.4f}" for label, share, least in every if share >= least) or "(none)")
+        continue
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

@@ -54,6 +54,8 @@ def resample_metrics(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Each metric of each model on the same resamples of the rows, so that differences are paired.
 
+    Where rows belong to groups, whole groups are drawn, and all rows of a group count equally often.
+
     Args:
         answers: of each model by name, in the form of the labels.
         labels: of the same rows.
@@ -72,12 +74,17 @@ def resample_metrics(
         >>> found["m"]["accuracy"]
         array([1., 1., 1.])
     """
-    columns, place = _distinct([labels, *answers.values()])
-    labels, of_models = columns[0], dict(zip(answers, columns[1:], strict=True))
+    units = kind.units(labels)
+    if units is None:
+        columns, place = _distinct([labels, *answers.values()])
+        labels, of_models = columns[0], dict(zip(answers, columns[1:], strict=True))
+        draws = _draw(place, resamples, seed)
+    else:
+        of_models, draws = dict(answers), _draw_units(units, resamples, seed)
     found: dict[str, dict[str, list[NDArray[np.float64]]]] = {
         name: {metric: [] for metric in metrics} for name in answers
     }
-    for weights in _draw(place, resamples, seed):
+    for weights in draws:
         for name, predicted in of_models.items():
             for metric in metrics:
                 found[name][metric].append(_weighted(metric, kind)(weights, predicted, labels))
@@ -110,6 +117,13 @@ def _draw(place: NDArray[np.int64], resamples: int, seed: int) -> Iterator[Weigh
         size = min(at_once, resamples - start)
         drawn = place[generator.integers(0, rows, (size, rows))] + distinct * np.arange(size)[:, None]
         yield np.bincount(drawn.reshape(-1), minlength=size * distinct).reshape(size, distinct).astype(np.float64)
+
+
+def _draw_units(units: NDArray[np.generic], resamples: int, seed: int) -> Iterator[Weights]:
+    """How often each row is drawn, where all rows of a unit are drawn together."""
+    names, place = np.unique(units, return_inverse=True)
+    for weights in _draw(np.arange(len(names)), resamples, seed):
+        yield weights[:, place.reshape(-1)]
 
 
 # ---- Metrics of weighted rows ----

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
-from codir.measure.by_class import ByClass, score_classes
+from codir.measure.by_class import ByClass, score_classes, score_labels
 from codir.measure.calibration import Calibration, calibrate
 from codir.tasks import Kind, Metric, Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
@@ -145,16 +145,24 @@ def judge(
             name: {other: of_each_metric(name, other) for other in others} for name, others in against.items()
         },
         standings={name: _stand(first, name, task, measured[0]) for name in first.answers},
-        by_class={
-            name: score_classes(said, first.labels, task.id2label)
-            for name, said in first.answers.items()
-            if kind.one_class
-        },
-        by_length=_by_length(first, find_metric(primary, kind), lengths),
+        by_class=_by_class(first, task),
+        by_length=_by_length(first, kind, find_metric(primary, kind), lengths),
         calibration={
             name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
         },
     )
+
+
+def _by_class(one: AnsweredSet, task: Task) -> dict[str, ByClass]:
+    """Of each model; empty where there are no classes."""
+    kind, names = kind_of(task), task.id2label
+    if kind.one_class:
+        return {name: score_classes(said, one.labels, names) for name, said in one.answers.items()}
+    true = kind.flags(one.labels)
+    if true is None:
+        return {}
+    answered = {name: kind.flags(said) for name, said in one.answers.items()}
+    return {name: score_labels(said, true, names) for name, said in answered.items() if said is not None}
 
 
 def stand(logits: NDArray[np.float32], labels: NDArray[np.generic], task: Task) -> Standing:
@@ -202,8 +210,13 @@ def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Stan
     return Standing(measured.interval(metric, better, worse), kind.variation(said, one.labels), only)
 
 
-def _by_length(one: AnsweredSet, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
+def _by_length(one: AnsweredSet, kind: Kind, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:
     """Groups of about as many rows each; rows of one length are in one group."""
+    units = kind.units(one.labels)
+    if units is not None:  # a query is as long as its candidates on average, since it is judged as a whole
+        _, place, counts = np.unique(units, return_inverse=True, return_counts=True)
+        place = place.reshape(-1)
+        lengths = np.rint(np.bincount(place, lengths) / counts).astype(np.int64)[place]
     cuts = np.unique(np.quantile(lengths, np.arange(1, LENGTH_GROUPS) / LENGTH_GROUPS, method="higher"))
     group = np.searchsorted(cuts, lengths, side="left")
     return tuple(

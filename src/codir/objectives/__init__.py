@@ -20,7 +20,9 @@ from codir.objectives.embedding_cosine import EmbeddingCosine, embedding_cosine_
 from codir.objectives.embedding_mse import EmbeddingMSE, embedding_mse_loss
 from codir.objectives.hard_label import HardLabel, hard_label_loss
 from codir.objectives.hidden_mse import HiddenMSE, hidden_mse_loss
+from codir.objectives.listwise_kl import ListwiseKL, listwise_kl_loss
 from codir.objectives.logit_mse import LogitMSE, logit_mse_loss
+from codir.objectives.margin_mse import MarginMSE, margin_mse_loss
 from codir.objectives.parts.layer_map import match_layers
 from codir.objectives.pooled_mse import PooledMSE, pooled_mse_loss
 from codir.objectives.relation_kl import RelationKL, relation_kl_loss
@@ -44,8 +46,10 @@ __all__ = [
     "GroupedKeys",
     "HardLabel",
     "HiddenMSE",
+    "ListwiseKL",
     "LogitMSE",
     "MLPHead",
+    "MarginMSE",
     "Objective",
     "Objectives",
     "PooledMSE",
@@ -72,8 +76,10 @@ __all__ = [
     "info_nce",
     "info_nce_from_scores",
     "jsd",
+    "listwise_kl_loss",
     "log_mean_exp",
     "logit_mse_loss",
+    "margin_mse_loss",
     "match_layers",
     "nce",
     "pooled_mse_loss",

@@ -40,6 +40,7 @@ class Batch:
             task is another than to predict tokens.
         label_weight: how many labels (or tokens to predict) this micro-batch has, over what the micro-batches of the
             step have on average. A mean over this batch's labels times it adds up to the mean over those of the step.
+        group_weight: the same of groups of rows with something to compare, as the candidates of a query.
     """
 
     model_inputs: Mapping[str, Tensor]
@@ -49,8 +50,17 @@ class Batch:
     negative_group: Int[Tensor, " batch"] | None = None
     token_labels: Int[Tensor, "batch tokens"] | None = None
     label_weight: Float[Tensor, ""] | float = 1.0
+    group_weight: Float[Tensor, ""] | float = 1.0
 
-    OWN_KEYS = ("labels", "example_index", "negative_index", "negative_group", "token_labels", "label_weight")
+    OWN_KEYS = (
+        "labels",
+        "example_index",
+        "negative_index",
+        "negative_group",
+        "token_labels",
+        "label_weight",
+        "group_weight",
+    )
 
     @classmethod
     def from_collated(cls, collated: Mapping[str, Any]) -> Batch:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+import xxhash
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 VOLATILE_CONFIG_KEYS = (
@@ -21,12 +23,13 @@ VOLATILE_CONFIG_KEYS = (
     "label2id",
     "use_cache",
 )
-UNREAD_COLUMNS = ("label", "labels", "example_index", "length", "truncated")
+UNREAD_COLUMNS = ("label", "labels", "group", "id", "example_index", "length", "truncated")
 """What a data set may hold and no teacher reads."""
 
 
 def _digest(chunks: Iterable[bytes]) -> str:
-    hasher = hashlib.blake2b(digest_size=16)
+    """A hash against change, not against malice: XXH3 of 128 bits, as in a manifest."""
+    hasher = xxhash.xxh3_128()
     for chunk in chunks:
         hasher.update(chunk)
     return hasher.hexdigest()
@@ -83,10 +86,16 @@ def fingerprint_labels(dataset: datasets.Dataset) -> str:
     if "labels" not in dataset.column_names:
         return ""
     columns = dataset.select_columns(["labels"]).with_format("arrow")
-    return _digest(
-        table["labels"].combine_chunks().to_numpy(zero_copy_only=False).tobytes()
-        for table in columns.iter(batch_size=65_536)
-    )
+
+    def chunks() -> Iterable[bytes]:
+        for table in columns.iter(batch_size=65_536):
+            labels = table["labels"].combine_chunks()
+            while pa.types.is_nested(labels.type):  # NumPy would give the addresses of lists
+                yield pc.list_value_length(labels).to_numpy(zero_copy_only=False).tobytes()
+                labels = pc.list_flatten(labels)
+            yield labels.to_numpy(zero_copy_only=False).tobytes()
+
+    return _digest(chunks())
 
 
 def fingerprint_sequences(corpus: datasets.Dataset) -> str:

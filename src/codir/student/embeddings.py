@@ -33,7 +33,7 @@ def start_embeddings(teacher: PreTrainedModel, student: PreTrainedModel, wanted:
     Raises:
         UserError: `teacher` is asked for and cannot be: another vocabulary, or a wider student.
     """
-    of_teacher, of_student = _table(teacher), _table(student)
+    of_teacher, of_student = _table(teacher).cpu(), _table(student)  # not all devices have double precision
     if wanted == "random" or (wanted is None and _why_not(of_teacher, of_student) is not None):
         return None
     if (why_not := _why_not(of_teacher, of_student)) is not None:
@@ -82,7 +82,7 @@ def _beside(teacher: PreTrainedModel, student: PreTrainedModel) -> list[tuple[Te
     """
     theirs, ours = _tables_beside(teacher), _tables_beside(student)
     return [
-        (theirs[name].weight.detach(), table.weight.detach())
+        (theirs[name].weight.detach().cpu(), table.weight.detach())
         for name, table in ours.items()
         if name in theirs and (type(table), table.padding_idx) == (type(theirs[name]), theirs[name].padding_idx)
     ]

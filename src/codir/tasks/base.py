@@ -26,12 +26,13 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "vectors"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
     "vectors": "a vector for each text",
+    "groups": "candidates of a query to compare",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
 
@@ -50,6 +51,7 @@ class Kind(ABC):
         reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
         outputs: of a new head; `None` for as many as there are classes.
         offers: what objectives find here; an objective that asks for more is refused.
+        cell: what stands in a cell of labels: one value, or a set of them.
         label_dtype: of the numbers in column `label`.
         no_label: what stands there in a row without a label.
         metrics: what is reported, the primary one first.
@@ -59,10 +61,15 @@ class Kind(ABC):
         correlations: metrics that are shown as numbers from -1 to 1.
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
+        has_pairs: whether a row must have two texts.
+        text_names: usual names of the column of texts beside those of all kinds; taken first.
+        text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
         floor_name: what is called in tables that answers without reading, as `floor` does.
         dealt: how rows are held out, in words; see `stratum`.
+        tuned_in_words: what `tuned` tunes, with its verb; `None` where there is nothing.
         head_name: what messages call the head.
+        pipeline_arguments: what `transformers.pipeline` has to be told, as Python code.
     """
 
     name: ClassVar[str]
@@ -72,6 +79,7 @@ class Kind(ABC):
     reads_apart: ClassVar[bool] = False
     outputs: ClassVar[int | None] = None
     offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
+    cell: ClassVar[Literal["value", "set"]] = "value"
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
     metrics: ClassVar[tuple[str, ...]]
@@ -81,17 +89,35 @@ class Kind(ABC):
     correlations: ClassVar[frozenset[str]] = frozenset()
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
+    has_pairs: ClassVar[bool] = False
+    text_names: ClassVar[tuple[str, ...]] = ()
+    text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
     floor_name: ClassVar[str]
     dealt: ClassVar[str] = "at random"
+    tuned_in_words: ClassVar[str | None] = None
     head_name: ClassVar[str] = "classification (or regression) head"
+    pipeline_arguments: ClassVar[tuple[str, ...]] = ()
 
     @property
     def one_class(self) -> bool:
         """Whether every label is the index of one class."""
         return "one_class" in self.offers
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
+        return "groups" in self.offers
+
     # ---- Labels ----
+
+    def targets(self, labels: Any) -> Any:
+        """What answers are compared with row by row: labels without the number of a group. Answers stay as they are."""
+        return labels
+
+    def units(self, labels: Any) -> Any:
+        """The group of each row, from labels that are a tensor or an array; `None` where rows stand alone."""
+        return None
 
     def label_shape(self, outputs: int) -> tuple[int | None, ...]:
         """Of one row's label: `()` for a number, `(3,)` for three of them, `(None,)` for a list of any length."""
@@ -184,6 +210,10 @@ class Kind(ABC):
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
 
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """Logits that give these probabilities, none of which is 0."""
+        return np.log(probabilities)
+
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
     ) -> Float[np.ndarray, " rows"]:
@@ -197,6 +227,22 @@ class Kind(ABC):
             scores, other_scores = (self.answers(found).astype(np.float64) for found in (logits, others))
             return np.abs(scores - other_scores)
         return np.abs(ours - theirs).sum(axis=1) / 2
+
+    def tuned(self, logits: Float[np.ndarray, "rows ..."], labels: NDArray[np.generic]) -> dict[str, Any]:
+        """What a trained model's configuration takes from evaluation rows: nothing, in most kinds."""
+        return {}
+
+    def settings_in_words(self, config: Any) -> dict[str, str]:
+        """What `tuned` wrote into a configuration, for a reader of the model card."""
+        return {}
+
+    def exported(self, config: Any) -> dict[str, Any]:
+        """What `infer.py` has to know beside the names of the classes, from a model's configuration."""
+        return {}
+
+    def flags(self, answers: NDArray[np.generic]) -> Bool[np.ndarray, "rows classes"] | None:
+        """Whether each row has each class, where it may have several; `None` where it has one at most."""
+        return None
 
     def is_constant(self, answers: NDArray[np.generic]) -> bool:
         """Whether every row is answered the same."""

@@ -152,10 +152,11 @@ class LiveTeacher(Teacher):
             rows = sample_rows(len(self.dataset))
             part = prepare(self.dataset.select(rows), self.tokenizer, max_length=self.max_length)
             batches = length_sorted_batches(part, self.tokenizer, batch_size=SAMPLE_BATCH)
+            layers = TeacherView(frozenset(asked.in_layers for asked in self._unfitted(view)), dtype=view.dtype)
             with phase("teacher's space", len(part)) as progress, weights_cast_once(self.model, view.dtype):
                 signals = []
                 for batch, inputs in batches:
-                    signals.append(self._run_in_layers(inputs, view))
+                    signals.append(self._run_in_layers(inputs, layers))
                     progress.advance(len(batch))
             self._fit(signals, view)
         return {asked: space.to(torch.device("cpu")) for asked, space in self.spaces.items()}
@@ -170,9 +171,12 @@ class LiveTeacher(Teacher):
 
     def _fit(self, signals: Sequence[TeacherSignal], view: TeacherView) -> None:
         for asked in self._unfitted(view):
-            pooled = torch.cat([signal.pooled[asked.in_layers] for signal in signals])
+            pooled = torch.cat(
+                [signal.pooled[asked.in_layers] for signal in signals]
+            ).cpu()  # not all devices have doubles
             assert asked.principal is not None
-            self.spaces[asked] = PrincipalSpace.fit(pooled, min(asked.principal, pooled[0].numel()))
+            space = PrincipalSpace.fit(pooled, min(asked.principal, pooled[0].numel()))
+            self.spaces[asked] = space.to(self.model.device)
 
     def _reduced(self, signal: TeacherSignal, view: TeacherView) -> TeacherSignal:
         """What was asked for: layers as they are, or their principal components as one vector."""

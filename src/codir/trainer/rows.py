@@ -5,6 +5,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from codir.data import (
     DistillationCollator,
     MaskingCollator,
     NegativeSampler,
+    QuerySampler,
     build_negative_sampler,
     column_of,
     fit_labels,
@@ -28,6 +30,7 @@ from codir.data import (
     prepare,
     texts_apart,
     texts_together,
+    with_groups,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -35,6 +38,8 @@ from codir.store import fingerprint_sequences, fingerprint_texts
 from codir.tasks import Kind
 from codir.tasks.metrics import compute_metrics
 from codir.trainer.neighbours import asks_for_neighbours, build_neighbour_sampler
+
+logger = logging.getLogger(__name__)
 
 
 class Rows(Protocol):
@@ -58,6 +63,9 @@ class Rows(Protocol):
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
+
+    def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How many groups of a collated batch have something to compare; `None` where rows stand alone."""
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """An order of training that these rows bring; `None` where `args` decide."""
@@ -88,6 +96,7 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
+        dataset = self._grouped(dataset)
         return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
 
     def for_evaluation(self, dataset: Any) -> Any:
@@ -96,8 +105,13 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*dataset.column_names}
-        return prepare(texts_apart(dataset) if is_apart else dataset, self.tokenizer, max_length=self.max_length)
+        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
+        read = texts_apart(dataset) if is_apart else self._grouped(dataset)
+        return prepare(read, self.tokenizer, max_length=self.max_length)
+
+    def _grouped(self, dataset: Any) -> Any:
+        """With the group of each row in its label; `prepare` refuses what is no data set."""
+        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
@@ -111,9 +125,26 @@ class LabelledRows:
         """What the mean of the kind's loss is over: rows with a label, in most."""
         return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
 
+    def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Queries with at least two candidates."""
+        queries = self.kind.units(batch["labels"]) if "labels" in batch else None
+        return None if queries is None else (queries.unique(return_counts=True)[1] > 1).sum()
+
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
-        """None of their own."""
-        return None
+        """Whole queries in each batch, where objectives compare candidates; otherwise none of their own."""
+        if "groups" not in objectives.needs.of_kind:
+            return None
+        queries = self.kind.units(labels_of(encoded, self.kind, "labels"))
+        sampler = QuerySampler(queries, batch_size=args.train_batch_size, seed=data_seed(args))
+        if cut := sampler.count_cut():
+            logger.warning(
+                "In batches of %d rows, %d of %d queries are spread over several: each part is ranked on its own. "
+                "A batch size that is a multiple of the number of candidates keeps queries whole.",
+                args.train_batch_size,
+                cut,
+                len(sampler.rows),
+            )
+        return sampler
 
     def fingerprint(self, encoded: datasets.Dataset) -> str:
         """Of the texts, as the student reads them."""
@@ -198,6 +229,10 @@ class CorpusRows:
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Predicted tokens."""
         return (batch["token_labels"] != IGNORED_CLASS).sum()
+
+    def count_groups(self, batch: Mapping[str, Tensor]) -> None:
+        """None: a sequence stands alone."""
+        return
 
     def order(self, encoded: datasets.Dataset, objectives: Objectives, args: TrainingArguments) -> Sampler[int] | None:
         """Where neighbours are to be negatives, an order that brings them into reach of one another."""

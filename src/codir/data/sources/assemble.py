@@ -11,10 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datasets import Dataset, Features, Value
-
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
-from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
@@ -23,15 +20,19 @@ from codir.data.sources.columns import (
     choose_columns,
     describe_choice,
     note_blank_texts,
+    read_ids,
     read_texts,
     select_columns,
 )
+from codir.data.sources.groups import GroupNumbers, check_relevances, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
-from codir.data.sources.split import draw_rows, hold_out_rows
+from codir.data.sources.rows import Rows
+from codir.data.sources.sets import join_columns, of_columns
+from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
-from codir.tasks import Task, kind_of
+from codir.tasks import KINDS, Task, kind_of
 
 
 @dataclass(frozen=True)
@@ -81,43 +82,15 @@ class SplitOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Examples of one table: texts by column, labels as their kind has them, and where each row stands, from 1 on."""
-
-    name: str
-    texts: dict[str, list[str]]
-    labels: list[Any]
-    numbers: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: list[int], name: str | None = None) -> Rows:
-        """The rows of these numbers."""
-        texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
-        numbers = [self.numbers[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers)
-
-    def keys(self) -> list[tuple[str, ...]]:
-        """The texts of each row, to tell whether two rows are the same."""
-        return list(zip(*self.texts.values(), strict=True))
-
-    def to_dataset(self, task: Task) -> Dataset:
-        """The rows as a `datasets` object."""
-        label = label_feature(kind_of(task), task.num_labels)
-        features = Features({column: Value("string") for column in self.texts} | {"label": label})
-        return Dataset.from_dict({**self.texts, "label": self.labels}, features=features)
-
-
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
     """Make data to train on and to be judged by.
 
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
-    chosen = choose_columns(first, columns)
+    chosen = choose_columns(first, columns, KINDS.get(labels.task))
     class_names = first.class_names.get(chosen.label)
     named_dev = list(parts.dev)
     labelled = read_labelled(parts.tables[: len(parts.tables) - len(parts.unlabelled)], chosen, labels, class_names)
@@ -133,20 +106,38 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     if labels.task == "auto" and class_names is None:
         notes.append(_describe_task(task, code))
     notes += class_notes
-    dev = {name: _read_rows(table, code, may_be_numbers=True) for name, table in zip(named_dev, labelled, strict=True)}
+    numbers = GroupNumbers() if kind_of(task).has_groups else None
+    train = _read_rows(train_table, code, numbers, may_be_numbers=False) if train_table is not None else None
+    dev = {
+        name: _read_rows(table, code, numbers, may_be_numbers=True)
+        for name, table in zip(named_dev, labelled, strict=True)
+    }
     for rows in dev.values():
-        notes += note_blank_texts(rows.name, rows.texts)
-    if train_table is None:
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
+    if train is None:
         dev = choose_sets(dev, split.evaluate_on)
         sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
         return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
-    train = _read_rows(train_table, code, may_be_numbers=False)
-    unlabelled = [_read_unlabelled(table, columns, task) for table, columns in more]
+    unlabelled = [_read_unlabelled(table, columns, task, numbers) for table, columns in more]
     for rows in (train, *unlabelled):
-        notes += note_blank_texts(rows.name, rows.texts)
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
+    for rows in dev.values():
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
     joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
+    """One column of labels in place of several columns of 0 and 1, in which rows have several labels."""
+    if not columns.labels:
+        return parts, columns, labels
+    labels, names = of_columns(labels, columns.labels)
+    joined = ", ".join(names)
+    train = join_columns(parts.train, names, joined) if parts.train is not None else None
+    dev = {name: join_columns(table, names, joined) for name, table in parts.dev.items()}
+    return replace(parts, train=train, dev=dev), replace(columns, label=joined), labels
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
@@ -161,20 +152,29 @@ def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
     return {name: rows.numbers for name, rows in dev.items()}
 
 
-def _read_rows(table: Labelled, code: LabelCode, *, may_be_numbers: bool) -> Rows:
+def _describe_groups(rows: Rows) -> list[str]:
+    return [] if rows.groups is None else describe_groups(rows.name, rows.groups, rows.texts)
+
+
+def _read_rows(table: Labelled, code: LabelCode, numbers: GroupNumbers | None, *, may_be_numbers: bool) -> Rows:
     """The rows that have a label."""
     texts = read_texts(table.table, table.columns, may_be_numbers=may_be_numbers)
+    groups = None if numbers is None else numbers.of(read_groups(table.table, table.columns, texts))
     labels = code.encode(table.labels, table.where)
     kept = [row for row, label in enumerate(labels) if label is not None]
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
-    numbers = [row + 1 for row in kept]
-    return Rows(table.table.name, texts, [label for label in labels if label is not None], numbers)
+        groups = None if groups is None else [groups[row] for row in kept]
+    places, ids = [row + 1 for row in kept], read_ids(table.table, table.columns)
+    ids = None if ids is None else [ids[row] for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups, ids)
 
 
-def _read_unlabelled(table: Table, columns: Columns, task: Task) -> Rows:
+def _read_unlabelled(table: Table, columns: Columns, task: Task, numbers: GroupNumbers | None) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
-    return Rows(table.name, texts, [kind_of(task).unlabelled(task.num_labels)] * len(table), range(1, len(table) + 1))
+    groups = None if numbers is None else numbers.of(read_groups(table, columns, texts))
+    labels = [_no_label(task)] * len(table)
+    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups, read_ids(table, columns))
 
 
 def _split(
@@ -203,7 +203,7 @@ def _split(
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
     require_rows(f"{name}_rows", count, len(train) - 1)
-    stay, aside = hold_out_rows(_groups(train, task), count, seed=seed)
+    stay, aside = _hold_out(train, task, count, seed)
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
     return train.take(stay), train.take(aside, name), note
 
@@ -222,9 +222,10 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     if count is None:
         return [], []
     require_rows("unlabelled_rows", count, len(rest))
-    chosen = rest.take(draw_rows(len(rest), count, seed=split.seed))
-    note = f"{count} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
-    return [replace(chosen, labels=[kind_of(task).unlabelled(task.num_labels)] * count)], [note]
+    drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
+    chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
+    note = f"{len(chosen)} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
+    return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
 def require_rows(key: str, count: int, available: int) -> None:
@@ -243,11 +244,13 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     parts = [train, *unlabelled]
     texts = {column: list(chain.from_iterable(rows.texts[column] for rows in parts)) for column in train.texts}
     labels = list(chain.from_iterable(rows.labels for rows in parts))
+    ids = None if train.ids is None else list(chain.from_iterable(rows.ids or () for rows in parts))
+    groups = None if train.groups is None else list(chain.from_iterable(rows.groups or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels, ()).to_dataset(task),
+        train=Rows(train.name, texts, labels, (), groups, ids).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),
@@ -261,12 +264,14 @@ def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, d
             "dev_fraction", expected="a part between 0 and 1", got=str(split.dev_fraction), do="0.1 is usual"
         )
     count = max(1, round(split.dev_fraction * len(train)))
-    stay, held_out = hold_out_rows(_groups(train, task), count, seed=split.seed)
+    stay, held_out = _hold_out(train, task, count, split.seed)
     if not held_out:
         raise UserError(
             train.name,
-            expected="a class with at least two rows, so that one can be held out as dev",
-            got=f"{len(train)} rows in as many classes",
+            expected="a class with at least two rows, so that one can be held out as dev"
+            if train.groups is None
+            else "at least two queries, so that one can be held out as dev",
+            got=f"{len(train)} rows in as many classes" if train.groups is None else f"{len(train)} rows of one",
             do="give a dev file with `--dev`, or more rows",
         )
     how = f"{kind_of(task).dealt}, seed {split.seed}"
@@ -282,12 +287,25 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
     spare = max(0, len(train) - asked) if asked is not None else min(reserved, len(train) - 1)
     if spare == 0:
         return train, train.take([]), []
-    kept, rest = hold_out_rows(_groups(train, task), spare, seed=split.seed)
+    kept, rest = _hold_out(train, task, spare, split.seed)
     note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, chosen with seed {split.seed}"
     return train.take(kept), train.take(rest), [note]
 
 
-def _groups(rows: Rows, task: Task) -> list[float]:
+def _no_label(task: Task) -> Any:
+    """What `Rows.labels` has for a row without a label; the number of a group is kept beside it."""
+    kind = kind_of(task)
+    return kind.no_label if kind.has_groups else kind.unlabelled(task.num_labels)
+
+
+def _hold_out(rows: Rows, task: Task, count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Rows that stay and rows held out: whole groups where there are any, or in proportion to the classes."""
+    if rows.groups is not None:
+        return hold_out_groups(rows.groups, count, seed=seed)
+    return hold_out_rows(_strata(rows, task), count, seed=seed)
+
+
+def _strata(rows: Rows, task: Task) -> list[float]:
     return [kind_of(task).stratum(label) for label in rows.labels]
 
 

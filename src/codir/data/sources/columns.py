@@ -6,53 +6,100 @@ Knows the names that people give to columns. Knows nothing of files, and nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
+from codir.tasks import Kind
 
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
 TEXT_PAIR_NAMES = ("text_pair", "sentence2", "question2", "hypothesis")
+GROUP_NAMES = ("query_id", "qid", "group")
 LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
 SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sentiment",)}
 """Names that are usual too, but give way where a column has one of those above."""
+ID_COLUMN = "id"
+"""What the column of ids is called once the data is loaded."""
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The columns that someone named; `None` where the name is to be found."""
+    """The columns that someone named; `None` where the name is to be found. `labels` are several, of 0 and 1."""
 
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read; `text_pair` is `None` where an example is one text."""
+    """The columns to read; `None` where an example is one text, where nothing numbers groups, where no id is wanted."""
 
     text: str
     text_pair: str | None
     label: str
+    group: str | None = None
+    id: str | None = None
 
 
-def choose_columns(table: Table, named: ColumnNames) -> Columns:
+def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -> Columns:
     """Take the named columns, and find the others by the names that are usual for them.
 
-    Whoever names the text column has looked at the file, so a pair is then read only if it is named too.
+    Whoever names the text column has looked at the file, so a pair is then read only if it is named too, or if the kind
+    of task needs one.
+
+    Args:
+        table: the first one.
+        named: what someone named.
+        kind: of the task, where it is known; it may have usual names of its own.
 
     Raises:
         UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
+    if named.id is not None:
+        found = choose_columns(table, replace(named, id=None), kind)
+        return replace(found, id=named_column(table, named.id, "--id-column"))
     _require_different(table, named)
+    own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
-    taken = (label, named.text_pair)
-    text = _column(table, named.text, TEXT_NAMES, "--text-column", taken=taken)
-    pair_is_absent = not find_usual(table, TEXT_PAIR_NAMES, (label, text))
-    if named.text_pair is None and (named.text is not None or pair_is_absent):
-        return Columns(text, None, label)
-    pair = _column(table, named.text_pair, TEXT_PAIR_NAMES, "--text-pair-column", taken=(label, text))
-    return Columns(text, pair, label)
+    group = _group_column(table, named.group, kind)
+    taken = (label, named.text_pair, group)
+    text_names = _own_first(table, own_text, TEXT_NAMES, taken)
+    text = _column(table, named.text, text_names, "--text-column", taken=taken)
+    pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
+    needs_pair = kind is not None and kind.has_pairs
+    pair_is_absent = not find_usual(table, pair_names, (label, text, group))
+    if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
+        return Columns(text, None, label, group)
+    pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
+    return Columns(text, pair, label, group)
+
+
+def _own_first(
+    table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
+) -> tuple[str, ...]:
+    """The usual names of a kind of task where a column has one of them; otherwise the others too."""
+    return own if find_usual(table, own, taken) else (*own, *usual)
+
+
+def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:
+    """The column that numbers groups, where rows have any; `None` without one: equal texts are then a group."""
+    has_groups = kind is not None and kind.has_groups
+    if named is None:
+        return next(iter(find_usual(table, GROUP_NAMES, ())), None) if has_groups else None
+    if not has_groups:
+        raise UserError(
+            "group_column",
+            expected="a task whose rows belong to groups, such as `--task reranking`",
+            got=f"'{named}'",
+            otherwise="it would have had no effect",
+            do="leave `--group-column` out, or name the task",
+        )
+    return present_column(table, named, "--group-column")
 
 
 def choose_text_column(table: Table, named: str | None) -> str:
@@ -64,6 +111,65 @@ def choose_text_column(table: Table, named: str | None) -> str:
     return _column(table, named, TEXT_NAMES, "--text-column", taken=())
 
 
+def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> tuple[str, str | None]:
+    """The columns of the texts in a file beside the data: as they are called there, or under a usual name.
+
+    Args:
+        table: of that file.
+        text: the text's name in the data, if it was named.
+        text_pair: the second text's name, if it was named.
+
+    Raises:
+        UserError: not exactly one column has a usual name.
+    """
+    found = None if text is None else _same_name(table, text)
+    first = found or _column(table, None, TEXT_NAMES, "--text-column", taken=())
+    pair = None if text_pair is None else _same_name(table, text_pair)
+    return first, pair or next(iter(find_usual(table, TEXT_PAIR_NAMES, (first,))), None)
+
+
+def named_column(table: Table, name: str, flag: str) -> str:
+    """The column of this name, whatever its capitals.
+
+    Raises:
+        UserError: there is none.
+    """
+    return present_column(table, name, flag)
+
+
+def plain_id(value: Any) -> str:
+    """An id as it is compared: 7, 7.0 and "7" are the same.
+
+    Example:
+        >>> plain_id(7.0), plain_id(" 7"), plain_id("a7")
+        ('7', '7', 'a7')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def read_ids(table: Table, columns: Columns) -> list[str] | None:
+    """The id of each row, where ids are wanted.
+
+    Raises:
+        UserError: a row has none, or the same as another row.
+    """
+    if columns.id is None:
+        return None
+    ids = [None if value is None else plain_id(value) for value in table.texts(columns.id)]
+    seen: set[str] = set()
+    for row, value in enumerate(ids, start=1):
+        if value is None or value in seen:
+            raise UserError(
+                f"{table.name}, column '{columns.id}', row {row}",
+                expected="an id in every row, each once",
+                got="none" if value is None else f"{value!r} again",
+                otherwise="a row would have been taught the answer to another",
+                do="correct the ids, or leave `--id-column` out: rows are then found by their text",
+            )
+        seen.add(value)
+    return [str(value) for value in ids]
+
+
 def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> tuple[Table, Columns]:
     """Read the columns of a first table in this one, and no others.
 
@@ -71,7 +177,8 @@ def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> t
         UserError: one of them is not there, or the file breaks its format.
     """
     columns = match_columns(table, chosen, labelled=labelled)
-    return table.select([columns.text, columns.text_pair, columns.label if labelled else None]), columns
+    label = columns.label if labelled else None
+    return table.select([columns.text, columns.text_pair, label, columns.group, columns.id]), columns
 
 
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
@@ -83,7 +190,9 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     text = _matched(table, columns.text, "text")
     pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
     label = _matched(table, columns.label, "label") if labelled else columns.label
-    return Columns(text, pair, label)
+    group = _matched(table, columns.group, "group") if columns.group is not None else None
+    ids = named_column(table, columns.id, "--id-column") if columns.id is not None else None
+    return Columns(text, pair, label, group, ids)
 
 
 def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[str, list[str]]:
@@ -107,7 +216,8 @@ def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[
 def describe_choice(table: Table, columns: Columns) -> str:
     """Say which columns were found, for the notes."""
     pair = f", its pair from '{columns.text_pair}'" if columns.text_pair is not None else ""
-    return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'"
+    group = f", its group from '{columns.group}'" if columns.group is not None else ""
+    return f"{table.name}: the text is read from column '{columns.text}'{pair}, the label from '{columns.label}'{group}"
 
 
 def _require_different(table: Table, named: ColumnNames) -> None:
@@ -115,13 +225,14 @@ def _require_different(table: Table, named: ColumnNames) -> None:
         "--text-column": named.text,
         "--text-pair-column": named.text_pair,
         "--label-column": named.label,
+        "--group-column": named.group,
     }
     for name in given.values():
         twice = [other for other, same in given.items() if same == name]
         if name is not None and len(twice) > 1:
             raise UserError(
                 table.name,
-                expected="a column of its own for each of text, second text and label",
+                expected="a column of its own for each of text, second text, label and group",
                 got=f"'{name}' for {' and '.join(f'`{other}`' for other in twice)}",
                 otherwise="the answer would have stood in the question",
                 do=f"name another column with one of them; there are {table.describe_columns()}",
@@ -136,7 +247,7 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]
 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
-        return _present(table, named, flag)
+        return present_column(table, named, flag)
     found = find_usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
@@ -156,16 +267,12 @@ def find_usual(table: Table, usual: tuple[str, ...], taken: Collection[str | Non
     return []
 
 
-def named_column(table: Table, name: str | None, flag: str) -> str | None:
-    """The column of this name; `None` where none is named.
+def present_column(table: Table, name: str, flag: str) -> str:
+    """The column of this name, or the only one that is called nearly so.
 
     Raises:
-        UserError: it is not there.
+        UserError: there is none.
     """
-    return None if name is None else _present(table, name, flag)
-
-
-def _present(table: Table, name: str, flag: str) -> str:
     if (found := _same_name(table, name)) is not None:
         return found
     raise UserError(

@@ -14,7 +14,7 @@ from itertools import chain
 from datasets import Dataset, Features, Value
 
 from codir.data.loaded import LoadedData
-from codir.data.sources.assemble import Parts, Rows, SplitOptions, choose_sets, require_rows
+from codir.data.sources.assemble import Parts, SplitOptions, choose_sets, require_rows
 from codir.data.sources.columns import (
     LABEL_NAMES,
     SECOND_CHOICE,
@@ -23,11 +23,12 @@ from codir.data.sources.columns import (
     ColumnNames,
     Columns,
     find_usual,
-    named_column,
     note_blank_texts,
+    present_column,
     read_texts,
 )
 from codir.data.sources.labels import LabelOptions, read_score
+from codir.data.sources.rows import Rows
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError
@@ -107,15 +108,19 @@ def _kind(tables: Sequence[_Found], labels: LabelOptions) -> Kind:
 
 def _find(table: Table, named: ColumnNames) -> _Found:
     """Take the named columns, and find the others by the names that are usual for them."""
-    label = named_column(table, named.label, "--label-column") or _one(table, LABEL_NAMES, ())
+    label = _named(table, named.label, "--label-column") or _one(table, LABEL_NAMES, ())
     query, document = (_one(table, names, (label,)) for names in (QUERY_NAMES, DOCUMENT_NAMES))
     if named.text is None and query and document:
         return _Found(query, document, label, True)
-    text = named_column(table, named.text, "--text-column") or _text(table, label)
-    pair = named_column(table, named.text_pair, "--text-pair-column")
+    text = _named(table, named.text, "--text-column") or _text(table, label)
+    pair = _named(table, named.text_pair, "--text-pair-column")
     if pair is None and named.text is None:
         pair = _one(table, (*TEXT_PAIR_NAMES, *DOCUMENT_NAMES), (label, text))
     return _Found(text, pair, label, False)
+
+
+def _named(table: Table, name: str | None, flag: str) -> str | None:
+    return None if name is None else present_column(table, name, flag)
 
 
 def _text(table: Table, label: str | None) -> str:

@@ -40,6 +40,30 @@ def hold_out_rows(groups: Sequence[float], count: int, *, seed: int) -> tuple[li
     return np.flatnonzero(~is_held_out).tolist(), np.flatnonzero(is_held_out).tolist()
 
 
+def hold_out_groups(groups: Sequence[int], count: int, *, seed: int) -> tuple[list[int], list[int]]:
+    """Set whole groups aside, drawn at random until they have about `count` rows; at least one, and never all of them.
+
+    Args:
+        groups: the group of each row.
+        count: how many rows to set aside.
+        seed: the same seed gives the same groups.
+
+    Returns:
+        The rows that stay and the rows held out, both in ascending order. None are held out of a single group.
+
+    Example:
+        >>> stay, held_out = hold_out_groups([0, 0, 1, 1, 2, 2], 2, seed=0)
+        >>> len(stay), len(held_out), held_out[1] - held_out[0]
+        (4, 2, 1)
+    """
+    names, group_of_row, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    rows = np.cumsum(sizes[order])
+    wanted = int(np.argmin(np.abs(rows - count))) + 1  # as many groups as come nearest
+    is_held_out = np.isin(group_of_row, order[: min(wanted, len(names) - 1)])
+    return np.flatnonzero(~is_held_out).tolist(), np.flatnonzero(is_held_out).tolist()
+
+
 def draw_rows(available: int, count: int, *, seed: int) -> list[int]:
     """Draw `count` of the rows `0 .. available - 1`, in ascending order; the same seed draws the same rows.
 

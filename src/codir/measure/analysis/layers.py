@@ -139,7 +139,7 @@ def probe_layers(
     """
     score = find_metric(metric, kind)
     return [
-        score(_fit_and_read(layer, train_labels, of_dev, kind), dev_labels)
+        score(_fit_and_read(layer, kind.targets(train_labels), of_dev, kind), dev_labels)
         for layer, of_dev in zip(train, dev, strict=True)
     ]
 
