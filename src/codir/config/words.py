@@ -36,7 +36,16 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label", "embedding", "retrieval"]
+TaskChoice = Literal[
+    "auto",
+    "classification",
+    "regression",
+    "reranking",
+    "multi_label",
+    "token_classification",
+    "embedding",
+    "retrieval",
+]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 

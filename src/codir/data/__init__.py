@@ -24,19 +24,22 @@ from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
-from codir.data.sources.columns import ID_COLUMN, find_text_columns, named_column, plain_id
+from codir.data.sources.columns import ID_COLUMN, find_text_columns, plain_id, present_column
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.formats import is_table, read_table
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
 from codir.data.sources.tables import Table
+from codir.data.words import POSITIONS, UNREAD, count_unread, join_words, mask_unread, words_of_tokens
 from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",
     "DEMO_SOURCE",
     "ID_COLUMN",
+    "POSITIONS",
+    "UNREAD",
     "CausalCollator",
     "DistillationCollator",
     "EpochLengthGroupedSampler",
@@ -55,6 +58,7 @@ __all__ = [
     "check_room",
     "cls_token_position",
     "column_of",
+    "count_unread",
     "data_on_hub",
     "encode",
     "find_minilm",
@@ -62,22 +66,25 @@ __all__ = [
     "fit_labels",
     "from_datasets",
     "is_table",
+    "join_words",
     "label_feature",
     "labels_of",
     "length_sorted_batches",
     "load_corpus",
     "load_data",
     "load_movie_reviews",
+    "mask_unread",
     "model_columns",
     "model_on_hub",
-    "named_column",
     "note_unknown_tokens",
     "plain_id",
     "prepare",
+    "present_column",
     "read_submissions",
     "read_table",
     "split_documents",
     "texts_apart",
     "texts_together",
     "with_groups",
+    "words_of_tokens",
 ]

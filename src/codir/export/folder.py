@@ -25,6 +25,12 @@ SAY_VECTORS = """
 for vector in answers:
     print(json.dumps([round(float(number), 6) for number in vector]))
 """
+SAY_SPANS = """
+
+for text, row, logits in zip(texts, read, answers, strict=True):
+    found = spans_in(text, row.offsets, logits, record["labels"], record["spans"])
+    print(json.dumps(found, ensure_ascii=False))
+"""
 OWN_NAMES = (
     "model.onnx*",
     "model.xml",
@@ -101,7 +107,13 @@ def write_folder(
 def script_of(engine: Engine, kind: Kind) -> str:
     """`infer.py` for an engine and a kind of task: how to ask the model, and how to say what it answers."""
     asks = _resource(f"infer_{engine}.py")  # ends in what says classes and scores
-    return asks.partition(ANSWERS)[0] + ANSWERS + SAY_VECTORS if kind.reads_apart else asks
+    if kind.reads_apart:
+        return asks.partition(ANSWERS)[0] + ANSWERS + SAY_VECTORS
+    if not kind.reads_words:
+        return asks
+    asks = asks.replace("import json\nimport sys\n", "import json\nimport re\nimport sys\n")
+    function = _resource("infer_words.py").partition(ANSWERS)[2]
+    return asks.partition(ANSWERS)[0] + ANSWERS + function + SAY_SPANS
 
 
 def _resource(name: str) -> str:

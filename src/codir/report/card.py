@@ -20,6 +20,9 @@ from codir.store import write_whole
 CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
     "macro_f1": "f1",
     "micro_f1": "f1",
     "matthews": "matthews_correlation",
@@ -27,6 +30,8 @@ METRICS_ON_HUB = {
     "pearson": "pearsonr",
     "recall@10": "recall_at_10",
     "spearman": "spearmanr",
+    "token_accuracy": "accuracy",
+    "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
 AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
@@ -252,6 +257,7 @@ KINDS = {
     "fill-mask": "a masked language model",
     "text-generation": "a language model",
     VECTORS: "a sentence encoder",
+    "token-classification": "a model that tags the words of a text",
 }
 
 

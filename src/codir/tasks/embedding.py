@@ -5,7 +5,7 @@ A model of this kind answers with a normalised vector. An evaluation row has two
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codir.tasks.base import Metric, Offer
+from codir.tasks.base import Offer
 from codir.tasks.regression import Regression
 
 CUT = 10
@@ -137,7 +137,7 @@ class Retrieval(Embedding):
     name = "retrieval"
     metrics = ("ndcg@10", "recall@10")
     known_metrics: ClassVar[tuple[str, ...]] = ("spearman",)
-    own_metrics: ClassVar[Mapping[str, Metric]] = {"ndcg@10": ndcg_at_10, "recall@10": recall_at_10}
+    own_metrics = MappingProxyType({"ndcg@10": ndcg_at_10, "recall@10": recall_at_10})
     correlations: ClassVar[frozenset[str]] = frozenset({"spearman"})
     agreement = ("spearman", "rank correlation of the ranks that the two models give to the same documents")
     floor_name = "middle rank"

@@ -18,6 +18,7 @@ from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
+    POSITIONS,
     CausalCollator,
     DistillationCollator,
     MaskingCollator,
@@ -27,10 +28,12 @@ from codir.data import (
     column_of,
     fit_labels,
     labels_of,
+    mask_unread,
     prepare,
     texts_apart,
     texts_together,
     with_groups,
+    words_of_tokens,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -60,6 +63,9 @@ class Rows(Protocol):
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How much a collated batch answers where that differs from batch to batch; `None` where nobody asks."""
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
@@ -96,8 +102,8 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        dataset = self._grouped(dataset)
-        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
+        encoded = fit_labels(self._read(dataset), self.num_labels, self.kind)
+        return mask_unread(encoded) if self.kind.reads_words else encoded
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""
@@ -105,9 +111,13 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
+        return self._read(dataset)
+
+    def _read(self, dataset: Any) -> datasets.Dataset:
         is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
         read = texts_apart(dataset) if is_apart else self._grouped(dataset)
-        return prepare(read, self.tokenizer, max_length=self.max_length)
+        encoded = prepare(read, self.tokenizer, max_length=self.max_length)
+        return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def _grouped(self, dataset: Any) -> Any:
         """With the group of each row in its label; `prepare` refuses what is no data set."""
@@ -124,6 +134,10 @@ class LabelledRows:
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """What the mean of the kind's loss is over: rows with a label, in most."""
         return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Words that the student has read; rows need not be counted, since micro-batches have as many."""
+        return (batch[POSITIONS] >= 0).sum() if POSITIONS in batch else None
 
     def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Queries with at least two candidates."""
@@ -225,6 +239,10 @@ class CorpusRows:
             seed=self.seed,
             negative_sampler=sampler,
         )
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """None but the predicted tokens, which are counted as labels."""
+        return None
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Predicted tokens."""

@@ -62,7 +62,7 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
     """
     if named.id is not None:
         found = choose_columns(table, replace(named, id=None), kind)
-        return replace(found, id=named_column(table, named.id, "--id-column"))
+        return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
@@ -128,15 +128,6 @@ def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> 
     return first, pair or next(iter(find_usual(table, TEXT_PAIR_NAMES, (first,))), None)
 
 
-def named_column(table: Table, name: str, flag: str) -> str:
-    """The column of this name, whatever its capitals.
-
-    Raises:
-        UserError: there is none.
-    """
-    return present_column(table, name, flag)
-
-
 def plain_id(value: Any) -> str:
     """An id as it is compared: 7, 7.0 and "7" are the same.
 
@@ -191,7 +182,7 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
     label = _matched(table, columns.label, "label") if labelled else columns.label
     group = _matched(table, columns.group, "group") if columns.group is not None else None
-    ids = named_column(table, columns.id, "--id-column") if columns.id is not None else None
+    ids = present_column(table, columns.id, "--id-column") if columns.id is not None else None
     return Columns(text, pair, label, group, ids)
 
 
@@ -239,9 +230,9 @@ def _require_different(table: Table, named: ColumnNames) -> None:
             )
 
 
-def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
+def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) -> list[str]:
     """Say how many rows have a text of nothing but white space."""
-    blank = sum(any(not text.strip() for text in row) for row in zip(*texts.values(), strict=True))
+    blank = sum(any(not "".join(text).strip() for text in row) for row in zip(*texts.values(), strict=True))
     return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
 
 

@@ -112,7 +112,8 @@ def load_data(
         (('down', 'up'), 18, 2)
     """
     folder = None if data_dir is None else _existing(Path(data_dir))
-    reading = Reading(separator, header, tuple(columns) if columns is not None else None, encoding)
+    names = tuple(columns) if columns is not None else None
+    reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))

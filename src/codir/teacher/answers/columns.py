@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from codir.data import Table, find_text_columns, named_column
+from codir.data import Table, find_text_columns, present_column
 from codir.errors import UserError
 
 Form = Literal["logits", "probabilities", "top-k", "scores"]
@@ -72,7 +72,7 @@ def choose_answer_columns(
         UserError: no answers and no vectors, or nothing to find rows by.
     """
     text, pair = (None, None) if id_column is not None else find_text_columns(table, text_column, text_pair_column)
-    found_by = None if id_column is None else named_column(table, id_column, "--id-column")
+    found_by = None if id_column is None else present_column(table, id_column, "--id-column")
     taken = {name for name in (found_by, text, pair) if name is not None}
     left = {name: name.strip() for name in table.columns if name not in taken}
     candidates: list[tuple[Form, tuple[str, ...], tuple[str, ...] | None]] = []
