@@ -5,6 +5,7 @@ A model of this kind answers with a normalised vector. An evaluation row has two
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
