@@ -82,6 +82,21 @@ def test_a_kind_of_model_whose_export_answers_otherwise(settings, how, engine, t
     compare(engine, tiny_classifier("bert", layers=2, **WIDE, **settings), tokenizer, tmp_path, **how)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "layers"),
+    [
+        ("gpt2", ("transformer.h.0", "transformer.h.1", "score")),
+        ("deberta-v2", ("deberta.encoder.layer.0", "deberta.encoder.layer.1", "pooler.dense", "classifier")),
+    ],
+)
+def test_a_layer_of_openvino_that_no_search_can_leave_in_fp32(family, layers, tokenizer, tmp_path):
+    """GPT-2's matrices are no `nn.Linear`; DeBERTa's graph lacks products whose result is constant."""
+    model = tiny_classifier(family, layers=2, **WIDE)
+    EXPORTERS["openvino"].write(model, batch_of(tokenizer, [3, 9], ("input_ids", "attention_mask")), tmp_path)
+    assert EXPORTERS["openvino"].layers(tmp_path) == layers
+
+
 @pytest.mark.parametrize("engine", EXPORTERS)
 def test_a_model_that_cannot_be_exported_and_is_not_named(engine, tokenizer, tmp_path):
     """Packed sequences have sizes that no graph is traced with."""

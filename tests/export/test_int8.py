@@ -16,7 +16,7 @@ import codir
 from codir import runs
 from codir.errors import UserError
 from codir.export import EXPORTERS, Gate, quantise_within
-from codir.measure import Verdict, open_exported, weigh
+from codir.measure import Rejected, Verdict, open_exported, weigh
 from codir.measure.bootstrap import Interval
 from codir.tasks import Task
 from conftest import make_texts
@@ -111,18 +111,18 @@ def test_one_scale_for_a_whole_matrix(graphs, tokenizer, tmp_path):
     assert [tuple(scale) for scale in scales] == [(sizes[name][1],) for name in weights]
 
 
+@pytest.mark.parametrize("kept", ["bert.encoder.layer.1", "bert.pooler.dense", "classifier"])
 @pytest.mark.parametrize("recipe", EXPORTERS["onnx"].recipes)
-def test_a_layer_that_was_to_stay_in_fp32(recipe, graphs, tokenizer, tmp_path):
+def test_a_layer_that_was_to_stay_in_fp32(recipe, kept, graphs, tokenizer, tmp_path):
     """The matrices of that layer, and of no other, are the same floats as before."""
-    kept = "bert.encoder.layer.1"
     folder = quantised(graphs, "onnx", recipe, tokenizer, tmp_path, leave=[kept])
     graph = onnx.load(folder / "model.onnx").graph
     stored = [numpy_helper.to_array(one) for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT]
     weights = dict(sharp_classifier().named_parameters())
-    inside = {name: one.detach().numpy() for name, one in weights.items() if one.dim() == 2 and ".layer." in name}
+    inside = {name: one.detach().numpy() for name, one in weights.items() if one.dim() == 2 and "embed" not in name}
     there = {name for name, weight in inside.items() if any(same(weight, one) for one in stored)}
     assert there == {name for name in inside if name.startswith(kept)}
-    assert len(inside) == 12
+    assert len(inside) == 14
 
 
 def same(weight: np.ndarray, stored: np.ndarray) -> bool:
@@ -265,7 +265,47 @@ def test_more_layers_in_fp32_than_the_gate_needs(max_loss, left, tmp_path):
         assert engine.asked[1:5] == [(layer,) for layer in COSTS]
 
 
+@pytest.mark.parametrize("guilty", ["b", None])
+def test_answers_that_are_no_numbers_and_stop_the_search_or_pass_it(guilty, tmp_path):
+    """Unless one layer is left in fp32, where there is such a layer, answers are NaN."""
+
+    def is_sound(folder: Path) -> bool:
+        return guilty in json.loads((folder / "left").read_text())
+
+    def judged(folder: Path) -> Verdict | str:
+        fault = "NaN or infinity in 2 of 4 logits"
+        return Verdict(1, 0.0, 1.0, "accuracy", 1.0, 1.0, Interval(0.0, 0.0, 0.0, 1)) if is_sound(folder) else fault
+
+    gate = Gate(judged, lambda folder: 1.0 if is_sound(folder) else float("inf"), 0.5)
+    work = tmp_path / "work"
+    work.mkdir()
+    found = quantise_within(gate, Pretended(), tmp_path, work, recipe="dynamic", rows=[], layers=list(COSTS))
+    if guilty:
+        assert found.left == ("b",)
+        assert list(work.iterdir()) == [found.folder]
+    else:
+        assert found == Rejected("onnx", "int8 dynamic", "NaN or infinity in 2 of 4 logits")
+        assert list(work.iterdir()) == []
+
+
 # ---- The command ----
+
+
+def test_int8_answers_that_are_no_numbers_and_stop_the_export(tokenizer, tmp_path, monkeypatch):
+    """The pooler reads features of 2e38 and -2e38 that it weighs with 0; their range overflows in dynamic int8."""
+    model = sharp_classifier(layers=1)
+    last = model.bert.encoder.layer[0].output.LayerNorm
+    with torch.no_grad():
+        last.weight[5:7] = 0.0
+        last.bias[5:7] = torch.tensor([2e38, -2e38])
+        model.bert.pooler.dense.weight[:, 5:7] = 0.0
+    monkeypatch.setattr(type(EXPORTERS["onnx"]), "layers", lambda *_: ())  # or else the search saves it
+    world = make_world(tmp_path, model, tokenizer)
+    result = runs.export_model(export_config(world, tmp_path / "out", int8=True, max_loss=100.0))
+    assert result.chosen.name == "onnx int8 static"
+    assert "onnx int8 dynamic was rejected: NaN or infinity in 200 of 200 logits." in result.notes
+    record = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert set(record["gate"]) == {"onnx fp32", "onnx int8 static"}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pytest
 
 from codir.measure import Analysis, Comparison, HeadComparison, Latency, LayerAnalysis, ModelResult
 from codir.measure.analysis import ClosestHead, Disagreement, Projection, VectorSpread
-from codir.report import RunResult, write_comparison, write_report
+from codir.report import RunResult, write_comparison, write_report, write_sweep
 from codir.report.html.analysis import vector_charts
 from codir.report.html.charts import Mark, bar_chart, heat_map, interval_chart, line_chart, scatter_chart
 from codir.report.html.comparison import comparison_chart
@@ -23,6 +23,7 @@ from codir.report.html.svg import scale_over
 from measure.test_comparison import SCORES, make_run
 from report.chromium import Tab, find_chromium, opened_tab
 from report.test_report import HOSTILE, LOG, judged
+from report.test_sweep_report import EXPORTED, model, sweep_of
 
 PARTS = (
     "codir demo",
@@ -170,6 +171,16 @@ def test_a_part_that_is_left_out_without_a_word(result, tmp_path):
         assert sentence in page.text
     assert "Attention kept and lost" not in page.text
     assert "Where student and teacher disagree" not in page.text
+
+
+def test_a_text_that_is_shown_although_texts_are_left_out(result, tmp_path):
+    rows = tuple(replace(one, text=None) for one in result.analysis.disagreements)
+    page_of(replace(result, analysis=replace(result.analysis, disagreements=rows)), tmp_path)
+    page, read = (tmp_path / "report.html").read_text(), json.loads((tmp_path / "report.json").read_text())
+    for one in result.analysis.disagreements:
+        assert one.text not in page
+        assert f'<th scope="row">{one.row}</th>' in page
+    assert [one["text"] for one in read["analysis"]["disagreements"]] == [None] * len(rows)
 
 
 def test_an_analysis_that_a_program_cannot_read(result, tmp_path):
@@ -442,6 +453,13 @@ def test_a_comparison_that_does_not_fit(comparison, tmp_path, tab):
     found = replace(comparison, runs=[*comparison.runs, *more], conditions={"command": "codir compare"}, **floor)
     write_comparison(found, tmp_path)
     check_in_browser(tab, tmp_path / "report.html", pictures=6)
+
+
+def test_a_sweep_that_does_not_fit(tmp_path, tab):
+    names = [f"{depth}-layers of a long name" for depth in range(8, 0, -1)]
+    students = [model(name, 0.8 + 0.005 * place, (4.0 - place, 2.0, 5.0), 10**7) for place, name in enumerate(names)]
+    write_sweep(sweep_of(*students, exported=EXPORTED), tmp_path)
+    check_in_browser(tab, tmp_path / "report.html", pictures=9)
 
 
 def test_a_browser_that_sees_no_fault(tmp_path, tab):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from codir.measure import Contender, Interval, Latency
+from codir.measure import Contender, Interval, Latency, Throughput
 from codir.report import SweepResult, Timing, write_sweep
-from codir.report.sweep import _draw, cost_rows, quality_rows, verdict
+from codir.report.sweep import _draw, cost_rows, quality_rows, rate_rows, verdict
 
 CONDITIONS = {"instruction_sets": ["AVX2"], "device": "a processor", "threads": 2}
 
@@ -26,14 +26,17 @@ THREE = model("3-layers", 0.838, (0.2, -0.4, 0.8), 17_000_000)
 TWO = model("2-layers", 0.832, (0.8, 0.1, 1.5), 15_000_000)
 ONE = model("1-layer", 0.800, (4.0, 2.9, 5.1), 13_000_000)
 SLOW = model("narrow", 0.835, (0.5, 0.1, 0.9), 9_000_000)
-MS = {"teacher": 8.0, "3-layers": 4.0, "2-layers": 3.0, "1-layer": 1.5, "narrow": 5.0}
+EXPORTED = replace(model("exported teacher", 0.839, (0.1, -0.1, 0.3), 22_000_000), bytes=23_000_000)
+MS = {"teacher": 8.0, "3-layers": 4.0, "2-layers": 3.0, "1-layer": 1.5, "narrow": 5.0, "exported teacher": 6.0}
 
 
-def sweep_of(*students: Contender, tolerate: float = 1.0, threads: tuple[int, ...] = (1, 2)) -> SweepResult:
+def sweep_of(
+    *students: Contender, tolerate: float = 1.0, threads: tuple[int, ...] = (1, 2), exported: Contender | None = None
+) -> SweepResult:
     timings = [
-        Timing(one.name, count, Latency(MS[one.name] / count, 9.0, 9.5, 100), {})
+        Timing(one.name, count, Latency(MS.get(one.name, 2.0) / count, 9.0, 9.5, 100), {32: rate_of(one, count)})
         for count in threads
-        for one in (TEACHER, *students)
+        for one in (TEACHER, *([exported] if exported else []), *students)
     ]
     return SweepResult(
         title="Students of teacher on *dev*.csv",
@@ -48,7 +51,13 @@ def sweep_of(*students: Contender, tolerate: float = 1.0, threads: tuple[int, ..
         notes=("a note",),
         conditions=CONDITIONS,
         output_dir=Path("sweep"),
+        exported_teacher=exported,
     )
+
+
+def rate_of(one: Contender, threads: int) -> Throughput:
+    rate = 2400.0 * threads / MS.get(one.name, 2.0)
+    return Throughput(rate, (0.9 * rate, 1.1 * rate))
 
 
 @pytest.mark.parametrize(
@@ -125,6 +134,50 @@ def test_tables_that_leave_out_a_number():
         "2 threads": "1.50 ms",
         "faster": "2.7x",
     }
+
+
+def test_throughput_that_is_not_told_beside_latency(tmp_path):
+    result = sweep_of(ONE, TWO)
+    assert rate_rows(result)[2] == {"model": "2-layers", "1 thread": "800/s", "2 threads": "1,600/s", "faster": "2.7x"}
+    write_sweep(result, tmp_path)
+    for name in ("sweep.md", "report.html"):
+        page = (tmp_path / name).read_text()
+        assert "Rows per second in batches of 32" in page
+        assert "1,600/s" in page
+
+
+def test_a_teacher_that_is_exported_and_not_shown_or_taken_for_a_student(tmp_path):
+    result = sweep_of(ONE, exported=EXPORTED)
+    assert result.chosen is None, "the exported teacher is within the tolerance, and no student"
+    told = (
+        "The teacher itself, exported (onnx int8), loses 0.1 points (95% interval -0.1 to 0.3) and reads one row in 6.0"
+    )
+    assert told in " ".join(verdict(result))
+    for rows in (quality_rows(result), cost_rows(result), rate_rows(result)):
+        assert [row["model"] for row in rows] == ["teacher", "exported teacher", "1-layer"]
+    assert "exported" not in " ".join(verdict(sweep_of(ONE)))
+    axis = Figure().subplots()
+    _draw(axis, result, 1)
+    assert "exported teacher (onnx int8)" in axis.get_legend_handles_labels()[1]
+
+
+def test_a_page_that_misses_a_failure_the_finding_or_a_model(tmp_path):
+    result = sweep_of(ONE, TWO, exported=EXPORTED)
+    write_sweep(replace(result, warnings=("The teacher is a coin.",)), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index("The teacher is a coin.") < page.index("2-layers is the smallest student within 1 point")
+    assert "narrow: no <code>width_map</code>" in page
+    for part in ("<strong>0.8</strong> points lost", "2.7x</strong> as fast for one row", "as fast in batches of 32"):
+        assert part in page
+    assert all(page.count(one.name) > 6 for one in result.models)
+    assert page.count('class="reference"') >= 3, "the tolerance, in both trade-offs and among the losses"
+
+
+def test_a_page_of_no_student_that_praises_one(tmp_path):
+    write_sweep(sweep_of(ONE, threads=(1,)), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "No student is within 1 point" in page
+    assert '<ul class="tiles">' not in page
 
 
 def test_files_that_miss_a_failure_or_the_finding(tmp_path):

@@ -368,6 +368,11 @@ def test_a_bare_file_that_is_no_graph(fault, copy, world):
             codir.evaluate(str(path), data)
 
 
+def test_a_graph_file_that_is_not_there_and_is_called_a_folder(tmp_path):
+    with pytest.raises(UserError, match=r"model: .*got .*gone\.xml, which does not exist"):
+        codir.evaluate(str(tmp_path / "gone.xml"), DataConfig(source=str(tmp_path / "dev.csv")))
+
+
 def test_a_graph_of_something_else(copy, world):
     """Its output is no classifier's, or it reads what the tokenizer does not give."""
     import onnx

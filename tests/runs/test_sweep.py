@@ -99,7 +99,7 @@ def test_a_sweep_that_leaves_something_out(swept):
     names = ["1-layer", "2-layers", "narrow"]
     assert [one.name for one in result.students] == names
     assert {path.name for path in config.output_dir.iterdir() if not path.name.startswith(".")} == {
-        *("recipe.yaml", "inputs.json", "sweep.json", "sweep.md", "sweep.png", "students", "exported")
+        *("recipe.yaml", "inputs.json", "sweep.json", "sweep.md", "sweep.png", "report.html", "students", "exported")
     }
     for name in names:
         assert (config.output_dir / "students" / name / "report.json").is_file()
@@ -154,6 +154,27 @@ def test_a_choice_that_the_table_contradicts(swept):
     assert (result.chosen and result.chosen.name) == expected
 
 
+def test_a_teacher_that_is_not_exported_as_students_are_or_again_each_time(material, tmp_path):
+    config = config_of(material, tmp_path / "out", depths=[1], export_teacher=True, report_texts=False)
+    result = codir.sweep(config)
+    one, place = result.exported_teacher, tmp_path / "out" / "exported" / "teacher"
+    assert (one.name, one.runs) == ("exported teacher", "onnx fp32")
+    assert one.score.value == result.teacher.score.value, "in fp32 it answers as before"
+    assert one.parameters == result.teacher.parameters
+    assert [timing.name for timing in result.timings] == ["teacher", "exported teacher", "1-layer"]
+    assert all(timing.throughput[32].sentences_per_second > 0 for timing in result.timings)
+    when = (place / "model.onnx").stat().st_mtime_ns
+    codir.sweep(config)
+    assert (place / "model.onnx").stat().st_mtime_ns == when
+    report = json.loads((tmp_path / "out" / "students" / "1-layer" / "report.json").read_text())
+    found = report["analysis"]["disagreements"]
+    assert found
+    assert all(row["text"] is None for row in found)
+    texts = make_texts(120, seed=1)["text"]
+    page = (tmp_path / "out" / "students" / "1-layer" / "report.html").read_text()
+    assert not [text for text in texts if text in page]
+
+
 # ---- Started again ----
 
 
@@ -192,7 +213,7 @@ def test_an_export_of_other_settings_that_is_kept_or_a_student_that_is_trained_f
     when, manifest = student.stat().st_mtime_ns, tmp_path / "out" / "exported" / "1-layer" / MANIFEST_NAME
     with caplog.at_level("INFO", "codir.runs.sweep"):
         result = codir.sweep(config.model_copy(update={"int8": True, "max_loss": 100.0}))
-    assert "1 students: 0 already done, 1 to do" in caplog.text
+    assert "1 student: 0 already done, 1 to do" in caplog.text
     assert student.stat().st_mtime_ns == when
     assert result.students[0].runs.startswith("onnx int8")
     damaged = manifest.parent / "model.onnx"
@@ -317,6 +338,7 @@ def test_a_broken_student_that_takes_the_others_with_it_or_ends_as_if_all_were_w
         (["--depths", "2", "--engine", "tensorrt"], "--engine"),
         (["--depths", "2", "--preset", "codir-pre"], "of the pre-training stage"),
         (["--depths", "2", "--set", "students.teacher={layers: 1}"], "none of them `teacher`"),
+        (["--depths", "2", "--set", "students.exported teacher={layers: 1}"], "none of them `teacher`"),
         (["--depths", "2", "--set", "student.checkpoint=x"], "expected a number of layers, which `depths` replaces"),
         (["--student-layers", "2"], "did you mean"),
     ],

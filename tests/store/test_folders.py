@@ -284,6 +284,17 @@ def test_a_full_disk_that_is_not_named_or_leaves_its_scratch(tmp_path, fail):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_full_disk_that_a_copy_blames_on_its_source(tmp_path):
+    """As `shutil.copy` says it: the file that was read, and then the one that was written."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    refusal = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source), None, str(out / "copy"))
+    with pytest.raises(FolderError, match=rf"cache: .*got {out} \(No space left"), writing_to(out, "cache", do="leave"):
+        raise refusal
+    with pytest.raises(OSError, match="No space left") as raised, writing_to(tmp_path / "third", "cache", do="leave"):
+        raise refusal
+    assert raised.value is refusal
+
+
 def test_a_fault_of_another_file_or_of_the_code_taken_for_the_folders(tmp_path):
     for error in (FileNotFoundError(errno.ENOENT, "gone", "/elsewhere/data.csv"), ValueError("a bug")):
         with pytest.raises(type(error)) as raised, writing_to(tmp_path, "cache", do="leave"):

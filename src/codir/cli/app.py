@@ -221,7 +221,7 @@ def compare(given: Given) -> None:
     """
     from codir.config import CompareConfig
 
-    recipe = {key: value for key, value in given.recipe.items() if key not in OF_ONE_RUN}
+    recipe = {key: value for key, value in given.recipe.items() if key not in (*OF_ONE_RUN, "report_texts")}
     values = {**given.values}
     if "presets" in values:
         values["presets"] = _entries(values["presets"], recipe.get("presets"))

@@ -128,6 +128,12 @@ EXPORTING = (
     Flag("--max-loss", "max_loss"),
     Flag("--calibration-rows", "calibration_rows"),
 )
+NO_TEXTS = Flag(
+    "--no-texts",
+    "report_texts",
+    value=False,
+    help="Leave the texts of evaluation rows out of report.html and report.json.",
+)
 THREADS = Flag("--threads", "threads", read=read_list)
 OUTPUT = (OUTPUT_DIR, OVERWRITE, RESUME, KEEP_CHECKPOINTS, PUSH_TO_HUB)
 STOPPING = (
@@ -178,7 +184,7 @@ COMMANDS = {
         "Recipe",
         (
             *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR),
-            *(Flag("--baseline", "baseline", value=True), *STOPPING, *OUTPUT),
+            *(Flag("--baseline", "baseline", value=True), NO_TEXTS, *STOPPING, *OUTPUT),
         ),
         can_rehearse=True,
     ),
@@ -240,7 +246,8 @@ COMMANDS = {
         (
             *(TEACHER, *DATA, Flag("--depths", "depths", read=read_list), Flag("--selection", "selection")),
             *(PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR, *EXPORTING),
-            *(Flag("--tolerate", "tolerate"), THREADS, OUTPUT_DIR, OVERWRITE),
+            *(Flag("--export-teacher", "export_teacher", value=True), Flag("--tolerate", "tolerate")),
+            *(THREADS, NO_TEXTS, OUTPUT_DIR, OVERWRITE),
         ),
     ),
     "plan": Command(

@@ -48,6 +48,9 @@ FileName = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
 OutputDir = Annotated[UserPath, Field(description="folder for the model, the report and the checkpoints")]
 Overwrite = Annotated[bool, Field(description="replace an earlier run in the output folder")]
 Resume = Annotated[bool, Field(description="go on with an interrupted run in the output folder")]
+ReportTexts = Annotated[
+    bool, Field(description="show the texts of up to ten evaluation rows in report.html and report.json")
+]
 PushToHub = Annotated[
     str | None, Field(min_length=1, description="hub name, such as `me/student`, that gets the finished model")
 ]

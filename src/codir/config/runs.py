@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, PushToHub, Resume, Room
+from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, PushToHub, ReportTexts, Resume, Room
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.presets import preset_names
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
@@ -101,6 +101,7 @@ class Recipe(Room):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
     output_dir: OutputDir
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
+    report_texts: ReportTexts = True
     overwrite: Overwrite = False
     resume: Resume = False
     keep_checkpoints: KeepCheckpoints = False

@@ -7,12 +7,21 @@ from typing import Any
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from codir.config.base import FileName, Room, UserPath
+from codir.config.base import FileName, ReportTexts, Room, UserPath
 from codir.config.export import CalibrationRows, InInt8, MaxLoss, Threads, WhichEngine
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
 from codir.config.training import TrainingConfig
-from codir.config.words import CALIBRATION_ROWS, ENGINE, LAYER_SELECTION, MAX_LOSS, TEACHER, TOLERATE, LayerSelection
+from codir.config.words import (
+    CALIBRATION_ROWS,
+    ENGINE,
+    EXPORTED_TEACHER,
+    LAYER_SELECTION,
+    MAX_LOSS,
+    TEACHER,
+    TOLERATE,
+    LayerSelection,
+)
 from codir.errors import UserError
 
 
@@ -32,11 +41,13 @@ class SweepConfig(Room):
     int8: InInt8 = False
     max_loss: MaxLoss = MAX_LOSS
     calibration_rows: CalibrationRows = CALIBRATION_ROWS
+    export_teacher: bool = Field(False, description="export the teacher too, and show it beside the students")
     tolerate: float = Field(
         TOLERATE, ge=0, le=100, description="points of the metric that the student may lose to the teacher"
     )
     threads: Threads = None
-    output_dir: UserPath = Field(description="folder for the students, their exports, the table and the picture")
+    report_texts: ReportTexts = True
+    output_dir: UserPath = Field(description="folder for the students, their exports, the tables and the report")
     overwrite: bool = Field(False, description="make finished students again")
 
     @model_validator(mode="before")
@@ -69,7 +80,7 @@ class SweepConfig(Room):
         names = [*map(name_of_depth, self.depths), *self.students]
         if not names:
             raise UserError("depths", expected="at least one student", got="none", do="pass `--depths 1,2,3`")
-        if len(set(names)) < len(names) or TEACHER in names:
+        if len(set(names)) < len(names) or {TEACHER, EXPORTED_TEACHER} & {*names}:
             raise UserError(
                 "depths",
                 expected=f"students with different names, none of them `{TEACHER}`",

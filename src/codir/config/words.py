@@ -30,6 +30,8 @@ BENCHMARK_ROWS: Final = 256
 BENCHMARK_ROUNDS: Final = 5
 TEACHER: Final = "teacher"
 """What the teacher is called among the students of a sweep."""
+EXPORTED_TEACHER: Final = "exported teacher"
+"""What it is called there once it is exported as they are."""
 TOLERATE: Final = 1.0
 
 # ---- Data ----

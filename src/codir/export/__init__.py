@@ -1,7 +1,7 @@
 """A finished student becomes a folder or a file, checked against the original."""
 
 from codir.config.words import Engine
-from codir.export.engine import Exporter
+from codir.export.engine import Exporter, Rows
 from codir.export.folder import OWN_NAMES, check_ships, write_folder
 from codir.export.gate import SAME, Gate, check_same, quantise_within
 from codir.export.onnx import OnnxExporter
@@ -17,6 +17,7 @@ __all__ = [
     "SAME",
     "Exporter",
     "Gate",
+    "Rows",
     "check_same",
     "check_ships",
     "export_student",

@@ -15,7 +15,7 @@ import numpy as np
 
 from codir.errors import UserError
 from codir.export.engine import Exporter, Rows
-from codir.measure import Candidate, Verdict
+from codir.measure import Candidate, Rejected, Verdict
 from codir.system.progress import phase
 
 SAME = 1e-4
@@ -49,12 +49,13 @@ class Gate:
     """What an int8 model has to pass.
 
     Args:
-        judged: asks a folder's model the questions of the exam.
-        error: how far its logits are from the student's, on rows that no metric is told of.
+        judged: asks a folder's model the questions of the exam; in words, why there is nothing to weigh.
+        error: how far its logits are from the student's, on rows that no metric is told of; infinite where they are no
+            numbers.
         max_loss: in points.
     """
 
-    judged: Callable[[Path], Verdict]
+    judged: Callable[[Path], Verdict | str]
     error: Callable[[Path], float]
     max_loss: float
 
@@ -65,7 +66,7 @@ class Gate:
 
 def quantise_within(
     gate: Gate, exporter: Exporter, written: Path, work: Path, *, recipe: str, rows: Rows, layers: Sequence[str]
-) -> Candidate:
+) -> Candidate | Rejected:
     """Quantise all layers; if that costs too much, leave as few in fp32 as the gate needs, the dearest first.
 
     What a layer costs is seen by leaving it alone in fp32: the error that is left is then least for the dearest one.
@@ -80,7 +81,7 @@ def quantise_within(
         layers: that can be left in fp32.
 
     Returns:
-        The first candidate that passes, or else the last one tried.
+        The first candidate that passes, or else the last one tried; rejected if its answers are no numbers.
     """
 
     def attempt(left: Sequence[str]) -> Path:
@@ -88,12 +89,19 @@ def quantise_within(
         exporter.quantise(written, folder, recipe, rows, leave=left)
         return folder
 
-    def judged(left: Sequence[str]) -> Candidate:
+    def judged(left: Sequence[str]) -> Candidate | Rejected:
         folder = attempt(left)
-        return Candidate(exporter.engine, f"int8 {recipe}", folder, gate.judged(folder), tuple(left))
+        verdict, precision = gate.judged(folder), f"int8 {recipe}"
+        if isinstance(verdict, Verdict):
+            return Candidate(exporter.engine, precision, folder, verdict, tuple(left))
+        shutil.rmtree(folder, ignore_errors=True)
+        return Rejected(exporter.engine, precision, verdict)
+
+    def passes(candidate: Candidate | Rejected) -> bool:
+        return isinstance(candidate, Candidate) and gate.passes(candidate.verdict)
 
     candidate = judged(())
-    if gate.passes(candidate.verdict):
+    if passes(candidate):
         return candidate
     errors: dict[str, float] = {}
     with phase("finding what int8 costs", len(layers), unit="layers") as progress:
@@ -104,8 +112,9 @@ def quantise_within(
             progress.advance()
     by_cost = sorted(layers, key=errors.__getitem__)
     for count in range(1, len(by_cost)):  # with all in fp32 there would be nothing to quantise
-        shutil.rmtree(candidate.folder, ignore_errors=True)
+        if isinstance(candidate, Candidate):
+            shutil.rmtree(candidate.folder, ignore_errors=True)
         candidate = judged(by_cost[:count])
-        if gate.passes(candidate.verdict):
+        if passes(candidate):
             break
     return candidate

@@ -24,6 +24,8 @@ from codir.system import has_vnni
 
 SCOPE = "pkg.torch.onnx.name_scopes"
 QUANTISED = ("MatMul", "Gemm", "Gather")
+GEMM_AS_MATMUL = "_MatMul"
+"""`quantize_dynamic` makes a `MatMul` of each `Gemm` before it looks at names, and names it so."""
 PLAIN_NAME = "plain.onnx"
 """The graph before fusions, which is what is quantised: ONNX Runtime fuses it when it loads it."""
 
@@ -65,7 +67,9 @@ class OnnxExporter:
             "reduce_range": not has_vnni(),
             "weight_type": QuantType.QInt8,
             "op_types_to_quantize": list(QUANTISED),
-            "nodes_to_exclude": [node for node, layer in layers.items() if layer in leave],
+            "nodes_to_exclude": [
+                name for node, layer in layers.items() if layer in leave for name in (node, f"{node}{GEMM_AS_MATMUL}")
+            ],
             "extra_options": {"MatMulConstBOnly": True},
         }
         source, out = _without_stale_shapes(plain, target), target / FILE_NAMES[ONNX]

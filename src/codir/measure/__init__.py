@@ -19,7 +19,7 @@ from codir.measure.engines import (
     exported_file,
     open_exported,
 )
-from codir.measure.exam import Answers, Exam
+from codir.measure.exam import SPEED_BATCH, Answers, Exam
 from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
 from codir.measure.memory import peak_bytes
@@ -31,7 +31,7 @@ from codir.measure.runner import Runner, TensorBatch, TorchRunner, count_paramet
 from codir.measure.selection import KeptLayers, LayerRanking, rank_layers, ranking_in_words
 from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_value
 from codir.measure.tolerance import POINTS, Contender, choose_smallest, is_within, measure_losses
-from codir.measure.verdict import Candidate, Verdict, weigh
+from codir.measure.verdict import Candidate, Rejected, Verdict, find_fault, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "PACKAGES",
     "POINTS",
     "RECORD_NAME",
+    "SPEED_BATCH",
     "Analysis",
     "AnsweredSet",
     "Answers",
@@ -64,6 +65,7 @@ __all__ = [
     "Line",
     "ModelResult",
     "OfLength",
+    "Rejected",
     "Run",
     "Runner",
     "Standing",
@@ -85,6 +87,7 @@ __all__ = [
     "examine_language_models",
     "exported_file",
     "find_farthest",
+    "find_fault",
     "folder_bytes",
     "gather_conditions",
     "holm",

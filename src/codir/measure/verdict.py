@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,43 @@ class Candidate:
     def name(self) -> str:
         """What tables call it."""
         return f"{self.engine} {self.precision}"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A way to run a model that was tried and gave nothing to weigh.
+
+    Attributes:
+        engine: that would have run it.
+        precision: `fp32`, or `int8` and the recipe.
+        fault: what is wrong with it.
+    """
+
+    engine: Engine
+    precision: str
+    fault: str
+
+    @property
+    def name(self) -> str:
+        """What notes call it."""
+        return f"{self.engine} {self.precision}"
+
+
+def find_fault(answers: Iterable[NDArray[np.float32]]) -> str | None:
+    """Why answers cannot be weighed; `None` where they can.
+
+    Args:
+        answers: logits of any shape.
+
+    Example:
+        >>> find_fault([np.array([[0.0, np.nan], [np.inf, 1.0]], np.float32)])
+        'NaN or infinity in 2 of 4 logits'
+        >>> find_fault([np.zeros((2, 2), np.float32)]) is None
+        True
+    """
+    given = list(answers)
+    strange = sum(np.count_nonzero(~np.isfinite(logits)) for logits in given)
+    return f"NaN or infinity in {strange:,} of {sum(logits.size for logits in given):,} logits" if strange else None
 
 
 def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArray[np.generic], task: Task) -> Verdict:

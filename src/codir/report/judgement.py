@@ -137,10 +137,14 @@ def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]
     rates = [
         f" {model.sentences_per_second:,.0f}" for model in models.values() if model.sentences_per_second is not None
     ]
-    only = rates[0] if len(rates) == 1 else ""
-    batch = f"Sentences per second:{only} in batches of {speed['batch_size']}."
+    size = f"in batches of {speed['batch_size']}"
+    batch = (
+        f"It reads{rates[0]} sentences per second {size}."
+        if len(rates) == 1
+        else f"Sentences per second are measured {size}."
+    )
     told = f"{batch} One sentence alone: {', '.join(alone)}." if alone else batch
-    return f"{told} Scores and speeds in {dtype}." if dtype else told
+    return f"{told} Scores and speeds are in {dtype}." if dtype else told
 
 
 def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:

@@ -16,6 +16,7 @@ from codir.measure import POINTS, Contender, choose_smallest, is_within
 from codir.report.benchmark import Timing, title_of
 from codir.report.curves import COLOURS, MARKERS
 from codir.report.export import in_points
+from codir.report.html import render_sweep
 from codir.report.judgement import show_interval
 from codir.report.words import (
     LONGEST_TEXT,
@@ -52,6 +53,7 @@ class SweepResult:
         notes: what a reader has to know.
         conditions: under which numbers were measured.
         output_dir: where students and exports are.
+        exported_teacher: the teacher, exported as the students are.
     """
 
     title: str
@@ -66,6 +68,12 @@ class SweepResult:
     notes: tuple[str, ...]
     conditions: Mapping[str, Any]
     output_dir: Path
+    exported_teacher: Contender | None = None
+
+    @property
+    def models(self) -> list[Contender]:
+        """All of them: the teacher, its export, and the students in their order."""
+        return [self.teacher, *([self.exported_teacher] if self.exported_teacher else []), *self.students]
 
     @property
     def chosen(self) -> Contender | None:
@@ -79,7 +87,20 @@ class SweepResult:
 
     def latency(self, name: str, threads: int) -> float:
         """Median milliseconds of one row."""
-        return next(one.latency.p50 for one in self.timings if (one.name, one.threads) == (name, threads))
+        return self._timing(name, threads).latency.p50
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per batch of the throughputs; `None` where none was measured."""
+        return max(self.timings[0].throughput, default=None)
+
+    def rate(self, name: str, threads: int) -> float:
+        """Rows per second, in batches of `batch_size`."""
+        assert self.batch_size is not None, "it was measured"
+        return self._timing(name, threads).throughput[self.batch_size].sentences_per_second
+
+    def _timing(self, name: str, threads: int) -> Timing:
+        return next(one for one in self.timings if (one.name, one.threads) == (name, threads))
 
     def to_json(self) -> dict[str, Any]:
         """All numbers, and what they say."""
@@ -101,7 +122,7 @@ def verdict(result: SweepResult) -> list[str]:
         said = [f"No student is within {tolerance} of the teacher. The nearest, {nearest.name}, {_loses(nearest)}."]
         if nearest.loss.low <= result.tolerate:
             said.append("That interval reaches into the tolerance: more evaluation rows could decide otherwise.")
-        return said
+        return [*said, *_of_exported_teacher(result)]
     scores = [show_metric(result.metric, one.score.value) for one in (chosen, result.teacher)]
     threads = result.threads[0]
     mine, teachers = (result.latency(one.name, threads) for one in (chosen, result.teacher))
@@ -114,7 +135,18 @@ def verdict(result: SweepResult) -> list[str]:
         said.append("The whole interval is inside the tolerance.")
     else:
         said.append("The interval reaches beyond the tolerance: on other rows it could lose more.")
-    return [*said, *_beside(result, chosen)]
+    return [*said, *_beside(result, chosen), *_of_exported_teacher(result)]
+
+
+def _of_exported_teacher(result: SweepResult) -> list[str]:
+    """What exporting alone gives, without a student."""
+    one, threads = result.exported_teacher, result.threads[0]
+    if one is None:
+        return []
+    return [
+        f"The teacher itself, exported ({one.runs}), {_loses(one)} and reads one row in "
+        f"{result.latency(one.name, threads):.1f} ms."
+    ]
 
 
 def _beside(result: SweepResult, chosen: Contender) -> list[str]:
@@ -164,11 +196,11 @@ def quality_rows(result: SweepResult) -> list[dict[str, str]]:
             f"within {result.tolerate:g}": NOT_MEASURED if is_teacher else _yes_or_no(is_within(one, result.tolerate)),
         }
 
-    return [row(one) for one in (result.teacher, *result.students)]
+    return [row(one) for one in result.models]
 
 
 def cost_rows(result: SweepResult) -> list[dict[str, str]]:
-    """A row for the teacher and for each student: what runs it, how large it is, and how fast."""
+    """A row for the teacher and for each student: what runs it, how large it is, and how fast it reads one row."""
     threads = result.threads
     base = result.latency(result.teacher.name, threads[0])
 
@@ -182,7 +214,29 @@ def cost_rows(result: SweepResult) -> list[dict[str, str]]:
             "faster": f"{base / result.latency(one.name, threads[0]):.1f}x",
         }
 
-    return [row(one) for one in (result.teacher, *result.students)]
+    return [row(one) for one in result.models]
+
+
+def rate_rows(result: SweepResult) -> list[dict[str, str]]:
+    """A row for the teacher and for each student: its rows per second in batches; no rows where none was measured."""
+    if result.batch_size is None:
+        return []
+    threads = result.threads
+    base = result.rate(result.teacher.name, threads[0])
+
+    def row(one: Contender) -> dict[str, str]:
+        return {
+            "model": one.name,
+            **{title_of(count): f"{result.rate(one.name, count):,.0f}/s" for count in threads},
+            "faster": f"{result.rate(one.name, threads[0]) / base:.1f}x",
+        }
+
+    return [row(one) for one in result.models]
+
+
+def rates_title(result: SweepResult) -> str:
+    """What stands above the table of rates."""
+    return f"Rows per second in batches of {result.batch_size}"
 
 
 def _yes_or_no(is_so: bool) -> str:
@@ -192,10 +246,11 @@ def _yes_or_no(is_so: bool) -> str:
 def caption_of(result: SweepResult) -> str:
     """How numbers were measured, and what they do not say."""
     units = ", ".join(result.conditions["instruction_sets"]) or "unknown instruction sets"
+    batches = f", and rows per second in batches of {result.batch_size}" if result.batch_size else ""
     return (
         f"Quality on {result.teacher.score.rows:,} rows; points lost to the teacher on the same rows; 95% intervals "
-        f"over rows. Median milliseconds of one row alone, over {result.rows:,} rows, all models in turns, on the CPU "
-        f"({units}). Each student was trained once and chosen on the rows that score it: another seed would "
+        f"over rows. Median milliseconds of one row alone{batches}, over {result.rows:,} rows, all models in turns, on "
+        f"the CPU ({units}). Each student was trained once and chosen on the rows that score it: another seed would "
         "give other students."
     )
 
@@ -210,6 +265,8 @@ def sweep_table(result: SweepResult) -> Group:
         to_terminal(quality_rows(result), title=short_paths(result.title), bold=bold),
         to_terminal(cost_rows(result), title="Size and milliseconds of one row", bold=bold),
     ]
+    if rates := rate_rows(result):
+        tables.append(to_terminal(rates, title=rates_title(result), bold=bold))
     spaced = [part for table in tables for part in (table, Text())]
     warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
     finding = Text(plain(" ".join(verdict(result)), longest=LONGEST_TEXT), style="bold")
@@ -220,11 +277,13 @@ def sweep_table(result: SweepResult) -> Group:
 
 
 def write_sweep(result: SweepResult, folder: Path) -> None:
-    """Write `sweep.json`, `sweep.md` and `sweep.png`; other files in the folder stay."""
+    """Write `report.html`, `sweep.json`, `sweep.md` and `sweep.png`; other files in the folder stay."""
     failed = [f"Failed: {one}" for one in result.failed]
     picture = "![Quality against milliseconds of one row, the smallest student inside the tolerance marked](sweep.png)"
     warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
     tables = [to_markdown(quality_rows(result)), to_markdown(cost_rows(result))]
+    if rates := rate_rows(result):
+        tables += [f"{rates_title(result)}:", to_markdown(rates)]
     blocks = [*warned, in_markdown(" ".join(verdict(result))), *tables, caption_of(result), picture]
     page = render_page(short_paths(result.title), blocks, notes=[*failed, *result.notes], conditions=result.conditions)
     with (
@@ -234,6 +293,14 @@ def write_sweep(result: SweepResult, folder: Path) -> None:
         (drafts / "sweep.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
         (drafts / "sweep.md").write_text(page, "utf-8")
         plot_sweep(result, drafts / "sweep.png")
+        (drafts / "report.html").write_text(_page(result), "utf-8")
+
+
+def _page(result: SweepResult) -> str:
+    rows = {"quality": quality_rows(result), "cost": cost_rows(result), "rates": rate_rows(result)}
+    return render_sweep(
+        result, finding=" ".join(verdict(result)), caption=caption_of(result), rates_title=rates_title(result), **rows
+    )
 
 
 def plot_sweep(result: SweepResult, path: Path) -> None:
@@ -260,7 +327,7 @@ def _draw(axis: Any, result: SweepResult, threads: int) -> None:
     edge = top + worse * scale * result.tolerate / POINTS
     tolerance = in_words_of_points(result.tolerate)
     axis.axhspan(min(edge, top), max(edge, top), color="0.93", zorder=0, label=f"within {tolerance} of the teacher")
-    for place, one in enumerate((result.teacher, *result.students)):
+    for place, one in enumerate(result.models):
         value, low, high = (scale * number for number in (one.score.value, one.score.low, one.score.high))
         at, colour = result.latency(one.name, threads), COLOURS[place % len(COLOURS)]
         look = {"color": colour, "marker": MARKERS[place % len(MARKERS)], "linestyle": "", "capsize": 2}

@@ -48,6 +48,9 @@ def open_reader(path: str) -> Reader:
     file = exported_file(path)
     if file is None:
         return load_reader(path)
+    if not file.is_file():
+        got = f"{file}, which does not exist"
+        raise UserError("model", expected="a folder, or a file of a graph", got=got, do="check the path")
     with phase(f"loading {Path(path).name}"):
         return Reader(load_shape(file.parent), load_tokenizer(file.parent), folder=Path(path))
 

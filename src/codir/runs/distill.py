@@ -97,7 +97,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
                 data=data_facts(data),
                 training=training,
                 recipe=record_of(recipe),
-                analysis=look_behind(runners, given, exam, data),
+                analysis=look_behind(runners, given, exam, data, texts=recipe.report_texts),
             )
             write_report(result, recipe.output_dir)
             rows, facts = trainer.train_dataset, {"train": result.data["train"], "training": training}
@@ -109,9 +109,9 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
 
 
 def look_behind(
-    runners: Mapping[str, TorchRunner], answers: Mapping[str, Answers], exam: Exam, data: LoadedData
+    runners: Mapping[str, TorchRunner], answers: Mapping[str, Answers], exam: Exam, data: LoadedData, *, texts: bool
 ) -> Analysis:
-    """What lies behind the scores of teacher and student."""
+    """What lies behind the scores of teacher and student, with or without texts of the evaluation set."""
     assert data.train is not None, "there is something to train on"
     both, first = ("teacher", "student"), exam.first
     return analyse(
@@ -121,6 +121,7 @@ def look_behind(
         data.train,
         data.task,
         max_length=exam.max_length,
+        shows_texts=texts,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,18 @@ from codir.config import ExportConfig
 from codir.config.words import EngineChoice
 from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
 from codir.errors import UserError, together
-from codir.export import EXPORTERS, Exporter, Gate, check_same, check_ships, quantise_within, write_folder
+from codir.export import EXPORTERS, Exporter, Gate, Rows, check_same, check_ships, quantise_within, write_folder
 from codir.measure import (
     Answers,
     Candidate,
     Exam,
     ExportedRunner,
     ModelResult,
+    Rejected,
     Runner,
     TorchRunner,
     Verdict,
+    find_fault,
     gather_conditions,
     open_exported,
     predict_logits,
@@ -79,14 +82,16 @@ def export_model(config: ExportConfig) -> ExportResult:
 
     with scratch_folder(Path(tempfile.gettempdir()), RUN) as scratch:
         bench = Bench(reader, data, exam, original[exam.first], config, scratch)
-        candidates = [one for exporter in exporters for one in bench.candidates(exporter)]
+        tried = [one for exporter in exporters for one in bench.candidates(exporter)]
+        candidates = [one for one in tried if isinstance(one, Candidate)]
+        rejected = [one for one in tried if isinstance(one, Rejected)]
         runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
         runners |= {one.name: bench.open(one.folder) for one in candidates}
         answers = {PYTORCH: original, **{one.name: bench.answers[one.folder] for one in candidates}}
         models = exam.results(runners, answers)
         allowed = [one for one in candidates if bench.may_ship(one)]
         if not allowed:
-            raise _nothing_passes(candidates, config.max_loss)
+            raise _nothing_passes(candidates, rejected, config.max_loss)
         chosen = max(allowed, key=lambda one: models[one.name].sentences_per_second or 0.0)
         result = ExportResult(
             title=f"Exported from {Path(config.model).name}",
@@ -94,7 +99,7 @@ def export_model(config: ExportConfig) -> ExportResult:
             candidates=candidates,
             models=models,
             speed=exam.speed(),
-            notes=(*notes, *said(_notes(chosen, models))),
+            notes=(*notes, *said(_notes(chosen, models, rejected))),
             conditions=gather_conditions(dtype="float32", seed=SEED),
             output_dir=config.output_dir,
         )
@@ -175,8 +180,11 @@ class Bench:
         self.collate = RowCollator(self.encoded, reader.tokenizer)
         self.known = self.logits(TorchRunner.of(reader))
 
-    def candidates(self, exporter: Exporter) -> list[Candidate]:
-        """The student in fp32, and in int8 by each recipe of the engine where that was asked for."""
+    def candidates(self, exporter: Exporter) -> list[Candidate | Rejected]:
+        """The student in fp32, and in int8 by each recipe of the engine where that was asked for.
+
+        A recipe that cannot take the graph, or whose model answers with no numbers, stops no other.
+        """
         written = self.work / exporter.engine
         written.mkdir()
         with phase(f"exporting to {exporter.engine}"):
@@ -185,7 +193,11 @@ class Bench:
         check_same(
             self.known, self.logits(runner), engine=exporter.engine, model_type=self.reader.model.config.model_type
         )
-        found = [Candidate(exporter.engine, FP32, written, self.judged(written))]
+        verdict, found = self.judged(written), list[Candidate | Rejected]()
+        if isinstance(verdict, Verdict):
+            found.append(Candidate(exporter.engine, FP32, written, verdict))
+        else:
+            found.append(Rejected(exporter.engine, FP32, verdict))
         if not self.config.int8:
             return found
         attempts = self.work / f"{exporter.engine}-int8"
@@ -193,10 +205,17 @@ class Bench:
         layers, rows = exporter.layers(written), self.calibration(runner.names)
         for recipe in exporter.recipes:
             with phase(f"{exporter.engine}: int8, {recipe}"):
-                found.append(
-                    quantise_within(self.gate, exporter, written, attempts, recipe=recipe, rows=rows, layers=layers)
-                )
+                found.append(self.quantised(exporter, written, attempts, recipe, rows, layers))
         return found
+
+    def quantised(
+        self, exporter: Exporter, written: Path, work: Path, recipe: str, rows: Rows, layers: Sequence[str]
+    ) -> Candidate | Rejected:
+        """In int8 by one recipe, as far as the gate allows."""
+        try:
+            return quantise_within(self.gate, exporter, written, work, recipe=recipe, rows=rows, layers=layers)
+        except UserError as error:
+            return Rejected(exporter.engine, f"int8 {recipe}", f"expected {error.expected}, got {error.got}")
 
     def sample(self) -> dict[str, Tensor]:
         """The shortest and the longest calibration row: a graph traced on rows of one token would read no others."""
@@ -211,14 +230,18 @@ class Bench:
         """The model of an attempt."""
         return open_exported(folder, self.reader.tokenizer)
 
-    def judged(self, folder: Path) -> Verdict:
-        """Ask it all questions, once; judge it by the first evaluation set."""
-        self.answers[folder] = answers = self.exam.answers(self.open(folder))
+    def judged(self, folder: Path) -> Verdict | str:
+        """Ask it all questions, once; judge it by the first evaluation set, or say why that cannot be."""
+        answers = self.exam.answers(self.open(folder))
+        if (fault := find_fault(answers.values())) is not None:
+            return fault
+        self.answers[folder] = answers
         return weigh(self.original, answers[self.exam.first], self.exam.labels(self.exam.first), self.task)
 
     def error(self, folder: Path) -> float:
         """Mean squared difference of its logits on the calibration rows, on which no score is told."""
-        return float(np.square(self.logits(self.open(folder)) - self.known).mean())
+        difference = float(np.square(self.logits(self.open(folder)) - self.known).mean())
+        return difference if math.isfinite(difference) else math.inf
 
     def logits(self, runner: Runner) -> np.ndarray:
         """On the calibration rows."""
@@ -235,8 +258,9 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.asarray(tensor.numpy())
 
 
-def _notes(chosen: Candidate, models: Mapping[str, ModelResult]) -> list[str]:
-    notes, best = [], max(models, key=lambda name: models[name].sentences_per_second or 0.0)
+def _notes(chosen: Candidate, models: Mapping[str, ModelResult], rejected: Sequence[Rejected]) -> list[str]:
+    notes = [f"{one.name} was rejected: {one.fault}." for one in rejected]
+    best = max(models, key=lambda name: models[name].sentences_per_second or 0.0)
     if best != chosen.name:
         notes.append(f"On this machine {best} is faster than {chosen.name}.")
     if chosen.left:
@@ -244,8 +268,16 @@ def _notes(chosen: Candidate, models: Mapping[str, ModelResult]) -> list[str]:
     return notes
 
 
-def _nothing_passes(candidates: Sequence[Candidate], max_loss: float) -> UserError:
-    best = min((one for one in candidates if one.precision != FP32), key=lambda one: one.verdict.loss.value)
+def _nothing_passes(candidates: Sequence[Candidate], rejected: Sequence[Rejected], max_loss: float) -> UserError:
+    int8 = [one for one in candidates if one.precision != FP32]
+    if not int8:
+        return UserError(
+            "export",
+            expected="answers that can be compared with the student's",
+            got="; ".join(f"{one.name}: {one.fault}" for one in rejected),
+            do="take another engine with `--engine`, leave `--int8` out, or run the student with PyTorch",
+        )
+    best = min(int8, key=lambda one: one.verdict.loss.value)
     return UserError(
         "int8",
         expected=f"a loss of at most {max_loss:g} points",

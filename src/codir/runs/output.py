@@ -53,6 +53,7 @@ MAY_CHANGE = frozenset(
         "output_dir",
         "keep_checkpoints",
         "push_to_hub",
+        "report_texts",
         "training.learning_rate",
         "training.precision",
         "training.max_grad_norm",

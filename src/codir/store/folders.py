@@ -83,8 +83,10 @@ def nearest_there(folder: Path) -> Path:
 
 
 def _may_be_of(folder: Path, error: OSError) -> bool:
-    """Whether an error is of a file under a folder, or does not say of which."""
-    return not isinstance(error.filename, str) or Path(error.filename).absolute().is_relative_to(folder.absolute())
+    """Whether an error is of a file under a folder, or does not say of which; a copy names its source first."""
+    names = [name for name in (error.filename, error.filename2) if name is not None]
+    places = [Path(name).absolute() for name in names if isinstance(name, str | os.PathLike)]
+    return len(places) < max(len(names), 1) or any(place.is_relative_to(folder.absolute()) for place in places)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Left out, with a sentence that says so, is what two models or a data set do not 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import datasets
 import numpy as np
@@ -90,6 +90,7 @@ def analyse(
     *,
     max_length: int,
     seed: int = 0,
+    shows_texts: bool = True,
 ) -> Analysis:
     """Look behind the scores.
 
@@ -101,6 +102,7 @@ def analyse(
         task: of both models.
         max_length: tokens per text at most.
         seed: of the rows that are read where there are more than `READ_ROWS`.
+        shows_texts: whether rows where the two disagree come with their texts, or with their numbers alone.
     """
     kind, left_out = kind_of(task), list[str]()
     rows = dev.select(_some(np.arange(len(dev)), seed))
@@ -111,6 +113,8 @@ def analyse(
     said = {name: predictions(one, kind) for name, one in logits.items()}
     differing = float(np.mean(said["teacher"] != said["student"])) if kind.one_class else None
     disagreements = find_disagreements(logits["teacher"], logits["student"], dev, task)
+    if not shows_texts:
+        disagreements = tuple(replace(one, text=None) for one in disagreements)
     return Analysis(task.metrics[0], layers, heads, differing, disagreements, tuple(left_out))
 
 

@@ -23,7 +23,7 @@ class Disagreement:
 
     Attributes:
         row: its number in the evaluation set.
-        text: its beginning and its end; both texts of a pair.
+        text: its beginning and its end; both texts of a pair; `None` where texts are left out.
         label: the right answer, in words.
         teacher: the teacher's answer, in words.
         student: the student's.
@@ -32,7 +32,7 @@ class Disagreement:
     """
 
     row: int
-    text: str
+    text: str | None
     label: str
     teacher: str
     student: str

@@ -183,7 +183,7 @@ def disagreement_rows(analysis: Analysis) -> Rows:
     unit = "distance" if analysis.differing is None else "distance of probabilities"
     return [
         {
-            "text": one.text,
+            **({"row": str(one.row)} if one.text is None else {"text": one.text}),
             "label": one.label,
             "teacher": one.teacher,
             "student": one.student,

@@ -237,6 +237,8 @@ def scatter_chart(
     *,
     across: str,
     up: str,
+    reference: tuple[str, float] | None = None,
+    size: float = 2.5,
     note: str = "",
 ) -> Chart:
     """Points on a plane, coloured by group.
@@ -247,19 +249,25 @@ def scatter_chart(
         groups: points by name.
         across: what the horizontal axis shows.
         up: what the vertical axis shows.
+        reference: name and height of a dashed line.
+        size: half of the width of a point.
         note: below it.
     """
     bottom = 250.0
     every = [one for points in groups.values() for one in points]
     x = scale_over([one[0] for one in every], LEFT, WIDTH - RIGHT)
-    y = scale_over([one[1] for one in every], bottom, TOP)
+    y = scale_over([*(one[1] for one in every), *([reference[1]] if reference else [])], bottom, TOP)
     parts = [vertical_axis(y, LEFT, WIDTH - RIGHT, up), horizontal_axis(x, TOP, bottom, across)]
+    if reference:
+        level = y(reference[1])
+        parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=level, y2=level, class_="reference"))
     for number, points in enumerate(groups.values()):
-        dots = [point(number, x(across_), y(up_), size=2.5) for across_, up_ in points]
+        dots = [point(number, x(across_), y(up_), size=size) for across_, up_ in points]
         parts.append(tag("g", *dots, class_="cloud"))
     told = "; ".join(f"{len(points)} of {group}" for group, points in groups.items())
     picture = drawing(name, title, f"{len(every)} points: {told}.", bottom + 34, *parts)
-    return Chart(title, picture, series_legend(list(groups)), note)
+    legend = series_legend(list(groups), reference=reference[0] if reference else None)
+    return Chart(title, picture, legend, note)
 
 
 # ---- Heat maps ----

@@ -6,53 +6,41 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from codir.config import ExportConfig, Recipe, StudentConfig, SweepConfig, validate
-from codir.config.words import BENCHMARK_ROWS, TEACHER
+from codir.config import ExportConfig, Recipe, SweepConfig
+from codir.config.words import EXPORTED_TEACHER
 from codir.data import RowCollator, encode
 from codir.errors import UserError
 from codir.export import Exporter, check_ships
-from codir.measure import (
-    RECORD_NAME,
-    Contender,
-    Runner,
-    TorchRunner,
-    gather_conditions,
-    measure_losses,
-    open_exported,
-)
+from codir.measure import open_exported
 from codir.models import Reader
-from codir.report import PYTORCH, SweepResult, write_sweep
-from codir.runs.benchmark import time_in_turns
-from codir.runs.build import check_training, make_student, open_reader
+from codir.report import SweepResult, write_sweep
+from codir.runs.build import check_training, make_student
 from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
-from codir.runs.compare.entries import digest, fingerprint_of
+from codir.runs.compare.entries import fingerprint_of
 from codir.runs.distill import distill
-from codir.runs.export import export_model, exporters_for
+from codir.runs.export import exporters_for
 from codir.runs.objectives import build_objectives
 from codir.runs.output import RECORD_NAME as OF_RUN
-from codir.runs.output import RunFolder, check_empty, check_output_dir
+from codir.runs.output import check_empty, check_output_dir
 from codir.runs.preflight import (
     check_labels,
     check_reader,
     check_teacher_score,
     has_pairs,
     note_budget,
-    note_floor,
     note_tokenizers,
 )
 from codir.runs.processes import quiet_rooms, refuse_processes, said
 from codir.runs.rehearsal import count_steps
 from codir.runs.series import Series, SeriesFolder
+from codir.runs.sweep.entries import Entry, entry_of, export_once, stamp_of, teacher_export
+from codir.runs.sweep.measuring import measure
 from codir.store import (
     Damage,
     Ledger,
     find_damage,
-    fingerprint_files,
     fingerprint_model,
     fingerprint_tokenizer,
     read_sealed,
@@ -69,7 +57,7 @@ INPUTS_NAME = "inputs.json"
 SWEEP = Series(
     what="a sweep",
     key="tolerate",
-    products=("sweep.json", "sweep.md", "sweep.png", INPUTS_NAME),
+    products=("sweep.json", "sweep.md", "sweep.png", "report.html", INPUTS_NAME),
     kept="students",
     finished="students",
 )
@@ -78,8 +66,9 @@ SWEEP = Series(
 def sweep(config: SweepConfig) -> SweepResult:
     """Distil, export and measure students of several sizes, and say which is the smallest that will do.
 
-    Leaves in `config.output_dir`: `sweep.json`, `sweep.md`, `sweep.png` and `recipe.yaml`; for each student what
-    `codir distill` leaves, in `students/<name>`, and what `codir export` leaves, in `exported/<name>`.
+    Leaves in `config.output_dir`: `report.html`, `sweep.json`, `sweep.md`, `sweep.png` and `recipe.yaml`; for each
+    student what `codir distill` leaves, in `students/<name>`, and what `codir export` leaves, in `exported/<name>`.
+    With `export_teacher`, the teacher's own export is in `exported/teacher`.
 
     Started again, it keeps finished students, goes on with the one that was interrupted, and measures all together. A
     student that breaks is named at the end, and the rest goes on.
@@ -92,9 +81,10 @@ def sweep(config: SweepConfig) -> SweepResult:
     check_training(config.training)
     exporters = exporters_for(config.engine)
     entries = [entry_of(config, name, student) for name, student in config.all_students.items()]
+    of_teacher = teacher_export(config)
     folder = SeriesFolder(config, SWEEP)
     with folder.held():
-        check_places(entries, overwrite=config.overwrite)
+        check_places(entries, of_teacher, overwrite=config.overwrite)
         common = load_common(config)
         notes = check_teacher(config, common, entries[0].recipe)
         inputs = check_students(config, entries, common, exporters)
@@ -103,73 +93,17 @@ def sweep(config: SweepConfig) -> SweepResult:
 
         failed = make_all(entries, common)
         made = [entry for entry in entries if entry not in failed]
+        why_not = export_teacher(of_teacher, inputs["teacher"]) if of_teacher and made else None
         for entry in made:
             notes += said(note for note in entry.notes() if note not in notes)
-        result = measure(config, common, made, list(failed.values()), notes)
+        place = of_teacher.output_dir if of_teacher and why_not is None else None
+        broken = [*failed.values(), *filter(None, [why_not])]
+        result = measure(config, common, made, broken, notes, place)
         with folder.ledger.listing():
             write_sweep(result, config.output_dir)
-        if not failed:
+        if not result.failed:
             folder.finish()
         return result
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One student of a sweep: where it is distilled to, where it is exported to, and how."""
-
-    name: str
-    recipe: Recipe
-    exporting: ExportConfig
-
-    @property
-    def stamp(self) -> Path:
-        """Says what the export was made from; written once it is whole."""
-        return self.exporting.output_dir.with_name(f".{self.name}.json")
-
-    def is_distilled(self) -> bool:
-        """Whether its run came to its end."""
-        return RunFolder(self.recipe).is_complete()
-
-    def made_from(self) -> str:
-        """What decides its export: the student's files, and how it is exported."""
-        how = self.exporting.model_dump(mode="json", include={"engine", "int8", "max_loss", "calibration_rows"})
-        weights = sorted(self.recipe.output_dir.glob("*.safetensors"))
-        return digest({"how": how, "weights": fingerprint_files(weights)})
-
-    def is_made(self) -> bool:
-        """Whether it is distilled, and exported as it now would be."""
-        stamp, folder = read_sealed(self.stamp), self.exporting.output_dir
-        if not self.is_distilled() or isinstance(stamp, Damage) or stamp.get("made_from") != self.made_from():
-            return False
-        return find_damage(folder) is None
-
-    def notes(self) -> list[str]:
-        """What its own report says that a reader has to know."""
-        report = json.loads((self.recipe.output_dir / "report.json").read_text("utf-8"))
-        return list(report["notes"])
-
-
-def entry_of(config: SweepConfig, name: str, student: StudentConfig) -> Entry:
-    """What `codir distill` and `codir export` would be given.
-
-    All students read the teacher from one cache, unless it is to run live.
-    """
-    place = config.output_dir / "students" / name
-    sections = {
-        "teacher": {**config.teacher.model_dump(), "cache": config.teacher.cache is not False},
-        "data": config.data.model_dump(),
-        "student": student.model_dump(),
-        "objectives": config.objectives.model_dump(),
-        "training": config.training.model_dump(),
-        "output_dir": place,
-    }
-    exporting = {
-        **config.model_dump(include={"data", "engine", "int8", "max_loss", "calibration_rows"}),
-        "model": str(place),
-        "output_dir": config.output_dir / "exported" / name,
-        "overwrite": True,
-    }
-    return Entry(name, validate(Recipe, sections), validate(ExportConfig, exporting))
 
 
 # ---- Before any training ----
@@ -217,15 +151,16 @@ def check_students(
     return inputs
 
 
-def check_places(entries: Sequence[Entry], *, overwrite: bool) -> None:
+def check_places(entries: Sequence[Entry], of_teacher: ExportConfig | None, *, overwrite: bool) -> None:
     """Refuse folders that hold something else, and runs of another recipe."""
     do = "choose another `--output-dir`, or pass `--overwrite` to make all students again"
+    if of_teacher is not None:
+        check_replaceable(of_teacher)
     for entry in entries:
-        place, exported = entry.recipe.output_dir, entry.exporting.output_dir
+        place = entry.recipe.output_dir
         has_begun = Ledger(place).exists()
         try:
-            if find_damage(exported) is not None and not entry.stamp.exists():
-                check_empty(exported, "choose another `--output-dir`, or move it away")
+            check_replaceable(entry.exporting)
             if not has_begun:
                 check_empty(place, "choose another `--output-dir`, or move it away")
             elif not overwrite:
@@ -233,6 +168,12 @@ def check_places(entries: Sequence[Entry], *, overwrite: bool) -> None:
         except UserError as error:
             do = error.do if error.subject == "output_dir" else do
             raise UserError(entry.name, expected=error.expected, got=error.got, do=do) from error
+
+
+def check_replaceable(exporting: ExportConfig) -> None:
+    """Refuse a place for an export that holds something else."""
+    if find_damage(exporting.output_dir) is not None and not stamp_of(exporting).exists():
+        check_empty(exporting.output_dir, "choose another `--output-dir`, or move it away")
 
 
 def check_exports(student: Reader, common: Common, exporters: Sequence[Exporter]) -> None:
@@ -291,7 +232,8 @@ def note_inputs(folder: SeriesFolder, inputs: Mapping[str, str], entries: Sequen
 def make_all(entries: Sequence[Entry], common: Common) -> dict[Entry, str]:
     """Make those that are not there yet; gives what broke, and why."""
     to_do = [entry for entry in entries if not entry.is_made()]
-    logger.info("%d students: %d already done, %d to do", len(entries), len(entries) - len(to_do), len(to_do))
+    count = f"{len(entries)} student{'' if len(entries) == 1 else 's'}"
+    logger.info("%s: %d already done, %d to do", count, len(entries) - len(to_do), len(to_do))
     build_shared_cache({entry.name: entry.recipe for entry in to_do if not entry.is_distilled()}, common)
     failed = {}
     with phase("sweep", len(to_do), unit="students") as progress:
@@ -312,68 +254,14 @@ def make(entry: Entry, common: Common) -> None:
             has_begun = (place / OF_RUN).exists()  # or else what it replaces was set aside
             how = {"resume": has_begun, "overwrite": not has_begun and Ledger(place).exists()}
             distill(entry.recipe.model_copy(update=how))
-        export_model(entry.exporting)
-        write_whole(entry.stamp, json.dumps(seal({"made_from": entry.made_from()})) + "\n")
+        export_once(entry.exporting, entry.weights)
 
 
-# ---- All of them, side by side ----
-
-
-def measure(
-    config: SweepConfig, common: Common, made: Sequence[Entry], failed: Sequence[str], notes: Sequence[str]
-) -> SweepResult:
-    """Ask all models the same questions, and time them in turns.
-
-    Raises:
-        UserError: there is none.
-    """
-    if not made:
-        raise UserError("sweep", expected="a student that comes to its end", got=failed[0], do="fix what it names")
-    exam, task = exam_of(config, common.data), common.data.task
-    rows, labels = exam.dev[exam.first], exam.labels(exam.first)
-    timed = rows.select(range(min(len(rows), BENCHMARK_ROWS)))
-    readers = {entry.name: open_reader(str(entry.exporting.output_dir)) for entry in made}
-    teacher = replace(common.teacher, model=common.teacher.model.to("cpu"))
-
-    def runners(threads: int) -> dict[str, Runner]:
-        exported = {
-            name: open_exported(entry.exporting.output_dir, readers[name].tokenizer, threads=threads)
-            for name, entry in zip(readers, made, strict=True)
-        }
-        return {TEACHER: TorchRunner.of(teacher, torch.float32), **exported}
-
-    all_threads = torch.get_num_threads()
-    at_once = runners(all_threads)
-    answers = {name: exam.ask(runner, rows) for name, runner in at_once.items()}
-    losses = measure_losses(answers, labels, task, against=TEACHER)
-    runs = {TEACHER: PYTORCH, **{entry.name: how_it_runs(entry.exporting.output_dir) for entry in made}}
-    contenders = {
-        name: Contender(name, runs[name], *losses[name], runner.parameters, runner.bytes)
-        for name, runner in at_once.items()
-    }
-    roles = {name: name if name == TEACHER else f"student {name}" for name in answers}
-    warnings = [note for name, role in roles.items() for note in note_floor(role, answers[name], labels, task)]
-    return SweepResult(
-        title=f"Students of {Path(config.teacher.model).name} on {config.data.source}",
-        metric=task.metrics[0],
-        tolerate=config.tolerate,
-        teacher=contenders.pop(TEACHER),
-        students=list(contenders.values()),
-        timings=[
-            timing
-            for threads in config.threads or sorted({1, all_threads})
-            for timing in time_in_turns(runners(threads), timed, threads, max_length=exam.max_length, batch_sizes=())
-        ],
-        rows=len(timed),
-        failed=tuple(failed),
-        warnings=tuple(warnings),
-        notes=tuple(notes),
-        conditions=gather_conditions(dtype="float32", seed=config.training.seed),
-        output_dir=config.output_dir,
-    )
-
-
-def how_it_runs(folder: Path) -> str:
-    """Engine and precision of an export, by its record."""
-    record = json.loads((folder / RECORD_NAME).read_text("utf-8"))
-    return f"{record['engine']} {record['precision']}"
+def export_teacher(exporting: ExportConfig, weights: str) -> str | None:
+    """Export the teacher too, unless that was done; gives what is in the way, where something is."""
+    try:
+        with quiet_rooms("runs.processes", "runs.export", "runs.preflight"), phase(EXPORTED_TEACHER):
+            export_once(exporting, weights)
+    except UserError as error:
+        return f"{EXPORTED_TEACHER}: {error}"
+    return None
