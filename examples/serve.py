@@ -38,6 +38,9 @@ def make_app(folder: Path) -> FastAPI:
         rows = tokenizer.encode_batch(request.texts)
         feed = {one.name: np.array([getattr(row, COLUMNS[one.name]) for row in rows]) for one in session.get_inputs()}
         logits = session.run(["logits"], feed)[0]
+        if "thresholds" in record:  # any of several labels
+            every = [zip(record["labels"], row, record["thresholds"], strict=True) for row in 1 / (1 + np.exp(-logits))]
+            return [{label: float(share) for label, share, least in row if share >= least} for row in every]
         shares = np.exp(logits - logits.max(1, keepdims=True))
         shares /= shares.sum(1, keepdims=True)
         return [{"label": record["labels"][row.argmax()], "score": float(row.max())} for row in shares]

@@ -170,7 +170,7 @@ def test_decimal_commas_in_most_rows_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "do"),
     [
-        (pa.array([["a"], ["b"]]), r"several labels in a row \(multi-label\) are not supported"),
+        (pa.array([["a"], ["b"]]), "read several labels in a row with `--task multi_label`"),
         (pa.array([Decimal(0), Decimal(1)]), "write that column as whole numbers"),
         (pa.array([{"a": 1}, {"a": 2}]), "--label-column"),
     ],

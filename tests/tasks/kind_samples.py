@@ -108,6 +108,56 @@ SCORES = Sample(
     },
 )
 
+# ---- Several labels ----
+
+
+def binary_cross_entropy(logits: Tensor, labels: Tensor) -> float:
+    of_rows = []
+    for row, truths in zip(logits.tolist(), labels.tolist(), strict=True):
+        known = [(logit, truth) for logit, truth in zip(row, truths, strict=True) if not math.isnan(truth)]
+        losses = []
+        for logit, truth in known:
+            share = 1 / (1 + math.exp(-logit))
+            losses.append(-truth * math.log(share) - (1 - truth) * math.log(1 - share))
+        if known:
+            of_rows.append(sum(losses) / len(known))
+    return sum(of_rows) / max(len(of_rows), 1)
+
+
+def softened_binary_kl(student: Tensor, teacher: Tensor, temperature: float) -> float:
+    total, number = 0.0, 0
+    for ours, theirs in zip(student.flatten().tolist(), teacher.flatten().tolist(), strict=True):
+        q, p = (1 / (1 + math.exp(-logit / temperature)) for logit in (ours, theirs))
+        total += p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+        number += 1
+    return temperature**2 * total / number
+
+
+def draw_sets(rows: int, seed: int) -> list[list[float]]:
+    """Four labels, of which a row has none to three."""
+    found = np.random.default_rng(seed).random((rows, 4)) < [0.5, 0.3, 0.3, 0.2]
+    return found.astype(float).tolist()
+
+
+def f1_of_sets(average: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    return lambda said, labels: sklearn.metrics.f1_score(labels, said >= 0.5, average=average, zero_division=0.0)
+
+
+SETS = Sample(
+    outputs=4,
+    labels=draw_sets,
+    logits=lambda rows, seed: draw(rows, 4, seed),
+    right=lambda labels: 100.0 * (torch.tensor(labels) - 0.5),
+    hard_loss=binary_cross_entropy,
+    soft_loss=softened_binary_kl,
+    scores={
+        "micro_f1": f1_of_sets("micro"),
+        "macro_f1": f1_of_sets("macro"),
+        "average_precision": lambda said, labels: sklearn.metrics.average_precision_score(labels, said),
+        "subset_accuracy": lambda said, labels: sklearn.metrics.accuracy_score(labels, said >= 0.5),
+    },
+)
+
 # ---- Candidates ----
 
 
@@ -139,5 +189,5 @@ CANDIDATES = replace(
     scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
 )
 
-SAMPLES = {"classification": classes(3), "regression": SCORES, "reranking": CANDIDATES}
+SAMPLES = {"classification": classes(3), "regression": SCORES, "reranking": CANDIDATES, "multi_label": SETS}
 """By the name of the kind; a new kind adds its own."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from math import nan
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
@@ -20,8 +21,9 @@ from token_objectives import TokenMse
 from transformers import BertTokenizer, set_seed
 
 from codir.data import load_corpus
-from codir.objectives import HardLabel, Stage, StagedObjectives, WeightedObjectives
+from codir.objectives import HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
 from conftest import SPECIAL, WORDS
+from families import tiny_classifier
 
 world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
 tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
@@ -112,6 +114,32 @@ def unlabelled(folder: Path) -> dict:
     return {"moves": (flat_weights(trainer) - before).tolist()}
 
 
+def label_sets(folder: Path) -> dict:
+    """The same of rows with several labels, some of them known in part."""
+    train = make_balanced_texts(24)
+    sets = [[float(label), float(1 - label), float(row % 8 == 0)] for row, label in enumerate(train["label"])]
+    for row in range(0, len(sets), 16):
+        sets[row][1] = nan
+        sets[row + 3 : row + 8] = [[nan] * 3] * 5
+    head = {"num_labels": 3, "problem_type": "multi_label_classification"}
+    settings = {
+        **shared(),
+        "objectives": WeightedObjectives(
+            {"hard_label": HardLabel(), "soft_target": SoftTarget()}, {"hard_label": 7.0, "soft_target": 3.0}
+        ),
+        "teacher": tiny_classifier("bert", seed=1, **head),
+        "student": tiny_classifier("bert", layers=2, seed=2, **head),
+        "train": train.remove_columns("label").add_column("label", sets),
+        "gradient_accumulation_steps": 2,
+    }
+    trainer = make_trainer(
+        folder / f"world-{world}", tokenizer, dropout=False, max_steps=3, **PLAIN_DESCENT, **settings
+    )
+    before = flat_weights(trainer)
+    trainer.train()
+    return {"moves": (flat_weights(trainer) - before).tolist()}
+
+
 def stages(folder: Path) -> dict:
     """Two stages, of which the second alone has heads and a bank."""
     first = WeightedObjectives({"hard_label": HardLabel()}, {"hard_label": 1.0})
@@ -177,7 +205,8 @@ def pretrain(folder: Path) -> dict:
 
 
 JOBS = {
-    job.__name__: job for job in (compare, queue, tokens, unlabelled, stages, family, pretrain, straight, stop, resume)
+    job.__name__: job
+    for job in (compare, queue, tokens, unlabelled, label_sets, stages, family, pretrain, straight, stop, resume)
 }
 
 root = Path(sys.argv[1])

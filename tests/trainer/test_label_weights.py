@@ -114,9 +114,10 @@ def without_dropout(trainer) -> None:
             module.attention_dropout = 0.0
 
 
-def test_two_processes_that_weigh_the_same_however_many_labels_they_have(once_per_suite):
-    first, second = run_processes(once_per_suite, "unlabelled", processes=2)
-    (alone,) = run_processes(once_per_suite, "unlabelled", processes=1)
+@pytest.mark.parametrize("job", ["unlabelled", "label_sets"])
+def test_two_processes_that_weigh_the_same_however_many_labels_they_have(once_per_suite, job):
+    first, second = run_processes(once_per_suite, job, processes=2)
+    (alone,) = run_processes(once_per_suite, job, processes=1)
     assert first == second
     moves = [np.array(report["moves"]) for report in (first, alone)]
     assert np.linalg.norm(moves[1]) > 0.01

@@ -86,8 +86,7 @@ def test_a_student_alone_whose_saved_names_would_be_wrong(tmp_path, tokenizer):
 @pytest.mark.parametrize(
     ("outputs", "problem", "said"),
     [
-        (3, "multi_label_classification", "several labels at once"),
-        (1, "multi_label_classification", "several labels at once"),
+        (3, "regression_of_ranks", "`problem_type: regression_of_ranks`"),
         (1, "single_label_classification", "with one output"),
     ],
 )

@@ -635,7 +635,7 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
-JOBS = ["compare", "queue", "tokens", "unlabelled", "stages", "family"]
+JOBS = ["compare", "queue", "tokens", "unlabelled", "label_sets", "stages", "family"]
 """Of `distributed_run.py`: what two processes must do as one does."""
 
 

@@ -51,6 +51,17 @@ def read_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
+def read_columns(text: str) -> str | list[str]:
+    """One name, or several with commas between them.
+
+    Example:
+        >>> read_columns("label"), read_columns("toxic,insult")
+        ('label', ['toxic', 'insult'])
+    """
+    names = text.split(",")
+    return text if len(names) == 1 else [name.strip() for name in names]
+
+
 def read_numbers(text: str) -> int | list[int] | str:
     """One number, or numbers with commas between them; any other text is left for the recipe's own check.
 
@@ -77,6 +88,7 @@ def read_list(text: str) -> list[int] | str:
 
 
 TEACHER = Flag("--teacher", "teacher.model")
+ID_COLUMN = Flag("--id-column", "teacher.id_column")
 SOURCE = Flag("--data", "data.source")
 DATA_DIR = Flag("--data-dir", "data.data_dir")
 DEV = Flag("--dev", "data.dev")
@@ -85,7 +97,7 @@ TASK = Flag("--task", "data.task")
 COLUMNS = (
     Flag("--text-column", "data.text_column"),
     Flag("--text-pair-column", "data.text_pair_column"),
-    Flag("--label-column", "data.label_column"),
+    Flag("--label-column", "data.label_column", read=read_columns),
     Flag("--group-column", "data.group_column"),
 )
 FORMAT = (
@@ -183,7 +195,8 @@ COMMANDS = {
     "distill": Command(
         "Recipe",
         (
-            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR),
+            *(TEACHER, ID_COLUMN, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION),
+            *(NO_CACHE, CACHE_DIR),
             *(Flag("--baseline", "baseline", value=True), NO_TEXTS, *STOPPING, *OUTPUT),
         ),
         can_rehearse=True,
@@ -235,7 +248,7 @@ COMMANDS = {
             Flag("--presets", "presets", read=read_names),
             Flag("--seeds", "seeds", read=read_numbers),
             Flag("--reference", "reference"),
-            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, *LENGTH, PRECISION, NO_CACHE, CACHE_DIR),
+            *(TEACHER, ID_COLUMN, *DATA, LAYERS, SELECTION, STUDENT, *LENGTH, PRECISION, NO_CACHE, CACHE_DIR),
             Flag("--jobs", "jobs"),
             Flag("--keep-students", "keep_students", value=True),
             *(OUTPUT_DIR, OVERWRITE),

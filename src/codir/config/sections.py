@@ -35,9 +35,14 @@ from codir.errors import UserError
 
 
 class TeacherConfig(Room):
-    """The model that teaches, and whether its features are kept on disk."""
+    """The model that teaches, or a file of its answers, and whether its features are kept on disk."""
 
-    model: PathOrName = Field(description="folder or hub name of a fine-tuned model")
+    model: PathOrName = Field(
+        description="folder or hub name of a fine-tuned model, or a CSV, TSV, JSON or Parquet file of answers"
+    )
+    id_column: str | None = Field(
+        None, description="column of a file of answers and of the data that rows are found by; their text by default"
+    )
     cache: CacheWish = Field(
         CACHE_WISH, description="run the teacher once and keep its features (true), at every step (false), or decide"
     )
@@ -70,7 +75,13 @@ class DataConfig(Room):
     )
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")
     text_pair_column: str | None = Field(None, description="column of the second text")
-    label_column: str | None = Field(None, description="column of the label or score")
+    label_column: str | list[str] | None = Field(
+        None,
+        description="column of the label or score, or of a list of labels; `a,b` for several columns of 0 and 1",
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="what stands between several labels that are written as one text"
+    )
     group_column: str | None = Field(
         None, description="for reranking: column of the query's name or number; by default, equal texts are one query"
     )

@@ -36,7 +36,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -131,7 +131,7 @@ RELATION_KL: Final = RelationDefaults(student_layers="last")
 
 Anchor = Literal["teacher", "student", "both"]
 EstimatorName = Literal["info_nce", "nce", "jsd", "supcon", "soft"]
-NegativeStrategy = Literal["auto", "other_class", "distant", "any", "mixed", "neighbours"]
+NegativeStrategy = Literal["auto", "other_class", "distant", "disjoint", "any", "mixed", "neighbours"]
 NegativeSource = Literal["dataset", "batch"]
 HeadKind = Literal["linear", "mlp"]
 TeacherHeadKind = Literal["linear", "mlp", "pca"]

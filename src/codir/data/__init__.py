@@ -23,15 +23,19 @@ from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
+from codir.data.sources.columns import ID_COLUMN, find_text_columns, plain_id, present_column
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
+from codir.data.sources.formats import is_table, read_table
 from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
+from codir.data.sources.tables import Table
 from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",
     "DEMO_SOURCE",
+    "ID_COLUMN",
     "CausalCollator",
     "DistillationCollator",
     "EpochLengthGroupedSampler",
@@ -44,6 +48,7 @@ __all__ = [
     "QuerySampler",
     "RowCollator",
     "Submission",
+    "Table",
     "Task",
     "build_negative_sampler",
     "check_room",
@@ -52,8 +57,10 @@ __all__ = [
     "data_on_hub",
     "encode",
     "find_minilm",
+    "find_text_columns",
     "fit_labels",
     "from_datasets",
+    "is_table",
     "label_feature",
     "labels_of",
     "length_sorted_batches",
@@ -63,8 +70,11 @@ __all__ = [
     "model_columns",
     "model_on_hub",
     "note_unknown_tokens",
+    "plain_id",
     "prepare",
+    "present_column",
     "read_submissions",
+    "read_table",
     "split_documents",
     "with_groups",
 ]

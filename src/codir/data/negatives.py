@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from codir.config.words import CONTRAST, NegativeStrategy
 from codir.errors import UserError
 from codir.tasks import KINDS, Kind, kind_of_labels
 
+MOST_SETS = 1024
+"""How many label sets are compared with all others at a time."""
 MIXED_FAR_SHARE = 0.5
 """Of the negatives of strategy `mixed`, those that are not of the anchor's kind."""
 
@@ -58,6 +61,9 @@ class NegativeSampler:
         ([2, 3], [0, 1])
     """
 
+    NEEDS: ClassVar = "at least one example of another class (or with a score far enough away) for every label"
+    """What is asked of the data, in words."""
+
     def __init__(
         self,
         labels: NDArray[np.float64],
@@ -93,8 +99,7 @@ class NegativeSampler:
                    [False,  True,  True, False]])
         """
         kinds = np.unique(self.labels[example_index])
-        labels = self.labels[candidates]
-        allowed = (labels < (kinds - self.radius)[:, None]) | (labels > (kinds + self.radius)[:, None])
+        allowed = self._are_far(kinds[:, None], self.labels[candidates][None])
         if np.isnan(kinds[-1]):
             allowed[-1] = ~np.isin(candidates, example_index)
         return allowed
@@ -119,9 +124,15 @@ class NegativeSampler:
         """
         own = example_index[:, None] == candidates
         kind, labels = self.labels[example_index][:, None], self.labels[candidates]
-        is_far = (labels < kind - self.radius) | (labels > kind + self.radius)
-        is_near = (labels >= kind - self.radius) & (labels <= kind + self.radius)
-        return np.where(np.isnan(kind), ~own, is_far), own | is_near
+        return np.where(np.isnan(kind), ~own, self._are_far(kind, labels)), own | self._are_near(kind, labels)
+
+    def _are_far(self, kinds: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which labels are not of these kinds, with the shapes broadcast; none where either is NaN."""
+        return (labels < kinds - self.radius) | (labels > kinds + self.radius)
+
+    def _are_near(self, kinds: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which labels are of these kinds; none where either is NaN."""
+        return (labels >= kinds - self.radius) & (labels <= kinds + self.radius)
 
     def _draw(self, kind: float, example_index: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """The negatives of one group: rows of another kind, any rows, or some of both and none twice."""
@@ -151,15 +162,22 @@ class NegativeSampler:
         stop = np.searchsorted(self._kinds, labels + self.radius, side="right")
         return self._bounds[start], self._bounds[stop]
 
+    def _pools(self) -> NDArray[np.int64]:
+        """How many rows there are that are not of each kind."""
+        start, stop = self._segment_of(self._kinds)
+        return len(self._order) - (stop - start)
+
+    def _shown(self, kind: int) -> str:
+        """A kind in words, by its place in sorted order."""
+        return f"{self._kinds[kind]:g}"
+
     def _check_pools(self, batch_size: int, hard_pool: int) -> None:
-        kinds = self._kinds
-        start, stop = self._segment_of(kinds)
-        pools = len(self._order) - (stop - start)
+        kinds, pools = self._kinds, self._pools()
         if len(kinds) and pools.min() == 0:
             raise UserError(
                 "negatives",
-                expected="at least one example of another class (or with a score far enough away) for every label",
-                got=f"none for label {kinds[pools.argmin()]:g}",
+                expected=self.NEEDS,
+                got=f"none for label {self._shown(int(pools.argmin()))}",
                 do="check the label column, lower `score_distance`, or set `strategy: any`",
             )
         num_any = len(self.labels) - min(batch_size, len(self.labels))
@@ -187,6 +205,68 @@ def _sort_known(labels: NDArray[np.float64]) -> tuple[NDArray[np.integer], NDArr
     return known[order].astype(smallest), values[order]
 
 
+class SetNegativeSampler(NegativeSampler):
+    """The same for rows that have several labels each: negatives are rows that share none with the anchor.
+
+    Rows with the same labels are one group. A draw looks at every group once, and at no row that it does not take.
+
+    Args:
+        labels: what each row has, 0 or 1, `[examples, labels]`; NaN where nothing is known of a row.
+        radius: not used.
+        **settings: as of `NegativeSampler`.
+
+    Example:
+        >>> has = np.array([[1.0, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1]])
+        >>> sampler = SetNegativeSampler(has, count=1, batch_size=1)
+        >>> is_negative, is_kin = sampler.relate(np.array([1]), np.array([0, 1, 2, 3]))
+        >>> is_negative.tolist(), sampler.sample(np.array([1])).index.tolist()
+        ([[False, False, False, True]], [[3]])
+    """
+
+    NEEDS = "at least one example without any of its labels for every example"
+
+    def __init__(self, labels: NDArray[np.float64], *, radius: float = 0.0, **settings: Any) -> None:
+        is_known = ~np.isnan(labels).any(axis=1)
+        sets, group = np.unique(labels[is_known], axis=0, return_inverse=True)
+        self._sets = sets.astype(np.float32)
+        self._sizes = np.bincount(group.reshape(-1), minlength=len(sets))
+        groups = np.full(len(labels), np.nan)
+        groups[is_known] = group.reshape(-1)
+        super().__init__(groups, **settings)
+
+    def _are_far(self, kinds: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return ~(self._share(kinds, labels) | np.isnan(kinds) | np.isnan(labels))
+
+    def _are_near(self, kinds: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return self._share(kinds, labels) & ~(np.isnan(kinds) | np.isnan(labels))
+
+    def _share(self, kinds: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether groups down `[batch, 1]` and across `[1, candidates]` have a label in common."""
+        if not len(self._sets):
+            return np.zeros(np.broadcast_shapes(kinds.shape, labels.shape), dtype=bool)
+        down, across = (np.nan_to_num(found).astype(np.int64).reshape(-1) for found in (kinds, labels))
+        shared: NDArray[np.bool_] = self._sets[down] @ self._sets[across].T > 0
+        return shared
+
+    def _draw_far(self, label: float, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
+        far = np.flatnonzero(self._sets @ self._sets[int(label)] == 0)
+        ends = np.cumsum(self._sizes[far])
+        drawn = generator.choice(int(ends[-1]), count, replace=False, shuffle=False)
+        place = np.searchsorted(ends, drawn, side="right")
+        begins = self._bounds[far] - (ends - self._sizes[far])
+        return self._order[begins[place] + drawn].astype(np.int64)
+
+    def _pools(self) -> NDArray[np.int64]:
+        pools = [
+            (self._sets[start : start + MOST_SETS] @ self._sets.T == 0) @ self._sizes
+            for start in range(0, len(self._sets), MOST_SETS)
+        ]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *pools])
+
+    def _shown(self, kind: int) -> str:
+        return f"set {np.flatnonzero(self._sets[kind]).tolist()}"
+
+
 def build_negative_sampler(
     labels: NDArray[np.float64] | NDArray[np.int64] | None,
     *,
@@ -203,11 +283,13 @@ def build_negative_sampler(
     """Choose the sampler that fits the labels.
 
     Args:
-        labels: class indices (`IGNORED_CLASS` for none), scores (NaN for none), or `None` without labels.
+        labels: class indices (`IGNORED_CLASS` for none), scores (NaN for none), lists of 0 and 1, or `None` without
+            labels.
         num_examples: N, rows of the training set.
         count: K, negatives per anchor.
         batch_size: the largest batch that will ask.
-        strategy: `auto` takes `other_class` for classes, `distant` for scores, `any` without labels; `mixed` draws half
+        strategy: `auto` takes `other_class` for classes, `distant` for scores, `disjoint` for several labels at once,
+            `any` without labels; `mixed` draws half
             of them as `auto` would, and half from all rows. `neighbours` judges as `any` does: that rows of one
             document are near is up to the order in which they are read (`NeighbourSampler`).
         score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
@@ -224,7 +306,8 @@ def build_negative_sampler(
     kind = kind or kind_of_labels(labels)
     _check_strategy(strategy, kind)
     places = kind.places(labels)
-    return NegativeSampler(
+    sampler = SetNegativeSampler if places.ndim == 2 else NegativeSampler
+    return sampler(
         places,
         count=count,
         batch_size=batch_size,
@@ -239,14 +322,14 @@ def _check_strategy(strategy: NegativeStrategy, kind: Kind) -> None:
     if strategy in {one.strategy for one in KINDS.values()} and strategy != kind.strategy:
         raise UserError(
             "negative strategy",
-            expected=f"one that fits labels that are {'classes' if kind.has_classes else 'scores'}",
+            expected=f"one that fits the labels of task `{kind.name}`",
             got=f"{strategy!r}",
-            do="use `auto`, which takes `other_class` for classes and `distant` for scores",
+            do="use `auto`, which takes " + " and ".join(f"`{one.strategy}` for {one.name}" for one in KINDS.values()),
         )
 
 
 def _check_classes(labels: NDArray[np.float64] | NDArray[np.int64] | None) -> None:
-    are_scores = labels is not None and not kind_of_labels(labels).has_classes
+    are_scores = labels is not None and not kind_of_labels(labels).one_class
     if labels is None or are_scores or np.isnan(kind_of_labels(labels).places(labels)).all():
         raise UserError(
             "estimator",

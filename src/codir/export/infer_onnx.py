@@ -30,5 +30,9 @@ if record["ranks"]:
         print(f"{answers[place, 0]:.4f}", candidates[place])
     sys.exit()
 for logits in answers:
+    if "thresholds" in record:  # any of several labels
+        every = zip(record["labels"], 1 / (1 + np.exp(-logits)), record["thresholds"], strict=True)
+        print(", ".join(f"{label} {share:.4f}" for label, share, least in every if share >= least) or "(none)")
+        continue
     shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     print(record["labels"][shares.argmax()], f"{shares.max():.4f}") if len(logits) > 1 else print(f"{logits[0]:.4f}")

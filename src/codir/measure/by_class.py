@@ -35,11 +35,36 @@ class ByClass:
 
     Attributes:
         classes: in the order of their indices.
-        confusion: rows by class (down) and answer (across).
+        confusion: rows by class (down) and answer (across); empty where a row may have several.
     """
 
     classes: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+
+
+def score_labels(answered: NDArray[np.bool_], true: NDArray[np.bool_], names: dict[int, str]) -> ByClass:
+    """Count right and wrong answers by label, where a row may have several.
+
+    Args:
+        answered: whether each label is answered, `[rows, labels]`.
+        true: whether the row has it.
+        names: of all labels, by index.
+
+    Example:
+        >>> answered, true = np.array([[1, 0], [1, 1]], bool), np.array([[1, 0], [0, 1]], bool)
+        >>> [(one.name, one.rows, one.precision) for one in score_labels(answered, true, {0: "a", 1: "b"}).classes]
+        [('a', 1, 0.5), ('b', 1, 1.0)]
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, f1, rows = precision_recall_fscore_support(true, answered, average=None, zero_division=0.0)
+    return ByClass(
+        tuple(
+            ClassScore(names[index], int(rows[place]), int(answered[:, index].sum()), *map(float, scores))
+            for place, (index, scores) in enumerate(zip(names, zip(precision, recall, f1, strict=True), strict=True))
+        ),
+        (),
+    )
 
 
 def score_classes(answers: NDArray[np.generic], labels: NDArray[np.generic], names: dict[int, str]) -> ByClass:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from codir.config.words import ONNX, OPENVINO, Engine
 from codir.errors import UserError
 from codir.measure.runner import TensorBatch
 from codir.store import MANIFEST_NAME, find_damage
+from codir.tasks.thresholds import thresholds_of
 
 RECORD_NAME = "export.json"
 """What `codir export` says of a folder: engine, precision, the gate's numbers, sizes."""
+CONFIG_NAME = "config.json"
 FILE_NAMES: Mapping[Engine, str] = {ONNX: "model.onnx", OPENVINO: "model.xml"}
 LOGITS = "logits"
 """What the output of every exported classifier is called."""
@@ -82,17 +85,19 @@ class ExportedRunner:
         tokenizer: what it reads with.
         names: of its inputs.
         ask: from arrays by name to logits.
+        thresholds: from which probability on each label is answered.
     """
 
     file: Path
     tokenizer: PreTrainedTokenizerBase
     names: tuple[str, ...]
     ask: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def parameters(self) -> int:
         """How many weights it has: as the folder's record says, or else the numbers in the graph."""
-        recorded = _recorded(self.file.parent).get("parameters")
+        recorded = _read_json(self.file.parent / RECORD_NAME).get("parameters")
         return recorded if isinstance(recorded, int) else _count_numbers(self.file)
 
     @property
@@ -118,7 +123,11 @@ class ExportedRunner:
 
 
 def open_exported(
-    path: str | Path, tokenizer: PreTrainedTokenizerBase, *, threads: int | None = None
+    path: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    threads: int | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> ExportedRunner:
     """Open an exported model.
 
@@ -126,6 +135,7 @@ def open_exported(
         path: a folder that `codir export` wrote, whose files are checked against its manifest, or a graph's file.
         tokenizer: what it reads with.
         threads: that it computes with; as many as torch by default.
+        thresholds: from which probability on each label is answered; those of the configuration beside it by default.
 
     Raises:
         UserError: its engine is not installed, or the file is damaged or none.
@@ -145,7 +155,10 @@ def open_exported(
     unknown = sorted({*names} - {*tokenizer.model_input_names})
     if unknown:
         raise _damaged(file, f"it reads {', '.join(unknown)}, which the tokenizer beside it does not give")
-    return ExportedRunner(file, tokenizer, names, ask)
+    found = (
+        thresholds_of(SimpleNamespace(**_read_json(file.parent / CONFIG_NAME))) if thresholds is None else thresholds
+    )
+    return ExportedRunner(file, tokenizer, names, ask, None if found is None else tuple(found))
 
 
 def _open_onnx(onnxruntime: Any, file: Path, threads: int) -> tuple[tuple[str, ...], Callable[..., np.ndarray]]:
@@ -189,9 +202,10 @@ def _count_numbers(file: Path) -> int:
     return int(sum(np.prod(one.shape) for one in operations if one.get_type_name() == "Constant"))
 
 
-def _recorded(folder: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> dict[str, Any]:
+    """An object in a file; empty where there is none."""
     try:
-        content = json.loads((folder / RECORD_NAME).read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -27,6 +27,8 @@ from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
 SPEED_BATCH, LATENCY_ROWS = 32, 100
+MODELS = ("teacher", "student", "baseline")
+"""Who sits the exam of a run, in the order of its report."""
 
 Answers = Mapping[str, np.ndarray]
 """Logits of one model, `[rows, classes]`, for each dev set by name."""
@@ -128,36 +130,40 @@ class Exam:
         return judge(sets, self.task, lengths=lengths, against=against)
 
     def compare(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Judge `teacher`, `student` and perhaps `baseline`: the measured fields of a `RunResult`.
+        """Judge `student`, and perhaps `teacher` and `baseline`: the measured fields of a `RunResult`.
 
         Args:
             runners: by name.
-            answers: of those that were asked already; the others are asked now.
+            answers: of those that were asked already, which need no runner; the others are asked now.
         """
-        answers = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
+        asked = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
+        answers = {name: given for name in MODELS if (given := asked.get(name) or answers.get(name)) is not None}
         results = self.results(runners, answers)
-        of_teacher = answers["teacher"][self.first]
-        agreements = {
-            name: agreement(given[self.first], of_teacher, kind_of(self.task)) for name, given in answers.items()
-        }
-        others = [name for name in runners if name != "student"]
+        agreements = {}
+        if "teacher" in answers:
+            of_teacher, kind = answers["teacher"][self.first], kind_of(self.task)
+            agreements = {name: agreement(given[self.first], of_teacher, kind) for name, given in answers.items()}
+        others = [name for name in answers if name != "student"]
         return {
-            "teacher": results["teacher"],
+            "teacher": results.get("teacher"),
             "student": results["student"],
             "baseline": results.get("baseline"),
-            "agreement": agreements["student"],
+            "agreement": agreements.get("student"),
             "baseline_agreement": agreements.get("baseline"),
-            "judgement": self.judge(answers, runners["teacher"], {"student": others}),
+            "judgement": self.judge(answers, runners.get("teacher", runners["student"]), {"student": others}),
             "speed": self.speed(),
         }
 
     def results(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, ModelResult]:
-        """What each model scores and costs."""
+        """What each model scores and costs; without a runner it costs nothing that can be measured."""
         sample = {name: self._sample(runner) for name, runner in runners.items()}
         speeds, latencies = self._speeds(runners, sample), self._latencies(runners, sample)
+        costs = {
+            name: (runner.parameters, runner.bytes, speeds[name], latencies[name]) for name, runner in runners.items()
+        }
         return {
-            name: ModelResult(self.score(answers[name]), runner.parameters, runner.bytes, speeds[name], latencies[name])
-            for name, runner in runners.items()
+            name: ModelResult(self.score(given), *costs.get(name, (None, None, None, None)))
+            for name, given in answers.items()
         }
 
     def speed(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.measure.bootstrap import Interval, interval_of, resample_metrics
-from codir.measure.by_class import ByClass, score_classes
+from codir.measure.by_class import ByClass, score_classes, score_labels
 from codir.measure.calibration import Calibration, calibrate
 from codir.tasks import Kind, Metric, Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
@@ -145,16 +145,24 @@ def judge(
             name: {other: of_each_metric(name, other) for other in others} for name, others in against.items()
         },
         standings={name: _stand(first, name, task, measured[0]) for name in first.answers},
-        by_class={
-            name: score_classes(said, first.labels, task.id2label)
-            for name, said in first.answers.items()
-            if kind.one_class
-        },
+        by_class=_by_class(first, task),
         by_length=_by_length(first, kind, find_metric(primary, kind), lengths),
         calibration={
             name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
         },
     )
+
+
+def _by_class(one: AnsweredSet, task: Task) -> dict[str, ByClass]:
+    """Of each model; empty where there are no classes."""
+    kind, names = kind_of(task), task.id2label
+    if kind.one_class:
+        return {name: score_classes(said, one.labels, names) for name, said in one.answers.items()}
+    true = kind.flags(one.labels)
+    if true is None:
+        return {}
+    answered = {name: kind.flags(said) for name, said in one.answers.items()}
+    return {name: score_labels(said, true, names) for name, said in answered.items() if said is not None}
 
 
 def stand(logits: NDArray[np.float32], labels: NDArray[np.generic], task: Task) -> Standing:

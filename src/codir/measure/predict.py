@@ -8,10 +8,11 @@ import numpy as np
 from codir.data import length_sorted_batches
 from codir.measure.runner import Runner
 from codir.system.progress import advance
+from codir.tasks.thresholds import move
 
 
 def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int = 64) -> np.ndarray:
-    """Logits `[rows, classes]` in fp32, in the order of the rows.
+    """Logits `[rows, classes]` in fp32, in the order of the rows; less those of the model's thresholds, if it has any.
 
     Args:
         runner: a classification or regression model.
@@ -27,4 +28,4 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
             logits[rows] = answers
             advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
-    return logits
+    return move(logits, runner.thresholds)

@@ -5,7 +5,7 @@ Exam, prediction and cost take a `Runner` and ask nothing else of a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from codir.errors import UserError
 from codir.models import Reader
 from codir.system import autocast
+from codir.tasks.thresholds import thresholds_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,10 @@ class Runner(Protocol):
     @property
     def bytes(self) -> int:
         """Size of its weights on disk; in memory where it was never saved."""
+
+    @property
+    def thresholds(self) -> Sequence[float] | None:
+        """From which probability on each label is answered; `None` where that is 0.5, or labels exclude one another."""
 
     def running(self) -> AbstractContextManager[None]:
         """What has to hold while it is asked or timed; everything is as before afterwards."""
@@ -91,6 +96,11 @@ class TorchRunner:
         if self.folder is not None and self.folder.is_dir():
             return folder_bytes(self.folder)
         return sum(tensor.nbytes for tensor in self.model.state_dict().values())
+
+    @property
+    def thresholds(self) -> Sequence[float] | None:
+        """Those of its configuration."""
+        return thresholds_of(getattr(self.model, "config", None))
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
     auto_class_of,
     check_loaded,
+    check_source,
     has_new_head,
     library_errors,
     load_language_model,
@@ -46,6 +47,7 @@ __all__ = [
     "check_padding",
     "check_segments",
     "check_size",
+    "check_source",
     "check_tokenizer_fits",
     "check_vocabulary",
     "count_embeddings",

@@ -21,11 +21,14 @@ CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
     "macro_f1": "f1",
+    "micro_f1": "f1",
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
 }
 """What the hub calls metrics, where it does not use codir's names."""
+AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
+"""Arguments of the hub's metrics."""
 PIPELINES = {
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
@@ -107,6 +110,7 @@ class Origin:
         start: how its weights began, such as `weights copied from the teacher's layers 1, 3, 5`.
         base: the teacher, or the pre-trained model that was trained on; a name, never a path.
         base_size: of that.
+        answers: the file of answers that taught it, where no model did; `base` is then what it began as.
         has_teacher: whether `base` taught it; otherwise it became this model.
         datasets: names on the hub of what it was trained on.
         labels: names of its classes, in order; none of a model that gives scores.
@@ -115,6 +119,7 @@ class Origin:
         facts: what else to know of its training, by name.
         lengths: of the texts that it was trained on.
         reads_pairs: whether an example is two texts.
+        asks: arguments of the pipeline that this kind of task needs.
         mask_token: of a model that predicts masked tokens.
         needs_codir: whether `transformers` knows its type only once codir is imported.
     """
@@ -126,6 +131,7 @@ class Origin:
     base: str | None
     method: str
     base_size: str | None = None
+    answers: str | None = None
     has_teacher: bool = True
     datasets: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -133,6 +139,7 @@ class Origin:
     facts: Mapping[str, Any] = field(default_factory=dict)
     lengths: Lengths | None = None
     reads_pairs: bool = False
+    asks: Sequence[str] = ()
     mask_token: str | None = None
     needs_codir: bool = False
 
@@ -191,7 +198,7 @@ def metadata_of(origin: Origin, found: Findings) -> str:
             dataset_split=one.name,
             metric_type=METRICS_ON_HUB.get(metric, metric),
             metric_name=in_words(metric),
-            metric_args={"average": "macro"} if metric == "macro_f1" else None,
+            metric_args=AVERAGES.get(metric),
             metric_value=value,
         )
         for one in found.results
@@ -224,6 +231,7 @@ def snippet_of(origin: Origin) -> str:
         asked = [f'{{"text": "{text}", "text_pair": "the second text"}}']
     if origin.pipeline == "text-classification" and origin.lengths:
         asked += ["truncation=True", f"max_length={origin.lengths.limit}"]
+    asked += origin.asks
     if origin.pipeline == "text-generation":
         asked += ["max_new_tokens=20"]
     lines = ["from transformers import pipeline", "", f'model = pipeline("{origin.pipeline}", model={called})']
@@ -241,7 +249,10 @@ def _what(origin: Origin) -> str:
     made = ""
     if origin.base:
         size = f" ({origin.base_size})" if origin.base_size else ""
-        made = f", {'distilled' if origin.has_teacher else 'trained'} from {in_code(origin.base)}{size}"
+        how = "distilled" if origin.has_teacher and origin.answers is None else "trained"
+        made = f", {how} from {in_code(origin.base)}{size}"
+        if origin.answers is not None:
+            made += f" on the answers in {in_code(origin.answers)}"
     labels = f" Its classes are, in order: {', '.join(map(in_markdown, origin.labels))}." if origin.labels else ""
     return f"This is {kind} of {origin.size}{made}. It began with {_public(origin.start)}.{labels}"
 

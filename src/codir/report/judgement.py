@@ -166,8 +166,10 @@ def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:
 
 
 def confusion_rows(found: ByClass) -> Rows:
-    """Rows by class (down) and answer (across); of many classes, the commonest confusions."""
+    """Rows by class (down) and answer (across); of many classes, the commonest confusions; none of labels in sets."""
     names = [one.name for one in found.classes]
+    if not found.confusion:
+        return []
     if len(names) <= MOST_CONFUSED:
         return [
             {"class": name, **{f"as {other}": f"{count:,}" for other, count in zip(names, row, strict=True)}}

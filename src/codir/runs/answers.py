@@ -24,6 +24,7 @@ from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
 from codir.tasks import DIGITS, Task, kind_of
+from codir.tasks.thresholds import move_back
 
 Columns = dict[str, Sequence[Any]]
 
@@ -82,19 +83,29 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
         write_whole(file, json.dumps(content, indent=2))
 
 
-def write_predictions(file: Path, data: LoadedData, names: Sequence[str], answers: Answers) -> None:
+def write_predictions(
+    file: Path,
+    data: LoadedData,
+    names: Sequence[str],
+    answers: Answers,
+    *,
+    thresholds: Sequence[float] | None = None,
+) -> None:
     """Write the answer to each row: by its class and with the probability of each, or the score.
+
+    The texts stand beside it, so that the file can be the teacher of a student.
 
     Args:
         file: of one of the endings of `write_rows`.
         data: whose evaluation sets were asked.
         names: of the classes.
-        answers: the model's logits.
+        answers: the model's logits, less those of its thresholds.
+        thresholds: from which probability on each label is answered, if the model has any.
     """
-    said = [_answer_columns(logits, data.task, names) for logits in answers.values()]
+    said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
-    write_rows(file, {**_row_columns(data, places), **columns})
+    write_rows(file, {**_row_columns(data, places), **_text_columns(data, places), **columns})
 
 
 def write_differences(
@@ -115,9 +126,7 @@ def write_differences(
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
-    texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
-    columns: Columns = _row_columns(data, places)
-    columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
     labels = [data.dev[name][row]["label"] for name, row in places]
     columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
@@ -125,7 +134,7 @@ def write_differences(
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
         columns[model] = kind.written(said, names)
-        if shares is not None:
+        if shares is not None and kind.one_class:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
 
@@ -152,15 +161,30 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
-def _answer_columns(logits: NDArray[np.float32], task: Task, names: Sequence[str]) -> Columns:
+def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
+    """What each row says."""
+    first = next(iter(data.dev.values()))
+    names = [column for column in ("text", "text_pair") if column in first.column_names]
+    texts = {name: {column: rows[column][:] for column in names} for name, rows in data.dev.items()}
+    return {column: [texts[name][column][row] for name, row in places] for column in names}
+
+
+def _answer_columns(
+    logits: NDArray[np.float32], task: Task, names: Sequence[str], thresholds: Sequence[float] | None
+) -> Columns:
     kind = kind_of(task)
-    said, shares = predictions(logits, kind), kind.probabilities(logits)
+    said, shares = predictions(logits, kind), kind.probabilities(move_back(logits, thresholds))
     if shares is None:
         return {"score": kind.written(said, names)}
     return {
         "answer": kind.written(said, names),
-        **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
+        **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
+
+
+def _significant(numbers: NDArray[np.generic]) -> list[Any]:
+    """Probabilities, also small ones with all their digits, so that the file can teach them."""
+    return [float(f"{number:.{DIGITS}g}") for number in numbers.astype(np.float64).tolist()]
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

@@ -32,10 +32,11 @@ from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
 from codir.runs.build import load, open_reader, open_runner
 from codir.runs.inputs import check_apart
 from codir.runs.output import check_writable
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.system import resolve_dtype
 from codir.system.progress import phase
+from codir.tasks.order import check_permutation
 
 MEMORY_BATCH = 32
 

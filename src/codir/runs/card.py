@@ -21,8 +21,10 @@ from codir.measure import count_parameters
 from codir.models import Reader, is_masked, label_names, shape_of
 from codir.report import Lengths, Origin, Term, in_thousands, rows_in_words, training_in_words
 from codir.runs.preflight import has_pairs
+from codir.runs.teachers import TeacherOfRun
 from codir.student import student_origin
 from codir.tasks import kind_of, language_task
+from codir.teacher import AnswersFile
 
 PAPERS: Mapping[str, tuple[str, str]] = {
     "soft_target": ("Hinton et al. 2015", "1503.02531"),
@@ -43,7 +45,12 @@ NO_NEW_TERMS = "It was trained on the labels alone."
 
 
 def origin_of_student(
-    recipe: Recipe, data: LoadedData, teacher: Reader, student: Reader, rows: datasets.Dataset, facts: Mapping[str, Any]
+    recipe: Recipe,
+    data: LoadedData,
+    teacher: TeacherOfRun,
+    student: Reader,
+    rows: datasets.Dataset,
+    facts: Mapping[str, Any],
 ) -> Origin:
     """How a distilled student was made.
 
@@ -59,12 +66,11 @@ def origin_of_student(
         **_what_it_is(recipe, student.model),
         **_of_task(data, recipe.data.max_length, rows, student.model),
         start=_start(student.model, recipe.student.checkpoint),
-        base=_base(recipe.teacher.model),
-        base_size=_size(teacher.model),
+        **_of_teacher(recipe, teacher),
         datasets=_on_hub(recipe.data.source),
         method=method_of(recipe.objectives),
         terms=list(terms_of(recipe.objectives)),
-        facts=_training(facts, recipe),
+        facts=_training(facts, recipe) | kind_of(data.task).settings_in_words(student.model.config),
     )
 
 
@@ -80,7 +86,7 @@ def origin_of_finetuned(
         has_teacher=False,
         datasets=_on_hub(config.data.source),
         method=NO_NEW_TERMS,
-        facts=_training(facts, config),
+        facts=_training(facts, config) | kind_of(data.task).settings_in_words(model.config),
     )
 
 
@@ -185,7 +191,15 @@ def _of_task(data: LoadedData, max_length: int, rows: datasets.Dataset, model: P
         "labels": label_names(model) or list(data.task.id2label.values()) if kind.has_classes else [],
         "lengths": _lengths(rows, max_length),
         "reads_pairs": has_pairs(data),
+        "asks": kind.pipeline_arguments,
     }
+
+
+def _of_teacher(recipe: Recipe, teacher: TeacherOfRun) -> dict[str, Any]:
+    """What taught the student; of a file only that it is one is known, and the base is what the student began as."""
+    if not isinstance(teacher, AnswersFile):
+        return {"base": _base(recipe.teacher.model), "base_size": _size(teacher.model)}
+    return {"base": _base(str(recipe.student.checkpoint)), "answers": teacher.name}
 
 
 def _size(model: PreTrainedModel) -> str:

@@ -27,7 +27,6 @@ from codir.runs.build import load, open_reader, open_runner
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
-    check_permutation,
     check_reader,
     check_same_labels,
     has_pairs,
@@ -36,6 +35,8 @@ from codir.runs.preflight import (
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
+from codir.tasks.thresholds import thresholds_of
 
 DTYPE = torch.float32
 MODEL, AGAINST = "model", "against"
@@ -163,7 +164,8 @@ def _write(config: EvaluateConfig, asked: _Asked, submissions: list[Submission],
     task = asked.data.task
     names = task.label_names or label_names(asked.readers[MODEL].model) or tuple(task.id2label.values())
     if config.predictions is not None:
-        write_predictions(config.predictions, asked.data, names, asked.answers[MODEL])
+        least = thresholds_of(asked.readers[MODEL].model.config)
+        write_predictions(config.predictions, asked.data, names, asked.answers[MODEL], thresholds=least)
     if config.differences is not None:
         write_differences(config.differences, asked.data, names, asked.answers, config.differing_rows)
     if config.submission is not None:

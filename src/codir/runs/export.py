@@ -38,11 +38,13 @@ from codir.report import PYTORCH, ExportResult
 from codir.runs.build import load, load_reader
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
+from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +112,12 @@ def export_model(config: ExportConfig) -> ExportResult:
             config=reader.model.config,
             tokenizer=reader.tokenizer,
             max_length=config.data.max_length,
-            record={**result.to_json(), "pairs": has_pairs(data), "ranks": kind_of(data.task).has_groups},
+            record={
+                **result.to_json(),
+                "pairs": has_pairs(data),
+                "ranks": kind_of(data.task).has_groups,
+                **kind_of(data.task).exported(reader.model.config),
+            },
         )
     return result
 
@@ -228,7 +235,8 @@ class Bench:
 
     def open(self, folder: Path) -> ExportedRunner:
         """The model of an attempt."""
-        return open_exported(folder, self.reader.tokenizer)
+        thresholds = thresholds_of(self.reader.model.config)  # the configuration is written at the end
+        return open_exported(folder, self.reader.tokenizer, thresholds=thresholds)
 
     def judged(self, folder: Path) -> Verdict | str:
         """Ask it all questions, once; judge it by the first evaluation set, or say why that cannot be."""

@@ -14,6 +14,7 @@ from codir.report import Findings, findings_of_judgement, write_card
 from codir.runs.build import build_trainer, head_for, load, runner_of, start_at_scores
 from codir.runs.card import origin_of_finetuned
 from codir.runs.facts import data_facts, note_end, training_facts
+from codir.runs.finishing import settle
 from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor
 from codir.runs.processes import begin, said, say
@@ -44,6 +45,7 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
         notes = [*data.notes, *said(note_end(trainer))]
+        notes += said(on_main(settle, reader, exam_of(config, data), resolve_dtype(config.training.precision)))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
 
         def report() -> dict[str, float]:
@@ -83,9 +85,14 @@ def prepare(config: FinetuneConfig) -> Prepared:
     return Prepared(data, reader)
 
 
+def exam_of(config: FinetuneConfig, data: LoadedData) -> Exam:
+    """The exam that the model sits."""
+    return Exam(data.dev, data.task, config.data.max_length)
+
+
 def _score(reader: Reader, data: LoadedData, config: FinetuneConfig) -> tuple[dict[str, float], Judgement]:
     """Metrics, and what must stand beside them."""
-    exam = Exam(data.dev, data.task, config.data.max_length)
+    exam = exam_of(config, data)
     runner = runner_of(reader, resolve_dtype(config.training.precision))
     answers = exam.answers(runner)
     say(note_floor("model", answers[exam.first], exam.labels(exam.first), data.task))

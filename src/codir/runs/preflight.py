@@ -16,18 +16,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.config import ObjectivesConfig, StageConfig
 from codir.data import LoadedData
 from codir.errors import UserError
-from codir.measure import best_label_permutation, compute_metrics, stand
+from codir.measure import compute_metrics, stand
 from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
 from codir.report import warn_of
 from codir.store import fingerprint_tokenizer
 from codir.tasks import Task, kind_of, kind_of_config
 from codir.tasks.metrics import find_metric
+from codir.tasks.order import check_permutation
 
 logger = logging.getLogger(__name__)
-
-
-SWAPPED_LABELS_MARGIN = 0.2
-"""Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
 
 def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher") -> list[str]:
@@ -44,11 +41,12 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
     Raises:
         UserError: another number of classes, or the same names in another order.
     """
-    outputs = teacher.config.num_labels
-    if outputs != task.num_labels:
+    outputs, given = teacher.config.num_labels, kind_of_config(teacher.config)
+    is_other_task = (given.problem_type, given.auto_class) != (kind_of(task).problem_type, kind_of(task).auto_class)
+    if outputs != task.num_labels or is_other_task:
         raise UserError(
             "labels",
-            expected=f"{kind_of_config(teacher.config).outputs_in_words(outputs)}, as the {role} gives",
+            expected=f"{given.outputs_in_words(outputs)}, as the {role} gives",
             got=f"{kind_of(task).outputs_in_words(task.num_labels)} in the data",
             do="take a model that was fine-tuned on this task, or say what the labels are with `--labels` or `--task`",
         )
@@ -127,36 +125,6 @@ def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task) ->
     logger.info("The %s's %s on the dev set: %.4f", role, metric, score)
     floor = kind.floor_name, find_metric(metric, kind)(kind.floor(labels), labels)
     return warn_of(role, stand(logits, labels, task), score, floor, metric)
-
-
-def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> tuple[float, float]:
-    """Refuse answers that fit the labels well once the classes are renamed, and badly as they are.
-
-    Args:
-        logits: `[rows, classes]`.
-        labels: of the same rows.
-        task: what is measured; scores have no classes to rename.
-        whose: what messages call the model.
-
-    Returns:
-        The accuracy, and the share of the largest class.
-
-    Raises:
-        UserError: the data numbers its classes in another way than the model.
-    """
-    if not kind_of(task).one_class:
-        return 0.0, 0.0
-    permutation, as_is, renamed = best_label_permutation(logits, labels)
-    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
-    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
-        raise UserError(
-            "label order",
-            expected=f"data that numbers its classes as {whose} does",
-            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
-            otherwise="each answer would have been taken for another class",
-            do="number the labels in the data as the model does (`--labels` names them in order)",
-        )
-    return as_is, majority
 
 
 def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:

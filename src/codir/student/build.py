@@ -16,18 +16,21 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from torch import nn
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config.words import LAYER_SELECTION, EmbeddingStart, LayerSelection
 from codir.errors import UserError, nearest
 from codir.models import (
     auto_class_of,
+    check_label_order,
     check_loaded,
     check_size,
+    check_source,
     has_new_head,
     kind_of_model,
     language_class,
     library_errors,
+    load_model_for_task,
     vocabulary_of,
 )
 from codir.student.embeddings import start_embeddings
@@ -35,6 +38,7 @@ from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
 from codir.tasks import NAMED_IN_CONFIG
+from codir.tasks.thresholds import THRESHOLDS
 
 logger = logging.getLogger(__name__)
 
@@ -126,9 +130,46 @@ def build_student(
         else:
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
+    if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
+        delattr(student.config, THRESHOLDS)
     student.codir_origin = origin
     depth = student.config.num_hidden_layers
     logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
+    return student.train()
+
+
+def load_student(
+    checkpoint: str | Path, tokenizer: PreTrainedTokenizerBase, head: Mapping[str, Any], *, seed: int = 0
+) -> PreTrainedModel:
+    """The student of a teacher that is no model: another checkpoint, with a head for the task.
+
+    Args:
+        checkpoint: a folder or hub name. Its head is kept if it answers as many classes, in the same order.
+        tokenizer: that it reads with.
+        head: `num_labels`, `id2label` and what else the head has to know.
+        seed: for a head that starts at random. The global random state is left as it was.
+
+    Returns:
+        The student in train mode; `student_origin` says how it starts.
+
+    Raises:
+        UserError: nothing can be loaded, or a trained head has the same classes in another order.
+    """
+    check_source(checkpoint)
+    with library_errors(checkpoint, "student checkpoint"):
+        before = AutoConfig.from_pretrained(checkpoint)
+    with seeded(seed):
+        student, is_new = load_model_for_task(checkpoint, tokenizer, head=head)
+    notes = [f"read from {checkpoint}"]
+    if is_new:
+        notes.append("new, with random weights: the head")
+    else:
+        old, new = ([str(names[index]) for index in sorted(names)] for names in (before.id2label, head["id2label"]))
+        check_label_order(old, new, whose="the student checkpoint's")
+        if old != new:
+            notes.append(f"its head was trained for {', '.join(old)} and now stands for {', '.join(new)}")
+    student.codir_origin = StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=is_new)
+    logger.info("Student of %d layers: %s.", student.config.num_hidden_layers, student.codir_origin)
     return student.train()
 
 

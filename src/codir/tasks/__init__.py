@@ -13,6 +13,7 @@ from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.language import LanguageTask, language_task
+from codir.tasks.multi_label import MultiLabel
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 
@@ -43,7 +44,7 @@ __all__ = [
     "retention",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking(), MultiLabel())}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"
@@ -112,10 +113,10 @@ def _kind_of_problem(problem: str | None) -> Kind | None:
     if found is None:
         raise UserError(
             "model",
-            expected="one class out of several, or one score",
-            got=f"`problem_type: {problem}`, several labels at once",
-            otherwise="its labels would have been taught as if one excluded the others",
-            do="take a model that gives one class, or train one for each label",
+            expected=f"a kind of task that codir has: {', '.join(KINDS)}",
+            got=f"`problem_type: {problem}`",
+            otherwise="its answers would have been taught as classes",
+            do="take another model, or correct `problem_type` in its config.json",
         )
     return found
 
@@ -136,7 +137,9 @@ def kind_of_logits(logits: np.ndarray) -> Kind:
 
 
 def kind_of_labels(labels: NDArray[np.generic]) -> Kind:
-    """What labels of this dtype are, where no model is at hand: fractions are scores."""
+    """What labels of this form are, where no model is at hand: fractions are scores, rows of numbers are labels."""
+    if labels.ndim == 2:
+        return KINDS["multi_label"]
     return KINDS["regression"] if np.issubdtype(labels.dtype, np.floating) else KINDS["classification"]
 
 

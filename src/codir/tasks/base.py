@@ -49,6 +49,7 @@ class Kind(ABC):
         has_classes: whether a label says classes, which have names; otherwise it is a number.
         outputs: of a new head; `None` for as many as there are classes.
         offers: what objectives find here; an objective that asks for more is refused.
+        cell: what stands in a cell of labels: one value, or a set of them.
         label_dtype: of the numbers in column `label`.
         no_label: what stands there in a row without a label.
         metrics: what is reported, the primary one first.
@@ -64,7 +65,9 @@ class Kind(ABC):
         strategy: which negatives `strategy: auto` takes.
         floor_name: what is called in tables that answers without reading, as `floor` does.
         dealt: how rows are held out, in words; see `stratum`.
+        tuned_in_words: what `tuned` tunes, with its verb; `None` where there is nothing.
         head_name: what messages call the head.
+        pipeline_arguments: what `transformers.pipeline` has to be told, as Python code.
     """
 
     name: ClassVar[str]
@@ -73,6 +76,7 @@ class Kind(ABC):
     has_classes: ClassVar[bool]
     outputs: ClassVar[int | None] = None
     offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
+    cell: ClassVar[Literal["value", "set"]] = "value"
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
     metrics: ClassVar[tuple[str, ...]]
@@ -88,7 +92,9 @@ class Kind(ABC):
     strategy: ClassVar[str]
     floor_name: ClassVar[str]
     dealt: ClassVar[str] = "at random"
+    tuned_in_words: ClassVar[str | None] = None
     head_name: ClassVar[str] = "classification (or regression) head"
+    pipeline_arguments: ClassVar[tuple[str, ...]] = ()
 
     @property
     def one_class(self) -> bool:
@@ -195,6 +201,10 @@ class Kind(ABC):
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
 
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """Logits that give these probabilities, none of which is 0."""
+        return np.log(probabilities)
+
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
     ) -> Float[np.ndarray, " rows"]:
@@ -208,6 +218,22 @@ class Kind(ABC):
             scores, other_scores = (self.answers(found).astype(np.float64) for found in (logits, others))
             return np.abs(scores - other_scores)
         return np.abs(ours - theirs).sum(axis=1) / 2
+
+    def tuned(self, logits: Float[np.ndarray, "rows ..."], labels: NDArray[np.generic]) -> dict[str, Any]:
+        """What a trained model's configuration takes from evaluation rows: nothing, in most kinds."""
+        return {}
+
+    def settings_in_words(self, config: Any) -> dict[str, str]:
+        """What `tuned` wrote into a configuration, for a reader of the model card."""
+        return {}
+
+    def exported(self, config: Any) -> dict[str, Any]:
+        """What `infer.py` has to know beside the names of the classes, from a model's configuration."""
+        return {}
+
+    def flags(self, answers: NDArray[np.generic]) -> Bool[np.ndarray, "rows classes"] | None:
+        """Whether each row has each class, where it may have several; `None` where it has one at most."""
+        return None
 
     def is_constant(self, answers: NDArray[np.generic]) -> bool:
         """Whether every row is answered the same."""

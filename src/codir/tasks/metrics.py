@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float, Shaped
 
 from codir.errors import UserError, nearest
-from codir.tasks import Kind, Metric, kind_of_logits
+from codir.tasks import KINDS, Kind, Metric, kind_of_logits
 
 
 def compute_metrics(
@@ -146,15 +147,17 @@ def find_metric(name: str, kind: Kind) -> Metric:
     """
     if name in kind.own_metrics:
         return kind.own_metrics[name]
-    if name not in METRICS:
+    owners = [one for one in KINDS.values() if name in (*one.known_metrics, *one.own_metrics)]
+    if not owners:
+        every = [*METRIC_NAMES, *chain.from_iterable(one.own_metrics for one in KINDS.values())]
         raise UserError(
-            "metric", expected="a metric that codir knows", got=f"'{name}'", do=nearest(name, METRIC_NAMES).rstrip("?")
+            "metric", expected="a metric that codir knows", got=f"'{name}'", do=nearest(name, every).rstrip("?")
         )
     if name not in kind.known_metrics:
         raise UserError(
             f"metric '{name}'",
-            expected="a model that predicts " + ("scores" if kind.has_classes else "classes"),
-            got="logits of several classes" if kind.has_classes else "one column of scores",
+            expected=f"a model for {' or '.join(one.name for one in owners)}",
+            got=f"one for {kind.name}",
             do="choose from " + ", ".join(f"`{metric}`" for metric in kind.known_metrics),
         )
     return METRICS[name]

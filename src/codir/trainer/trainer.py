@@ -27,6 +27,7 @@ from codir.signals import Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
 from codir.teacher import (
+    AnswersFile,
     CachedTeacher,
     LiveTeacher,
     NoTeacher,
@@ -35,6 +36,7 @@ from codir.teacher import (
     open_or_build_cache,
     table_names,
 )
+from codir.trainer.answers import read_answers
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
 from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
@@ -62,7 +64,8 @@ class DistillationTrainer(WholeCheckpoints):
 
     Args:
         teacher: a model with a trained classification or regression head, of any architecture. Frozen here, and cast to
-            fp32. `None` when no objective needs one (preset `fine-tune`).
+            fp32. Or a file of answers, `codir.AnswersFile(path)`. `None` when no objective needs one (preset
+            `fine-tune`).
         student: the model to train, from `codir.build_student` or anywhere else. Cast to fp32; see `precision`.
         args: `codir.DistillationArguments`, or plain `TrainingArguments` with codir's own keys at their defaults. They
             stay as they are: the trainer works on a copy.
@@ -82,7 +85,7 @@ class DistillationTrainer(WholeCheckpoints):
 
     def __init__(
         self,
-        teacher: PreTrainedModel | None,
+        teacher: PreTrainedModel | AnswersFile | None,
         student: PreTrainedModel,
         args: TrainingArguments,
         objectives: Objectives,
@@ -93,6 +96,7 @@ class DistillationTrainer(WholeCheckpoints):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         **trainer_kwargs: Any,
     ) -> None:
+        answers, teacher = (teacher, None) if isinstance(teacher, AnswersFile) else (None, teacher)
         processing_class = check_readers(
             teacher, student, processing_class, teacher_processing_class, train_dataset, own_key(args, "max_length")
         )
@@ -102,7 +106,11 @@ class DistillationTrainer(WholeCheckpoints):
         check_weights(student, "student")
         args = own_copy(args, has_evaluation=eval_dataset is not None)
         set_seed(args.seed)  # heads are made before Trainer sets it
-        objectives.build(teacher=None if teacher is None else shape_of(teacher), student=shape_of(student))
+        of_file = None
+        if answers is not None and objectives.needs.teacher:
+            of_file = read_answers(answers, student, objectives, train_dataset)
+        shape = None if teacher is None else shape_of(teacher)
+        objectives.build(teacher=of_file.shape if of_file else shape, student=shape_of(student))
         needs = objectives.needs
         if isinstance(objectives, StagedObjectives):
             args.ddp_find_unused_parameters = True  # heads of the other stages
@@ -126,7 +134,7 @@ class DistillationTrainer(WholeCheckpoints):
             **trainer_kwargs,
         )
         self.loss_is_scaled_for_ga = False
-        self.teacher: Teacher = NoTeacher()
+        self.teacher: Teacher = NoTeacher() if of_file is None else of_file.on(self.args.device)
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
         self.memories = self.keeper.memories
         self.add_callback(StepTeller(objectives, lambda: self.keeper.start(self.teacher)))

@@ -11,10 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
-from datasets import Dataset, Features, Value
-
 from codir.config.words import DEV_FRACTION, TASK, TaskChoice
-from codir.data.encode import label_feature
 from codir.data.loaded import LoadedData
 from codir.data.sources.classes import note_one_sided
 from codir.data.sources.columns import (
@@ -23,12 +20,15 @@ from codir.data.sources.columns import (
     choose_columns,
     describe_choice,
     note_blank_texts,
+    read_ids,
     read_texts,
     select_columns,
 )
-from codir.data.sources.groups import GroupNumbers, describe_groups, read_groups
+from codir.data.sources.groups import GroupNumbers, check_relevances, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
+from codir.data.sources.rows import Rows
+from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -82,54 +82,13 @@ class SplitOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Examples of one table.
-
-    Attributes:
-        name: of the table.
-        texts: by column.
-        labels: as their kind has them, without the number of a group.
-        numbers: where each row stands, counted from 1.
-        groups: the number of each row's group; `None` where rows stand alone.
-    """
-
-    name: str
-    texts: dict[str, list[str]]
-    labels: list[Any]
-    numbers: Sequence[int]
-    groups: list[int] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, rows: list[int], name: str | None = None) -> Rows:
-        """The rows of these numbers."""
-        texts = {column: [values[row] for row in rows] for column, values in self.texts.items()}
-        numbers = [self.numbers[row] for row in rows]
-        groups = None if self.groups is None else [self.groups[row] for row in rows]
-        return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, groups)
-
-    def keys(self) -> list[tuple[str, ...]]:
-        """The texts of each row, to tell whether two rows are the same."""
-        return list(zip(*self.texts.values(), strict=True))
-
-    def to_dataset(self, task: Task) -> Dataset:
-        """The rows as a `datasets` object."""
-        label = label_feature(kind_of(task), task.num_labels)
-        features = Features({column: Value("string") for column in self.texts} | {"label": label})
-        labels = self.labels
-        if self.groups is not None:
-            labels = [[label, group] for label, group in zip(labels, self.groups, strict=True)]
-        return Dataset.from_dict({**self.texts, "label": labels}, features=features)
-
-
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
     """Make data to train on and to be judged by.
 
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns, KINDS.get(labels.task))
     class_names = first.class_names.get(chosen.label)
@@ -154,7 +113,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         for name, table in zip(named_dev, labelled, strict=True)
     }
     for rows in dev.values():
-        _check_relevances(rows)
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
         notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     if train is None:
         dev = _choose_sets(dev, split.evaluate_on)
@@ -165,9 +124,20 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     train, dev, stripped, split_notes = _split(train, dev, task, split)
     for rows in dev.values():
-        _check_relevances(rows)
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
     joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
+    """One column of labels in place of several columns of 0 and 1, in which rows have several labels."""
+    if not columns.labels:
+        return parts, columns, labels
+    labels, names = of_columns(labels, columns.labels)
+    joined = ", ".join(names)
+    train = join_columns(parts.train, names, joined) if parts.train is not None else None
+    dev = {name: join_columns(table, names, joined) for name, table in parts.dev.items()}
+    return replace(parts, train=train, dev=dev), replace(columns, label=joined), labels
 
 
 def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
@@ -180,21 +150,6 @@ def _origins(parts: Parts, sets: Iterable[str]) -> dict[str, str]:
 def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
     """Where the rows of each evaluation set stand in what they come from."""
     return {name: rows.numbers for name, rows in dev.items()}
-
-
-def _check_relevances(rows: Rows) -> None:
-    """Refuse candidates that are judged by a relevance below 0, of which nDCG knows nothing."""
-    if rows.groups is None:
-        return
-    for number, label in zip(rows.numbers, rows.labels, strict=True):
-        if label < 0:
-            raise UserError(
-                f"{rows.name}, row {number}",
-                expected="a relevance of 0 or more in evaluation rows",
-                got=f"{label:g}",
-                otherwise="nDCG would have meant nothing",
-                do="give evaluation rows with relevances, such as 0 and 1, with `--dev`",
-            )
 
 
 def _describe_groups(rows: Rows) -> list[str]:
@@ -210,15 +165,16 @@ def _read_rows(table: Labelled, code: LabelCode, numbers: GroupNumbers | None, *
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
         groups = None if groups is None else [groups[row] for row in kept]
-    places = [row + 1 for row in kept]
-    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups)
+    places, ids = [row + 1 for row in kept], read_ids(table.table, table.columns)
+    ids = None if ids is None else [ids[row] for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups, ids)
 
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task, numbers: GroupNumbers | None) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
     groups = None if numbers is None else numbers.of(read_groups(table, columns, texts))
     labels = [_no_label(task)] * len(table)
-    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups)
+    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups, read_ids(table, columns))
 
 
 def _split(
@@ -286,12 +242,13 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     parts = [train, *unlabelled]
     texts = {column: list(chain.from_iterable(rows.texts[column] for rows in parts)) for column in train.texts}
     labels = list(chain.from_iterable(rows.labels for rows in parts))
+    ids = None if train.ids is None else list(chain.from_iterable(rows.ids or () for rows in parts))
     groups = None if train.groups is None else list(chain.from_iterable(rows.groups or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels, (), groups).to_dataset(task),
+        train=Rows(train.name, texts, labels, (), groups, ids).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),

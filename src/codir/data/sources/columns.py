@@ -6,7 +6,8 @@ Knows the names that people give to columns. Knows nothing of files, and nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -18,26 +19,31 @@ GROUP_NAMES = ("query_id", "qid", "group")
 LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
 SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sentiment",)}
 """Names that are usual too, but give way where a column has one of those above."""
+ID_COLUMN = "id"
+"""What the column of ids is called once the data is loaded."""
 
 
 @dataclass(frozen=True)
 class ColumnNames:
-    """The columns that someone named; `None` where the name is to be found."""
+    """The columns that someone named; `None` where the name is to be found. `labels` are several, of 0 and 1."""
 
     text: str | None = None
     text_pair: str | None = None
     label: str | None = None
+    labels: tuple[str, ...] = ()
     group: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read; `text_pair` is `None` where an example is one text, `group` where nothing numbers groups."""
+    """The columns to read; `None` where an example is one text, where nothing numbers groups, where no id is wanted."""
 
     text: str
     text_pair: str | None
     label: str
     group: str | None = None
+    id: str | None = None
 
 
 def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -> Columns:
@@ -54,6 +60,9 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
     Raises:
         UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
+    if named.id is not None:
+        found = choose_columns(table, replace(named, id=None), kind)
+        return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
@@ -90,7 +99,7 @@ def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | N
             otherwise="it would have had no effect",
             do="leave `--group-column` out, or name the task",
         )
-    return _present(table, named, "--group-column")
+    return present_column(table, named, "--group-column")
 
 
 def choose_text_column(table: Table, named: str | None) -> str:
@@ -102,6 +111,56 @@ def choose_text_column(table: Table, named: str | None) -> str:
     return _column(table, named, TEXT_NAMES, "--text-column", taken=())
 
 
+def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> tuple[str, str | None]:
+    """The columns of the texts in a file beside the data: as they are called there, or under a usual name.
+
+    Args:
+        table: of that file.
+        text: the text's name in the data, if it was named.
+        text_pair: the second text's name, if it was named.
+
+    Raises:
+        UserError: not exactly one column has a usual name.
+    """
+    found = None if text is None else _same_name(table, text)
+    first = found or _column(table, None, TEXT_NAMES, "--text-column", taken=())
+    pair = None if text_pair is None else _same_name(table, text_pair)
+    return first, pair or next(iter(_usual(table, TEXT_PAIR_NAMES, (first,))), None)
+
+
+def plain_id(value: Any) -> str:
+    """An id as it is compared: 7, 7.0 and "7" are the same.
+
+    Example:
+        >>> plain_id(7.0), plain_id(" 7"), plain_id("a7")
+        ('7', '7', 'a7')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def read_ids(table: Table, columns: Columns) -> list[str] | None:
+    """The id of each row, where ids are wanted.
+
+    Raises:
+        UserError: a row has none, or the same as another row.
+    """
+    if columns.id is None:
+        return None
+    ids = [None if value is None else plain_id(value) for value in table.texts(columns.id)]
+    seen: set[str] = set()
+    for row, value in enumerate(ids, start=1):
+        if value is None or value in seen:
+            raise UserError(
+                f"{table.name}, column '{columns.id}', row {row}",
+                expected="an id in every row, each once",
+                got="none" if value is None else f"{value!r} again",
+                otherwise="a row would have been taught the answer to another",
+                do="correct the ids, or leave `--id-column` out: rows are then found by their text",
+            )
+        seen.add(value)
+    return [str(value) for value in ids]
+
+
 def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> tuple[Table, Columns]:
     """Read the columns of a first table in this one, and no others.
 
@@ -110,7 +169,7 @@ def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> t
     """
     columns = match_columns(table, chosen, labelled=labelled)
     label = columns.label if labelled else None
-    return table.select([columns.text, columns.text_pair, label, columns.group]), columns
+    return table.select([columns.text, columns.text_pair, label, columns.group, columns.id]), columns
 
 
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
@@ -123,7 +182,8 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
     label = _matched(table, columns.label, "label") if labelled else columns.label
     group = _matched(table, columns.group, "group") if columns.group is not None else None
-    return Columns(text, pair, label, group)
+    ids = present_column(table, columns.id, "--id-column") if columns.id is not None else None
+    return Columns(text, pair, label, group, ids)
 
 
 def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[str, list[str]]:
@@ -178,7 +238,7 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]
 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
-        return _present(table, named, flag)
+        return present_column(table, named, flag)
     found = _usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
@@ -197,7 +257,12 @@ def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) 
     return []
 
 
-def _present(table: Table, name: str, flag: str) -> str:
+def present_column(table: Table, name: str, flag: str) -> str:
+    """The column of this name, or the only one that is called nearly so.
+
+    Raises:
+        UserError: there is none.
+    """
     if (found := _same_name(table, name)) is not None:
         return found
     raise UserError(

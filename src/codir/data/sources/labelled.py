@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 from codir.data.sources.classes import note_alike, note_decimal_commas, note_rare
 from codir.data.sources.columns import Columns, select_columns
@@ -24,6 +25,7 @@ from codir.data.sources.labels import (
     require_numbers,
 )
 from codir.data.sources.placeholders import find_placeholders, note_likely_placeholders, note_placeholders
+from codir.data.sources.sets import learn_sets, read_sets
 from codir.data.sources.tables import Table
 from codir.errors import UserError
 from codir.tasks import kind_of
@@ -36,14 +38,16 @@ class Labelled:
     Attributes:
         table: with the columns selected.
         columns: which of them is what.
-        labels: one for each row; `None` for a row that is left out, since its label stands for none.
+        labels: one for each row, or a set; `None` for a row that is left out, since its label stands for none.
         notes: what was said of its reading, and which rows are left out.
+        width: how many labels each row has a flag for; `None` where they are not written so.
     """
 
     table: Table
     columns: Columns
-    labels: list[Label | None]
+    labels: list[Any]
     notes: tuple[str, ...]
+    width: int | None = None
 
     @property
     def where(self) -> str:
@@ -51,7 +55,7 @@ class Labelled:
         return f"{self.table.name}, column '{self.columns.label}'"
 
     @property
-    def kept_labels(self) -> list[Label]:
+    def kept_labels(self) -> list[Any]:
         """Those of the rows that are not left out."""
         return [label for label in self.labels if label is not None]
 
@@ -65,6 +69,8 @@ def read_labelled(
         UserError: a column that is not there, a row without a label, or a table in which no row has one.
     """
     selected = [select_columns(table, chosen) for table in tables]
+    if options.are_sets:
+        return [_with_sets(table, columns, options, class_names) for table, columns in selected]
     labels = [read_labels(table, columns.label, class_names) for table, columns in selected]
     placeholders = find_placeholders(
         Counter(map(key_of, chain.from_iterable(labels))),
@@ -76,6 +82,11 @@ def read_labelled(
         _without(table, columns, of_table, placeholders)
         for (table, columns), of_table in zip(selected, labels, strict=True)
     ]
+
+
+def _with_sets(table: Table, columns: Columns, options: LabelOptions, class_names: tuple[str, ...] | None) -> Labelled:
+    sets = read_sets(table, columns.label, class_names, separator=options.separator)
+    return Labelled(table, columns, [*sets.labels], (*table.notes, *sets.notes), width=sets.width)
 
 
 def _without(table: Table, columns: Columns, labels: list[Label], placeholders: set[str]) -> Labelled:
@@ -109,9 +120,12 @@ def learn_code(
     Raises:
         UserError: labels that contradict each other, or what is known beforehand.
     """
-    for table in tables:
+    for table in () if options.are_sets else tables:
         require_numbers(table.labels, options, table.where)
     labels = list(chain.from_iterable(table.kept_labels for table in tables))
+    if options.are_sets:
+        flags = max(table.width or 0 for table in tables)
+        return learn_sets(labels, replace(options, num_labels=max(flags, options.num_labels or 0)), class_names)
     code = learn_labels(labels, options, class_names)
     if not kind_of(code.task).has_classes or options.may_lack_classes:
         return code, []

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from codir.config.words import TASK, TaskChoice
 from codir.data.sources.tables import Table, type_cells
@@ -29,6 +30,7 @@ class LabelOptions:
         num_labels: how many classes a given model has; 1 where it gives a score.
         model_names: what a given model calls its classes, if it has names for them.
         may_lack_classes: true where only a part of the data is seen, as in evaluation.
+        separator: what stands between several labels that are written as one text.
     """
 
     task: TaskChoice | str = TASK
@@ -36,6 +38,12 @@ class LabelOptions:
     num_labels: int | None = None
     model_names: tuple[str, ...] | None = None
     may_lack_classes: bool = False
+    separator: str | None = None
+
+    @property
+    def are_sets(self) -> bool:
+        """Whether a row has several labels."""
+        return self.task != TASK and kind_named(self.task).cell == "set"
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class LabelCode:
     task: Task
     class_index: dict[str, int]
 
-    def encode(self, labels: Sequence[Label | None], where: str) -> list[float | None]:
+    def encode(self, labels: Sequence[Any], where: str) -> list[Any]:
         """Turn labels into class indices or scores; a row that is left out has none.
 
         Raises:
@@ -148,7 +156,7 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
         kind = KINDS["regression"] if options.task == TASK else kind_named(options.task)
         return LabelCode(Task(kind.name, None, kind.outputs or 1, kind.metrics), {})
     found = _in_order(labels)
-    names, class_index = _name_classes(found, options, known_names)
+    names, class_index = name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)
     if not options.may_lack_classes:
         class_index = {key: index for key, index in class_index.items() if key in found}
@@ -156,7 +164,7 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
     return LabelCode(Task(kind.name, names, num_labels, kind.metrics), class_index)
 
 
-def _name_classes(
+def name_classes(
     found: list[str], options: LabelOptions, known_names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...] | None, dict[str, int]]:
     """Give each class its index, and its name where it has one."""
@@ -260,7 +268,7 @@ def _as_number(label: Label) -> float | None:
 def _no_label(value: object, where: str) -> UserError:
     do = "name the column that holds the label with `--label-column`"
     if isinstance(value, list | tuple | set):
-        do = "give each row one label; several labels in a row (multi-label) are not supported"
+        do = "read several labels in a row with `--task multi_label`, or give each row one label"
     elif isinstance(value, Decimal):
         do = "write that column as whole numbers, or as floating-point numbers for scores"
     return UserError(where, expected="a name or a number", got=f"{value!r} ({type(value).__name__})", do=do)

@@ -48,7 +48,9 @@ def load_data(
     encoding: str | None = None,
     text_column: str | None = None,
     text_pair_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    label_separator: str | None = None,
+    id_column: str | None = None,
     group_column: str | None = None,
     task: TaskChoice | str = TASK,
     labels: Sequence[str] | None = None,
@@ -78,7 +80,9 @@ def load_data(
         encoding: of text files without a byte order mark; UTF-8 by default.
         text_column: where the text stands, if not under a usual name; a pair is then read only if named too.
         text_pair_column: where the second text stands.
-        label_column: where the label stands.
+        label_column: where the label stands; for several labels in a row, a list column, or a column of 0 and 1 each.
+        label_separator: what stands between several labels that are written as one text.
+        id_column: keep this column as `id`; a teacher that is a file may find its rows by it.
         group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
             are of one query.
         task: classes or scores; `"auto"` reads scores where a label has a fraction.
@@ -110,12 +114,15 @@ def load_data(
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))
+    label, several = _label_columns(label_column, parts)
     return assemble(
         parts,
         columns=ColumnNames(
             text=text_column or parts.columns.text,
             text_pair=text_pair_column or parts.columns.text_pair,
-            label=label_column or parts.columns.label,
+            label=label or parts.columns.label,
+            labels=several,
+            id=id_column,
             group=group_column or parts.columns.group,
         ),
         labels=LabelOptions(
@@ -124,6 +131,7 @@ def load_data(
             num_labels=num_labels,
             model_names=tuple(model_names) if model_names is not None else None,
             may_lack_classes=evaluation_only,
+            separator=label_separator,
         ),
         split=SplitOptions(
             dev_fraction=dev_fraction,
@@ -134,6 +142,14 @@ def load_data(
             seed=seed,
         ),
     )
+
+
+def _label_columns(named: str | Sequence[str] | None, parts: Parts) -> tuple[str | None, tuple[str, ...]]:
+    """The column of labels, or several; a name with commas in it may be that of one column."""
+    if named is None or isinstance(named, str):
+        return named, ()
+    whole = ",".join(named)
+    return (whole, ()) if len(named) == 1 or whole in next(iter(parts.tables)).columns else (None, tuple(named))
 
 
 def from_datasets(

@@ -81,7 +81,8 @@ class Table:
     def from_dataset(cls, dataset: Dataset, name: str) -> Table:
         """See a `datasets` object as a table; nothing is copied until a column is read."""
         plain = dataset.with_format(None)
-        names = {key: tuple(kind.names) for key, kind in dataset.features.items() if isinstance(kind, ClassLabel)}
+        kinds = {key: getattr(kind, "feature", kind) for key, kind in dataset.features.items()}  # or those of a list
+        names = {key: tuple(kind.names) for key, kind in kinds.items() if isinstance(kind, ClassLabel)}
         return not_empty(cls(name, {column: plain[column] for column in plain.column_names}, names))
 
 

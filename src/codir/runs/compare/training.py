@@ -14,6 +14,8 @@ from codir.models import Reader
 from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
+from codir.runs.finishing import settle
+from codir.runs.processes import quiet_rooms
 from codir.store import RUN, Ledger, scratch_folder
 from codir.system import resolve_dtype
 from codir.tasks import kind_of
@@ -36,18 +38,20 @@ def train(entry: Entry, common: Common) -> Run:
         recipe.student, common.teacher, common.data, seed=entry.seed, max_length=recipe.data.max_length
     )
     with scratch_folder(recipe.output_dir, RUN) as scratch:
-        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
+        with quiet_rooms("trainer.answers"):  # it was said for all runs
+            trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - start
     student = Reader(trainer.student, student.tokenizer)
+    exam, dtype = exam_of(recipe, common.data), resolve_dtype(recipe.training.precision)
+    settle(student, exam, dtype)
     if entry.is_saved:
         export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
-    exam = exam_of(recipe, common.data)
-    answers = exam.answers(runner_of(student, resolve_dtype(recipe.training.precision)))
+    answers = exam.answers(runner_of(student, dtype))
     agreements = {
-        name: agreement(answers[name], common.of_teacher[name], kind_of(common.data.task)) for name in answers
+        name: agreement(answers[name], given, kind_of(common.data.task)) for name, given in common.of_teacher.items()
     }
     return Run(
         preset=entry.preset,
@@ -56,7 +60,7 @@ def train(entry: Entry, common: Common) -> Run:
         student=entry.student,
         student_layers=int(student.model.config.num_hidden_layers),
         metrics=exam.score(answers),
-        agreement=agreements[exam.first],
+        agreement=agreements.get(exam.first),
         agreements=agreements,
         seconds=seconds,
         seconds_per_step=seconds / max(trainer.state.global_step, 1),

@@ -70,7 +70,8 @@ def class_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """The names of classes that `datasets` keeps in a schema; other metadata is nobody's business."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        kinds = {name: kind for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+        kinds = {name: kind.get("feature", kind) for name, kind in features.items()}  # or those of a list
+        kinds = {name: kind for name, kind in kinds.items() if kind.get("_type") == "ClassLabel"}
         return {name: tuple(map(str, kind["names"])) for name, kind in kinds.items() if name in schema.names}
     except (KeyError, TypeError, AttributeError, ValueError):
         return {}
