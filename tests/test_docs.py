@@ -249,7 +249,7 @@ def test_a_presets_weights_told_otherwise(name):
 
 def test_an_axis_legend_that_differs_from_the_codes():
     legend = [line.strip() for line in signals.__doc__.splitlines() if line.startswith("    ")]
-    assert len(legend) == 8
+    assert len(legend) == 9
     assert "\n".join(legend) in (ROOT / "docs" / "concepts.md").read_text()
 
 

@@ -108,6 +108,57 @@ SCORES = Sample(
     },
 )
 
+# ---- Tags of words ----
+
+WORDS = 6
+"""Of the longest row; the first row and the second have as many."""
+
+
+def tags(rows: int, seed: int) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    lengths = [WORDS, WORDS, *rng.integers(1, WORDS + 1, max(rows - 2, 0))][:rows]
+    return [rng.integers(0, 4, length).tolist() for length in lengths]
+
+
+def of_words(logits: Tensor, labels: Tensor) -> list[tuple[list[float], int]]:
+    """Logits and label of each word that has one."""
+    pairs = [pair for row in zip(logits.tolist(), labels.tolist(), strict=True) for pair in zip(*row, strict=False)]
+    return [(scores, label) for scores, label in pairs if label != IGNORED_CLASS]
+
+
+def right_tags(column: list[list[int]]) -> Tensor:
+    logits = torch.full((len(column), max(map(len, column)), 4), -math.inf)
+    for row, labels in enumerate(column):
+        logits[row, : len(labels)] = 50.0 * torch.nn.functional.one_hot(torch.tensor(labels), 4).float()
+    return logits
+
+
+def on_words(score: Callable[..., float], **settings: Any) -> Callable[[np.ndarray, np.ndarray], float]:
+    def compute(said: np.ndarray, labels: np.ndarray) -> float:
+        pairs = [(a, b) for row in zip(said, labels, strict=True) for a, b in zip(*row, strict=True) if b >= 0]
+        return score([b for _, b in pairs], [a for a, _ in pairs], **settings)
+
+    return compute
+
+
+TAGS = Sample(
+    outputs=4,
+    labels=tags,
+    logits=lambda rows, seed: draw(rows * WORDS, 4, seed).view(rows, WORDS, 4),
+    right=right_tags,
+    hard_loss=lambda logits, labels: cross_entropy(
+        torch.tensor([scores for scores, _ in of_words(logits, labels)]),
+        torch.tensor([label for _, label in of_words(logits, labels)]),
+    ),
+    soft_loss=lambda student, teacher, temperature: softened_kl(
+        student.flatten(0, 1), teacher.flatten(0, 1), temperature
+    ),
+    scores={
+        "token_accuracy": on_words(sklearn.metrics.accuracy_score),
+        "token_macro_f1": on_words(sklearn.metrics.f1_score, average="macro"),
+    },
+)
+
 # ---- Several labels ----
 
 
@@ -189,5 +240,11 @@ CANDIDATES = replace(
     scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
 )
 
-SAMPLES = {"classification": classes(3), "regression": SCORES, "reranking": CANDIDATES, "multi_label": SETS}
+SAMPLES = {
+    "classification": classes(3),
+    "regression": SCORES,
+    "reranking": CANDIDATES,
+    "multi_label": SETS,
+    "token_classification": TAGS,
+}
 """By the name of the kind; a new kind adds its own."""

@@ -36,7 +36,7 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label"]
+TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label", "token_classification"]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 

@@ -30,12 +30,15 @@ from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
 from codir.data.sources.tables import Table
+from codir.data.words import POSITIONS, UNREAD, count_unread, join_words, mask_unread, words_of_tokens
 from codir.tasks import Task
 
 __all__ = [
     "DEMO_CORPUS",
     "DEMO_SOURCE",
     "ID_COLUMN",
+    "POSITIONS",
+    "UNREAD",
     "CausalCollator",
     "DistillationCollator",
     "EpochLengthGroupedSampler",
@@ -54,6 +57,7 @@ __all__ = [
     "check_room",
     "cls_token_position",
     "column_of",
+    "count_unread",
     "data_on_hub",
     "encode",
     "find_minilm",
@@ -61,12 +65,14 @@ __all__ = [
     "fit_labels",
     "from_datasets",
     "is_table",
+    "join_words",
     "label_feature",
     "labels_of",
     "length_sorted_batches",
     "load_corpus",
     "load_data",
     "load_movie_reviews",
+    "mask_unread",
     "model_columns",
     "model_on_hub",
     "note_unknown_tokens",
@@ -77,4 +83,5 @@ __all__ = [
     "read_table",
     "split_documents",
     "with_groups",
+    "words_of_tokens",
 ]

@@ -25,6 +25,8 @@ read = tokenizer.encode_batch(list(zip(texts[::2], texts[1::2], strict=True)) if
 columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 feed = {one.name: np.array([getattr(row, columns[one.name]) for row in read]) for one in session.get_inputs()}
 answers = session.run(["logits"], feed)[0]
+
+# ---- Answers ----
 if record["ranks"]:
     for place in np.argsort(-answers[:, 0], kind="stable"):
         print(f"{answers[place, 0]:.4f}", candidates[place])

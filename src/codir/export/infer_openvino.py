@@ -26,6 +26,8 @@ columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_i
 inputs = [one.get_any_name() for one in model.inputs]
 feed = {name: np.array([getattr(row, columns[name]) for row in read]) for name in inputs}
 answers = model(feed)["logits"]
+
+# ---- Answers ----
 if record["ranks"]:
     for place in np.argsort(-answers[:, 0], kind="stable"):
         print(f"{answers[place, 0]:.4f}", candidates[place])

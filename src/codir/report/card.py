@@ -20,11 +20,16 @@ from codir.store import write_whole
 CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
     "macro_f1": "f1",
     "micro_f1": "f1",
     "matthews": "matthews_correlation",
     "pearson": "pearsonr",
     "spearman": "spearmanr",
+    "token_accuracy": "accuracy",
+    "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
 AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
@@ -240,7 +245,11 @@ def snippet_of(origin: Origin) -> str:
 
 # ---- In words ----
 
-KINDS = {"fill-mask": "a masked language model", "text-generation": "a language model"}
+KINDS = {
+    "fill-mask": "a masked language model",
+    "text-generation": "a language model",
+    "token-classification": "a model that tags the words of a text",
+}
 
 
 def _what(origin: Origin) -> str:

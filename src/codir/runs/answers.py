@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codir.config import EvaluateConfig
-from codir.data import LoadedData, Submission
+from codir.data import LoadedData, Submission, join_words
 from codir.errors import naming
 from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
@@ -91,7 +91,8 @@ def write_predictions(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score.
+    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
+    word.
 
     The texts stand beside it, so that the file can be the teacher of a student.
 
@@ -102,6 +103,9 @@ def write_predictions(
         answers: the model's logits, less those of its thresholds.
         thresholds: from which probability on each label is answered, if the model has any.
     """
+    if kind_of(data.task).reads_words:
+        write_rows(file, _word_columns(data, names, answers))
+        return
     said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
@@ -166,6 +170,8 @@ def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Column
     first = next(iter(data.dev.values()))
     names = [column for column in ("text", "text_pair") if column in first.column_names]
     texts = {name: {column: rows[column][:] for column in names} for name, rows in data.dev.items()}
+    if kind_of(data.task).reads_words:
+        names, texts = ["text"], {name: {"text": [*map(join_words, rows["words"])]} for name, rows in data.dev.items()}
     return {column: [texts[name][column][row] for name, row in places] for column in names}
 
 
@@ -180,6 +186,31 @@ def _answer_columns(
         "answer": kind.written(said, names),
         **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
+
+
+def _word_columns(data: LoadedData, names: Sequence[str], answers: Answers) -> Columns:
+    """A line for each word: where it stands, what it is answered with, and how likely each class is.
+
+    A word that the model has not read has no answer, and equal probabilities.
+    """
+    kind, labels = kind_of(data.task), list(names)
+    places: list[tuple[str, int]] = []
+    numbers: list[int] = []
+    words: list[str] = []
+    said: list[str] = []
+    shares: list[NDArray[np.float64]] = []
+    for name, logits in answers.items():
+        answered, likely = predictions(logits, kind), kind.probabilities(logits)
+        assert likely is not None, "words have classes"
+        for row, of_row in enumerate(data.dev[name]["words"]):
+            places += [(name, row)] * len(of_row)
+            numbers += range(1, len(of_row) + 1)
+            words += of_row
+            said += [labels[index] if index >= 0 else "" for index in answered[row, : len(of_row)]]
+            shares.append(likely[row, : len(of_row)])
+    every = np.concatenate(shares)
+    columns: Columns = {**_row_columns(data, places), "word": numbers, "text": words, "answer": said}
+    return {**columns, **{f"p_{name}": _rounded(every[:, index]) for index, name in enumerate(names)}}
 
 
 def _significant(numbers: NDArray[np.generic]) -> list[Any]:

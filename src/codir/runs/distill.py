@@ -28,7 +28,7 @@ from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.finishing import settle
 from codir.runs.objectives import check_preset
 from codir.runs.output import RunFolder, record_of, run_folder
-from codir.runs.preflight import check_reader, has_pairs, note_budget, note_truncation
+from codir.runs.preflight import check_reader, has_pairs, note_budget, note_truncation, note_unread
 from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
 from codir.runs.teachers import (
@@ -176,6 +176,11 @@ def prepare(recipe: Recipe) -> Prepared:
     exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
     answers = on_main(ask_teacher, teacher, exam, dtype)
     warnings = said(on_main(judge_teacher, answers, exam, Path(recipe.teacher.model).name))
+    unread = [
+        note_unread(name, given, exam.labels(name), data.task, whose="the teacher")
+        for name, given in (answers or {}).items()
+    ]
+    notes += said([note for of_set in unread for note in of_set])
     notes += warnings if answers is None else []
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 

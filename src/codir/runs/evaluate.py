@@ -31,6 +31,7 @@ from codir.runs.preflight import (
     check_same_labels,
     has_pairs,
     note_floor,
+    note_unread,
 )
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
@@ -150,6 +151,7 @@ def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     for name, given in answers.items():
         for dev, logits in given.items():
             check_permutation(logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}")
+            say(note_unread(dev, logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}"))
     return _Asked(readers, runners, data, exam, answers)
 
 

@@ -241,7 +241,7 @@ class Bench:
     def judged(self, folder: Path) -> Verdict | str:
         """Ask it all questions, once; judge it by the first evaluation set, or say why that cannot be."""
         answers = self.exam.answers(self.open(folder))
-        if (fault := find_fault(answers.values())) is not None:
+        if (fault := find_fault(answers.values(), kind_of(self.task))) is not None:
             return fault
         self.answers[folder] = answers
         return weigh(self.original, answers[self.exam.first], self.exam.labels(self.exam.first), self.task)
@@ -252,9 +252,10 @@ class Bench:
         return difference if math.isfinite(difference) else math.inf
 
     def logits(self, runner: Runner) -> np.ndarray:
-        """On the calibration rows."""
+        """On the calibration rows, 0 where a word was not read."""
         with phase("comparing answers", len(self.encoded)):
-            return predict_logits(runner, self.encoded)
+            found = predict_logits(runner, self.encoded)
+        return np.where(np.isneginf(found), 0.0, found)  # of words that nobody has read
 
     def calibration(self, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """The calibration rows one by one, without padding."""

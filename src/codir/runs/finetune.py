@@ -16,7 +16,7 @@ from codir.runs.card import origin_of_finetuned
 from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.finishing import settle
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_reader, has_pairs, note_floor
+from codir.runs.preflight import check_reader, has_pairs, note_floor, note_truncation
 from codir.runs.processes import begin, said, say
 from codir.system import on_main, resolve_dtype, seeded
 
@@ -44,7 +44,8 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
         checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
-        notes = [*data.notes, *said(note_end(trainer))]
+        notes = [*data.notes, *said(note_truncation(trainer.train_dataset, config.data.max_length))]
+        notes += said(note_end(trainer))
         notes += said(on_main(settle, reader, exam_of(config, data), resolve_dtype(config.training.precision)))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
 

@@ -14,7 +14,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config import ObjectivesConfig, StageConfig
-from codir.data import LoadedData
+from codir.data import LoadedData, count_unread
 from codir.errors import UserError
 from codir.measure import compute_metrics, stand
 from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
@@ -169,6 +169,26 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
     if "truncated" not in encoded.column_names:
         return []
     share = float(np.mean(encoded["truncated"]))
-    if share == 0.0:
+    notes = [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
+    unread = count_unread(encoded)
+    more = [f"{unread:,} words of the training rows have no token, so nothing is learnt of their tags."]
+    return (notes if share else []) + (more if unread else [])
+
+
+def note_unread(name: str, logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> list[str]:
+    """Say how many words of an evaluation set a model has not read; each counts as a word without an answer.
+
+    Args:
+        name: of the evaluation set.
+        logits: the model's, rows first.
+        labels: of the same rows.
+        task: what is measured.
+        whose: what the note calls the model.
+    """
+    kind = kind_of(task)
+    if not kind.reads_words:
         return []
-    return [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
+    found, _ = kind.one_by_one(np.asarray(kind.is_answered(logits).all(axis=-1)), labels)
+    unread = int(np.count_nonzero(~found))
+    said = f"{unread:,} of {len(found):,} words of {name} have no token of {whose}: they count as not answered"
+    return [f"{said} (`--max-length` cuts rows)."] if unread else []

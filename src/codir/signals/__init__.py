@@ -26,6 +26,7 @@ from codir.signals.values import (
     TokenSignal,
     Unprojected,
 )
+from codir.signals.words import take_words
 from codir.tasks import IGNORED_CLASS
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "pool_representations",
     "principal_axes",
     "resolve_layers",
+    "take_words",
     "token_at",
     "token_mask",
 ]

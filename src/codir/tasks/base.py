@@ -9,10 +9,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
@@ -67,6 +69,7 @@ class Kind(ABC):
         dealt: how rows are held out, in words; see `stratum`.
         tuned_in_words: what `tuned` tunes, with its verb; `None` where there is nothing.
         head_name: what messages call the head.
+        reads_words: whether a row is a list of words, each with a label and an answer of its own.
         pipeline_arguments: what `transformers.pipeline` has to be told, as Python code.
     """
 
@@ -79,10 +82,10 @@ class Kind(ABC):
     cell: ClassVar[Literal["value", "set"]] = "value"
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
-    metrics: ClassVar[tuple[str, ...]]
+    metrics: tuple[str, ...]
     known_metrics: ClassVar[tuple[str, ...]]
-    own_metrics: ClassVar[Mapping[str, Metric]] = {}
-    own_weighted: ClassVar[Mapping[str, Weighted]] = {}
+    own_metrics: Mapping[str, Metric] = MappingProxyType({})
+    own_weighted: Mapping[str, Weighted] = MappingProxyType({})
     correlations: ClassVar[frozenset[str]] = frozenset()
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
@@ -94,6 +97,7 @@ class Kind(ABC):
     dealt: ClassVar[str] = "at random"
     tuned_in_words: ClassVar[str | None] = None
     head_name: ClassVar[str] = "classification (or regression) head"
+    reads_words: ClassVar[bool] = False
     pipeline_arguments: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -105,6 +109,10 @@ class Kind(ABC):
     def has_groups(self) -> bool:
         """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
         return "groups" in self.offers
+
+    def named(self, names: Sequence[str] | None) -> Kind:
+        """The same kind, where the names of its classes say more of it."""
+        return self
 
     # ---- Labels ----
 
@@ -191,7 +199,27 @@ class Kind(ABC):
     ) -> Float[Tensor, ""]:
         """How far the student answers from its teacher, mean over all rows; 0 when the two agree."""
 
+    def match_loss(self, student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."]) -> Float[Tensor, ""]:
+        """Squared error of the logits, mean over all rows."""
+        return F.mse_loss(student, teacher)
+
     # ---- Answers ----
+
+    def is_answered(self, logits: Float[np.ndarray, "rows ..."]) -> NDArray[np.bool_]:
+        """Which logits stand for an answer; others are not finite on purpose."""
+        return np.ones(logits.shape, bool)
+
+    def one_by_one(
+        self, values: Shaped[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, "rows ..."]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is answered one by one, with its label: rows, or the words of all rows."""
+        return values, labels
+
+    def by_class(
+        self, answers: Shaped[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, "rows ..."], names: dict[int, str]
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """What precision and recall are counted of: answers, labels and the names of their classes."""
+        return answers, labels, names
 
     @abstractmethod
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:

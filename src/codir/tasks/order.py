@@ -31,7 +31,13 @@ def check_permutation(
     Raises:
         UserError: the data numbers its classes in another way than the model.
     """
-    if not kind_of(task).one_class:
+    kind = kind_of(task)
+    if not (kind.one_class or kind.reads_words):
+        return 0.0, 0.0
+    logits, labels = kind.one_by_one(logits, labels)
+    is_answered = kind.is_answered(logits).all(axis=-1)
+    logits, labels = logits[is_answered], labels[is_answered]
+    if not len(labels):
         return 0.0, 0.0
     permutation, as_is, renamed = best_label_permutation(logits, labels)
     majority = float(np.bincount(labels.astype(int)).max() / len(labels))

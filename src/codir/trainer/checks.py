@@ -84,7 +84,7 @@ def _check_reading(
         check_max_length(model, max_length)
     else:
         check_token_ids(model, dataset, role)
-    if {"text", "input_ids"} & {*columns}:
+    if {"text", "words", "input_ids"} & {*columns}:
         for note in note_unknown_tokens(dataset, tokenizer):
             logger.warning("The %s: %s", role, note)
 
@@ -97,6 +97,7 @@ def check_class_names(teacher: PreTrainedModel | None, student: PreTrainedModel,
     """
     features = getattr(dataset, "features", None) or {}
     feature = features.get("label", features.get("labels"))
+    feature = getattr(feature, "feature", feature)  # of a list, of each in it
     of_data = feature.names if isinstance(feature, datasets.ClassLabel) else None
     of_student = names_of(student)
     if teacher is not None:
@@ -321,5 +322,5 @@ def check_tokens(
             expected="texts, since teacher and student read with different tokenizers",
             got="token ids",
             otherwise="the teacher would have been shown the student's token ids",
-            do="pass the data set with its column `text`",
+            do="pass the data set with its column `text` or `words`",
         )

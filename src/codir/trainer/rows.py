@@ -18,6 +18,7 @@ from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
+    POSITIONS,
     CausalCollator,
     DistillationCollator,
     MaskingCollator,
@@ -27,8 +28,10 @@ from codir.data import (
     column_of,
     fit_labels,
     labels_of,
+    mask_unread,
     prepare,
     with_groups,
+    words_of_tokens,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -58,6 +61,9 @@ class Rows(Protocol):
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How much a collated batch answers where that differs from batch to batch; `None` where nobody asks."""
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
@@ -94,8 +100,8 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        dataset = self._grouped(dataset)
-        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
+        encoded = fit_labels(self._read(dataset), self.num_labels, self.kind)
+        return mask_unread(encoded) if self.kind.reads_words else encoded
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""
@@ -103,7 +109,11 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        return self._read(dataset)
+
+    def _read(self, dataset: Any) -> datasets.Dataset:
+        encoded = prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def _grouped(self, dataset: Any) -> Any:
         """With the group of each row in its label; `prepare` refuses what is no data set."""
@@ -120,6 +130,10 @@ class LabelledRows:
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """What the mean of the kind's loss is over: rows with a label, in most."""
         return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Words that the student has read; rows need not be counted, since micro-batches have as many."""
+        return (batch[POSITIONS] >= 0).sum() if POSITIONS in batch else None
 
     def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Queries with at least two candidates."""
@@ -206,6 +220,10 @@ class CorpusRows:
             seed=self.seed,
             negative_sampler=sampler,
         )
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """None but the predicted tokens, which are counted as labels."""
+        return None
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Predicted tokens."""

@@ -19,7 +19,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from codir.data import EpochLengthGroupedSampler, LongestFirstSampler, cls_token_position, column_of, model_columns
+from codir.data import (
+    POSITIONS,
+    EpochLengthGroupedSampler,
+    LongestFirstSampler,
+    cls_token_position,
+    column_of,
+    model_columns,
+)
 from codir.memory import Memory, MemoryBank
 from codir.models import kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
@@ -192,7 +199,8 @@ class DistillationTrainer(WholeCheckpoints):
         batch = Batch.from_collated(inputs)
         if not model.training:
             is_asked_for_tokens = batch.token_labels is not None
-            outputs = model(batch=batch) if is_asked_for_tokens else model(labels=batch.labels, **batch.model_inputs)
+            asked = {"labels": batch.labels, "words": batch.word_positions, **batch.model_inputs}
+            outputs = model(batch=batch) if is_asked_for_tokens else model(**asked)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
             batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
@@ -348,7 +356,7 @@ class DistillationTrainer(WholeCheckpoints):
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
-        own = [name for name in ("labels", "example_index", "length") if name in dataset.column_names]
+        own = [name for name in ("labels", "example_index", "length", POSITIONS) if name in dataset.column_names]
         return dataset.select_columns([*model_columns(dataset, self.processing_class), *own])
 
     # ---- Logs ----

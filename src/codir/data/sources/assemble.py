@@ -27,10 +27,11 @@ from codir.data.sources.columns import (
 from codir.data.sources.groups import GroupNumbers, check_relevances, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
-from codir.data.sources.rows import Rows
+from codir.data.sources.rows import Read, Rows
 from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
+from codir.data.sources.words import has_words, read_words
 from codir.errors import UserError, nearest
 from codir.tasks import KINDS, Task, kind_of
 
@@ -88,6 +89,29 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    if has_words(next(iter(parts.tables)), columns, labels):
+        read = read_words(parts.train, parts.dev, parts.unlabelled, columns, labels)
+    else:
+        read = _read_texts_of(parts, columns, labels)
+    task, dev, notes = read.task, read.dev, [*read.notes]
+    for rows in dev.values():
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
+    if read.train is None:
+        dev = _choose_sets(dev, split.evaluate_on)
+        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
+        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
+    for rows in (read.train, *read.unlabelled):
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
+    train, dev, stripped, split_notes = _split(read.train, dev, task, split)
+    for rows in dev.values():
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+    joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
+    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
+    """Texts, each row with a label of its own."""
     parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns, KINDS.get(labels.task))
@@ -112,21 +136,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         name: _read_rows(table, code, numbers, may_be_numbers=True)
         for name, table in zip(named_dev, labelled, strict=True)
     }
-    for rows in dev.values():
-        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
-        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
-    if train is None:
-        dev = _choose_sets(dev, split.evaluate_on)
-        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
-        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
-    unlabelled = [_read_unlabelled(table, columns, task, numbers) for table, columns in more]
-    for rows in (train, *unlabelled):
-        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
-    train, dev, stripped, split_notes = _split(train, dev, task, split)
-    for rows in dev.values():
-        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
-    joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
-    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+    return Read(task, train, dev, [_read_unlabelled(table, columns, task, numbers) for table, columns in more], notes)
 
 
 def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:

@@ -230,9 +230,9 @@ def _require_different(table: Table, named: ColumnNames) -> None:
             )
 
 
-def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
+def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) -> list[str]:
     """Say how many rows have a text of nothing but white space."""
-    blank = sum(any(not text.strip() for text in row) for row in zip(*texts.values(), strict=True))
+    blank = sum(any(not "".join(text).strip() for text in row) for row in zip(*texts.values(), strict=True))
     return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
 
 

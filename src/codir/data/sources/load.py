@@ -32,6 +32,7 @@ from codir.data.sources.glue import GLUE_PREFIX, find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
+from codir.tasks import kind_named
 
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
 
@@ -110,7 +111,8 @@ def load_data(
         (('down', 'up'), 18, 2)
     """
     folder = None if data_dir is None else _existing(Path(data_dir))
-    reading = Reading(separator, header, tuple(columns) if columns is not None else None, encoding)
+    names = tuple(columns) if columns is not None else None
+    reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Dataset, Features, Value
+from datasets import Dataset, Features, List, Value
 
 from codir.data.encode import label_feature
 from codir.data.sources.columns import ID_COLUMN
 from codir.tasks import Task, kind_of
+
+LISTS = ("words",)
+"""Columns in which each row is a list of texts."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Rows:
     """
 
     name: str
-    texts: dict[str, list[str]]
+    texts: dict[str, list[Any]]
     labels: list[Any]
     numbers: Sequence[int]
     groups: list[int] | None = None
@@ -44,16 +47,37 @@ class Rows:
         ids = None if self.ids is None else [self.ids[row] for row in rows]
         return Rows(name or self.name, texts, [self.labels[row] for row in rows], numbers, groups, ids)
 
-    def keys(self) -> list[tuple[str, ...]]:
+    def keys(self) -> list[tuple[Any, ...]]:
         """The texts of each row, to tell whether two rows are the same."""
-        return list(zip(*self.texts.values(), strict=True))
+        columns = [map(tuple, values) if name in LISTS else values for name, values in self.texts.items()]
+        return list(zip(*columns, strict=True))
 
     def to_dataset(self, task: Task) -> Dataset:
         """The rows as a `datasets` object."""
         label = label_feature(kind_of(task), task.num_labels)
         ids = {} if self.ids is None else {ID_COLUMN: self.ids}
-        features = Features({column: Value("string") for column in (*self.texts, *ids)} | {"label": label})
+        texts = {column: List(Value("string")) if column in LISTS else Value("string") for column in self.texts}
+        features = Features(texts | dict.fromkeys(ids, Value("string")) | {"label": label})
         labels = self.labels
         if self.groups is not None:
             labels = [[label, group] for label, group in zip(labels, self.groups, strict=True)]
         return Dataset.from_dict({**self.texts, **ids, "label": labels}, features=features)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Tables as rows, before they are dealt out.
+
+    Attributes:
+        task: what is to be predicted.
+        train: labelled rows; `None` where only evaluation was asked.
+        dev: evaluation sets.
+        unlabelled: rows to train on that have no label.
+        notes: what was said of the reading.
+    """
+
+    task: Task
+    train: Rows | None
+    dev: dict[str, Rows]
+    unlabelled: list[Rows]
+    notes: list[str]

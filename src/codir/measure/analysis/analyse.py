@@ -142,7 +142,7 @@ def _layers(
         return None
     kind, metric = kind_of(task), task.metrics[0]
     labels, of_texts = kind.stack(rows["label"]), kind.stack(texts["label"])
-    if no_probes := _why_no_probes(of_texts, one_class=kind.one_class):
+    if no_probes := _why_no_probes(of_texts, one_class=kind.one_class, of_words=kind.reads_words):
         left_out.append(no_probes)
         texts = texts.select([])
     read, learnt = dict[str, Vectors](), dict[str, Vectors]()
@@ -174,7 +174,9 @@ def _layers(
     )
 
 
-def _why_no_probes(labels: NDArray[np.generic], *, one_class: bool) -> str:
+def _why_no_probes(labels: NDArray[np.generic], *, one_class: bool, of_words: bool) -> str:
+    if of_words:
+        return "Probes of the layers are left out: they read one vector for each text, and words have the labels here."
     if len(labels) < FEWEST_ROWS:
         return f"Probes of the layers are left out: there are fewer than {FEWEST_ROWS} rows to learn from."
     if one_class and len(np.unique(labels)) < 2:

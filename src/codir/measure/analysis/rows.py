@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from codir.data import join_words
 from codir.errors.shown import plain
 from codir.measure.disagreement import find_farthest, measure_distances
 from codir.tasks import Task, kind_of
@@ -69,4 +70,6 @@ def find_disagreements(
 
 def _text_of(row: dict[str, object]) -> str:
     texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
+    words = row.get("words")
+    texts += [join_words(words)] if isinstance(words, list) else []
     return " | ".join(plain(text, longest=LONGEST_TEXT // len(texts)) for text in texts)
