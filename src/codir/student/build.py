@@ -106,7 +106,7 @@ def build_student(
             `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
             has embeddings as wide as the teacher's, where the type has such a setting.
         embeddings: how the embeddings of a student from `config` start. `teacher`: from the teacher's, projected to the
-            student's width by PCA, see `codir.student.start_embeddings`; `random`: as all else. By default `teacher`
+            student's width by PCA, see `codir.student.embeddings`; `random`: as all else. By default `teacher`
             wherever the two share their vocabulary and the student is no wider.
         dense: for a teacher of sentence vectors: end in a dense map to its width, which the student keeps.
         seed: for weights that start at random. The global random state is left as it was.
