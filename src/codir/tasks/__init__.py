@@ -17,13 +17,14 @@ from codir.tasks.multi_label import MultiLabel
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
-from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
+from codir.tasks.token_classification import NO_ENTITY, NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "NO_ENTITY",
     "NO_LOGIT",
     "OFFERS",
     "OUTSIDE",
