@@ -19,7 +19,7 @@ from codir.tasks.question_answering import NOWHERE, QuestionAnswering
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
-from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
+from codir.tasks.token_classification import NO_ENTITY, NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
@@ -27,6 +27,7 @@ __all__ = [
     "KINDS",
     "NAMED_IN_CONFIG",
     "NOWHERE",
+    "NO_ENTITY",
     "NO_LOGIT",
     "OFFERS",
     "OUTSIDE",
