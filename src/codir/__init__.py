@@ -40,9 +40,11 @@ if TYPE_CHECKING:
         sweep,
     )
     from codir.student import build_student
+    from codir.teacher import AnswersFile
     from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, PretrainingTrainer
 
 _HOMES = {
+    "AnswersFile": "codir.teacher",
     "BenchmarkConfig": "codir.config",
     "CodirError": "codir.errors",
     "CompareConfig": "codir.config",
@@ -78,6 +80,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswersFile",
     "BenchmarkConfig",
     "CodirError",
     "CompareConfig",

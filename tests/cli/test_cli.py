@@ -15,7 +15,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from codir import cli
 from codir.cli import tables
-from codir.config import preset_names, read_preset
+from codir.cli.advice import command_after_distilling
+from codir.config import Recipe, preset_names, read_preset, validate
+from codir.runs.rehearsal import Rehearsal
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 

@@ -39,6 +39,10 @@ def material(tmp_path_factory) -> Path:
     BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}).save_pretrained(folder / "teacher")
     for name, rows, seed in (("train", 8 * STEPS, 0), ("uneven", 59, 2), ("dev", 20, 1)):
         make_texts(rows, seed=seed).to_csv(folder / f"{name}.csv", index=False)
+    rows, rng = make_texts(8 * STEPS, seed=0), np.random.default_rng(3)
+    answered = [(text, rng.random(), rng.normal(size=8).tolist()) for text in rows["text"]]
+    lines = [{"text": text, "p_0": share, "p_1": 1 - share, "vector": vector} for text, share, vector in answered]
+    (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     return folder
 
 
@@ -132,8 +136,13 @@ KINDS = {
         "objectives.contrastive.keys": "queued",
         "objectives.contrastive.queue_size": "40",
     },
+    "file": {
+        "teacher.model": "{material}/answers.jsonl",
+        "student.layers": "null",
+        "student.checkpoint": "{material}/teacher",
+    },
 }
-"""The bank with a cached teacher, and the queue with a live one."""
+"""The bank with a cached teacher, the queue with a live one, and a teacher that is a file."""
 
 
 @pytest.mark.distributed
@@ -147,7 +156,8 @@ def test_two_processes_that_train_another_student(material, tmp_path, kind, orde
     for processes in (1, 2):
         settings = {**DESCENT, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2 // processes}
         settings |= {"logging_steps": 1, "num_train_epochs": 1}
-        command = words(material, tmp_path / str(processes), KINDS[kind], train_sampling_strategy=order, **settings)
+        more = {key: value.format(material=material) for key, value in KINDS[kind].items()}
+        command = words(material, tmp_path / str(processes), more, train_sampling_strategy=order, **settings)
         run(TORCHRUN if processes == 2 else [], command, watched=tmp_path)
     alone, together = (losses(tmp_path / str(processes)) for processes in (1, 2))
     assert len(alone) == STEPS

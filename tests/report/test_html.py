@@ -384,7 +384,9 @@ def test_numbers_that_are_all_but_equal_and_fill_a_chart_with_their_rounding(val
 
 
 def test_a_condition_that_is_shown_as_python_writes_it():
-    assert "**instruction_sets**: AVX2, VNNI\n" in render_page("t", [], conditions={"instruction_sets": ["AVX2", "VNNI"]})
+    assert "**instruction_sets**: AVX2, VNNI\n" in render_page(
+        "t", [], conditions={"instruction_sets": ["AVX2", "VNNI"]}
+    )
     assert condition_in_words([]) == "none"
 
 

@@ -212,10 +212,11 @@ def test_answers_that_are_not_those_of_the_model(tmp_path, second, ending):
         ".parquet": lambda file: pq.read_table(file).to_pydict(),
         ".jsonl": lambda file: {
             name: [json.loads(line)[name] for line in file.read_text().splitlines()]
-            for name in ["row", "answer", *(f"p_{name}" for name in names)]
+            for name in ["row", "text", "answer", *(f"p_{name}" for name in names)]
         },
     }[ending](file)
-    assert list(read) == ["row", "answer", *(f"p_{name}" for name in names)]
+    assert list(read) == ["row", "text", "answer", *(f"p_{name}" for name in names)]
+    assert read["text"][:2] == ["w0 w0", "w1 w1"]
     assert [int(row) for row in read["row"]] == list(range(1, 41))
     assert read["answer"][:5] == ["zero", "one", "two", "three", "zero"]
     for row in range(5):
@@ -240,7 +241,7 @@ def test_scores_that_are_written_as_classes(tmp_path, tokenizer):
     )
     assert found.judgement.calibration == {}
     answers = pq.read_table(tmp_path / "answers.parquet").to_pydict()
-    assert list(answers) == ["row", "score"]
+    assert list(answers) == ["row", "text", "score"]
     batch = tokenizer(rows["text"][:], padding=True, return_tensors="pt")
     with torch.inference_mode():
         ours, theirs = (one(**batch).logits[:, 0].double().numpy() for one in (made.eval(), other.eval()))

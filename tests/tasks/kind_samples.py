@@ -108,6 +108,69 @@ SCORES = Sample(
     },
 )
 
+# ---- Vectors ----
+
+
+def angles(student: Tensor, teacher: Tensor, _: float) -> float:
+    found = []
+    for ours, theirs in zip(student.tolist(), teacher.tolist(), strict=True):
+        lengths = math.sqrt(sum(x * x for x in ours)) * math.sqrt(sum(x * x for x in theirs))
+        found.append(1.0 - sum(x * y for x, y in zip(ours, theirs, strict=True)) / lengths)
+    return sum(found) / len(found)
+
+
+VECTORS = replace(SCORES, hard_loss=lambda logits, labels: 0.0, soft_loss=angles)
+# ---- Tags of words ----
+
+WORDS = 6
+"""Of the longest row; the first row and the second have as many."""
+
+
+def tags(rows: int, seed: int) -> list[list[int]]:
+    rng = np.random.default_rng(seed)
+    lengths = [WORDS, WORDS, *rng.integers(1, WORDS + 1, max(rows - 2, 0))][:rows]
+    return [rng.integers(0, 4, length).tolist() for length in lengths]
+
+
+def of_words(logits: Tensor, labels: Tensor) -> list[tuple[list[float], int]]:
+    """Logits and label of each word that has one."""
+    pairs = [pair for row in zip(logits.tolist(), labels.tolist(), strict=True) for pair in zip(*row, strict=False)]
+    return [(scores, label) for scores, label in pairs if label != IGNORED_CLASS]
+
+
+def right_tags(column: list[list[int]]) -> Tensor:
+    logits = torch.full((len(column), max(map(len, column)), 4), -math.inf)
+    for row, labels in enumerate(column):
+        logits[row, : len(labels)] = 50.0 * torch.nn.functional.one_hot(torch.tensor(labels), 4).float()
+    return logits
+
+
+def on_words(score: Callable[..., float], **settings: Any) -> Callable[[np.ndarray, np.ndarray], float]:
+    def compute(said: np.ndarray, labels: np.ndarray) -> float:
+        pairs = [(a, b) for row in zip(said, labels, strict=True) for a, b in zip(*row, strict=True) if b >= 0]
+        return score([b for _, b in pairs], [a for a, _ in pairs], **settings)
+
+    return compute
+
+
+TAGS = Sample(
+    outputs=4,
+    labels=tags,
+    logits=lambda rows, seed: draw(rows * WORDS, 4, seed).view(rows, WORDS, 4),
+    right=right_tags,
+    hard_loss=lambda logits, labels: cross_entropy(
+        torch.tensor([scores for scores, _ in of_words(logits, labels)]),
+        torch.tensor([label for _, label in of_words(logits, labels)]),
+    ),
+    soft_loss=lambda student, teacher, temperature: softened_kl(
+        student.flatten(0, 1), teacher.flatten(0, 1), temperature
+    ),
+    scores={
+        "token_accuracy": on_words(sklearn.metrics.accuracy_score),
+        "token_macro_f1": on_words(sklearn.metrics.f1_score, average="macro"),
+    },
+)
+
 # ---- Several labels ----
 
 
@@ -189,5 +252,53 @@ CANDIDATES = replace(
     scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
 )
 
-SAMPLES = {"classification": classes(3), "regression": SCORES, "reranking": CANDIDATES, "multi_label": SETS}
+# ---- Spans ----
+
+TOKENS = 6
+
+
+def spans(rows: int, seed: int) -> list[list[int]]:
+    found = np.sort(np.random.default_rng(seed).integers(0, TOKENS, (rows, 2)), axis=1)
+    return found.tolist()
+
+
+def marked(labels: list[list[int]]) -> Tensor:
+    logits = torch.zeros(len(labels), TOKENS, 2)
+    for row, (first, last) in enumerate(labels):
+        logits[row, first, 0] = logits[row, last, 1] = 50.0
+    return logits
+
+
+def of_both_ends(loss: Callable[..., float]) -> Callable[..., float]:
+    """The mean over starts and ends of a loss over tokens."""
+    return lambda logits, other, *rest: sum(loss(logits[..., end], other[..., end], *rest) for end in (0, 1)) / 2
+
+
+def overlap(said: np.ndarray, labels: np.ndarray) -> float:
+    found = []
+    for (first, last), (start, end) in zip(said.tolist(), labels.tolist(), strict=True):
+        ours, right = {*range(first, last + 1)}, {*range(start, end + 1)}
+        found.append(2 * len(ours & right) / (len(ours) + len(right)))
+    return np.mean(found)
+
+
+SPANS = Sample(
+    outputs=2,
+    labels=spans,
+    logits=lambda rows, seed: draw(rows * TOKENS, 2, seed).unflatten(0, (rows, TOKENS)),
+    right=marked,
+    hard_loss=of_both_ends(cross_entropy),
+    soft_loss=of_both_ends(softened_kl),
+    scores={"exact_match": lambda said, labels: np.mean([*map(np.array_equal, said, labels)]), "f1": overlap},
+)
+
+SAMPLES = {
+    "classification": classes(3),
+    "regression": SCORES,
+    "reranking": CANDIDATES,
+    "multi_label": SETS,
+    "embedding": VECTORS,
+    "token_classification": TAGS,
+    "question_answering": SPANS,
+}
 """By the name of the kind; a new kind adds its own."""

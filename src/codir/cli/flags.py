@@ -88,6 +88,7 @@ def read_list(text: str) -> list[int] | str:
 
 
 TEACHER = Flag("--teacher", "teacher.model")
+ID_COLUMN = Flag("--id-column", "teacher.id_column")
 SOURCE = Flag("--data", "data.source")
 DATA_DIR = Flag("--data-dir", "data.data_dir")
 DEV = Flag("--dev", "data.dev")
@@ -194,7 +195,8 @@ COMMANDS = {
     "distill": Command(
         "Recipe",
         (
-            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION, NO_CACHE, CACHE_DIR),
+            *(TEACHER, ID_COLUMN, *DATA, LAYERS, SELECTION, STUDENT, PRESET, *LENGTH, SEED, PRECISION),
+            *(NO_CACHE, CACHE_DIR),
             *(Flag("--baseline", "baseline", value=True), NO_TEXTS, *STOPPING, *OUTPUT),
         ),
         can_rehearse=True,
@@ -246,7 +248,7 @@ COMMANDS = {
             Flag("--presets", "presets", read=read_names),
             Flag("--seeds", "seeds", read=read_numbers),
             Flag("--reference", "reference"),
-            *(TEACHER, *DATA, LAYERS, SELECTION, STUDENT, *LENGTH, PRECISION, NO_CACHE, CACHE_DIR),
+            *(TEACHER, ID_COLUMN, *DATA, LAYERS, SELECTION, STUDENT, *LENGTH, PRECISION, NO_CACHE, CACHE_DIR),
             Flag("--jobs", "jobs"),
             Flag("--keep-students", "keep_students", value=True),
             *(OUTPUT_DIR, OVERWRITE),

@@ -35,9 +35,14 @@ from codir.errors import UserError
 
 
 class TeacherConfig(Room):
-    """The model that teaches, and whether its features are kept on disk."""
+    """The model that teaches, or a file of its answers, and whether its features are kept on disk."""
 
-    model: PathOrName = Field(description="folder or hub name of a fine-tuned model")
+    model: PathOrName = Field(
+        description="folder or hub name of a fine-tuned model, or a CSV, TSV, JSON or Parquet file of answers"
+    )
+    id_column: str | None = Field(
+        None, description="column of a file of answers and of the data that rows are found by; their text by default"
+    )
     cache: CacheWish = Field(
         CACHE_WISH, description="run the teacher once and keep its features (true), at every step (false), or decide"
     )
@@ -126,6 +131,9 @@ class StudentConfig(Room):
         None,
         description="how a student from `config` starts its embeddings; from the teacher's, projected to its width, "
         "wherever the vocabulary is shared",
+    )
+    dense: bool = Field(
+        False, description="for sentence vectors: end in a dense map to the teacher's width, which the student keeps"
     )
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.data.negatives import NegativeSampler
+from codir.data.words import POSITIONS, pad_positions
 from codir.tasks import Kind
 
 
@@ -45,6 +46,8 @@ class DistillationCollator:
         if "labels" in rows[0]:
             labels = [row["labels"] for row in rows]
             batch["labels"] = torch.tensor(labels) if self.kind is None else self.kind.batch(labels)
+        if POSITIONS in rows[0]:
+            batch[POSITIONS] = pad_positions([row[POSITIONS] for row in rows])
         if self.negative_sampler is not None:
             negatives = self.negative_sampler.sample(example_index)
             batch["negative_index"] = torch.from_numpy(negatives.index)

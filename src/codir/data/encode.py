@@ -6,7 +6,7 @@ all found by it. Knows tokenizers; knows nothing of models or losses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import datasets
@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.data.sources.columns import not_a_text
+from codir.data.words import POSITIONS, check_words, join_words, pad_positions, positions_of
 from codir.errors import UserError
 from codir.signals import TokenPosition
 from codir.system import progress
@@ -31,35 +32,63 @@ MOST_UNKNOWN = 0.03
 
 
 def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
-    """Tokenise `text` (and `text_pair`) and number the rows.
+    """Tokenise `text` (and `text_pair`), or `words`, and number the rows.
 
     Args:
-        dataset: columns `text`, optionally `text_pair` and `label`.
+        dataset: columns `text`, optionally `text_pair` and `label`; or `words`, a list of texts in each row.
         tokenizer: of the model that will read the result.
         max_length: tokens at most, special ones included; longer rows are cut and marked in column `truncated`.
 
     Returns:
-        What the tokenizer gives, and `example_index`, `length`, `truncated`, and `labels` where `dataset` has `label`.
+        What the tokenizer gives, and `example_index`, `length`, `truncated`, and `labels` where `dataset` has `label`;
+        of words, `word_positions` too: the first token of each, -1 for a word without one.
 
     Raises:
         UserError: a text is missing or is none, or `max_length` leaves no room for one.
     """
+    if "words" in dataset.column_names:
+        return _encode_words(dataset, tokenizer, max_length=max_length)
     has_pair = "text_pair" in dataset.column_names
     check_room(tokenizer, max_length, pairs=has_pair)
 
     def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, Any]:
-        pairs = rows["text_pair"] if has_pair else None
-        encoded = tokenizer(rows["text"], pairs, truncation=True, max_length=max_length)
-        lengths = [len(ids) for ids in encoded["input_ids"]]
-        truncated = [length >= max_length for length in lengths]
-        if encoded.encodings is not None:
-            truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]
-        progress.advance(len(indices))
-        return {**encoded, "example_index": indices, "length": lengths, "truncated": truncated}
+        encoded = tokenizer(
+            rows["text"], rows["text_pair"] if has_pair else None, truncation=True, max_length=max_length
+        )
+        return {**encoded, **_facts_of(encoded, indices, max_length)}
 
     texts = ["text", "text_pair"] if has_pair else ["text"]
     for column in texts:
         check_texts(dataset, column)
+    return _tokenised(dataset, tokenise, texts)
+
+
+def _encode_words(
+    dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> datasets.Dataset:
+    """The same of lists of words, and where each begins: column `word_positions`."""
+    check_room(tokenizer, max_length)
+    check_words(tokenizer)
+
+    def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, Any]:
+        encoded = tokenizer([join_words(words) for words in rows["words"]], truncation=True, max_length=max_length)
+        places = [positions_of(w, one.offsets) for w, one in zip(rows["words"], encoded.encodings, strict=True)]
+        return {**encoded, **_facts_of(encoded, indices, max_length), POSITIONS: places}
+
+    return _tokenised(dataset, tokenise, ["words"])
+
+
+def _facts_of(encoded: BatchEncoding, indices: list[int], max_length: int) -> dict[str, Any]:
+    """Number and length of each row, and whether it was cut."""
+    lengths = [len(ids) for ids in encoded["input_ids"]]
+    truncated = [length >= max_length for length in lengths]
+    if encoded.encodings is not None:
+        truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]
+    progress.advance(len(indices))
+    return {"example_index": indices, "length": lengths, "truncated": truncated}
+
+
+def _tokenised(dataset: datasets.Dataset, tokenise: Callable[..., Any], texts: list[str]) -> datasets.Dataset:
     with progress.phase("tokenising", len(dataset)):
         encoded = dataset.map(tokenise, batched=True, with_indices=True, remove_columns=texts, desc="tokenise")
     return encoded.rename_column("label", "labels") if "label" in encoded.column_names else encoded
@@ -115,6 +144,7 @@ def note_unknown_tokens(dataset: datasets.Dataset, tokenizer: PreTrainedTokenize
         for column in columns:
             check_texts(sample, column)
         texts = [text for column in columns for text in sample[column]]
+        texts += [join_words(words) for words in (sample["words"] if "words" in sample.column_names else ())]
         rows = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=SAMPLED_TOKENS)["input_ids"]
     tokens = sum(map(len, rows))
     share = sum(row.count(unknown) for row in rows) / max(tokens, 1)
@@ -153,10 +183,11 @@ def prepare(
         raise UserError("data set", expected="`label` or `labels`", got="both", do="remove one of the columns")
     if "input_ids" in columns:
         return with_example_index(dataset)
-    if "text" not in columns:
+    if not {"text", "words"} & {*columns}:
         raise UserError(
             "data set",
-            expected="a column `text` (and optionally `text_pair`), or the columns of a tokenizer with `input_ids`",
+            expected="a column `text` (and optionally `text_pair`) or `words`, or the columns of a tokenizer with "
+            "`input_ids`",
             got=f"columns {', '.join(columns)}",
             do="rename the text column with `dataset.rename_column(..., 'text')`, or tokenise the data set first",
         )
@@ -247,6 +278,7 @@ def length_sorted_batches(
     *,
     batch_size: int,
     rows: Sequence[int] | None = None,
+    words: bool = False,
 ) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
     """Batches for inference, longest first, so that hardly any padding is computed and memory peaks at once.
 
@@ -255,6 +287,7 @@ def length_sorted_batches(
         tokenizer: pads the batches.
         batch_size: rows per batch.
         rows: only these rows; all by default.
+        words: whether the positions of words come along, where rows have any.
 
     Yields:
         Row numbers `[batch]` in `encoded`, and what the model reads of them.
@@ -262,7 +295,7 @@ def length_sorted_batches(
     chosen = np.arange(len(encoded)) if rows is None else np.asarray(rows)
     lengths = column_of(encoded, "length")[chosen]
     order = chosen[np.argsort(-lengths, kind="stable")]
-    collate = RowCollator(encoded, tokenizer)
+    collate = RowCollator(encoded, tokenizer, words=words)
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
         yield indices, collate(indices.tolist())
@@ -276,10 +309,12 @@ class RowCollator:
     Args:
         encoded: the result of `encode`.
         tokenizer: says what stands at padding, and on which side.
+        words: whether the positions of words come along, where rows have any.
     """
 
-    def __init__(self, encoded: datasets.Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, encoded: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, words: bool = False) -> None:
         self._columns = encoded.select_columns(model_columns(encoded, tokenizer)).with_format("arrow")
+        self._words = encoded.select_columns([POSITIONS]) if words and POSITIONS in encoded.column_names else None
         self._is_left = tokenizer.padding_side == "left"
         self._fill = {
             "input_ids": tokenizer.pad_token_id,
@@ -291,6 +326,10 @@ class RowCollator:
 
     def __call__(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Collate these rows."""
+        batch = self._padded(rows)
+        return batch if self._words is None else {**batch, POSITIONS: pad_positions(self._words[list(rows)][POSITIONS])}
+
+    def _padded(self, rows: Sequence[int]) -> dict[str, Tensor]:
         table = self._columns[list(rows)]
         if any(self._fill.get(name) is None for name in table.column_names):
             return dict(self._pad(table.to_pylist()))  # a column that the tokenizer alone can pad, or none to pad with

@@ -23,7 +23,7 @@ from codir.measure.exam import SPEED_BATCH, Answers, Exam
 from codir.measure.judgement import AnsweredSet, Judgement, OfLength, Standing, judge, stand
 from codir.measure.language import examine_language_models
 from codir.measure.memory import peak_bytes
-from codir.measure.metrics import agreement, best_label_permutation
+from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.representation import alignment, uniformity
 from codir.measure.result import ModelResult
@@ -33,6 +33,7 @@ from codir.measure.statistics import Estimate, estimate_mean, holm, paired_p_val
 from codir.measure.tolerance import POINTS, Contender, choose_smallest, is_within, measure_losses
 from codir.measure.verdict import Candidate, Rejected, Verdict, find_fault, weigh
 from codir.tasks.metrics import METRIC_NAMES, compute_metrics, predictions
+from codir.tasks.order import best_label_permutation
 
 __all__ = [
     "FILE_NAMES",

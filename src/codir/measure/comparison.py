@@ -29,8 +29,8 @@ class Run:
         student_layers: how deep it is.
         metrics: on all evaluation sets; those of a second one carry its name.
         agreement: share of the first evaluation set's rows that it answers as its teacher does (a correlation for
-            scores).
-        agreements: the same of every evaluation set, by name.
+            scores); `None` where the teacher is a file that does not answer them.
+        agreements: the same of every evaluation set, by name; empty there.
         seconds: of training, without evaluation, and without the teacher's cache.
         seconds_per_step: of one optimiser step.
         steps: how many of them.
@@ -44,7 +44,7 @@ class Run:
     student: str
     student_layers: int
     metrics: dict[str, float]
-    agreement: float
+    agreement: float | None
     agreements: dict[str, float]
     seconds: float
     seconds_per_step: float
@@ -62,7 +62,7 @@ class Comparison:
         reference: the contestant that the others are compared with.
         metric: the metric that is compared.
         metric_on: what that metric is called on each evaluation set, the first one first.
-        teacher: its metrics.
+        teacher: its metrics; empty where it is a file that does not answer the evaluation sets.
         conditions: as `gather_conditions` gives them, with the rows of each part.
         failed: one line for each run that failed.
         floor_name: what answers without reading; `None` in comparisons of before it was measured.
@@ -108,8 +108,8 @@ class Line:
         score: the metric.
         difference: to the reference, over the seeds that both have; `None` for the reference itself.
         p_value: of the difference; corrected where `lines_of` gave the line.
-        agreement: with the teacher, the mean.
-        retention: mean score over the teacher's; `None` where the teacher's is nothing to keep.
+        agreement: with the teacher, the mean; `None` where the teacher was not asked.
+        retention: mean score over the teacher's; `None` where the teacher's is nothing to keep, or not known.
         seconds_per_step: the mean.
         values: the metric of each seed.
         is_at_floor: whether the mean score is no better than that of answers without reading.
@@ -119,7 +119,7 @@ class Line:
     score: Estimate
     difference: Estimate | None
     p_value: float | None
-    agreement: float
+    agreement: float | None
     retention: float | None
     seconds_per_step: float
     values: tuple[float, ...]
@@ -138,19 +138,20 @@ def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
 def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
     runs, reference = comparison.of(student, preset), comparison.of(student, comparison.reference)
     of_floor = comparison.floor.get(comparison.metric_on[on])
-    key, of_teacher = comparison.metric_on[on], comparison.teacher[comparison.metric_on[on]]
+    key, of_teacher = comparison.metric_on[on], comparison.teacher.get(comparison.metric_on[on])
     shared = [] if preset == comparison.reference else sorted(runs.keys() & reference.keys())
     ours, theirs = ([runs_of[seed].metrics[key] for seed in shared] for runs_of in (runs, reference))
     values = tuple(run.metrics[key] for run in runs.values())
     score = estimate_mean(values)
-    is_kept = of_floor is None or better_than(comparison.metric, of_teacher, of_floor)
+    is_kept = of_floor is None or (of_teacher is not None and better_than(comparison.metric, of_teacher, of_floor))
+    agreements = [run.agreements[on] for run in runs.values() if on in run.agreements]
     return Line(
         preset,
         score=score,
         difference=estimate_mean([a - b for a, b in zip(ours, theirs, strict=True)]) if shared else None,
         p_value=paired_p_value(ours, theirs),
-        agreement=estimate_mean([run.agreements[on] for run in runs.values()]).mean,
-        retention=retention(comparison.metric, score.mean, of_teacher) if is_kept else None,
+        agreement=estimate_mean(agreements).mean if agreements else None,
+        retention=retention(comparison.metric, score.mean, of_teacher) if is_kept and of_teacher is not None else None,
         is_at_floor=of_floor is not None and not better_than(comparison.metric, score.mean, of_floor),
         seconds_per_step=estimate_mean([run.seconds_per_step for run in runs.values()]).mean,
         values=values,

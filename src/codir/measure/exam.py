@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from codir.config.words import SPEED_ROWS
-from codir.data import RowCollator, column_of, encode
+from codir.data import RowCollator, column_of, encode, texts_apart, texts_together
 from codir.errors import UserError
 from codir.measure.cost import Latency, measure_latencies, measure_throughputs
 from codir.measure.judgement import AnsweredSet, Judgement, judge
@@ -22,11 +22,14 @@ from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
+from codir.measure.spans import ask_spans, golds_of
 from codir.system.progress import phase
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
 SPEED_BATCH, LATENCY_ROWS = 32, 100
+MODELS = ("teacher", "student", "baseline")
+"""Who sits the exam of a run, in the order of its report."""
 
 Answers = Mapping[str, np.ndarray]
 """Logits of one model, `[rows, classes]`, for each dev set by name."""
@@ -64,7 +67,8 @@ class Exam:
 
     def labels(self, name: str) -> np.ndarray:
         """The right answers on a dev set, rows first."""
-        return kind_of(self.task).stack(self.dev[name]["label"])
+        kind = kind_of(self.task)
+        return golds_of(self.dev[name]) if kind.reads_windows else kind.stack(self.dev[name]["label"])
 
     def answers(self, runner: Runner) -> Answers:
         """Ask a model every question."""
@@ -77,9 +81,17 @@ class Exam:
             runner: a model of this task.
             rows: columns `text` and perhaps `text_pair`.
         """
-        with phase("evaluation", len(rows)):
-            encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
-            return predict_logits(runner, encoded, batch_size=self.batch_size)
+        kind = kind_of(self.task)
+        if kind.reads_windows:
+            with phase("evaluation", len(rows)):
+                return ask_spans(runner, rows, max_length=self.max_length, batch_size=self.batch_size)
+        encoded = self._read(rows, runner)
+        with phase("evaluation", len(encoded)):
+            logits = predict_logits(runner, encoded, batch_size=self.batch_size)
+        if not kind.reads_apart:
+            return logits
+        first, second, texts, _ = texts_together(logits, np.asarray(encoded["labels"], np.float32))
+        return kind.compare(first, second, texts=texts)
 
     def score(self, answers: Answers) -> dict[str, float]:
         """Metrics of every dev set; those of a second one carry its name."""
@@ -124,40 +136,45 @@ class Exam:
             )
             for name in self.dev
         ]
-        lengths = column_of(encode(self.dev[self.first], reader.tokenizer, max_length=self.max_length), "length")
+        lengths = column_of(self._read(self.dev[self.first], reader), "length")
+        lengths = lengths.reshape(len(self.dev[self.first]), -1).sum(axis=1)  # of both texts, where they are read apart
         return judge(sets, self.task, lengths=lengths, against=against)
 
     def compare(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, Any]:
-        """Judge `teacher`, `student` and perhaps `baseline`: the measured fields of a `RunResult`.
+        """Judge `student`, and perhaps `teacher` and `baseline`: the measured fields of a `RunResult`.
 
         Args:
             runners: by name.
-            answers: of those that were asked already; the others are asked now.
+            answers: of those that were asked already, which need no runner; the others are asked now.
         """
-        answers = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
+        asked = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
+        answers = {name: given for name in MODELS if (given := asked.get(name) or answers.get(name)) is not None}
         results = self.results(runners, answers)
-        of_teacher = answers["teacher"][self.first]
-        agreements = {
-            name: agreement(given[self.first], of_teacher, kind_of(self.task)) for name, given in answers.items()
-        }
-        others = [name for name in runners if name != "student"]
+        agreements = {}
+        if "teacher" in answers:
+            of_teacher, kind = answers["teacher"][self.first], kind_of(self.task)
+            agreements = {name: agreement(given[self.first], of_teacher, kind) for name, given in answers.items()}
+        others = [name for name in answers if name != "student"]
         return {
-            "teacher": results["teacher"],
+            "teacher": results.get("teacher"),
             "student": results["student"],
             "baseline": results.get("baseline"),
-            "agreement": agreements["student"],
+            "agreement": agreements.get("student"),
             "baseline_agreement": agreements.get("baseline"),
-            "judgement": self.judge(answers, runners["teacher"], {"student": others}),
+            "judgement": self.judge(answers, runners.get("teacher", runners["student"]), {"student": others}),
             "speed": self.speed(),
         }
 
     def results(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, ModelResult]:
-        """What each model scores and costs."""
+        """What each model scores and costs; without a runner it costs nothing that can be measured."""
         sample = {name: self._sample(runner) for name, runner in runners.items()}
         speeds, latencies = self._speeds(runners, sample), self._latencies(runners, sample)
+        costs = {
+            name: (runner.parameters, runner.bytes, speeds[name], latencies[name]) for name, runner in runners.items()
+        }
         return {
-            name: ModelResult(self.score(answers[name]), runner.parameters, runner.bytes, speeds[name], latencies[name])
-            for name, runner in runners.items()
+            name: ModelResult(self.score(given), *costs.get(name, (None, None, None, None)))
+            for name, given in answers.items()
         }
 
     def speed(self) -> dict[str, int]:
@@ -186,7 +203,12 @@ class Exam:
         """The first rows of the first dev set, as a model reads them."""
         rows = self.dev[self.first]
         rows = rows.select(range(min(len(rows), max(self.speed_rows, LATENCY_ROWS))))
-        return RowCollator(encode(rows, runner.tokenizer, max_length=self.max_length), runner.tokenizer)
+        return RowCollator(self._read(rows, runner), runner.tokenizer)
+
+    def _read(self, rows: datasets.Dataset, runner: Runner) -> datasets.Dataset:
+        """Rows as a model reads them: both texts at once, or one by one where its kind of task wants that."""
+        read = texts_apart(rows) if kind_of(self.task).reads_apart else rows
+        return encode(read, runner.tokenizer, max_length=self.max_length)
 
     def _batches(self, sample: RowCollator, most: int, size: int) -> list[dict[str, Tensor]]:
         """The first rows of a sample in batches of this size."""

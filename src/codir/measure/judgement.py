@@ -148,7 +148,9 @@ def judge(
         by_class=_by_class(first, task),
         by_length=_by_length(first, kind, find_metric(primary, kind), lengths),
         calibration={
-            name: calibrate(found, first.labels) for name, found in first.probabilities.items() if kind.one_class
+            name: calibrate(*kind.one_by_one(found, first.labels))
+            for name, found in first.probabilities.items()
+            if kind.one_class or kind.reads_words
         },
     )
 
@@ -156,8 +158,8 @@ def judge(
 def _by_class(one: AnsweredSet, task: Task) -> dict[str, ByClass]:
     """Of each model; empty where there are no classes."""
     kind, names = kind_of(task), task.id2label
-    if kind.one_class:
-        return {name: score_classes(said, one.labels, names) for name, said in one.answers.items()}
+    if kind.one_class or kind.reads_words:
+        return {name: score_classes(*kind.by_class(said, one.labels, names)) for name, said in one.answers.items()}
     true = kind.flags(one.labels)
     if true is None:
         return {}

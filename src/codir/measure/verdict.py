@@ -13,7 +13,7 @@ from codir.config.words import Engine
 from codir.measure.bootstrap import Interval
 from codir.measure.metrics import agreement
 from codir.measure.tolerance import measure_losses
-from codir.tasks import Task, kind_of
+from codir.tasks import Kind, Task, kind_of
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ class Rejected:
         return f"{self.engine} {self.precision}"
 
 
-def find_fault(answers: Iterable[NDArray[np.float32]]) -> str | None:
+def find_fault(answers: Iterable[NDArray[np.float32]], kind: Kind | None = None) -> str | None:
     """Why answers cannot be weighed; `None` where they can.
 
     Args:
         answers: logits of any shape.
+        kind: of the task, which says where there is no answer on purpose; everywhere is one by default.
 
     Example:
         >>> find_fault([np.array([[0.0, np.nan], [np.inf, 1.0]], np.float32)])
@@ -96,7 +97,9 @@ def find_fault(answers: Iterable[NDArray[np.float32]]) -> str | None:
         True
     """
     given = list(answers)
-    strange = sum(np.count_nonzero(~np.isfinite(logits)) for logits in given)
+    are_meant = [True if kind is None else kind.is_answered(logits) for logits in given]
+    broken = (~np.isfinite(logits) & meant for logits, meant in zip(given, are_meant, strict=True))
+    strange = sum(map(np.count_nonzero, broken))
     return f"NaN or infinity in {strange:,} of {sum(logits.size for logits in given):,} logits" if strange else None
 
 
@@ -117,11 +120,13 @@ def weigh(before: NDArray[np.float32], after: NDArray[np.float32], labels: NDArr
         0.0
     """
     measured = measure_losses({"before": before, "after": after}, labels, task, against="before")
+    kind = kind_of(task)
+    is_there = kind.is_answered(before) & kind.is_answered(after)
     (kept, _), (left, loss) = measured["before"], measured["after"]
     return Verdict(
         rows=len(labels),
-        largest_difference=float(np.abs(after - before).max()),
-        agreement=agreement(after, before, kind_of(task)),
+        largest_difference=float(np.abs(after[is_there] - before[is_there]).max(initial=0.0)),
+        agreement=agreement(after, before, kind),
         metric=task.metrics[0],
         before=kept.value,
         after=left.value,

@@ -22,6 +22,7 @@ from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
     auto_class_of,
     check_loaded,
+    check_source,
     has_new_head,
     library_errors,
     load_language_model,
@@ -31,11 +32,15 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
+from codir.models.sentence import SentenceEncoder, note_shape, shipped_config
+from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
+from codir.models.spans import give_logits
 
 __all__ = [
     "LayerPlaces",
     "Reader",
+    "SentenceEncoder",
     "auto_class_of",
     "capture_attention",
     "check_attention",
@@ -46,14 +51,17 @@ __all__ = [
     "check_padding",
     "check_segments",
     "check_size",
+    "check_source",
     "check_tokenizer_fits",
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
     "find_layers",
+    "give_logits",
     "has_new_head",
     "in_full_precision",
     "is_masked",
+    "is_sentence_encoder",
     "kind_of_model",
     "label_names",
     "language_class",
@@ -65,11 +73,13 @@ __all__ = [
     "load_shape",
     "load_tokenizer",
     "names_of",
+    "note_shape",
     "predict_only",
     "reading_layers",
     "reads_ahead",
     "run_model",
     "shape_of",
+    "shipped_config",
     "start_head",
     "vocabulary_of",
 ]

@@ -9,14 +9,23 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.models.attention import capture_attention
 from codir.models.language import predict_only, vocabulary_of
 from codir.models.layers import LayerPlaces, reading_layers
-from codir.signals import LayerPooling, Representation, TokenPosition, TokenSignal, pool_representations, token_mask
+from codir.models.shape import kind_of_model
+from codir.signals import (
+    LayerPooling,
+    Representation,
+    TokenPosition,
+    TokenSignal,
+    pool_representations,
+    take_words,
+    token_mask,
+)
 
 ModelSays = tuple[Tensor, dict[Representation, Tensor], TokenSignal | None, Tensor | None]
 """Logits, pooled representations, tokens and token logits: the fields of a signal, in their order."""
@@ -30,6 +39,7 @@ def run_model(
     hidden_states: bool = False,
     attention: bool = False,
     predicted: Bool[Tensor, "batch tokens"] | None = None,
+    words: Int[Tensor, "batch words"] | None = None,
     cls_position: TokenPosition = "first",
     places: LayerPlaces | None = None,
 ) -> ModelSays:
@@ -41,6 +51,8 @@ def run_model(
         pooled: representations to pool.
         hidden_states: whether every token's are wanted.
         attention: whether queries, keys and values are wanted.
+        words: the first token of each word, for a model that answers words: its logits there, `[batch, words,
+            classes]`; of no word without them.
         predicted: positions where a language model's answers are wanted; its head sees no others.
         cls_position: where the model's tokenizer puts the token that stands for the sequence.
         places: from `find_layers`; layers are then pooled while the model runs, and none is kept to the end.
@@ -65,4 +77,6 @@ def run_model(
     logits = output.logits.float()
     if is_language_model:
         return logits.new_zeros(len(mask), 0), vectors, tokens, logits[0]
+    if kind_of_model(model).reads_words:
+        logits = logits[:, :0] if words is None else take_words(logits, words)
     return logits, vectors, tokens, None

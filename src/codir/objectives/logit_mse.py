@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import Kind, kind_of_outputs
 
 
 def logit_mse_loss(
@@ -36,8 +37,16 @@ class LogitMSE(Objective):
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers"}))
 
+    kind: Kind | None = None
+
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Remember the kind of task; there are no weights."""
+        self.kind = student.kind
+
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over all examples, labelled or not."""
-        return logit_mse_loss(student.logits, teacher.logits)
+        """The batch's part of the mean over all that the step answers, labelled or not: examples, or their words."""
+        kind = self.kind or kind_of_outputs(student.logits.shape[1])
+        mean = kind.match_loss(student.logits, teacher.logits)
+        return mean * batch.answer_weight

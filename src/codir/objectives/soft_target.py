@@ -62,6 +62,7 @@ class SoftTarget(Objective):
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
-        """Mean over all examples, labelled or not."""
+        """The batch's part of the mean over all that the step answers, labelled or not: examples, or their words."""
         kind = self.kind or kind_of_outputs(student.logits.shape[1])
-        return kind.soft_loss(student.logits, teacher.logits, temperature=self.kd_temperature)
+        mean = kind.soft_loss(student.logits, teacher.logits, temperature=self.kd_temperature)
+        return mean * batch.answer_weight

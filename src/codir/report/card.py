@@ -20,16 +20,24 @@ from codir.store import write_whole
 CARD_NAME = "README.md"
 """Where the hub looks for a model card."""
 METRICS_ON_HUB = {
+    "entity_f1": "f1",
+    "entity_precision": "precision",
+    "entity_recall": "recall",
     "macro_f1": "f1",
     "micro_f1": "f1",
     "matthews": "matthews_correlation",
+    "ndcg@10": "ndcg_at_10",
     "pearson": "pearsonr",
+    "recall@10": "recall_at_10",
     "spearman": "spearmanr",
+    "token_accuracy": "accuracy",
+    "token_macro_f1": "f1",
 }
 """What the hub calls metrics, where it does not use codir's names."""
 AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
 """Arguments of the hub's metrics."""
 PIPELINES = {
+    "AutoModel": "sentence-similarity",
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
@@ -37,6 +45,7 @@ PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
 }
 """The hub's word for a model's task, by the class of `transformers` that loads it."""
+VECTORS = PIPELINES["AutoModel"]
 SAMPLE_TEXT = "a text like those that it was trained on"
 
 
@@ -110,6 +119,7 @@ class Origin:
         start: how its weights began, such as `weights copied from the teacher's layers 1, 3, 5`.
         base: the teacher, or the pre-trained model that was trained on; a name, never a path.
         base_size: of that.
+        answers: the file of answers that taught it, where no model did; `base` is then what it began as.
         has_teacher: whether `base` taught it; otherwise it became this model.
         datasets: names on the hub of what it was trained on.
         labels: names of its classes, in order; none of a model that gives scores.
@@ -130,6 +140,7 @@ class Origin:
     base: str | None
     method: str
     base_size: str | None = None
+    answers: str | None = None
     has_teacher: bool = True
     datasets: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -203,7 +214,7 @@ def metadata_of(origin: Origin, found: Findings) -> str:
         for metric, value in one.values.items()
     ]
     data = ModelCardData(
-        library_name="transformers",
+        library_name="sentence-transformers" if origin.pipeline == VECTORS else "transformers",
         pipeline_tag=origin.pipeline,
         base_model=origin.base if origin.base and _may_be_on_hub(origin.base) else None,
         datasets=list(origin.datasets) or None,
@@ -223,6 +234,10 @@ def snippet_of(origin: Origin) -> str:
         auto = origin.auto_class
         lines = [f"from transformers import {auto}, AutoTokenizer", "", f"model = {auto}.from_pretrained({called})"]
         return "\n".join([*first, *lines, f"tokenizer = AutoTokenizer.from_pretrained({called})"])
+    if origin.pipeline == VECTORS:
+        lines = ["from sentence_transformers import SentenceTransformer", "", f"model = SentenceTransformer({called})"]
+        lines += [f'vectors = model.encode(["{SAMPLE_TEXT}", "and another one"])']
+        return "\n".join([*first, *lines, "print(model.similarity(vectors, vectors))"])
     text = f"{SAMPLE_TEXT}, and one {origin.mask_token}" if origin.mask_token else SAMPLE_TEXT
     asked = [f'"{text}"']
     if origin.reads_pairs:
@@ -238,7 +253,12 @@ def snippet_of(origin: Origin) -> str:
 
 # ---- In words ----
 
-KINDS = {"fill-mask": "a masked language model", "text-generation": "a language model"}
+KINDS = {
+    "fill-mask": "a masked language model",
+    "text-generation": "a language model",
+    VECTORS: "a sentence encoder",
+    "token-classification": "a model that tags the words of a text",
+}
 
 
 def _what(origin: Origin) -> str:
@@ -247,7 +267,10 @@ def _what(origin: Origin) -> str:
     made = ""
     if origin.base:
         size = f" ({origin.base_size})" if origin.base_size else ""
-        made = f", {'distilled' if origin.has_teacher else 'trained'} from {in_code(origin.base)}{size}"
+        how = "distilled" if origin.has_teacher and origin.answers is None else "trained"
+        made = f", {how} from {in_code(origin.base)}{size}"
+        if origin.answers is not None:
+            made += f" on the answers in {in_code(origin.answers)}"
     labels = f" Its classes are, in order: {', '.join(map(in_markdown, origin.labels))}." if origin.labels else ""
     return f"This is {kind} of {origin.size}{made}. It began with {_public(origin.start)}.{labels}"
 

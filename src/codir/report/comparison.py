@@ -25,7 +25,7 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
     """A table in words, column name to cell: the teacher, and a row per contestant."""
     metric = comparison.metric
     unit = " %" if is_share(metric) else ""
-    teacher = {"preset": TEACHER, in_words(metric) + unit: _show(metric, comparison.teacher[_key(comparison, on)])}
+    of_teacher = comparison.teacher.get(_key(comparison, on))
     rows = [
         {
             "preset": line.preset,
@@ -33,13 +33,15 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
             f"against {comparison.reference}": _show_estimate(metric, line.difference, sign="+"),
             "p": NOT_MEASURED if line.p_value is None else _show_p(line.p_value),
             "retention": NOT_MEASURED if line.retention is None else f"{line.retention:.1%}",
-            "agreement": f"{line.agreement:.3f}",
+            "agreement": NOT_MEASURED if line.agreement is None else f"{line.agreement:.3f}",
             "s/step": f"{line.seconds_per_step:.3f}",
             "seeds": str(line.score.count),
         }
         for line in lines_of(comparison, student, on)
     ]
-    first = [teacher]
+    first = []
+    if of_teacher is not None:
+        first.append({"preset": TEACHER, in_words(metric) + unit: _show(metric, of_teacher)})
     if comparison.floor_name is not None:
         of_floor = _show(metric, comparison.floor[_key(comparison, on)])
         first.append({"preset": comparison.floor_name, in_words(metric) + unit: of_floor})
@@ -50,13 +52,13 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
     """What a reader has to hear first: teacher or contestants that might as well not read."""
     warnings = []
     for on, key in comparison.metric_on.items():
-        of_teacher, of_floor = comparison.teacher[key], comparison.floor.get(key)
+        of_teacher, of_floor = comparison.teacher.get(key), comparison.floor.get(key)
         if of_floor is None:
             continue
         metric = in_words(comparison.metric)
         unit = "%" if is_share(comparison.metric) else ""
         floor = f"no better than the {comparison.floor_name} ({metric} {_show(comparison.metric, of_floor)}{unit})"
-        if not better_than(comparison.metric, of_teacher, of_floor):
+        if of_teacher is not None and not better_than(comparison.metric, of_teacher, of_floor):
             warnings.append(f"On {on}, the teacher is {floor}, so no retention is reported.")
         for student in comparison.students:
             low = [line.preset for line in lines_of(comparison, student, on) if line.is_at_floor]
@@ -83,7 +85,11 @@ def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
     )
     shown = [preset for preset, count in taking_part.items() if count >= min(2, len(comparisons))]
     shown.sort(key=lambda preset: -sum(of[preset].score.mean for _, of in columns.values() if preset in of))
-    teacher = {heading: _show(one.metric, one.teacher[_key(one, one.first)]) for heading, (one, _) in columns.items()}
+    of_teachers = {heading: (one, one.teacher.get(_key(one, one.first))) for heading, (one, _) in columns.items()}
+    teacher = {
+        heading: NOT_MEASURED if score is None else _show(one.metric, score)
+        for heading, (one, score) in of_teachers.items()
+    }
     rows = [
         {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in shown
     ]

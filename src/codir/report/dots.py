@@ -39,8 +39,10 @@ def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) ->
         values, spread = [scale * value for value in line.values], scale * (line.score.half_width or 0.0)
         axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.35, markersize=3)
         axis.errorbar(scale * line.score.mean, place, xerr=spread or None, fmt="o", color=colour, capsize=3)
-    _draw_teacher(axis, scale * comparison.teacher[comparison.metric_on[comparison.first]])
-    axis.plot([], [], "--", color="0.4", linewidth=1, label="teacher")
+    teacher = comparison.teacher.get(comparison.metric_on[comparison.first])
+    if teacher is not None:
+        _draw_teacher(axis, scale * teacher)
+        axis.plot([], [], "--", color="0.4", linewidth=1, label="teacher")
     axis.plot([], [], "o", color=COLOURS[1], label=f"{comparison.reference} (reference)")
     axis.plot([], [], "o", color="0.4", alpha=0.5, markersize=3, label="single seeds")
     axis.set_yticks(range(len(lines)), [line.preset for line in lines], fontsize=9, parse_math=False)

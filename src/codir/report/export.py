@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codir.errors.shown import redacted
 from codir.measure import Candidate, Interval, ModelResult
 from codir.report.benchmark import title_of
-from codir.report.words import NOT_MEASURED, in_words, show_metric, to_terminal
+from codir.report.words import NOT_MEASURED, in_megabytes, in_words, show_metric, to_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,7 +75,7 @@ def export_table(result: ExportResult) -> Table:
             "runs": name,
             in_words(metric): show_metric(metric, model.metrics[metric]),
             "points lost": in_points(verdict.loss) if verdict else NOT_MEASURED,
-            "MB": f"{model.bytes / 1e6:,.1f}",
+            "MB": in_megabytes(model.bytes).removesuffix(" MB"),
             "sent./s": f"{model.sentences_per_second or 0:,.0f}",
             "faster": _times(model.sentences_per_second, base.sentences_per_second),
             "1 row": f"{latency.p50:.1f} ms" if latency else NOT_MEASURED,

@@ -20,6 +20,7 @@ from codir.report.words import (
     LONGEST_TEXT,
     NOT_MEASURED,
     in_markdown,
+    in_megabytes,
     in_thousands,
     in_words,
     render_page,
@@ -42,10 +43,10 @@ class RunResult:
         title: what stands above the report.
         task_name: what the models were asked to do.
         primary_metric: the metric that retention is about.
-        teacher: the model that was distilled.
+        teacher: the model that was distilled; `None` where a file taught, and does not answer the evaluation sets.
         student: the model that it became.
         baseline: the same student trained without a teacher, where there was one.
-        agreement: how far the student answers as the teacher does.
+        agreement: how far the student answers as the teacher does; `None` without answers of the teacher.
         baseline_agreement: the same of the baseline.
         conditions: as `gather_conditions` gives them.
         notes: what a reader has to know, one sentence each.
@@ -62,10 +63,10 @@ class RunResult:
     title: str
     task_name: str
     primary_metric: str
-    teacher: ModelResult
+    teacher: ModelResult | None
     student: ModelResult
     baseline: ModelResult | None
-    agreement: float
+    agreement: float | None
     baseline_agreement: float | None
     conditions: dict[str, Any]
     notes: tuple[str, ...]
@@ -91,14 +92,15 @@ class RunResult:
     @property
     def speedup(self) -> float | None:
         """How many times the teacher's sentences per second the student reads; `None` where not both were measured."""
-        teacher, student = self.teacher.sentences_per_second, self.student.sentences_per_second
+        teacher = self.teacher.sentences_per_second if self.teacher else None
+        student = self.student.sentences_per_second
         return student / teacher if student and teacher else None
 
     @property
     def models(self) -> dict[str, ModelResult]:
-        """Teacher, student and perhaps baseline, by name."""
-        baseline = {"baseline": self.baseline} if self.baseline else {}
-        return {"teacher": self.teacher, "student": self.student, **baseline}
+        """Student, and perhaps teacher and baseline, by name."""
+        found = {"teacher": self.teacher, "student": self.student, "baseline": self.baseline}
+        return {name: model for name, model in found.items() if model is not None}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -110,14 +112,15 @@ class RunResult:
 
     @property
     def _teacher_is_at_floor(self) -> bool:
-        return self.judgement is not None and self.judgement.standings["teacher"].is_at_floor
+        standing = None if self.judgement is None else self.judgement.standings.get("teacher")
+        return standing is not None and standing.is_at_floor
 
     def to_json(self) -> dict[str, Any]:
         """What `report.json` holds."""
         content = {
             "task": short_paths(self.task_name),
             "primary_metric": self.primary_metric,
-            "teacher": asdict(self.teacher),
+            "teacher": asdict(self.teacher) if self.teacher else None,
             "student": asdict(self.student),
             "baseline": asdict(self.baseline) if self.baseline else None,
             "retention": self.retention,
@@ -138,7 +141,7 @@ class RunResult:
 
     def _retention_of(self, model: ModelResult) -> float | None:
         metric = self.primary_metric
-        if self._teacher_is_at_floor:
+        if self.teacher is None or self._teacher_is_at_floor:
             return None
         return retention(metric, model.metrics[metric], self.teacher.metrics[metric])
 
@@ -198,21 +201,25 @@ def markdown_table(result: RunResult) -> str:
 
 def table_rows(result: RunResult) -> list[dict[str, str]]:
     """Put the result into rows of words, one per model, each from column name to cell."""
-    teacher = _row("teacher", result, result.teacher, agreement=None, retention=None)
-    student = _row("student", result, result.student, result.agreement, result.retention)
-    rows = [teacher, student]
+    rows = [_row("student", result, result.student, result.agreement, result.retention)]
+    if result.teacher is not None:
+        rows.insert(0, _row("teacher", result, result.teacher, agreement=None, retention=None))
     if result.baseline is not None:
         name = "no teacher"
         rows.append(_row(name, result, result.baseline, result.baseline_agreement, result.baseline_retention))
     if result.judgement is not None:
-        rows.append(floor_row(result.judgement, teacher))
+        rows.append(floor_row(result.judgement, rows[0]))
     return rows
 
 
 def summarise(result: RunResult) -> str:
     """Say in one sentence what was kept, and for what."""
     metric = result.primary_metric
-    teacher, student = (show_metric(metric, model.metrics.get(metric)) for model in (result.teacher, result.student))
+    student = show_metric(metric, result.student.metrics.get(metric))
+    if result.teacher is None:
+        size = f"with {in_thousands(result.student.parameters)} parameters"
+        return f"The student reaches {in_words(metric)} {student}, {size}."
+    teacher = show_metric(metric, result.teacher.metrics.get(metric))
     metric = in_words(metric)
     if result.retention is None:
         kept = f"The student reaches {metric} {student} where the teacher reaches {teacher}"
@@ -220,7 +227,8 @@ def summarise(result: RunResult) -> str:
         kept = f"The student keeps {result.retention:.1%} of the teacher's {metric} ({student} of {teacher})"
     speed = f" at {result.speedup:.1f} times its speed" if result.speedup else ""
     parameters = [in_thousands(model.parameters) for model in (result.student, result.teacher)]
-    size = f", with {parameters[0]} parameters in place of {parameters[1]}"
+    size = f", with {parameters[0]} parameters"
+    size += f" in place of {parameters[1]}" if result.teacher.parameters is not None else ""
     beside = ""
     if result.baseline_retention is not None:
         beside = f"; the same student trained without a teacher keeps {result.baseline_retention:.1%}"
@@ -234,11 +242,11 @@ def _row(
     speed = model.sentences_per_second
     return {
         "model": name,
-        **{in_words(metric): show_metric(metric, model.metrics.get(metric)) for metric in result.teacher.metrics},
+        **{in_words(metric): show_metric(metric, model.metrics.get(metric)) for metric in result.student.metrics},
         "agreement": show_metric(agreement_metric, agreement),
         "retention": show_metric("retention", retention),
         "params": in_thousands(model.parameters),
-        "on disk": f"{model.bytes / 1e6:.1f} MB",
+        "on disk": in_megabytes(model.bytes),
         "sent./s": NOT_MEASURED if speed is None else f"{speed:,.0f}",
     }
 
@@ -261,6 +269,8 @@ def _render_page(result: RunResult, curves: str) -> str:
         f"Agreement with the teacher is the {meaning}.\n"
         f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
     )
+    if result.teacher is None:
+        explained = "The teacher was not scored: the file of its answers has not all evaluation rows."
     is_evaluated = any(key.startswith("eval_") for entry in result.log_history for key in entry)
     drawn = (
         "The loss, each of its terms and the evaluation metrics" if is_evaluated else "The loss and each of its terms"

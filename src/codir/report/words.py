@@ -43,13 +43,25 @@ def show_metric(metric: str, value: float | None, *, signed: bool = False) -> st
     return f"{value:{sign}.1%}" if is_share(metric) else f"{value:{sign}.3f}"
 
 
-def in_thousands(number: int) -> str:
+def in_megabytes(size: int | None) -> str:
+    """A size on disk.
+
+    Example:
+        >>> in_megabytes(90_800_000), in_megabytes(None)
+        ('90.8 MB', '—')
+    """
+    return NOT_MEASURED if size is None else f"{size / 1e6:,.1f} MB"
+
+
+def in_thousands(number: int | None) -> str:
     """A count, such as that of parameters.
 
     Example:
-        >>> in_thousands(22_713_986), in_thousands(12)
-        ('22.7M', '12')
+        >>> in_thousands(22_713_986), in_thousands(12), in_thousands(None)
+        ('22.7M', '12', '—')
     """
+    if number is None:
+        return NOT_MEASURED
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
         if number >= size:
             return f"{number / size:.1f}{letter}"

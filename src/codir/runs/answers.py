@@ -10,15 +10,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from codir.config import EvaluateConfig
-from codir.data import LoadedData, Submission
-from codir.errors import naming
+from codir.config.words import ROW_FILES, SQUAD_FILE
+from codir.data import LoadedData, Submission, join_words
+from codir.errors import UserError, naming
 from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
@@ -91,7 +94,10 @@ def write_predictions(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score.
+    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
+    word.
+
+    The texts stand beside it, so that the file can be the teacher of a student.
 
     Args:
         file: of one of the endings of `write_rows`.
@@ -100,10 +106,18 @@ def write_predictions(
         answers: the model's logits, less those of its thresholds.
         thresholds: from which probability on each label is answered, if the model has any.
     """
-    said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
+    if kind_of(data.task).reads_words:
+        write_rows(file, _word_columns(data, names, answers))
+        return
+    if file.suffix.lower() == SQUAD_FILE:
+        texts = [_texts_of(logits, data.dev[name], data.task) for name, logits in answers.items()]
+        ids = [one for name in answers for one in data.dev[name]["id"]]
+        write_json(file, dict(zip(ids, chain.from_iterable(texts), strict=True)))
+        return
+    said = [_answer_columns(logits, data, name, names, thresholds) for name, logits in answers.items()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
-    write_rows(file, {**_row_columns(data, places), **columns})
+    write_rows(file, {**_row_columns(data, places), **_text_columns(data, places), **columns})
 
 
 def write_differences(
@@ -124,9 +138,7 @@ def write_differences(
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
-    texts = [column for column in ("text", "text_pair") if column in data.dev[every[0][0]].column_names]
-    columns: Columns = _row_columns(data, places)
-    columns |= {column: [data.dev[name][row][column] for name, row in places] for column in texts}
+    columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
     labels = [data.dev[name][row]["label"] for name, row in places]
     columns["label"] = kind.written(kind.stack(labels), names) if labels else []
     probabilities: Columns = {}
@@ -161,17 +173,86 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
+def check_form(config: EvaluateConfig, task: Task) -> None:
+    """Refuse SQuAD's form for answers that are none to questions.
+
+    Raises:
+        UserError: names the file.
+    """
+    file = config.predictions
+    if file is not None and file.suffix.lower() == SQUAD_FILE and not kind_of(task).reads_windows:
+        raise UserError(
+            "predictions",
+            expected=f"a file whose name ends in {', '.join(ROW_FILES)}",
+            got=f"{file}, for SQuAD's form of answers to questions",
+            do="rename the file",
+        )
+
+
+def _texts_of(logits: NDArray[np.float32], rows: Dataset, task: Task) -> list[str]:
+    """The answer to each question, empty for no answer."""
+    said = kind_of(task).answers(logits).tolist()
+    return [text[start:end] if start >= 0 else "" for text, (start, end) in zip(rows["text_pair"], said, strict=True)]
+
+
+def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
+    """What each row says."""
+    first = next(iter(data.dev.values()))
+    names = [column for column in ("text", "text_pair") if column in first.column_names]
+    texts = {name: {column: rows[column][:] for column in names} for name, rows in data.dev.items()}
+    if kind_of(data.task).reads_words:
+        names, texts = ["text"], {name: {"text": [*map(join_words, rows["words"])]} for name, rows in data.dev.items()}
+    return {column: [texts[name][column][row] for name, row in places] for column in names}
+
+
 def _answer_columns(
-    logits: NDArray[np.float32], task: Task, names: Sequence[str], thresholds: Sequence[float] | None
+    logits: NDArray[np.float32], data: LoadedData, name: str, names: Sequence[str], thresholds: Sequence[float] | None
 ) -> Columns:
-    kind = kind_of(task)
+    kind = kind_of(data.task)
+    if kind.reads_windows:
+        rows = data.dev[name]
+        return {
+            "id": rows["id"][:],
+            "answer": _texts_of(logits, rows, data.task),
+            "score": _rounded(logits[:, 2]),
+        }
     said, shares = predictions(logits, kind), kind.probabilities(move_back(logits, thresholds))
     if shares is None:
         return {"score": kind.written(said, names)}
     return {
         "answer": kind.written(said, names),
-        **{f"p_{name}": _rounded(shares[:, index]) for index, name in enumerate(names)},
+        **{f"p_{name}": _significant(shares[:, index]) for index, name in enumerate(names)},
     }
+
+
+def _word_columns(data: LoadedData, names: Sequence[str], answers: Answers) -> Columns:
+    """A line for each word: where it stands, what it is answered with, and how likely each class is.
+
+    A word that the model has not read has no answer, and equal probabilities.
+    """
+    kind, labels = kind_of(data.task), list(names)
+    places: list[tuple[str, int]] = []
+    numbers: list[int] = []
+    words: list[str] = []
+    said: list[str] = []
+    shares: list[NDArray[np.float64]] = []
+    for name, logits in answers.items():
+        answered, likely = predictions(logits, kind), kind.probabilities(logits)
+        assert likely is not None, "words have classes"
+        for row, of_row in enumerate(data.dev[name]["words"]):
+            places += [(name, row)] * len(of_row)
+            numbers += range(1, len(of_row) + 1)
+            words += of_row
+            said += [labels[index] if index >= 0 else "" for index in answered[row, : len(of_row)]]
+            shares.append(likely[row, : len(of_row)])
+    every = np.concatenate(shares)
+    columns: Columns = {**_row_columns(data, places), "word": numbers, "text": words, "answer": said}
+    return {**columns, **{f"p_{name}": _rounded(every[:, index]) for index, name in enumerate(names)}}
+
+
+def _significant(numbers: NDArray[np.generic]) -> list[Any]:
+    """Probabilities, also small ones with all their digits, so that the file can teach them."""
+    return [float(f"{number:.{DIGITS}g}") for number in numbers.astype(np.float64).tolist()]
 
 
 def _rounded(numbers: NDArray[np.generic]) -> list[Any]:

@@ -32,10 +32,11 @@ from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
 from codir.runs.build import load, open_reader, open_runner
 from codir.runs.inputs import check_apart
 from codir.runs.output import check_writable
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.system import resolve_dtype
 from codir.system.progress import phase
+from codir.tasks.order import check_permutation
 
 MEMORY_BATCH = 32
 
@@ -71,7 +72,7 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     if config.output_dir is not None:
         check_apart(config.output_dir, {"models": [str(path) for path in config.models]})
         check_writable(config.output_dir)
-    readers = {name: open_reader(str(path)) for name, path in _named(config.models).items()}
+    readers = {name: open_reader(str(path), config.data.task) for name, path in _named(config.models).items()}
     first = next(iter(readers.values()))
     data = load(config.data, first, evaluation_only=not as_in_training)
     notes = said(data.notes)
@@ -81,7 +82,9 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     exam = Exam(data.dev, data.task, config.data.max_length)
     entrants = _entrants(readers, bf16=config.bf16)
     all_threads = torch.get_num_threads()
-    opened = {one.name: one.runner(all_threads) for one in entrants}  # all, so that a damaged one is found before any runs
+    opened = {
+        one.name: one.runner(all_threads) for one in entrants
+    }  # all, so that a damaged one is found before any runs
     scores: dict[str, dict[str, float]] = {}
     for one in entrants:
         answers = exam.answers(opened[one.name])

@@ -19,35 +19,44 @@ from codir.config import (
     PretrainingConfig,
     Recipe,
     StudentConfig,
+    TeacherConfig,
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
 from codir.config.words import MAX_LENGTH, TASK
 from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
-from codir.measure import Runner, TorchRunner, compute_metrics, exported_file, open_exported
-from codir.models import Reader, kind_of_model, label_names, load_model, load_shape, load_tokenizer, start_head
+from codir.measure import Answers, Exam, Runner, TorchRunner, exported_file, open_exported
+from codir.models import Reader, kind_of_model, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.runs.selection import choose_layers, is_to_be_ranked
-from codir.student import build_student, student_origin
+from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, known_of_labels, open_answers
+from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, kind_of_outputs, must_be_named
-from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
+from codir.teacher import AnswersFile
+from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, score_texts, watched
 
 
-def load_reader(path: str) -> Reader:
-    """A model with a trained head, and its tokenizer, on the device that computes."""
+def load_reader(path: str, task: str = TASK) -> Reader:
+    """A model with a trained head, and its tokenizer, on the device that computes.
+
+    Args:
+        path: a folder or a name on the hub.
+        task: as the recipe names it.
+    """
     with phase(f"loading {Path(path).name}"):
         tokenizer = load_tokenizer(path)
-        return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+        model = load_model(path, tokenizer, kind=None if task == TASK else kind_named(task))
+        return Reader(model.to(default_device()), tokenizer, folder=Path(path))
 
 
-def open_reader(path: str) -> Reader:
+def open_reader(path: str, task: str = TASK) -> Reader:
     """A model to be asked: one that PyTorch runs, or an exported one, whose weights stay in its file."""
     file = exported_file(path)
     if file is None:
-        return load_reader(path)
+        return load_reader(path, task)
     if not file.is_file():
         got = f"{file}, which does not exist"
         raise UserError("model", expected="a folder, or a file of a graph", got=got, do="check the path")
@@ -68,19 +77,15 @@ def open_runner(reader: Reader, dtype: torch.dtype, *, threads: int | None = Non
     return runner_of(reader, dtype)
 
 
-def load(data: DataConfig, reader: Reader | None = None, *, evaluation_only: bool = False) -> LoadedData:
-    """Read the data set that a recipe names, with the classes of a given model in mind."""
+def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_only: bool = False) -> LoadedData:
+    """Read the data set that a recipe names, with the classes of a given model or file of answers in mind."""
     arguments = data.model_dump(exclude={"source", "max_length"})
-    if reader is not None:
-        names = label_names(reader.model)
-        arguments |= {"num_labels": reader.model.config.num_labels, "model_names": names}
-        kind, outputs = kind_of_model(reader.model), reader.model.config.num_labels
-        if data.task == TASK and kind is not kind_of_outputs(outputs):
-            arguments["task"] = kind.name
+    if teacher is not None:
+        arguments |= known_of_labels(teacher, data)
     with phase("reading the data"):
         loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
-    if reader is not None:
-        take_kind(reader.model, loaded.task)
+    if isinstance(teacher, Reader):
+        take_kind(teacher.model, loaded.task)
     return loaded
 
 
@@ -106,9 +111,21 @@ def head_for(task: Task) -> dict[str, Any]:
     }
 
 
+def open_teacher(teacher: TeacherConfig, data: DataConfig) -> TeacherOfRun:
+    """The teacher of a run: a model on the device that computes, or a file of answers."""
+    return open_answers(teacher, data) or load_reader(teacher.model, data.task)
+
+
+def ask_teacher(teacher: TeacherOfRun, exam: Exam, dtype: torch.dtype) -> Answers | None:
+    """What the teacher answers to the evaluation sets; `None` of a file that has not all of their rows."""
+    if isinstance(teacher, AnswersFile):
+        return answers_of_file(teacher, exam)
+    return exam.answers(runner_of(teacher, dtype))
+
+
 def make_student(
     config: StudentConfig,
-    teacher: Reader,
+    teacher: TeacherOfRun,
     data: LoadedData | None = None,
     *,
     seed: int,
@@ -123,6 +140,9 @@ def make_student(
         seed: for weights that start at random.
         max_length: tokens per text at most, where texts decide which layers are kept.
     """
+    if isinstance(teacher, AnswersFile):
+        assert data is not None, "a file teaches no language model"
+        return _student_of_file(config, teacher, data, seed)
     start, choice = config.model_dump(), None
     if data is not None and is_to_be_ranked(config):
         start["layers"], choice = choose_layers(config, teacher, data, max_length=max_length)
@@ -135,6 +155,18 @@ def make_student(
     tokenizer = load_tokenizer(config.checkpoint) if config.checkpoint else teacher.tokenizer
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
+    return Reader(model, tokenizer)
+
+
+def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedData, seed: int) -> Reader:
+    """The checkpoint that a recipe names, with a head for the data's task: a file has no layers to copy."""
+    check_start(config, teacher)
+    assert config.checkpoint is not None, "`check_start` has looked"
+    tokenizer = load_tokenizer(config.checkpoint)
+    model = load_student(config.checkpoint, tokenizer, head_for(data.task), seed=seed)
+    origin = student_origin(model)
+    if origin is not None and origin.has_new_head:
+        start_at_scores(model, data)
     return Reader(model, tokenizer)
 
 
@@ -196,13 +228,13 @@ def build_trainer(
     objectives: ObjectivesConfig,
     data: LoadedData,
     student: Reader,
-    teacher: Reader | None,
+    teacher: TeacherOfRun | None,
     output_dir: Path,
 ) -> DistillationTrainer:
     """The trainer with all its parts; this is where the teacher's cache is built or found."""
 
     def metrics(answers: Any) -> dict[str, float]:
-        return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
+        return score_texts(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
 
     is_baseline = isinstance(config, Recipe) and teacher is None
     own: dict[str, Any] = {"max_length": config.data.max_length}
@@ -210,15 +242,16 @@ def build_trainer(
         own |= {"teacher_cache_dir": str(config.teacher.cache_dir), "teacher_cache": config.teacher.cache}
         own["cache_dtype"] = config.teacher.cache_dtype
     own |= what_is_best(config.training, data)
+    model = teacher if isinstance(teacher, Reader) else None
     trainer = DistillationTrainer(
-        teacher=teacher.model if teacher else None,
+        teacher=model.model if model else teacher if isinstance(teacher, AnswersFile) else None,
         student=student.model,
         args=build_training_arguments(config.training, output_dir, **own),
         objectives=build_objectives(objectives),
         train_dataset=data.train,
         eval_dataset=evaluation_sets(config, data),
         processing_class=student.tokenizer,
-        teacher_processing_class=teacher.tokenizer if teacher else None,
+        teacher_processing_class=model.tokenizer if model else None,
         compute_metrics=metrics,
     )
     return watched(trainer, "training the baseline" if is_baseline else "training")

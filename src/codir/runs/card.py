@@ -21,8 +21,10 @@ from codir.measure import count_parameters
 from codir.models import Reader, is_masked, label_names, shape_of
 from codir.report import Lengths, Origin, Term, in_thousands, rows_in_words, training_in_words
 from codir.runs.preflight import has_pairs
+from codir.runs.teachers import TeacherOfRun
 from codir.student import student_origin
 from codir.tasks import kind_of, language_task
+from codir.teacher import AnswersFile
 
 PAPERS: Mapping[str, tuple[str, str]] = {
     "soft_target": ("Hinton et al. 2015", "1503.02531"),
@@ -37,13 +39,21 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "token_label": ("Devlin et al. 2019", "1810.04805"),
     "token_kl": ("Hinton et al. 2015", "1503.02531"),
     "contrastive": ("Sun et al. 2020", "2009.14167"),
+    "embedding_mse": ("Reimers and Gurevych 2020", "2004.09813"),
+    "embedding_cosine": ("Zhang et al. 2024", "2412.19048"),
+    "embedding_contrast": ("Fang et al. 2021", "2101.04731"),
 }
 """The paper that each objective is first taken from; `docs/papers.md` says where codir departs from it."""
 NO_NEW_TERMS = "It was trained on the labels alone."
 
 
 def origin_of_student(
-    recipe: Recipe, data: LoadedData, teacher: Reader, student: Reader, rows: datasets.Dataset, facts: Mapping[str, Any]
+    recipe: Recipe,
+    data: LoadedData,
+    teacher: TeacherOfRun,
+    student: Reader,
+    rows: datasets.Dataset,
+    facts: Mapping[str, Any],
 ) -> Origin:
     """How a distilled student was made.
 
@@ -59,8 +69,7 @@ def origin_of_student(
         **_what_it_is(recipe, student.model),
         **_of_task(data, recipe.data.max_length, rows, student.model),
         start=_start(student.model, recipe.student.checkpoint),
-        base=_base(recipe.teacher.model),
-        base_size=_size(teacher.model),
+        **_of_teacher(recipe, teacher),
         datasets=_on_hub(recipe.data.source),
         method=method_of(recipe.objectives),
         terms=list(terms_of(recipe.objectives)),
@@ -174,7 +183,7 @@ def _what_it_is(config: AnyRun, model: PreTrainedModel) -> dict[str, Any]:
     return {
         "name": config.push_to_hub or config.output_dir.resolve().name or "student",
         "size": _size(model),
-        "needs_codir": type(model).__module__.startswith("codir."),
+        "needs_codir": type(model.base_model).__module__.startswith("codir."),
     }
 
 
@@ -187,6 +196,13 @@ def _of_task(data: LoadedData, max_length: int, rows: datasets.Dataset, model: P
         "reads_pairs": has_pairs(data),
         "asks": kind.pipeline_arguments,
     }
+
+
+def _of_teacher(recipe: Recipe, teacher: TeacherOfRun) -> dict[str, Any]:
+    """What taught the student; of a file only that it is one is known, and the base is what the student began as."""
+    if not isinstance(teacher, AnswersFile):
+        return {"base": _base(recipe.teacher.model), "base_size": _size(teacher.model)}
+    return {"base": _base(str(recipe.student.checkpoint)), "answers": teacher.name}
 
 
 def _size(model: PreTrainedModel) -> str:

@@ -18,30 +18,32 @@ from codir.config import (
 )
 from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
+from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Analysis, Answers, Exam, TorchRunner, analyse, gather_conditions
 from codir.models import Reader
 from codir.report import RunResult, findings_of_run, write_card, write_report
-from codir.runs.build import build_trainer, load, load_reader, make_student, runner_of
+from codir.runs.build import ask_teacher, build_trainer, load, make_student, open_teacher, runner_of
 from codir.runs.card import origin_of_student
 from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.finishing import settle
 from codir.runs.objectives import check_preset
 from codir.runs.output import RunFolder, record_of, run_folder
-from codir.runs.preflight import (
-    check_labels,
-    check_reader,
-    check_teacher_score,
-    has_pairs,
-    note_budget,
-    note_tokenizers,
-    note_truncation,
-)
+from codir.runs.preflight import check_reader, has_pairs, note_budget, note_truncation, note_unread
 from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
+from codir.runs.teachers import (
+    TeacherOfRun,
+    check_needs,
+    check_reading,
+    check_start,
+    check_teacher,
+    judge_teacher,
+    note_readers,
+)
 from codir.student import student_origin
 from codir.system import count_processes, on_main, resolve_dtype
-from codir.tasks import kind_of
+from codir.tasks import Kind, kind_of
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -68,10 +70,13 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         ready = prepare(recipe)
         teacher, data, student, notes = ready.teacher, ready.data, ready.student, [*ready.notes]
         exam = replace(ready.exam, speed_rows=speed_rows)
-        answers, dtype = {"teacher": ready.of_teacher}, resolve_dtype(recipe.training.precision)
+        answers = {} if ready.of_teacher is None else {"teacher": ready.of_teacher}
+        dtype = resolve_dtype(recipe.training.precision)
 
         folder.claim()
-        trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, recipe.output_dir / "checkpoints")
+        with quiet_rooms("trainer.answers"):  # what it says stands in the notes already
+            place = recipe.output_dir / "checkpoints"
+            trainer = build_trainer(recipe, recipe.objectives, data, student, teacher, place)
         notes += said(note_truncation(trainer.train_dataset, recipe.data.max_length))
         checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -80,13 +85,15 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         notes += said(on_main(settle, student, exam, dtype))
         on_main(export_student, trainer.student, student.tokenizer, recipe.output_dir)
 
-        readers = {"teacher": teacher, "student": replace(student, folder=recipe.output_dir)}
+        readers = {"teacher": teacher} if isinstance(teacher, Reader) else {}
+        readers["student"] = replace(student, folder=recipe.output_dir)
         if recipe.baseline:
             readers["baseline"] = train_baseline(recipe, data, teacher, folder, exam)
 
         def report() -> RunResult:
             runners = {name: runner_of(reader, dtype) for name, reader in readers.items()}
-            given = {name: answers.get(name) or exam.answers(runner) for name, runner in runners.items()}
+            given = {**answers, **{name: exam.answers(runners[name]) for name in runners if name not in answers}}
+            has_model = "teacher" in runners
             result = RunResult(
                 title=f"Distilled from {Path(recipe.teacher.model).name}",
                 task_name=recipe.data.source,
@@ -99,7 +106,7 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
                 data=data_facts(data),
                 training=training,
                 recipe=record_of(recipe),
-                analysis=look_behind(runners, given, exam, data, texts=recipe.report_texts),
+                analysis=look_behind(runners, given, exam, data, texts=recipe.report_texts) if has_model else None,
             )
             write_report(result, recipe.output_dir)
             rows, facts = trainer.train_dataset, {"train": result.data["train"], "training": training}
@@ -132,46 +139,71 @@ class Prepared:
     """What a run has before it claims its folder: all that can be refused without training is refused.
 
     Attributes:
-        teacher: on its device.
+        teacher: on its device, or a file of answers.
         data: as it was read.
         student: as it starts.
         exam: that all models sit.
-        of_teacher: what the teacher answered.
+        of_teacher: what the teacher answered; `None` of a file that has not all evaluation rows.
         notes: for the user, and for the report.
         warnings: for the user; the report has its own words for what they are about.
     """
 
-    teacher: Reader
+    teacher: TeacherOfRun
     data: LoadedData
     student: Reader
     exam: Exam
-    of_teacher: Answers
+    of_teacher: Answers | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def prepare(recipe: Recipe) -> Prepared:
     """Load teacher and data, make the student, check that they fit, and examine the teacher."""
-    teacher = load_reader(recipe.teacher.model)
+    teacher = open_teacher(recipe.teacher, recipe.data)
+    check_start(recipe.student, teacher)
     data = load(recipe.data, teacher)
     check_preset(recipe.objectives, kind_of(data.task))
-    notes = said([*data.notes, *check_labels(teacher.model, data.task)])
+    check_needs(teacher, recipe.objectives, data.task)
+    if recipe.baseline:
+        check_baseline(kind_of(data.task))
+    notes = said([*data.notes, *check_teacher(teacher, data)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed, max_length=recipe.data.max_length)
     origin = student_origin(student.model)
     notes += origin.notes if origin else ()  # said when the student was made
-    notes += said(note_tokenizers(teacher.tokenizer, student.tokenizer))
+    notes += said(note_readers(teacher, student))
     steps, _ = count_steps(recipe, ceil(len(data.train or ()) / count_processes()))
     notes += said(note_budget(recipe.objectives, steps))
-    for role, reader in (("teacher", teacher), ("student", student)):
-        check_reader(reader, recipe.data.max_length, pairs=has_pairs(data), role=role)
+    check_reading(teacher, data, recipe.data.max_length)
+    check_reader(student, recipe.data.max_length, pairs=has_pairs(data), role="student")
 
     exam, dtype = Exam(data.dev, data.task, recipe.data.max_length), resolve_dtype(recipe.training.precision)
-    answers = on_main(exam.answers, runner_of(teacher, dtype))
-    warnings = said(on_main(check_teacher_score, answers[exam.first], exam.labels(exam.first), data.task))
+    answers = on_main(ask_teacher, teacher, exam, dtype)
+    warnings = said(on_main(judge_teacher, answers, exam, Path(recipe.teacher.model).name))
+    unread = [
+        note_unread(name, given, exam.labels(name), data.task, whose="the teacher")
+        for name, given in (answers or {}).items()
+    ]
+    notes += said([note for of_set in unread for note in of_set])
+    notes += warnings if answers is None else []
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 
-def train_baseline(recipe: Recipe, data: LoadedData, teacher: Reader, folder: RunFolder, exam: Exam) -> Reader:
+def check_baseline(kind: Kind) -> None:
+    """Refuse a baseline where there are no labels to train it on.
+
+    Raises:
+        UserError: says that there are none.
+    """
+    if "labels" not in kind.offers:
+        raise UserError(
+            "baseline",
+            expected="a kind of task with labels, which the baseline learns alone",
+            got=f"`{kind.name}`",
+            do="leave `--baseline` out, and compare presets with `codir compare`",
+        )
+
+
+def train_baseline(recipe: Recipe, data: LoadedData, teacher: TeacherOfRun, folder: RunFolder, exam: Exam) -> Reader:
     """The same student from the same start, on the labels alone, for as many steps."""
     place = recipe.output_dir / "baseline"
     with quiet_rooms("student"):  # it was said how the student starts

@@ -16,6 +16,7 @@ from codir.measure import Answers, Exam, Runner, measure_agreement, predictions
 from codir.models import Reader, label_names
 from codir.report import EvaluationResult, SecondModel
 from codir.runs.answers import (
+    check_form,
     check_places,
     files_of,
     write_differences,
@@ -27,15 +28,16 @@ from codir.runs.build import load, open_reader, open_runner
 from codir.runs.facts import data_facts
 from codir.runs.preflight import (
     check_labels,
-    check_permutation,
     check_reader,
     check_same_labels,
     has_pairs,
     note_floor,
+    note_unread,
 )
 from codir.runs.processes import say
 from codir.system import default_device, join_processes, on_main
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
 from codir.tasks.thresholds import thresholds_of
 
 DTYPE = torch.float32
@@ -134,11 +136,12 @@ def _examine(config: EvaluateConfig, as_in_training: bool) -> EvaluationResult:
 
 def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     """Load models and data, see that they fit together, and ask."""
-    readers = {MODEL: open_reader(config.model)}
+    readers = {MODEL: open_reader(config.model, config.data.task)}
     if config.against is not None:
-        readers[AGAINST] = open_reader(config.against)
+        readers[AGAINST] = open_reader(config.against, config.data.task)
         say(check_same_labels(readers[MODEL].model, readers[AGAINST].model))
     data = load(config.data, readers[MODEL], evaluation_only=not as_in_training)
+    check_form(config, data.task)
     say(data.notes)
     for name, reader in readers.items():
         check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=ROLES[name])
@@ -150,6 +153,7 @@ def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     for name, given in answers.items():
         for dev, logits in given.items():
             check_permutation(logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}")
+            say(note_unread(dev, logits, exam.labels(dev), data.task, whose=f"the {ROLES[name]}"))
     return _Asked(readers, runners, data, exam, answers)
 
 

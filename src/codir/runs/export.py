@@ -8,13 +8,14 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from codir.config import ExportConfig
 from codir.config.words import EngineChoice
-from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
+from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
 from codir.export import EXPORTERS, Exporter, Gate, Rows, check_same, check_ships, quantise_within, write_folder
 from codir.measure import (
@@ -38,11 +39,13 @@ from codir.report import PYTORCH, ExportResult
 from codir.runs.build import load, load_reader
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
-from codir.runs.preflight import check_labels, check_permutation, check_reader, has_pairs
+from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
+from codir.tasks.order import check_permutation
+from codir.tasks.question_answering import LONGEST_ANSWER
 from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ def export_model(config: ExportConfig) -> ExportResult:
         check_empty(config.output_dir, "choose another folder, or pass `--overwrite`")
     exporters = exporters_for(config.engine)
 
-    reader = load_reader(config.model)
+    reader = load_reader(config.model, config.data.task)
     check_ships(reader.tokenizer)
     data = load(config.data, reader)
     notes = said([*data.notes, *check_labels(reader.model, data.task, role="model")])
@@ -114,11 +117,21 @@ def export_model(config: ExportConfig) -> ExportResult:
             record={
                 **result.to_json(),
                 "pairs": has_pairs(data),
-                "ranks": kind_of(data.task).has_groups,
+                **_reading(data, config.data.max_length),
                 **kind_of(data.task).exported(reader.model.config),
             },
         )
     return result
+
+
+def _reading(data: LoadedData, max_length: int) -> dict[str, Any]:
+    """What `infer.py` has to know of the task."""
+    kind = kind_of(data.task)
+    found: dict[str, Any] = {"ranks": kind.has_groups, "reads_windows": kind.reads_windows}
+    if kind.reads_windows:
+        has_none = any(start < 0 for rows in data.dev.values() for start, _ in rows["label"])
+        found |= {"longest_answer": LONGEST_ANSWER, "may_be_none": has_none, "stride": stride_for(max_length)}
+    return found
 
 
 def check_replaceable(folder: Path) -> None:
@@ -240,7 +253,7 @@ class Bench:
     def judged(self, folder: Path) -> Verdict | str:
         """Ask it all questions, once; judge it by the first evaluation set, or say why that cannot be."""
         answers = self.exam.answers(self.open(folder))
-        if (fault := find_fault(answers.values())) is not None:
+        if (fault := find_fault(answers.values(), kind_of(self.task))) is not None:
             return fault
         self.answers[folder] = answers
         return weigh(self.original, answers[self.exam.first], self.exam.labels(self.exam.first), self.task)
@@ -251,9 +264,10 @@ class Bench:
         return difference if math.isfinite(difference) else math.inf
 
     def logits(self, runner: Runner) -> np.ndarray:
-        """On the calibration rows."""
+        """On the calibration rows, 0 where a word was not read."""
         with phase("comparing answers", len(self.encoded)):
-            return predict_logits(runner, self.encoded)
+            found = predict_logits(runner, self.encoded)
+        return np.where(np.isneginf(found), 0.0, found)  # of words that nobody has read
 
     def calibration(self, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """The calibration rows one by one, without padding."""

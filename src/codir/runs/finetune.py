@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 
 from codir.config import FinetuneConfig, ObjectivesConfig
+from codir.config.words import TASK
 from codir.data import LoadedData
+from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Exam, Judgement, gather_conditions
 from codir.models import Reader, load_model_for_task, load_tokenizer
@@ -16,9 +18,10 @@ from codir.runs.card import origin_of_finetuned
 from codir.runs.facts import data_facts, note_end, training_facts
 from codir.runs.finishing import settle
 from codir.runs.output import run_folder
-from codir.runs.preflight import check_reader, has_pairs, note_floor
+from codir.runs.preflight import check_reader, has_pairs, note_floor, note_truncation
 from codir.runs.processes import begin, said, say
 from codir.system import on_main, resolve_dtype, seeded
+from codir.tasks import Kind, kind_named
 
 
 def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, float]:
@@ -44,7 +47,8 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
         checkpoint, start = folder.checkpoint_of(trainer), time.perf_counter()
         trainer.train(resume_from_checkpoint=checkpoint)
         training = training_facts(trainer, time.perf_counter() - start, resumed=checkpoint is not None)
-        notes = [*data.notes, *said(note_end(trainer))]
+        notes = [*data.notes, *said(note_truncation(trainer.train_dataset, config.data.max_length))]
+        notes += said(note_end(trainer))
         notes += said(on_main(settle, reader, exam_of(config, data), resolve_dtype(config.training.precision)))
         on_main(export_student, trainer.student, tokenizer, config.output_dir)
 
@@ -73,6 +77,8 @@ class Prepared:
 
 def prepare(config: FinetuneConfig) -> Prepared:
     """Load data and model, give the model a head, and check that they fit."""
+    if config.data.task != TASK:
+        check_teachable(kind_named(config.data.task))
     data = load(config.data)
     say(data.notes)
     tokenizer = load_tokenizer(config.model)
@@ -83,6 +89,21 @@ def prepare(config: FinetuneConfig) -> Prepared:
     if has_new_head:
         start_at_scores(model, data)
     return Prepared(data, reader)
+
+
+def check_teachable(kind: Kind) -> None:
+    """Refuse a kind of task without labels: there is nothing to fine-tune on.
+
+    Raises:
+        UserError: says what to do instead.
+    """
+    if "labels" not in kind.offers:
+        raise UserError(
+            "task",
+            expected="one with labels to learn from",
+            got=f"`{kind.name}`",
+            do="take a sentence encoder as it is for the teacher: `codir distill --task embedding --teacher ...`",
+        )
 
 
 def exam_of(config: FinetuneConfig, data: LoadedData) -> Exam:

@@ -14,20 +14,17 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config import ObjectivesConfig, StageConfig
-from codir.data import LoadedData
+from codir.data import LoadedData, count_unread
 from codir.errors import UserError
-from codir.measure import best_label_permutation, compute_metrics, stand
+from codir.measure import compute_metrics, stand
 from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
 from codir.report import warn_of
 from codir.store import fingerprint_tokenizer
 from codir.tasks import Task, kind_of, kind_of_config
 from codir.tasks.metrics import find_metric
+from codir.tasks.order import check_permutation
 
 logger = logging.getLogger(__name__)
-
-
-SWAPPED_LABELS_MARGIN = 0.2
-"""Stop when renaming a model's classes beats both its accuracy and the largest class by more than this."""
 
 
 def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher") -> list[str]:
@@ -45,6 +42,8 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
         UserError: another number of classes, or the same names in another order.
     """
     outputs, given = teacher.config.num_labels, kind_of_config(teacher.config)
+    if given.reads_apart and kind_of(task).reads_apart:
+        return []  # vectors of any width are judged alike
     is_other_task = (given.problem_type, given.auto_class) != (kind_of(task).problem_type, kind_of(task).auto_class)
     if outputs != task.num_labels or is_other_task:
         raise UserError(
@@ -74,6 +73,8 @@ def check_same_labels(model: PreTrainedModel, second: PreTrainedModel) -> list[s
         UserError: another number of classes, or the same names in another order.
     """
     outputs, others = model.config.num_labels, second.config.num_labels
+    if all(kind_of_config(one.config).reads_apart for one in (model, second)):
+        return []
     if outputs != others:
         raise UserError(
             "against",
@@ -130,36 +131,6 @@ def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task) ->
     return warn_of(role, stand(logits, labels, task), score, floor, metric)
 
 
-def check_permutation(logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> tuple[float, float]:
-    """Refuse answers that fit the labels well once the classes are renamed, and badly as they are.
-
-    Args:
-        logits: `[rows, classes]`.
-        labels: of the same rows.
-        task: what is measured; scores have no classes to rename.
-        whose: what messages call the model.
-
-    Returns:
-        The accuracy, and the share of the largest class.
-
-    Raises:
-        UserError: the data numbers its classes in another way than the model.
-    """
-    if not kind_of(task).one_class:
-        return 0.0, 0.0
-    permutation, as_is, renamed = best_label_permutation(logits, labels)
-    majority = float(np.bincount(labels.astype(int)).max() / len(labels))
-    if renamed - max(as_is, majority) > SWAPPED_LABELS_MARGIN:
-        raise UserError(
-            "label order",
-            expected=f"data that numbers its classes as {whose} does",
-            got=f"accuracy {as_is:.3f} on the dev set, {renamed:.3f} with its classes renamed to {list(permutation)}",
-            otherwise="each answer would have been taken for another class",
-            do="number the labels in the data as the model does (`--labels` names them in order)",
-        )
-    return as_is, majority
-
-
 def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:
     """Refuse a model that would misread its texts, or lacks positions for them, before it reads any.
 
@@ -171,8 +142,9 @@ def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: 
 
 
 def has_pairs(data: LoadedData) -> bool:
-    """Whether an example is two texts."""
-    return any("text_pair" in rows.column_names for rows in data.dev.values())
+    """Whether an example is two texts that are read at once."""
+    is_pair = any("text_pair" in rows.column_names for rows in data.dev.values())
+    return is_pair and not kind_of(data.task).reads_apart
 
 
 def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:
@@ -202,6 +174,26 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
     if "truncated" not in encoded.column_names:
         return []
     share = float(np.mean(encoded["truncated"]))
-    if share == 0.0:
+    notes = [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
+    unread = count_unread(encoded)
+    more = [f"{unread:,} words of the training rows have no token, so nothing is learnt of their tags."]
+    return (notes if share else []) + (more if unread else [])
+
+
+def note_unread(name: str, logits: np.ndarray, labels: np.ndarray, task: Task, *, whose: str) -> list[str]:
+    """Say how many words of an evaluation set a model has not read; each counts as a word without an answer.
+
+    Args:
+        name: of the evaluation set.
+        logits: the model's, rows first.
+        labels: of the same rows.
+        task: what is measured.
+        whose: what the note calls the model.
+    """
+    kind = kind_of(task)
+    if not kind.reads_words:
         return []
-    return [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
+    found, _ = kind.one_by_one(np.asarray(kind.is_answered(logits).all(axis=-1)), labels)
+    unread = int(np.count_nonzero(~found))
+    said = f"{unread:,} of {len(found):,} words of {name} have no token of {whose}: they count as not answered"
+    return [f"{said} (`--max-length` cuts rows)."] if unread else []

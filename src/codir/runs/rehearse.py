@@ -21,7 +21,6 @@ from transformers import TrainerCallback, TrainingArguments
 from codir.config import AnyRun, FinetuneConfig, ObjectivesConfig, PretrainRecipe, Recipe
 from codir.data import LoadedData
 from codir.memory import MemoryBank
-from codir.models import Reader
 from codir.runs import pretrain as pretraining
 from codir.runs.build import build_trainer, build_training_arguments
 from codir.runs.distill import prepare as prepare_distillation
@@ -31,8 +30,9 @@ from codir.runs.objectives import build_objectives
 from codir.runs.output import check_output_dir
 from codir.runs.processes import begin, quiet_rooms, refuse_processes
 from codir.runs.rehearsal import Rehearsal, checkpoints_at_once, count_evaluations, count_steps
+from codir.runs.teachers import TeacherOfRun
 from codir.system.progress import Phase, phase, watched_by
-from codir.teacher import CacheKey, LiveTeacher, TeacherView, find_cache
+from codir.teacher import AnswersFile, CacheKey, LiveTeacher, TeacherView, find_cache
 from codir.trainer import DistillationTrainer
 from codir.trainer.arguments import compute_dtype
 from codir.trainer.choices import keeps_cache
@@ -164,7 +164,7 @@ def measure(
 ) -> Measured:
     """Take the steps, evaluate a few batches, and save a checkpoint."""
     stopwatch, step_times = Stopwatch(), StepTimes()
-    with phase("measuring a few steps"), quiet_rooms("teacher", "trainer"), watched_by(stopwatch):
+    with phase("measuring a few steps"), quiet_rooms("teacher", "trainer", "trainer.answers"), watched_by(stopwatch):
         trainer = build(rows)
         trainer.add_callback(step_times)
         trainer.train()
@@ -274,10 +274,10 @@ def tell(
     )
 
 
-def _cache_of(recipe: Recipe, teacher: Reader, train: datasets.Dataset) -> tuple[bool, bool]:
+def _cache_of(recipe: Recipe, teacher: TeacherOfRun, train: datasets.Dataset) -> tuple[bool, bool]:
     """Whether the run would read its teacher from a cache, and whether that is there already."""
     needs = build_objectives(recipe.objectives).needs
-    if not needs.teacher:
+    if not needs.teacher or isinstance(teacher, AnswersFile):
         return False, False
     args = build_training_arguments(recipe.training, recipe.output_dir / "checkpoints")
     view = TeacherView.of(needs, compute_dtype(args))

@@ -14,6 +14,7 @@ from codir.signals.needs import (
 )
 from codir.signals.pooling import LayerPooling, masked_mean, pool_representations, token_at, token_mask
 from codir.signals.values import (
+    Answered,
     AttentionInputs,
     Batch,
     Drawn,
@@ -26,10 +27,12 @@ from codir.signals.values import (
     TokenSignal,
     Unprojected,
 )
+from codir.signals.words import take_words
 from codir.tasks import IGNORED_CLASS
 
 __all__ = [
     "IGNORED_CLASS",
+    "Answered",
     "AttentionInputs",
     "Batch",
     "Demand",
@@ -54,6 +57,7 @@ __all__ = [
     "pool_representations",
     "principal_axes",
     "resolve_layers",
+    "take_words",
     "token_at",
     "token_mask",
 ]

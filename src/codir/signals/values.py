@@ -10,6 +10,7 @@ Knows torch, and of codir its errors. The axis legend, used in every shape annot
     groups     sets of negatives shared inside a batch   examples   N, rows of the training set
     queued     entries that the queue holds              gathered   rows of a step in all processes
     predicted  positions of a batch to be predicted      vocabulary tokens that a language model chooses from
+    words      words of the longest row of a batch
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ class Batch:
             each row in some kinds of task.
         negative_index: rows of the training set that serve as negatives, one set per group; `None` without contrast.
         negative_group: which of those sets belongs to each example.
+        word_positions: of words that are answered one by one, the first token of each, -1 for one without any; `None`
+            where a row is answered as a whole.
         token_labels: which token is to be predicted at each position, `IGNORED_CLASS` where none is; `None` where the
             task is another than to predict tokens.
         label_weight: how many labels (or tokens to predict) this micro-batch has, over what the micro-batches of the
             step have on average. A mean over this batch's labels times it adds up to the mean over those of the step.
+        answer_weight: the same of all that is answered, labelled or not: rows, or words.
         group_weight: the same of groups of rows with something to compare, as the candidates of a query.
     """
 
@@ -48,8 +52,10 @@ class Batch:
     labels: Int[Tensor, "batch ..."] | Float[Tensor, "batch ..."] | None = None
     negative_index: Int[Tensor, "groups negatives"] | None = None
     negative_group: Int[Tensor, " batch"] | None = None
+    word_positions: Int[Tensor, "batch words"] | None = None
     token_labels: Int[Tensor, "batch tokens"] | None = None
     label_weight: Float[Tensor, ""] | float = 1.0
+    answer_weight: Float[Tensor, ""] | float = 1.0
     group_weight: Float[Tensor, ""] | float = 1.0
 
     OWN_KEYS = (
@@ -57,8 +63,10 @@ class Batch:
         "example_index",
         "negative_index",
         "negative_group",
+        "word_positions",
         "token_labels",
         "label_weight",
+        "answer_weight",
         "group_weight",
     )
 
@@ -117,13 +125,14 @@ class TeacherSignal:
     """What the teacher says of a batch; a cached and a live teacher say the same.
 
     Attributes:
-        logits: of zero classes where there is no teacher, or a language model.
+        logits: of each row, or of each word of it, minus infinity for one that the model has not read; of zero classes
+            where there is no teacher, or a language model.
         pooled: the representations that were asked for.
         tokens: where anything was asked of them, on the very tokens that the student reads.
         token_logits: a language model's answers at the predicted positions of all rows, row by row.
     """
 
-    logits: Float[Tensor, "batch classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None
@@ -133,7 +142,7 @@ class TeacherSignal:
 class StudentSignal:
     """What the student says of a batch, with gradients; fields as in `TeacherSignal`."""
 
-    logits: Float[Tensor, "batch classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None
@@ -161,6 +170,17 @@ class Unprojected:
     """
 
     pooled: Float[Tensor, "groups negatives layers hidden"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows drawn by their index: what the teacher answers to them, K for each group.
+
+    Attributes:
+        logits: its answers; sentence vectors where that is what it gives.
+    """
+
+    logits: Float[Tensor, "groups negatives classes"]
 
 
 @dataclass(frozen=True)
@@ -201,7 +221,7 @@ class Negatives:
 
     group: Int[Tensor, " batch"]
     student: Drawn | Queued | OfTheStep | None = None
-    teacher: Drawn | Unprojected | Queued | OfTheStep | None = None
+    teacher: Drawn | Unprojected | Answered | Queued | OfTheStep | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ VOLATILE_CONFIG_KEYS = (
     "label2id",
     "use_cache",
 )
-UNREAD_COLUMNS = ("label", "labels", "group", "example_index", "length", "truncated")
+UNREAD_COLUMNS = ("label", "labels", "group", "id", "example_index", "length", "truncated")
 """What a data set may hold and no teacher reads."""
 
 

@@ -3,7 +3,7 @@
 from codir.bilstm.config import BiLSTMConfig
 from codir.bilstm.model import BiLSTMForSequenceClassification, BiLSTMModel
 from codir.config.words import LayerSelection
-from codir.student.build import StudentOrigin, build_student, student_origin
+from codir.student.build import StudentOrigin, build_student, load_student, student_origin
 from codir.student.layers import copy_layers, find_layer_stack, select_layers
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "build_student",
     "copy_layers",
     "find_layer_stack",
+    "load_student",
     "select_layers",
     "student_origin",
 ]

@@ -12,23 +12,34 @@ from numpy.typing import NDArray
 from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.multi_label import MultiLabel
+from codir.tasks.question_answering import NOWHERE, QuestionAnswering
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
+from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
+from codir.tasks.token_classification import NO_ENTITY, NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "NOWHERE",
+    "NO_ENTITY",
+    "NO_LOGIT",
     "OFFERS",
+    "OUTSIDE",
     "Kind",
     "LanguageTask",
     "Metric",
     "Offer",
+    "Span",
     "Task",
+    "TokenClassification",
     "Weighted",
+    "are_span_tags",
     "better_than",
     "is_share",
     "kind_named",
@@ -41,10 +52,23 @@ __all__ = [
     "kind_of_outputs",
     "language_task",
     "must_be_named",
+    "pad_rows",
     "retention",
+    "spans_of",
+    "split_tag",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Reranking(), MultiLabel())}
+_ALL = (
+    Classification(),
+    Regression(),
+    Reranking(),
+    MultiLabel(),
+    TokenClassification(),
+    QuestionAnswering(),
+    Embedding(),
+    Retrieval(),
+)
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind by its name; of several that fit, the first counts."""
 
 NAMED_IN_CONFIG = "codir_task"
@@ -64,7 +88,7 @@ def kind_named(name: str) -> Kind:
 
 def kind_of(task: Task) -> Kind:
     """The kind of a task."""
-    return kind_named(task.kind)
+    return kind_named(task.kind).named(task.label_names)
 
 
 def kind_of_outputs(outputs: int) -> Kind:
@@ -93,9 +117,15 @@ def kind_of_config(config: Any, architecture: str | None = None) -> Kind:
         )
     named = getattr(config, NAMED_IN_CONFIG, None)
     if named is not None:
-        return kind_named(named)
+        return kind_named(named).named(_names_in(config))
     told = _kind_of_architecture(architecture or (getattr(config, "architectures", None) or [""])[0])
-    return told or _kind_of_problem(problem) or kind_of_outputs(outputs)
+    return (told or _kind_of_problem(problem) or kind_of_outputs(outputs)).named(_names_in(config))
+
+
+def _names_in(config: Any) -> list[str] | None:
+    """What a configuration calls its classes; `None` where it only numbers them."""
+    names = [str(name) for _, name in sorted((getattr(config, "id2label", None) or {}).items())]
+    return None if not names or names[0] == "LABEL_0" else names
 
 
 def _kind_of_architecture(name: str) -> Kind | None:

@@ -9,10 +9,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,11 +28,12 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "groups"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
+    "vectors": "a vector for each text",
     "groups": "candidates of a query to compare",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
@@ -47,6 +50,7 @@ class Kind(ABC):
         problem_type: what `transformers` calls it; `None` where it has no word for it.
         auto_class: the class of `transformers` whose head answers it.
         has_classes: whether a label says classes, which have names; otherwise it is a number.
+        reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
         outputs: of a new head; `None` for as many as there are classes.
         offers: what objectives find here; an objective that asks for more is refused.
         cell: what stands in a cell of labels: one value, or a set of them.
@@ -60,6 +64,7 @@ class Kind(ABC):
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         has_pairs: whether a row must have two texts.
+        reads_windows: whether a model reads a long second text in windows, and answers for each.
         text_names: usual names of the column of texts beside those of all kinds; taken first.
         text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
@@ -67,6 +72,7 @@ class Kind(ABC):
         dealt: how rows are held out, in words; see `stratum`.
         tuned_in_words: what `tuned` tunes, with its verb; `None` where there is nothing.
         head_name: what messages call the head.
+        reads_words: whether a row is a list of words, each with a label and an answer of its own.
         pipeline_arguments: what `transformers.pipeline` has to be told, as Python code.
     """
 
@@ -74,19 +80,21 @@ class Kind(ABC):
     problem_type: ClassVar[str | None]
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
+    reads_apart: ClassVar[bool] = False
     outputs: ClassVar[int | None] = None
     offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
     cell: ClassVar[Literal["value", "set"]] = "value"
     label_dtype: ClassVar[str]
     no_label: ClassVar[float]
-    metrics: ClassVar[tuple[str, ...]]
+    metrics: tuple[str, ...]
     known_metrics: ClassVar[tuple[str, ...]]
-    own_metrics: ClassVar[Mapping[str, Metric]] = {}
-    own_weighted: ClassVar[Mapping[str, Weighted]] = {}
+    own_metrics: Mapping[str, Metric] = MappingProxyType({})
+    own_weighted: Mapping[str, Weighted] = MappingProxyType({})
     correlations: ClassVar[frozenset[str]] = frozenset()
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     has_pairs: ClassVar[bool] = False
+    reads_windows: ClassVar[bool] = False
     text_names: ClassVar[tuple[str, ...]] = ()
     text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
@@ -94,6 +102,7 @@ class Kind(ABC):
     dealt: ClassVar[str] = "at random"
     tuned_in_words: ClassVar[str | None] = None
     head_name: ClassVar[str] = "classification (or regression) head"
+    reads_words: ClassVar[bool] = False
     pipeline_arguments: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -105,6 +114,10 @@ class Kind(ABC):
     def has_groups(self) -> bool:
         """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
         return "groups" in self.offers
+
+    def named(self, names: Sequence[str] | None) -> Kind:
+        """The same kind, where the names of its classes say more of it."""
+        return self
 
     # ---- Labels ----
 
@@ -191,7 +204,33 @@ class Kind(ABC):
     ) -> Float[Tensor, ""]:
         """How far the student answers from its teacher, mean over all rows; 0 when the two agree."""
 
+    def match_loss(self, student: Float[Tensor, "batch ..."], teacher: Float[Tensor, "batch ..."]) -> Float[Tensor, ""]:
+        """Squared error of the logits, mean over all rows."""
+        return F.mse_loss(student, teacher)
+
     # ---- Answers ----
+
+    def compare(
+        self, first: Float[np.ndarray, "rows width"], second: Float[np.ndarray, "rows width"], *, texts: np.ndarray
+    ) -> Float[np.ndarray, "rows ..."]:
+        """The answer to each row out of what was said of its two texts, where they are read one by one."""
+        raise NotImplementedError(f"{self.name} reads both texts of a row at once")
+
+    def is_answered(self, logits: Float[np.ndarray, "rows ..."]) -> NDArray[np.bool_]:
+        """Which logits stand for an answer; others are not finite on purpose."""
+        return np.ones(logits.shape, bool)
+
+    def one_by_one(
+        self, values: Shaped[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, "rows ..."]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What is answered one by one, with its label: rows, or the words of all rows."""
+        return values, labels
+
+    def by_class(
+        self, answers: Shaped[np.ndarray, "rows ..."], labels: Shaped[np.ndarray, "rows ..."], names: dict[int, str]
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+        """What precision and recall are counted of: answers, labels and the names of their classes."""
+        return answers, labels, names
 
     @abstractmethod
     def answers(self, logits: Float[np.ndarray, "rows ..."]) -> Shaped[np.ndarray, "rows ..."]:
@@ -200,6 +239,10 @@ class Kind(ABC):
     def probabilities(self, logits: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."] | None:
         """How likely each class is, in double precision; `None` for scores, which have no probability."""
         return None
+
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """Logits that give these probabilities, none of which is 0."""
+        return np.log(probabilities)
 
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
@@ -251,6 +294,10 @@ class Kind(ABC):
             answer: one of `answers`, or a label.
             names: of the classes, by their indices.
         """
+
+    def shown(self, answer: Any, row: Mapping[str, Any], names: Mapping[int, str]) -> str:
+        """One answer beside its row; `in_words` by default."""
+        return self.in_words(answer, names)
 
     @abstractmethod
     def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:

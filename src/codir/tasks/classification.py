@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch.nn.functional as F
@@ -21,13 +21,13 @@ class Classification(Kind):
     """One class out of several: cross-entropy, KL to the teacher, the likeliest class."""
 
     name = "classification"
-    problem_type = "single_label_classification"
+    problem_type: ClassVar[str | None] = "single_label_classification"
     has_classes = True
     offers = frozenset({"labels", "answers", "one_class"})
     label_dtype = "int64"
     no_label = IGNORED_CLASS
-    metrics = ("accuracy", "macro_f1")
-    known_metrics = ("accuracy", "f1", "macro_f1", "matthews")
+    metrics: tuple[str, ...] = ("accuracy", "macro_f1")
+    known_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1", "macro_f1", "matthews")
     correlations = frozenset({"matthews"})
     agreement = ("accuracy", "share of rows where both models answer the same")
     strategy = "other_class"

@@ -52,15 +52,17 @@ def predictions(logits: Float[np.ndarray, "rows ..."], kind: Kind | None = None)
     Raises:
         UserError: a logit is NaN or infinite.
     """
-    if not np.isfinite(logits).all():
+    kind = kind or kind_of_logits(logits)
+    broken = ~np.isfinite(logits) & kind.is_answered(logits)
+    if broken.any():
         raise UserError(
             "logits",
             expected="finite numbers",
-            got=f"NaN or infinity in {np.count_nonzero(~np.isfinite(logits))} places",
+            got=f"NaN or infinity in {np.count_nonzero(broken)} places",
             otherwise="each such row would have been counted as some class",
             do="run the model in fp32, or go back to an earlier checkpoint",
         )
-    return (kind or kind_of_logits(logits)).answers(logits)
+    return kind.answers(logits)
 
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codir.tasks import label_sets, thresholds
-from codir.tasks.base import Kind
+from codir.tasks.base import Kind, Metric, Weighted
 
 NONE = "(none)"
 """What a row without any of the labels is called."""
@@ -37,8 +37,8 @@ class MultiLabel(Kind):
     no_label = math.nan
     metrics = ("micro_f1", "macro_f1", "average_precision")
     known_metrics = ("micro_f1", "macro_f1", "average_precision", "subset_accuracy")
-    own_metrics: ClassVar = label_sets.METRICS
-    own_weighted: ClassVar = label_sets.WEIGHTED
+    own_metrics: Mapping[str, Metric] = label_sets.METRICS
+    own_weighted: Mapping[str, Weighted] = label_sets.WEIGHTED
     agreement = ("subset_accuracy", "share of rows where both models answer the same labels")
     strategy = "disjoint"
     floor_name = "most frequent labels"
@@ -114,6 +114,10 @@ class MultiLabel(Kind):
     def probabilities(self, logits: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."] | None:
         """The sigmoid of each logit."""
         return _sigmoid(logits)
+
+    def logits_of(self, probabilities: Float[np.ndarray, "rows ..."]) -> Float[np.ndarray, "rows ..."]:
+        """`log(p / (1 - p))` of each label."""
+        return np.log(probabilities) - np.log1p(-probabilities)
 
     def distances(
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]

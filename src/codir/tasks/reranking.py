@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -49,8 +49,8 @@ class Reranking(Regression):
     text_pair_names = ("document", "passage", "candidate", "text")
     metrics = ("ndcg@10", "mrr")
     known_metrics = ("spearman",)
-    own_metrics: ClassVar[Mapping[str, Metric]] = {"ndcg@10": _mean_of(ndcg), "mrr": _mean_of(reciprocal_rank)}
-    own_weighted: ClassVar[Mapping[str, Weighted]] = {
+    own_metrics: Mapping[str, Metric] = {"ndcg@10": _mean_of(ndcg), "mrr": _mean_of(reciprocal_rank)}
+    own_weighted: Mapping[str, Weighted] = {
         "ndcg@10": _weighted_mean_of(ndcg),
         "mrr": _weighted_mean_of(reciprocal_rank),
     }

@@ -2,6 +2,7 @@
 
 from codir.config.words import CacheWish, StoredDtype
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
+from codir.teacher.answers import AnswersFile, FileTeacher, is_answers_file
 from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import CachedTeacher, estimate_bytes, open_or_build_cache
 from codir.teacher.found import find_cache
@@ -12,10 +13,12 @@ from codir.teacher.space import PrincipalSpace
 
 __all__ = [
     "CACHE_DISK_SHARE",
+    "AnswersFile",
     "CacheChoice",
     "CacheKey",
     "CacheWish",
     "CachedTeacher",
+    "FileTeacher",
     "LiveTeacher",
     "NoTeacher",
     "PrincipalSpace",
@@ -30,6 +33,7 @@ __all__ = [
     "fingerprint_model",
     "fingerprint_texts",
     "fingerprint_tokenizer",
+    "is_answers_file",
     "open_or_build_cache",
     "table_names",
 ]

@@ -29,9 +29,10 @@ from codir.errors import UserError
 from codir.signals import Batch, Representation, TeacherSignal, resolve_layers
 from codir.store import Damage, FolderError, claim_disk, clear_place, sweep, write_manifest, writing_to, written_whole
 from codir.system import free_memory
+from codir.tasks import NO_LOGIT
 from codir.teacher.base import Teacher
 from codir.teacher.found import OWN_NAMES, caches_in, caches_serving, find_cache, forget
-from codir.teacher.key import KEY_NAME, LOGITS, SPACE_ENDING, TABLE_ENDING, CacheKey, table_names
+from codir.teacher.key import KEY_NAME, LOGITS, OFFSETS, SPACE_ENDING, TABLE_ENDING, CacheKey, table_names
 from codir.teacher.live import LiveTeacher
 from codir.teacher.rule import cache_bytes
 
@@ -55,7 +56,8 @@ class CachedTeacher(Teacher):
 
     def __init__(self, folder: Path, tables: Mapping[Representation, str], device: torch.device | None = None) -> None:
         self.folder, self.device, self._names = folder, device or torch.device("cpu"), dict(tables)
-        self._tables = {name: _open(folder / f"{name}{TABLE_ENDING}") for name in {LOGITS, *tables.values()}}
+        own = [name for name in (LOGITS, OFFSETS) if (folder / f"{name}{TABLE_ENDING}").is_file()]
+        self._tables = {name: _open(folder / f"{name}{TABLE_ENDING}") for name in {*own, *tables.values()}}
         if sum(table.nbytes for table in self._tables.values()) <= MEMORY_SHARE * free_memory(self.device):
             self._tables = {name: table.to(self.device, copy=True) for name, table in self._tables.items()}
 
@@ -66,19 +68,36 @@ class CachedTeacher(Teacher):
         return "" if isinstance(key, Damage) else key.weights
 
     def __len__(self) -> int:
-        return len(self._tables[LOGITS])
+        return len(self._tables[OFFSETS]) - 1 if OFFSETS in self._tables else len(self._tables[LOGITS])
 
     def signal(self, batch: Batch) -> TeacherSignal:
         """Look up the examples of a batch."""
         index = batch.example_index
-        found = {name: self._take(name, index) for name in self._tables}
-        return TeacherSignal(found[LOGITS], {asked: found[name] for asked, name in self._names.items()})
+        pooled = {asked: self._take(name, index) for asked, name in self._names.items()}
+        logits = self._take_words(index, batch) if OFFSETS in self._tables else self._take(LOGITS, index)
+        return TeacherSignal(logits, pooled)
 
     def pooled(
         self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Look up a representation of any training examples."""
         return self._take(self._names[representation], example_index)
+
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Look up the answers to any training examples."""
+        return self._take(LOGITS, example_index)
+
+    def _take_words(self, index: Tensor, batch: Batch) -> Tensor:
+        """The logits of the words of these rows, as many for each as the batch has at most."""
+        logits, offsets = self._tables[LOGITS], self._tables[OFFSETS]
+        assert batch.word_positions is not None, "the student reads the same words"
+        index = index.to(offsets.device)
+        places = torch.arange(batch.word_positions.shape[1], device=offsets.device)
+        starts, ends = (offsets.index_select(0, row).unsqueeze(1) for row in (index, index + 1))
+        is_there = places < ends - starts
+        rows = (starts + places).clamp(max=len(logits) - 1)
+        found = logits.index_select(0, rows.flatten()).view(*rows.shape, -1)
+        return torch.where(is_there.unsqueeze(-1), found, NO_LOGIT).to(self.device, torch.float32, non_blocking=True)
 
     def _take(self, name: str, index: Tensor) -> Tensor:
         table = self._tables[name]
@@ -131,11 +150,16 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}
     hidden, classes = int(config.hidden_size), int(config.num_labels)
+    classes *= getattr(teacher.model, "codir_width", None) or 1  # starts and ends at each token
     numbers = 0
     for asked in tables.values():
         width = hidden * len(resolve_layers(asked.layers, config.num_hidden_layers))
         numbers += width if asked.principal is None else min(asked.principal, width)
-    return cache_bytes(len(teacher.dataset), classes=classes, layers=1, hidden=numbers, itemsize=itemsize)
+    size = cache_bytes(len(teacher.dataset), classes=classes, layers=1, hidden=numbers, itemsize=itemsize)
+    if teacher.offsets is None:
+        return size
+    words = int(teacher.offsets[-1]) - len(teacher.dataset)  # a row of logits each, in place of one for a row
+    return size + cache_bytes(words, classes=classes, layers=0, hidden=0) + teacher.offsets.nbytes
 
 
 def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> Path:
@@ -154,19 +178,36 @@ def _build(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -
 
 def _write(teacher: LiveTeacher, folder: Path, key: CacheKey, batch_size: int) -> None:
     tables: dict[str, Any] = {}
-    names = table_names(teacher)
+    names, offsets = table_names(teacher), teacher.offsets
+    if offsets is not None:
+        tables[OFFSETS] = _new_table(folder / f"{OFFSETS}{TABLE_ENDING}", offsets.dtype, offsets.shape)
+        tables[OFFSETS][:] = offsets
     for rows, signal in teacher.iter_signals(batch_size):
         said = {names[asked]: features for asked, features in signal.pooled.items()} | {LOGITS: signal.logits}
         for name, features in said.items():
-            values = _cast(features.cpu().numpy(), key.dtype_of(name))
+            values, places, count = features.cpu().numpy(), rows, len(teacher.dataset)
+            if name == LOGITS and offsets is not None:
+                values, places, count = _words_of(values, rows, offsets), _places_of(rows, offsets), int(offsets[-1])
+            values = _cast(values, key.dtype_of(name), may_lack=name == LOGITS and offsets is not None)
             if name not in tables:
-                shape = (len(teacher.dataset), *values.shape[1:])
+                shape = (count, *values.shape[1:])
                 tables[name] = _new_table(folder / f"{name}{TABLE_ENDING}", values.dtype, shape)
-            tables[name][rows] = values
+            tables[name][places] = values
     for asked, space in teacher.spaces.items():
         if asked in names:
             space.save(folder / f"{names[asked]}{SPACE_ENDING}")
     (folder / KEY_NAME).write_text(json.dumps(asdict(key), indent=2))
+
+
+def _words_of(logits: NDArray[np.float32], rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The logits `[rows, words, classes]` of a batch without those that pad, one word after the other."""
+    is_there = np.arange(logits.shape[1]) < (offsets[rows + 1] - offsets[rows])[:, None]
+    return logits[is_there]
+
+
+def _places_of(rows: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where those words stand among all."""
+    return np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
 
 
 def _new_table(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
@@ -175,10 +216,11 @@ def _new_table(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     return table
 
 
-def _cast(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+def _cast(values: NDArray[np.float32], dtype: str, *, may_lack: bool = False) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         cast = values.astype(dtype, copy=False)
-    if np.isfinite(cast).all():
+    is_finite = np.isfinite(cast)
+    if is_finite.all() or (may_lack and (is_finite | np.isneginf(values)).all()):  # a word that was not read
         return cast
     raise UserError(
         "teacher features",

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from codir.store import MANIFEST_NAME, Damage, find_damage
-from codir.teacher.key import KEY_NAME, SPACE_ENDING, TABLE_ENDING, CacheKey, vectors_of_table
+from codir.teacher.key import KEY_NAME, LOGITS, OFFSETS, SPACE_ENDING, TABLE_ENDING, CacheKey, vectors_of_table
 
 logger = logging.getLogger(__name__)
 
-OWN_NAMES = (KEY_NAME, MANIFEST_NAME, f"logits{TABLE_ENDING}", f"pooled-*{TABLE_ENDING}", f"pooled-*{SPACE_ENDING}")
+TABLES = tuple(f"{name}{TABLE_ENDING}" for name in (LOGITS, OFFSETS, "pooled-*"))
+OWN_NAMES = (KEY_NAME, MANIFEST_NAME, *TABLES, f"pooled-*{SPACE_ENDING}")
 """Patterns of the names of a cache's files; whatever else lies in its folder is somebody else's."""
 _NAMED: set[tuple[Path, str]] = set()
 """Folders that this process has warned of, and what is wrong with them."""
@@ -93,15 +94,25 @@ def _folders_in(cache_dir: Path) -> list[Path]:
 
 def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
     rows: set[int] = set()
+    words = logits = 0
     for name in key.tables:
         file = f"{name}{TABLE_ENDING}"
         try:
             table = np.load(folder / file, mmap_mode="r")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             return Damage(file, f"cannot be opened ({error})")
-        vectors = vectors_of_table(name)
-        is_of_key = table.ndim == 2 if vectors is None else table.ndim == 3 and table.shape[1] == vectors
+        vectors = None if name == OFFSETS else vectors_of_table(name)
+        axes = 1 if name == OFFSETS else 2 if vectors is None else 3
+        is_of_key = table.ndim == axes and (vectors is None or table.shape[1] == vectors)
         if table.dtype != key.dtype_of(name) or not is_of_key:
             return Damage(file, f"holds {table.dtype} of shape {table.shape}, which is not what {KEY_NAME} says")
-        rows.add(len(table))
+        if name == OFFSETS:
+            rows.add(len(table) - 1)
+            words = int(table[-1]) if len(table) else 0
+        elif name == LOGITS and OFFSETS in key.tables:
+            logits = len(table)
+        else:
+            rows.add(len(table))
+    if OFFSETS in key.tables and words != logits:
+        return Damage(KEY_NAME, "names tables of different numbers of words")
     return None if len(rows) == 1 else Damage(KEY_NAME, "names tables of different numbers of rows")

@@ -19,8 +19,13 @@ CACHE_VERSION = 3
 KEY_NAME = "key.json"
 TABLE_ENDING = ".npy"
 LOGITS = "logits"
-POOLED = re.compile(r"pooled-[a-z]+(?P<layers>(-[0-9]+)+)(-pca-(?P<principal>[0-9]+))?")
-"""Names of the tables of representations: the numbers of the layers, and how many principal components of them."""
+OFFSETS = "offsets"
+"""The table of where the words of each row begin, in caches of teachers that answer words."""
+OWN_DTYPES = {LOGITS: "float32", OFFSETS: "int64"}
+"""Of the tables that no representation is in."""
+POOLED = re.compile(rf"pooled-[a-z]+(?P<layers>(-[0-9]+)+)(-pca-(?P<principal>[0-9]+))?|{OFFSETS}")
+"""Names of the tables of representations: the numbers of the layers, and how many principal components of them; and
+of the one of offsets."""
 SPACE_ENDING = ".space.safetensors"
 """Of the files of fitted spaces, one beside each table of principal components."""
 
@@ -63,7 +68,8 @@ class CacheKey:
     """Everything that decides what a cache holds. Two keys that differ anywhere are two caches.
 
     Attributes:
-        pooled: the tables of representations.
+        pooled: the tables of representations; and `offsets`, where the teacher answers words: its logits have a row for
+            each word then.
     """
 
     weights: str
@@ -101,7 +107,7 @@ class CacheKey:
             tokenizer=fingerprint_tokenizer(teacher.tokenizer),
             texts=fingerprint_texts(teacher.dataset),
             max_length=teacher.max_length,
-            pooled=tuple(sorted(set(table_names(teacher).values()))),
+            pooled=tuple(sorted({*table_names(teacher).values(), *([OFFSETS] if teacher.answers_words else [])})),
             compute_dtype=str(teacher.view.dtype).removeprefix("torch."),
             cache_dtype=cache_dtype,
         )
@@ -118,7 +124,7 @@ class CacheKey:
 
     def dtype_of(self, table: str) -> str:
         """The dtype that a table is kept in."""
-        return "float32" if table == LOGITS else self.cache_dtype
+        return OWN_DTYPES.get(table, self.cache_dtype)
 
     @classmethod
     def read(cls, folder: Path) -> CacheKey | Damage:

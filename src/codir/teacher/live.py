@@ -20,8 +20,15 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config.words import MAX_LENGTH
-from codir.data import RowCollator, cls_token_position, length_sorted_batches, prepare
-from codir.models import LayerPlaces, find_layers, run_model
+from codir.data import (
+    POSITIONS,
+    RowCollator,
+    cls_token_position,
+    length_sorted_batches,
+    prepare,
+    words_of_tokens,
+)
+from codir.models import LayerPlaces, find_layers, kind_of_model, run_model
 from codir.signals import Batch, Needs, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
@@ -87,7 +94,20 @@ class LiveTeacher(Teacher):
     @cached_property
     def encoded(self) -> datasets.Dataset:
         """The training set as the teacher's tokenizer writes it; made when the teacher first runs."""
-        return prepare(self.dataset, self.tokenizer, max_length=self.max_length)
+        encoded = prepare(self.dataset, self.tokenizer, max_length=self.max_length)
+        return words_of_tokens(encoded) if self.answers_words else encoded
+
+    @property
+    def answers_words(self) -> bool:
+        """Whether it has logits for each word of a row."""
+        return kind_of_model(self.model).reads_words
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64] | None:
+        """Where the words of each row begin among those of all rows, `[rows + 1]`; `None` where rows are answered."""
+        if not self.answers_words:
+            return None
+        return np.concatenate([[0], np.cumsum([len(places) for places in self.encoded[POSITIONS]])]).astype(np.int64)
 
     def signal(self, batch: Batch) -> TeacherSignal:
         """Run the model on this batch's rows; where tokens count, on the very ones that the student reads.
@@ -96,16 +116,24 @@ class LiveTeacher(Teacher):
         """
         if self.view.tokens or batch.token_labels is not None:
             predicted = batch.predicted if self.view.token_logits else None
-            return self._run(batch.model_inputs, self.view, predicted)
-        return self._run(self._collate(batch.example_index.tolist()), self.view)
+            return self._run(batch.model_inputs, self.view, predicted, batch.word_positions)
+        inputs = self._collate(batch.example_index.tolist())
+        return self._run(inputs, self.view, words=inputs.pop(POSITIONS, None))
 
     def pooled(
         self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Run the model on the rows of the negatives: exact, but expensive; the cache avoids it."""
         alone = TeacherView(frozenset({representation}), dtype=self.view.dtype)
-        pooled = self._run(self._collate(example_index.flatten().tolist()), alone).pooled[representation]
+        inputs = self._collate(example_index.flatten().tolist())
+        inputs.pop(POSITIONS, None)
+        pooled = self._run(inputs, alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
+
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Run the model on these rows for its answers alone."""
+        said = self._run(self._collate(example_index.flatten().tolist()), TeacherView(dtype=self.view.dtype)).logits
+        return said.reshape(*example_index.shape, said.shape[-1])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
         """Run over the whole training set once, longest rows first; yields row numbers and what was said of them.
@@ -119,9 +147,10 @@ class LiveTeacher(Teacher):
 
             def read(rows: NDArray[np.int64]) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
                 for batch, inputs in length_sorted_batches(
-                    self.encoded, self.tokenizer, batch_size=batch_size, rows=rows.tolist()
+                    self.encoded, self.tokenizer, batch_size=batch_size, rows=rows.tolist(), words=True
                 ):
-                    yield batch, self._run_in_layers(inputs, self.view)
+                    words = inputs.pop(POSITIONS, None)
+                    yield batch, self._run_in_layers(inputs, self.view, words=words)
                     bar.update(len(batch))
                     progress.advance(len(batch))
 
@@ -185,20 +214,30 @@ class LiveTeacher(Teacher):
 
     @cached_property
     def _collate(self) -> RowCollator:
-        return RowCollator(self.encoded, self.tokenizer)
+        return RowCollator(self.encoded, self.tokenizer, words=True)
 
     @cached_property
     def _places(self) -> LayerPlaces | None:
         return find_layers(self.model)
 
-    def _run(self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None) -> TeacherSignal:
+    def _run(
+        self,
+        inputs: Mapping[str, Tensor],
+        view: TeacherView,
+        predicted: Tensor | None = None,
+        words: Tensor | None = None,
+    ) -> TeacherSignal:
         if self._unfitted(view):
             self.fit_spaces(view)
-        return self._reduced(self._run_in_layers(inputs, view, predicted), view)
+        return self._reduced(self._run_in_layers(inputs, view, predicted, words), view)
 
     @torch.no_grad()
     def _run_in_layers(
-        self, inputs: Mapping[str, Tensor], view: TeacherView, predicted: Tensor | None = None
+        self,
+        inputs: Mapping[str, Tensor],
+        view: TeacherView,
+        predicted: Tensor | None = None,
+        words: Tensor | None = None,
     ) -> TeacherSignal:
         device = self.model.device
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
@@ -211,6 +250,7 @@ class LiveTeacher(Teacher):
                     hidden_states=view.hidden_states,
                     attention=view.attention,
                     predicted=predicted,
+                    words=None if words is None else words.to(device, non_blocking=True),
                     cls_position=self.cls_position,
                     places=self._places if view.pooled and not view.hidden_states else None,
                 )

@@ -1,11 +1,13 @@
 """The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
 
+from codir.trainer.answers import held_in, lacking_in
 from codir.trainer.arguments import DistillationArguments, PretrainingArguments
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
 from codir.trainer.checks import check_pretraining
 from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
+from codir.trainer.rows import score_texts
 from codir.trainer.trainer import HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 from codir.trainer.watching import watched
 
@@ -18,7 +20,10 @@ __all__ = [
     "PretrainingTrainer",
     "check_neighbours",
     "check_pretraining",
+    "held_in",
     "is_complete",
+    "lacking_in",
     "last_complete_checkpoint",
+    "score_texts",
     "watched",
 ]

@@ -84,7 +84,7 @@ def _check_reading(
         check_max_length(model, max_length)
     else:
         check_token_ids(model, dataset, role)
-    if {"text", "input_ids"} & {*columns}:
+    if {"text", "words", "input_ids"} & {*columns}:
         for note in note_unknown_tokens(dataset, tokenizer):
             logger.warning("The %s: %s", role, note)
 
@@ -97,6 +97,7 @@ def check_class_names(teacher: PreTrainedModel | None, student: PreTrainedModel,
     """
     features = getattr(dataset, "features", None) or {}
     feature = features.get("label", features.get("labels"))
+    feature = getattr(feature, "feature", feature)  # of a list, of each in it
     of_data = feature.names if isinstance(feature, datasets.ClassLabel) else None
     of_student = names_of(student)
     if teacher is not None:
@@ -204,7 +205,8 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
             do="leave it out, or take `any`; `neighbours` is for `codir pretrain`",
         )
     of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
-    if of_teacher != of_student:
+    kind = shape_of(student).kind
+    if of_teacher != of_student and (kind is None or "answers" in kind.offers):
         raise UserError(
             "student",
             expected=f"{of_teacher} outputs, as the teacher has",
@@ -297,6 +299,22 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
     )
 
 
+def check_same_windows(of_teacher: PreTrainedTokenizerBase, of_student: PreTrainedTokenizerBase) -> None:
+    """Refuse two tokenizers where teacher and student must agree on where an answer starts and ends.
+
+    Raises:
+        UserError: they read differently.
+    """
+    if fingerprint_tokenizer(of_teacher) != fingerprint_tokenizer(of_student):
+        raise UserError(
+            "student",
+            expected="the teacher's tokenizer, for question answering",
+            got=f"another ({type(of_student).__name__}, where the teacher's is {type(of_teacher).__name__})",
+            otherwise="the student would have learnt starts and ends of other tokens",
+            do="cut the student from the teacher with `--student-layers`, or take one that reads as its teacher does",
+        )
+
+
 def check_tokens(
     dataset: datasets.Dataset,
     of_teacher: PreTrainedTokenizerBase,
@@ -321,5 +339,5 @@ def check_tokens(
             expected="texts, since teacher and student read with different tokenizers",
             got="token ids",
             otherwise="the teacher would have been shown the student's token ids",
-            do="pass the data set with its column `text`",
+            do="pass the data set with its column `text` or `words`",
         )

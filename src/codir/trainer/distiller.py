@@ -15,7 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.models import kind_of_model, run_model
 from codir.objectives import Objectives, token_label_loss
-from codir.signals import Batch, LossBreakdown, Negatives, StudentSignal, TeacherSignal, TokenPosition
+from codir.signals import Batch, LossBreakdown, Negatives, StudentSignal, TeacherSignal, TokenPosition, take_words
 
 
 class Distiller(nn.Module):
@@ -56,6 +56,7 @@ class Distiller(nn.Module):
         batch: Batch | None = None,
         teacher: TeacherSignal | None = None,
         negatives: Negatives | None = None,
+        words: Tensor | None = None,
         **model_inputs: Tensor,
     ) -> SequenceClassifierOutput | tuple[LossBreakdown, dict[str, Tensor]]:
         """Return the loss and the vectors for the memories; without a teacher, the logits and the task's loss.
@@ -63,19 +64,22 @@ class Distiller(nn.Module):
         A language model is asked with a batch even then: its logits are those of the predicted positions.
         """
         if batch is None:
-            logits = self.student(**model_inputs).logits
-            loss = None if labels is None else kind_of_model(self.student).hard_loss(logits.float(), labels)
+            kind, logits = kind_of_model(self.student), self.student(**model_inputs).logits
+            logits = take_words(logits, words) if words is not None else logits
+            loss = None if labels is None else kind.hard_loss(logits.float(), labels)
             return SequenceClassifierOutput(loss=loss, logits=logits)
         if teacher is None:
             *_, token_logits = run_model(self.student, batch.model_inputs, predicted=batch.predicted)
             assert token_logits is not None, "a batch without a teacher is for a language model"
             return SequenceClassifierOutput(token_label_loss(token_logits, batch.predicted_tokens), token_logits)
-        signal = self.student_signal(batch.model_inputs, batch.predicted)
+        signal = self.student_signal(batch.model_inputs, batch.predicted, batch.word_positions)
         with torch.autocast(signal.logits.device.type, enabled=False):  # losses in fp32, whatever the products run in
             breakdown = self.objectives(signal, teacher, batch, negatives)
         return breakdown, self._vectors_of_the_step()
 
-    def student_signal(self, model_inputs: Mapping[str, Tensor], predicted: Tensor | None = None) -> StudentSignal:
+    def student_signal(
+        self, model_inputs: Mapping[str, Tensor], predicted: Tensor | None = None, words: Tensor | None = None
+    ) -> StudentSignal:
         """Run the student for what the active objectives ask of it, and no more."""
         needs = self.objectives.active.needs
         return StudentSignal(
@@ -86,6 +90,7 @@ class Distiller(nn.Module):
                 hidden_states=needs.hidden_states,
                 attention=needs.attention,
                 predicted=predicted if needs.student_token_logits else None,
+                words=words,
                 cls_position=self.cls_position,
             )
         )

@@ -20,7 +20,8 @@ from codir.trainer.rows import Rows
 def weigh_labels(step: Sequence[dict[str, Any]], rows: Rows, accelerator: Accelerator) -> None:
     """Write into each micro-batch its `label_weight`: its labels over the mean count of the step's micro-batches.
 
-    And its `group_weight`, the same of groups, where rows belong to any.
+    And its `group_weight`, the same of groups, where rows belong to any; and its `answer_weight`, where what is
+    answered differs in number, as words do.
 
     Args:
         step: this process's micro-batches of one optimiser step.
@@ -29,7 +30,8 @@ def weigh_labels(step: Sequence[dict[str, Any]], rows: Rows, accelerator: Accele
     """
     if len(step) * accelerator.num_processes <= 1:
         return
-    for name, count in (("label_weight", rows.count_labels), ("group_weight", rows.count_groups)):
+    counted = {"label_weight": rows.count_labels, "group_weight": rows.count_groups}
+    for name, count in (counted | {"answer_weight": rows.count_answers}).items():
         counts = [count(batch) for batch in step]
         if not any(found is None for found in counts):
             _weigh(step, name, [found for found in counts if found is not None], accelerator)

@@ -6,7 +6,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from torch.utils.data import Sampler
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
 
 from codir.data import (
+    POSITIONS,
     CausalCollator,
     DistillationCollator,
     MaskingCollator,
@@ -25,10 +26,15 @@ from codir.data import (
     QuerySampler,
     build_negative_sampler,
     column_of,
+    encode_windows,
     fit_labels,
     labels_of,
+    mask_unread,
     prepare,
+    texts_apart,
+    texts_together,
     with_groups,
+    words_of_tokens,
 )
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
@@ -58,6 +64,9 @@ class Rows(Protocol):
 
     def collator(self, sampler: NegativeSampler | None = None) -> Any:
         """Rows to batches; with negatives where there is a sampler."""
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """How much a collated batch answers where that differs from batch to batch; `None` where nobody asks."""
 
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """How many labels, or tokens to predict, a collated batch has; `None` where there is nothing to count."""
@@ -94,8 +103,8 @@ class LabelledRows:
 
     def for_training(self, dataset: datasets.Dataset) -> datasets.Dataset:
         """Token ids, numbered, with labels in the form of the student's head."""
-        dataset = self._grouped(dataset)
-        return fit_labels(prepare(dataset, self.tokenizer, max_length=self.max_length), self.num_labels, self.kind)
+        encoded = fit_labels(self._read(dataset), self.num_labels, self.kind)
+        return mask_unread(encoded) if self.kind.reads_words else encoded
 
     def for_evaluation(self, dataset: Any) -> Any:
         """Token ids; a string names one of the data sets that the trainer has."""
@@ -103,11 +112,18 @@ class LabelledRows:
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        return self._read(dataset)
 
-    def _grouped(self, dataset: Any) -> Any:
-        """With the group of each row in its label; `prepare` refuses what is no data set."""
-        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
+    def _read(self, dataset: Any) -> datasets.Dataset:
+        """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
+        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
+        if isinstance(dataset, datasets.Dataset):
+            if self.kind.reads_windows and "input_ids" not in dataset.column_names:
+                return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
+            dataset = with_groups(dataset, self.kind)
+        read = texts_apart(dataset) if is_apart else dataset
+        encoded = prepare(read, self.tokenizer, max_length=self.max_length)
+        return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
@@ -120,6 +136,10 @@ class LabelledRows:
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """What the mean of the kind's loss is over: rows with a label, in most."""
         return self.kind.count_labels(batch["labels"]) if "labels" in batch else None
+
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Words that the student has read; rows need not be counted, since micro-batches have as many."""
+        return (batch[POSITIONS] >= 0).sum() if POSITIONS in batch else None
 
     def count_groups(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Queries with at least two candidates."""
@@ -152,9 +172,24 @@ class LabelledRows:
 
         def compute(answers: EvalPrediction) -> dict[str, float]:
             logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
-            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+            return score_texts(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
 
         return compute
+
+
+def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:
+    """Metrics of what a trainer's evaluation gives, where the two texts of a row were perhaps read one by one.
+
+    Args:
+        logits: rows first.
+        labels: of the same rows, as `LabelledRows.for_evaluation` has them.
+        names: of metrics.
+        kind: of the task.
+    """
+    if kind.reads_apart:
+        first, second, texts, labels = texts_together(logits, labels)
+        logits = kind.compare(first, second, texts=texts)
+    return compute_metrics(logits, labels, names, kind)
 
 
 @dataclass(frozen=True)
@@ -207,6 +242,10 @@ class CorpusRows:
             negative_sampler=sampler,
         )
 
+    def count_answers(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        """None but the predicted tokens, which are counted as labels."""
+        return None
+
     def count_labels(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         """Predicted tokens."""
         return (batch["token_labels"] != IGNORED_CLASS).sum()
@@ -250,6 +289,7 @@ def negative_sampler(
         hard_pool=needs.hard_pool,
         seed=data_seed(args),
         kind=rows.kind,
+        term=needs.term,
     )
 
 

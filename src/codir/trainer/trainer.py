@@ -19,14 +19,22 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from codir.data import EpochLengthGroupedSampler, LongestFirstSampler, cls_token_position, column_of, model_columns
+from codir.data import (
+    POSITIONS,
+    EpochLengthGroupedSampler,
+    LongestFirstSampler,
+    cls_token_position,
+    column_of,
+    model_columns,
+)
 from codir.memory import Memory, MemoryBank
-from codir.models import kind_of_model, shape_of
+from codir.models import give_logits, kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, Negatives, Unprojected
+from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
 from codir.teacher import (
+    AnswersFile,
     CachedTeacher,
     LiveTeacher,
     NoTeacher,
@@ -35,9 +43,10 @@ from codir.teacher import (
     open_or_build_cache,
     table_names,
 )
+from codir.trainer.answers import read_answers
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
-from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_readers, check_same_windows, check_tokens
 from codir.trainer.choices import keeps_cache, of_main_process
 from codir.trainer.distiller import Distiller
 from codir.trainer.finite import check_weights, loss_error
@@ -62,7 +71,8 @@ class DistillationTrainer(WholeCheckpoints):
 
     Args:
         teacher: a model with a trained classification or regression head, of any architecture. Frozen here, and cast to
-            fp32. `None` when no objective needs one (preset `fine-tune`).
+            fp32. Or a file of answers, `codir.AnswersFile(path)`. `None` when no objective needs one (preset
+            `fine-tune`).
         student: the model to train, from `codir.build_student` or anywhere else. Cast to fp32; see `precision`.
         args: `codir.DistillationArguments`, or plain `TrainingArguments` with codir's own keys at their defaults. They
             stay as they are: the trainer works on a copy.
@@ -82,7 +92,7 @@ class DistillationTrainer(WholeCheckpoints):
 
     def __init__(
         self,
-        teacher: PreTrainedModel | None,
+        teacher: PreTrainedModel | AnswersFile | None,
         student: PreTrainedModel,
         args: TrainingArguments,
         objectives: Objectives,
@@ -93,6 +103,7 @@ class DistillationTrainer(WholeCheckpoints):
         teacher_processing_class: PreTrainedTokenizerBase | None = None,
         **trainer_kwargs: Any,
     ) -> None:
+        answers, teacher = (teacher, None) if isinstance(teacher, AnswersFile) else (None, teacher)
         processing_class = check_readers(
             teacher, student, processing_class, teacher_processing_class, train_dataset, own_key(args, "max_length")
         )
@@ -102,7 +113,14 @@ class DistillationTrainer(WholeCheckpoints):
         check_weights(student, "student")
         args = own_copy(args, has_evaluation=eval_dataset is not None)
         set_seed(args.seed)  # heads are made before Trainer sets it
-        objectives.build(teacher=None if teacher is None else shape_of(teacher), student=shape_of(student))
+        for model in (teacher, student):
+            if model is not None:
+                give_logits(model, own_key(args, "max_length"))
+        of_file = None
+        if answers is not None and objectives.needs.teacher:
+            of_file = read_answers(answers, student, objectives, train_dataset)
+        shape = None if teacher is None else shape_of(teacher)
+        objectives.build(teacher=of_file.shape if of_file else shape, student=shape_of(student))
         needs = objectives.needs
         if isinstance(objectives, StagedObjectives):
             args.ddp_find_unused_parameters = True  # heads of the other stages
@@ -126,7 +144,7 @@ class DistillationTrainer(WholeCheckpoints):
             **trainer_kwargs,
         )
         self.loss_is_scaled_for_ga = False
-        self.teacher: Teacher = NoTeacher()
+        self.teacher: Teacher = NoTeacher() if of_file is None else of_file.on(self.args.device)
         self.keeper = MemoryKeeper(self.distiller, self.args, encoded, processing_class)
         self.memories = self.keeper.memories
         self.add_callback(StepTeller(objectives, lambda: self.keeper.start(self.teacher)))
@@ -134,10 +152,13 @@ class DistillationTrainer(WholeCheckpoints):
             self.add_callback(CopyFollows(self.memories))
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
+            if self.rows.kind is not None and self.rows.kind.reads_windows:
+                check_same_windows(tokenizer, processing_class)
+                train_dataset = encoded
             check_tokens(train_dataset, tokenizer, processing_class, objectives)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = self._cached_or_live(live)
-            if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
+            if self.teacher is live and needs.negatives is not None and needs.negatives.looked_up:
                 logger.warning("Without its cache the teacher reads the negatives too, at every step: this is slow.")
 
     @property
@@ -184,7 +205,8 @@ class DistillationTrainer(WholeCheckpoints):
         batch = Batch.from_collated(inputs)
         if not model.training:
             is_asked_for_tokens = batch.token_labels is not None
-            outputs = model(batch=batch) if is_asked_for_tokens else model(labels=batch.labels, **batch.model_inputs)
+            asked = {"labels": batch.labels, "words": batch.word_positions, **batch.model_inputs}
+            outputs = model(batch=batch) if is_asked_for_tokens else model(**asked)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
             batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)
@@ -214,7 +236,13 @@ class DistillationTrainer(WholeCheckpoints):
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
         needs, contrast = self._active.needs.negatives, self._active.contrast
         sampler = self._train_collator.negative_sampler
-        if needs is None or contrast is None or sampler is None:
+        if needs is None or sampler is None:
+            return None
+        if needs.from_answers:
+            assert batch.negative_index is not None
+            assert batch.negative_group is not None
+            return Negatives(batch.negative_group, teacher=Answered(self.teacher.answers(batch.negative_index)))
+        if contrast is None:
             return None
         if needs.source == "batch":
             return rows_of_the_step(batch, sampler)
@@ -340,7 +368,7 @@ class DistillationTrainer(WholeCheckpoints):
         return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
 
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
-        own = [name for name in ("labels", "example_index", "length") if name in dataset.column_names]
+        own = [name for name in ("labels", "example_index", "length", POSITIONS) if name in dataset.column_names]
         return dataset.select_columns([*model_columns(dataset, self.processing_class), *own])
 
     # ---- Logs ----

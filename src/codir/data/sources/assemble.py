@@ -20,16 +20,18 @@ from codir.data.sources.columns import (
     choose_columns,
     describe_choice,
     note_blank_texts,
+    read_ids,
     read_texts,
     select_columns,
 )
-from codir.data.sources.groups import GroupNumbers, describe_groups, read_groups
+from codir.data.sources.groups import GroupNumbers, check_relevances, describe_groups, read_groups
 from codir.data.sources.labelled import Labelled, learn_code, read_labelled
 from codir.data.sources.labels import LabelCode, LabelOptions
-from codir.data.sources.rows import Rows
+from codir.data.sources.rows import Read, Rows
 from codir.data.sources.sets import join_columns, of_columns
 from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
+from codir.data.sources.words import has_words, read_words
 from codir.errors import UserError, nearest
 from codir.tasks import KINDS, Task, kind_of
 
@@ -87,6 +89,29 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     Raises:
         UserError: whatever is wrong with columns, texts, labels or the number of rows.
     """
+    if has_words(next(iter(parts.tables)), columns, labels):
+        read = read_words(parts.train, parts.dev, parts.unlabelled, columns, labels)
+    else:
+        read = _read_texts_of(parts, columns, labels)
+    task, dev, notes = read.task, read.dev, [*read.notes]
+    for rows in dev.values():
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
+    if read.train is None:
+        dev = choose_sets(dev, split.evaluate_on)
+        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
+        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
+    for rows in (read.train, *read.unlabelled):
+        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
+    train, dev, stripped, split_notes = _split(read.train, dev, task, split)
+    for rows in dev.values():
+        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+    joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
+    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+
+
+def _read_texts_of(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> Read:
+    """Texts, each row with a label of its own."""
     parts, columns, labels = _with_sets(parts, columns, labels)
     first = next(iter(parts.tables))
     chosen = choose_columns(first, columns, KINDS.get(labels.task))
@@ -111,21 +136,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         name: _read_rows(table, code, numbers, may_be_numbers=True)
         for name, table in zip(named_dev, labelled, strict=True)
     }
-    for rows in dev.values():
-        _check_relevances(rows)
-        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
-    if train is None:
-        dev = _choose_sets(dev, split.evaluate_on)
-        sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
-        return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
-    unlabelled = [_read_unlabelled(table, columns, task, numbers) for table, columns in more]
-    for rows in (train, *unlabelled):
-        notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
-    train, dev, stripped, split_notes = _split(train, dev, task, split)
-    for rows in dev.values():
-        _check_relevances(rows)
-    joined = _join(train, dev, [*unlabelled, *stripped], task, notes + split_notes)
-    return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
+    return Read(task, train, dev, [_read_unlabelled(table, columns, task, numbers) for table, columns in more], notes)
 
 
 def _with_sets(parts: Parts, columns: ColumnNames, labels: LabelOptions) -> tuple[Parts, ColumnNames, LabelOptions]:
@@ -151,21 +162,6 @@ def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
     return {name: rows.numbers for name, rows in dev.items()}
 
 
-def _check_relevances(rows: Rows) -> None:
-    """Refuse candidates that are judged by a relevance below 0, of which nDCG knows nothing."""
-    if rows.groups is None:
-        return
-    for number, label in zip(rows.numbers, rows.labels, strict=True):
-        if label < 0:
-            raise UserError(
-                f"{rows.name}, row {number}",
-                expected="a relevance of 0 or more in evaluation rows",
-                got=f"{label:g}",
-                otherwise="nDCG would have meant nothing",
-                do="give evaluation rows with relevances, such as 0 and 1, with `--dev`",
-            )
-
-
 def _describe_groups(rows: Rows) -> list[str]:
     return [] if rows.groups is None else describe_groups(rows.name, rows.groups, rows.texts)
 
@@ -179,15 +175,16 @@ def _read_rows(table: Labelled, code: LabelCode, numbers: GroupNumbers | None, *
     if len(kept) < len(labels):
         texts = {column: [values[row] for row in kept] for column, values in texts.items()}
         groups = None if groups is None else [groups[row] for row in kept]
-    places = [row + 1 for row in kept]
-    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups)
+    places, ids = [row + 1 for row in kept], read_ids(table.table, table.columns)
+    ids = None if ids is None else [ids[row] for row in kept]
+    return Rows(table.table.name, texts, [label for label in labels if label is not None], places, groups, ids)
 
 
 def _read_unlabelled(table: Table, columns: Columns, task: Task, numbers: GroupNumbers | None) -> Rows:
     texts = read_texts(table, columns, may_be_numbers=True)
     groups = None if numbers is None else numbers.of(read_groups(table, columns, texts))
     labels = [_no_label(task)] * len(table)
-    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups)
+    return Rows(table.name, texts, labels, range(1, len(table) + 1), groups, read_ids(table, columns))
 
 
 def _split(
@@ -209,19 +206,20 @@ def _split(
     train, rest, limit_notes = _limit(train, task, split)
     stripped, strip_notes = _strip_labels(rest, task, split)
     _require_two_classes(train, task)
-    dev = _choose_sets(dev, split.evaluate_on)
+    dev = choose_sets(dev, split.evaluate_on)
     notes += limit_notes + strip_notes + _describe_one_sided(train, dev, task) + _describe_repeats(train, dev)
     return train, dev, stripped, notes
 
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
-    _require_rows(f"{name}_rows", count, len(train) - 1)
+    require_rows(f"{name}_rows", count, len(train) - 1)
     stay, aside = _hold_out(train, task, count, seed)
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
     return train.take(stay), train.take(aside, name), note
 
 
-def _choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+def choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+    """The evaluation sets of these names, in this order; all of them by default."""
     for name in wanted or ():
         if name not in dev:
             raise UserError("evaluate_on", expected="names of evaluation sets", got=repr(name), do=nearest(name, dev))
@@ -233,14 +231,15 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     count = split.unlabelled_rows
     if count is None:
         return [], []
-    _require_rows("unlabelled_rows", count, len(rest))
+    require_rows("unlabelled_rows", count, len(rest))
     drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
     chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
     note = f"{len(chosen)} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
     return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
-def _require_rows(key: str, count: int, available: int) -> None:
+def require_rows(key: str, count: int, available: int) -> None:
+    """Refuse more rows than there are, and none."""
     if not 0 < count <= available:
         raise UserError(
             key,
@@ -255,12 +254,13 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     parts = [train, *unlabelled]
     texts = {column: list(chain.from_iterable(rows.texts[column] for rows in parts)) for column in train.texts}
     labels = list(chain.from_iterable(rows.labels for rows in parts))
+    ids = None if train.ids is None else list(chain.from_iterable(rows.ids or () for rows in parts))
     groups = None if train.groups is None else list(chain.from_iterable(rows.groups or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
         notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
     return LoadedData(
-        train=Rows(train.name, texts, labels, (), groups).to_dataset(task),
+        train=Rows(train.name, texts, labels, (), groups, ids).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},
         task=task,
         notes=tuple(notes),

@@ -6,7 +6,8 @@ Knows the names that people give to columns. Knows nothing of files, and nothing
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -18,6 +19,8 @@ GROUP_NAMES = ("query_id", "qid", "group")
 LABEL_NAMES = ("label", "labels", "score", "target", "gold_label")
 SECOND_CHOICE = {TEXT_NAMES: ("phrase", "tweet", "comment"), LABEL_NAMES: ("sentiment",)}
 """Names that are usual too, but give way where a column has one of those above."""
+ID_COLUMN = "id"
+"""What the column of ids is called once the data is loaded."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,18 @@ class ColumnNames:
     label: str | None = None
     labels: tuple[str, ...] = ()
     group: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns to read; `text_pair` is `None` where an example is one text, `group` where nothing numbers groups."""
+    """The columns to read; `None` where an example is one text, where nothing numbers groups, where no id is wanted."""
 
     text: str
     text_pair: str | None
     label: str
     group: str | None = None
+    id: str | None = None
 
 
 def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -> Columns:
@@ -55,6 +60,9 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
     Raises:
         UserError: a named column is not there, or named twice, or not exactly one column has a usual name.
     """
+    if named.id is not None:
+        found = choose_columns(table, replace(named, id=None), kind)
+        return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
     label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
@@ -64,7 +72,7 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
     text = _column(table, named.text, text_names, "--text-column", taken=taken)
     pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
     needs_pair = kind is not None and kind.has_pairs
-    pair_is_absent = not _usual(table, pair_names, (label, text, group))
+    pair_is_absent = not find_usual(table, pair_names, (label, text, group))
     if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
         return Columns(text, None, label, group)
     pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
@@ -75,14 +83,14 @@ def _own_first(
     table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
 ) -> tuple[str, ...]:
     """The usual names of a kind of task where a column has one of them; otherwise the others too."""
-    return own if _usual(table, own, taken) else (*own, *usual)
+    return own if find_usual(table, own, taken) else (*own, *usual)
 
 
 def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:
     """The column that numbers groups, where rows have any; `None` without one: equal texts are then a group."""
     has_groups = kind is not None and kind.has_groups
     if named is None:
-        return next(iter(_usual(table, GROUP_NAMES, ())), None) if has_groups else None
+        return next(iter(find_usual(table, GROUP_NAMES, ())), None) if has_groups else None
     if not has_groups:
         raise UserError(
             "group_column",
@@ -103,6 +111,56 @@ def choose_text_column(table: Table, named: str | None) -> str:
     return _column(table, named, TEXT_NAMES, "--text-column", taken=())
 
 
+def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> tuple[str, str | None]:
+    """The columns of the texts in a file beside the data: as they are called there, or under a usual name.
+
+    Args:
+        table: of that file.
+        text: the text's name in the data, if it was named.
+        text_pair: the second text's name, if it was named.
+
+    Raises:
+        UserError: not exactly one column has a usual name.
+    """
+    found = None if text is None else _same_name(table, text)
+    first = found or _column(table, None, TEXT_NAMES, "--text-column", taken=())
+    pair = None if text_pair is None else _same_name(table, text_pair)
+    return first, pair or next(iter(find_usual(table, TEXT_PAIR_NAMES, (first,))), None)
+
+
+def plain_id(value: Any) -> str:
+    """An id as it is compared: 7, 7.0 and "7" are the same.
+
+    Example:
+        >>> plain_id(7.0), plain_id(" 7"), plain_id("a7")
+        ('7', '7', 'a7')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def read_ids(table: Table, columns: Columns) -> list[str] | None:
+    """The id of each row, where ids are wanted.
+
+    Raises:
+        UserError: a row has none, or the same as another row.
+    """
+    if columns.id is None:
+        return None
+    ids = [None if value is None else plain_id(value) for value in table.texts(columns.id)]
+    seen: set[str] = set()
+    for row, value in enumerate(ids, start=1):
+        if value is None or value in seen:
+            raise UserError(
+                f"{table.name}, column '{columns.id}', row {row}",
+                expected="an id in every row, each once",
+                got="none" if value is None else f"{value!r} again",
+                otherwise="a row would have been taught the answer to another",
+                do="correct the ids, or leave `--id-column` out: rows are then found by their text",
+            )
+        seen.add(value)
+    return [str(value) for value in ids]
+
+
 def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> tuple[Table, Columns]:
     """Read the columns of a first table in this one, and no others.
 
@@ -111,7 +169,7 @@ def select_columns(table: Table, chosen: Columns, *, labelled: bool = True) -> t
     """
     columns = match_columns(table, chosen, labelled=labelled)
     label = columns.label if labelled else None
-    return table.select([columns.text, columns.text_pair, label, columns.group]), columns
+    return table.select([columns.text, columns.text_pair, label, columns.group, columns.id]), columns
 
 
 def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> Columns:
@@ -124,7 +182,8 @@ def match_columns(table: Table, columns: Columns, *, labelled: bool = True) -> C
     pair = _matched(table, columns.text_pair, "text_pair") if columns.text_pair is not None else None
     label = _matched(table, columns.label, "label") if labelled else columns.label
     group = _matched(table, columns.group, "group") if columns.group is not None else None
-    return Columns(text, pair, label, group)
+    ids = present_column(table, columns.id, "--id-column") if columns.id is not None else None
+    return Columns(text, pair, label, group, ids)
 
 
 def read_texts(table: Table, columns: Columns, *, may_be_numbers: bool) -> dict[str, list[str]]:
@@ -171,16 +230,16 @@ def _require_different(table: Table, named: ColumnNames) -> None:
             )
 
 
-def note_blank_texts(name: str, texts: Mapping[str, Sequence[str]]) -> list[str]:
+def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) -> list[str]:
     """Say how many rows have a text of nothing but white space."""
-    blank = sum(any(not text.strip() for text in row) for row in zip(*texts.values(), strict=True))
+    blank = sum(any(not "".join(text).strip() for text in row) for row in zip(*texts.values(), strict=True))
     return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
 
 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
         return present_column(table, named, flag)
-    found = _usual(table, usual, taken)
+    found = find_usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
     raise UserError(
@@ -191,7 +250,8 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, 
     )
 
 
-def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+def find_usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+    """The columns of usual names, other than those that are taken."""
     for names in (usual, SECOND_CHOICE.get(usual, ())):
         if found := [name for name in table.columns if name.strip().lower() in names and name not in taken]:
             return found

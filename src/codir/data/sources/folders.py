@@ -46,7 +46,7 @@ def read_folder(folder: Path, reading: Reading, unread: Collection[str] = ()) ->
     """
     if holds_splits(folder):
         return name_parts(read_splits(folder), f"folder '{folder}'")
-    groups = _group_files(folder)
+    groups = _group_files(folder, reading)
     inner = folder / INNER
     if not _known(groups) and inner.is_dir():
         return read_folder(inner, reading, unread)
@@ -95,7 +95,7 @@ def _known(stems: Iterable[str]) -> list[str]:
     return [stem for stem in stems if stem.lower() in (*TRAIN_NAMES, *DEV_NAMES, *TEST_NAMES)]
 
 
-def _group_files(folder: Path) -> dict[str, list[Path]]:
+def _group_files(folder: Path, reading: Reading) -> dict[str, list[Path]]:
     """Files by the part that their names say, shards together in their order; saved folders count as files."""
     groups: dict[str, list[Path]] = defaultdict(list)
     with naming(folder):
@@ -103,7 +103,7 @@ def _group_files(folder: Path) -> dict[str, list[Path]]:
     for path in entries:
         if path.is_dir() and is_saved(path):
             groups[path.name].append(path)
-        elif path.is_file() and is_table(path):
+        elif path.is_file() and is_table(path, reading):
             shard = SHARD.fullmatch(stem_of(path))
             groups[shard["stem"] if shard else stem_of(path)].append(path)
     return dict(groups)

@@ -56,6 +56,28 @@ def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str
     return [f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name).strip() for name in names]
 
 
+def check_relevances(name: str, numbers: Sequence[int], relevances: Sequence[float]) -> None:
+    """Refuse candidates that are judged by a relevance below 0, of which nDCG knows nothing.
+
+    Args:
+        name: what messages call the rows.
+        numbers: where they stand, from 1 on.
+        relevances: of each; none where rows belong to no group.
+
+    Raises:
+        UserError: there is one.
+    """
+    for number, label in zip(numbers, relevances, strict=False):
+        if label < 0:
+            raise UserError(
+                f"{name}, row {number}",
+                expected="a relevance of 0 or more in evaluation rows",
+                got=f"{label:g}",
+                otherwise="nDCG would have meant nothing",
+                do="give evaluation rows with relevances, such as 0 and 1, with `--dev`",
+            )
+
+
 def describe_groups(name: str, groups: Sequence[int], texts: Mapping[str, Sequence[str]]) -> list[str]:
     """Say how many queries rows belong to, and what is odd about them."""
     sizes = Counter(groups).values()

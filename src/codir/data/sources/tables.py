@@ -27,7 +27,7 @@ class Table:
     Attributes:
         name: what messages call it: a file name, or a split.
         columns: the values of each column; those of a file only after it was selected.
-        class_names: the names of the classes, for columns of class indices whose source knows them.
+        class_names: the names of the classes, for columns of class indices or lists of them, if the source knows any.
         notes: what the user should hear about the reading.
         hints: what may be the matter where a column is not found.
         untyped: cells are text where they may be meant as numbers.

@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from codir.data import join_words
 from codir.errors.shown import plain
 from codir.measure.disagreement import find_farthest, measure_distances
 from codir.tasks import Task, kind_of
@@ -58,9 +59,9 @@ def find_disagreements(
         Disagreement(
             row,
             _text_of(rows[row]),
-            label=kind.in_words(rows[row]["label"], names),
-            teacher=kind.in_words(said[row], names),
-            student=kind.in_words(answered[row], names),
+            label=kind.shown(rows[row]["label"], rows[row], names),
+            teacher=kind.shown(said[row], rows[row], names),
+            student=kind.shown(answered[row], rows[row], names),
             distance=float(distances[row]),
         )
         for row in find_farthest(distances, most).tolist()
@@ -69,4 +70,6 @@ def find_disagreements(
 
 def _text_of(row: dict[str, object]) -> str:
     texts = [str(row[name]) for name in ("text", "text_pair") if row.get(name) is not None]
+    words = row.get("words")
+    texts += [join_words(words)] if isinstance(words, list) else []
     return " | ".join(plain(text, longest=LONGEST_TEXT // len(texts)) for text in texts)

@@ -79,17 +79,17 @@ def comparison_chart(comparison: Comparison, student: str, on: str, number: int)
     scale = 100.0 if is_share(metric) else 1.0
     marks = [_mark(line, scale, is_reference=line.preset == comparison.reference) for line in lines]
     drawn = [value for mark in marks for value in (mark.low, mark.high, *mark.others) if value is not None]
-    teacher = scale * comparison.teacher[comparison.metric_on[on]]
-    spread = max(drawn) - min(drawn)
-    is_near = min(drawn) - spread <= teacher <= max(drawn) + spread
+    score = comparison.teacher.get(comparison.metric_on[on])
+    teacher, spread = None if score is None else scale * score, max(drawn) - min(drawn)
+    is_near = teacher is not None and min(drawn) - spread <= teacher <= max(drawn) + spread
     small = "Small dots are single seeds."
     return interval_chart(
         f"comparison-{number}",
         f"{in_words(metric).capitalize()} of each preset, mean and 95% interval over seeds",
         marks,
         across=in_words(metric) + (", %" if scale > 1 else ""),
-        reference=("teacher", teacher) if is_near else None,
-        note=small if is_near else f"{small} The teacher has {teacher:.4g} and lies outside.",
+        reference=("teacher", teacher) if is_near and teacher is not None else None,
+        note=small if is_near or teacher is None else f"{small} The teacher has {teacher:.4g} and lies outside.",
     )
 
 

@@ -25,7 +25,7 @@ from codir.report.judgement import (
     length_rows,
     speed_rows,
 )
-from codir.report.words import in_thousands, in_words, show_metric
+from codir.report.words import in_megabytes, in_thousands, in_words, show_metric
 from codir.tasks import is_share, kind_of_metric
 
 if TYPE_CHECKING:
@@ -91,18 +91,21 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
 def tiles(result: RunResult) -> list[Tile]:
     """What was kept, how much faster and smaller the student is, and how often it answers as its teacher does."""
     metric, teacher, student = result.primary_metric, result.teacher, result.student
-    scores = " of ".join(show_metric(metric, model.metrics.get(metric)) for model in (student, teacher))
+    scored = [model for model in (student, teacher) if model is not None]
+    scores = " of ".join(show_metric(metric, model.metrics.get(metric)) for model in scored)
     found = [Tile(show_metric(metric, student.metrics.get(metric)), in_words(metric), f"the student's: {scores}")]
     if result.retention is not None:
         found = [Tile(f"{result.retention:.1%}", "kept", f"{in_words(metric)}: {scores}")]
+    if teacher is None or result.agreement is None:
+        return [*found, Tile(in_megabytes(student.bytes), "on disk", f"{in_thousands(student.parameters)} parameters")]
     if result.speedup and student.sentences_per_second and teacher.sentences_per_second:
         rates = (
             f"{student.sentences_per_second:,.0f} sentences per second in place of {teacher.sentences_per_second:,.0f}"
         )
         found.append(Tile(f"{result.speedup:.1f}x", "as fast", rates))
-    sizes = f"{_megabytes(student.bytes)} in place of {_megabytes(teacher.bytes)}"
-    smaller = student.bytes / teacher.bytes
-    found.append(Tile(f"{smaller:.0%}", "of the size", sizes))
+    if student.bytes is not None and teacher.bytes is not None:
+        sizes = f"{in_megabytes(student.bytes)} in place of {in_megabytes(teacher.bytes)}"
+        found.append(Tile(f"{student.bytes / teacher.bytes:.0%}", "of the size", sizes))
     name, _ = kind_of_metric(metric).agreement
     says = "of the answers are the teacher's" if is_share(name) else "correlation with the teacher's answers"
     found.append(Tile(show_metric(name, result.agreement), "agreement", says))
@@ -119,10 +122,6 @@ def measured(result: RunResult) -> str:
     how = [batches, result.conditions.get("dtype"), result.conditions.get("device"), threads]
     said = [f"Quality on {sets[0]}."] if sets else []
     return " ".join([*said, f"Speed: {', '.join(filter(None, how))}."] if any(how) else said)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
 
 
 # ---- Pictures ----
@@ -201,10 +200,11 @@ def cost_charts(result: RunResult) -> list[Chart]:
         Mark(
             shown,
             model.bytes / 1e6,
-            f"{_megabytes(model.bytes)}, {in_thousands(model.parameters)}",
+            f"{in_megabytes(model.bytes)}, {in_thousands(model.parameters)}",
             series=SERIES[name],
         )
         for name, (shown, model) in models.items()
+        if model.bytes is not None
     ]
     charts.append(bar_chart("size", "Megabytes on disk and number of parameters, less is better", sizes))
     return charts

@@ -12,35 +12,38 @@ from codir.config import CompareConfig, Recipe, SweepConfig
 from codir.data import LoadedData
 from codir.errors import UserError
 from codir.measure import Exam
-from codir.models import Reader
-from codir.runs.build import load, load_reader, runner_of
+from codir.runs.build import ask_teacher, load, open_teacher
 from codir.runs.objectives import build_objectives
-from codir.runs.preflight import check_reader, has_pairs
 from codir.runs.processes import say
+from codir.runs.teachers import TeacherOfRun, check_reading
 from codir.system import resolve_dtype
-from codir.teacher import LiveTeacher, TeacherView, open_or_build_cache
+from codir.teacher import AnswersFile, LiveTeacher, TeacherView, open_or_build_cache
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Common:
-    """What all runs share: the teacher, the data, and what the teacher answers on each evaluation set."""
+    """What all runs share: the teacher, the data, and what the teacher answers on each evaluation set.
 
-    teacher: Reader
+    A file that does not answer them all gives no answers.
+    """
+
+    teacher: TeacherOfRun
     data: LoadedData
     of_teacher: Mapping[str, np.ndarray]
 
 
 def load_common(config: CompareConfig | SweepConfig, of_teacher: Mapping[str, np.ndarray] | None = None) -> Common:
     """Load what the runs of one process share; the first process to do so says the notes and examines the teacher."""
-    teacher = load_reader(config.teacher.model)
+    teacher = open_teacher(config.teacher, config.data)
     data = load(config.data, teacher)
     if of_teacher is None:
         say(data.notes)
-    check_reader(teacher, config.data.max_length, pairs=has_pairs(data), role="teacher")
-    runner = runner_of(teacher, resolve_dtype(config.training.precision))
-    return Common(teacher, data, of_teacher or exam_of(config, data).answers(runner))
+    check_reading(teacher, data, config.data.max_length)
+    if of_teacher is None:
+        of_teacher = ask_teacher(teacher, exam_of(config, data), resolve_dtype(config.training.precision))
+    return Common(teacher, data, of_teacher or {})
 
 
 def exam_of(config: CompareConfig | Recipe | SweepConfig, data: LoadedData) -> Exam:
@@ -58,7 +61,7 @@ def build_shared_cache(recipes: Mapping[str, Recipe], common: Common) -> None:
     reading = [
         (recipe, needs) for recipe, needs in reading if recipe.teacher.cache and needs.teacher and not needs.tokens
     ]
-    if not reading or common.data.train is None:
+    if not reading or common.data.train is None or isinstance(common.teacher, AnswersFile):
         return
     recipe = reading[0][0]
     live = LiveTeacher(

@@ -12,7 +12,8 @@ from pathlib import Path
 from codir.config import CompareConfig, Contestant, Recipe, StudentConfig, validate
 from codir.measure import Run, read_run
 from codir.runs.compare.common import Common
-from codir.store import fingerprint_model, fingerprint_texts, seal, sweep, write_whole
+from codir.runs.teachers import fingerprint_teacher
+from codir.store import fingerprint_texts, seal, sweep, write_whole
 from codir.system import resolve_dtype
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def fingerprint_of(common: Common) -> dict[str, str]:
     """Of what all runs share: the teacher, and every row with its label."""
     parts = {"train": common.data.train, **common.data.dev}
     rows = {name: [fingerprint_texts(part), list(part["label"])] for name, part in parts.items() if part is not None}
-    return {"teacher": fingerprint_model(common.teacher.model), "rows": digest(rows)}
+    return {"teacher": fingerprint_teacher(common.teacher), "rows": digest(rows)}
 
 
 def fingerprint_run(recipe: Recipe, shared: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from codir.runs.build import build_trainer, make_student, runner_of
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.compare.entries import Entry, keep_run
 from codir.runs.finishing import settle
+from codir.runs.processes import quiet_rooms
 from codir.store import RUN, Ledger, scratch_folder
 from codir.system import resolve_dtype
 from codir.tasks import kind_of
@@ -37,7 +38,8 @@ def train(entry: Entry, common: Common) -> Run:
         recipe.student, common.teacher, common.data, seed=entry.seed, max_length=recipe.data.max_length
     )
     with scratch_folder(recipe.output_dir, RUN) as scratch:
-        trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
+        with quiet_rooms("trainer.answers"):  # it was said for all runs
+            trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()
@@ -49,7 +51,7 @@ def train(entry: Entry, common: Common) -> Run:
         export_student(student.model, student.tokenizer, recipe.output_dir / "students" / entry.place)
     answers = exam.answers(runner_of(student, dtype))
     agreements = {
-        name: agreement(answers[name], common.of_teacher[name], kind_of(common.data.task)) for name in answers
+        name: agreement(answers[name], given, kind_of(common.data.task)) for name, given in common.of_teacher.items()
     }
     return Run(
         preset=entry.preset,
@@ -58,7 +60,7 @@ def train(entry: Entry, common: Common) -> Run:
         student=entry.student,
         student_layers=int(student.model.config.num_hidden_layers),
         metrics=exam.score(answers),
-        agreement=agreements[exam.first],
+        agreement=agreements.get(exam.first),
         agreements=agreements,
         seconds=seconds,
         seconds_per_step=seconds / max(trainer.state.global_step, 1),

@@ -28,6 +28,7 @@ from codir.runs.build import open_reader
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.preflight import note_floor
 from codir.runs.sweep.entries import Entry
+from codir.runs.teachers import model_of
 
 
 def measure(
@@ -59,7 +60,7 @@ def measure(
     places = {EXPORTED_TEACHER: of_teacher} if of_teacher is not None else {}
     places |= {entry.name: entry.exporting.output_dir for entry in made}
     tokenizers = {name: open_reader(str(place)).tokenizer for name, place in places.items()}
-    teacher = replace(common.teacher, model=common.teacher.model.to("cpu"))
+    teacher = replace(model_of(common.teacher), model=model_of(common.teacher).model.to("cpu"))
 
     def runners(threads: int) -> dict[str, Runner]:
         exported = {name: open_exported(places[name], tokenizers[name], threads=threads) for name in places}

@@ -37,6 +37,7 @@ from codir.runs.rehearsal import count_steps
 from codir.runs.series import Series, SeriesFolder
 from codir.runs.sweep.entries import Entry, entry_of, export_once, stamp_of, teacher_export
 from codir.runs.sweep.measuring import measure
+from codir.runs.teachers import model_of, refuse_file
 from codir.store import (
     Damage,
     Ledger,
@@ -77,6 +78,7 @@ def sweep(config: SweepConfig) -> SweepResult:
         UserError: input that cannot work, before any training; or no student came to its end.
     """
     refuse_processes("sweep", "start it without `torchrun`")
+    refuse_file(config.teacher.model, "sweep", "students are cut from the teacher's layers and timed beside it")
     check_sharding(config.training.fsdp, config.training.deepspeed)
     check_training(config.training)
     exporters = exporters_for(config.engine)
@@ -113,7 +115,7 @@ def check_teacher(config: SweepConfig, common: Common, recipe: Recipe) -> list[s
     """Refuse a teacher that does not fit the data, and objectives that cannot be; gives notes for the report."""
     exam, task = exam_of(config, common.data), common.data.task
     build_objectives(config.objectives)
-    notes = said(check_labels(common.teacher.model, task))
+    notes = said(check_labels(model_of(common.teacher).model, task))
     notes += said(note_budget(config.objectives, count_steps(recipe, len(common.data.train or ()))[0]))
     said(check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), task))
     return [*common.data.notes, *notes]
@@ -138,7 +140,7 @@ def check_students(
             )
             check_reader(student, config.data.max_length, pairs=has_pairs(common.data), role="student")
             check_ships(student.tokenizer)
-            said(note_tokenizers(common.teacher.tokenizer, student.tokenizer))
+            said(note_tokenizers(model_of(common.teacher).tokenizer, student.tokenizer))
             start = fingerprint_model(student.model) + fingerprint_tokenizer(student.tokenizer)
             inputs[f"start of {entry.name}"] = start
             if student.model.config.model_type not in types and (config.overwrite or not entry.is_made()):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from codir.data.sources.formats.conll import UNIVERSAL, Conll
 from codir.data.sources.formats.delimited import Delimited, read_plain_tabs
 from codir.data.sources.formats.opening import COMPRESSIONS, ending_of, find_encoding, open_text, stem_of
 from codir.data.sources.formats.parquet import ROWS_AT_ONCE, Parquet
@@ -23,6 +24,7 @@ __all__ = [
     "FORMATS",
     "PLAIN",
     "ROWS_AT_ONCE",
+    "TAGGED",
     "Format",
     "Reading",
     "broken",
@@ -56,23 +58,32 @@ class Format(Protocol):
         """The values of some columns, row by row, without holding the file."""
 
 
+TAGGED = (".conll", UNIVERSAL, ".bio", ".iob", ".iob2", ".bioes")
+"""Endings of files of words with tags."""
+
 FORMATS: dict[str, Format] = {
     ".csv": Delimited(","),
     ".tsv": Delimited("\t"),
     ".jsonl": Records(),
     ".ndjson": Records(),
     ".json": Records(),
+    **dict.fromkeys(TAGGED, Conll()),
     ".parquet": Parquet(),
 }
 """By the ending of a file's name, without that of its compression."""
+
+OF_WORDS = ".txt"
+"""Where words are read with tags, files in folders with this ending are CoNLL files too, and so is any file named."""
 
 ENDINGS = f"{', '.join(FORMATS)}; all but the last also with {' or '.join(COMPRESSIONS)} after it"
 """In words, for messages."""
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: Path, reading: Reading = PLAIN) -> bool:
     """Whether a name has the ending of a table; Parquet has compression of its own."""
     ending = ending_of(path)
+    if reading.words and ending == OF_WORDS:
+        return True
     return ending in FORMATS and (ending != ".parquet" or path.suffix.lower() == ending)
 
 
@@ -89,7 +100,7 @@ def read_table(path: str | Path, reading: Reading = PLAIN) -> Table:
     path = Path(path)
     if path.is_dir() and is_saved(path):
         return read_saved(path)
-    if not is_table(path):
+    if not is_table(path, reading) and not reading.words:
         raise UserError(
             f"file '{path}'",
             expected=f"one of the endings {ENDINGS}",
@@ -98,7 +109,7 @@ def read_table(path: str | Path, reading: Reading = PLAIN) -> Table:
         )
     require_file(path)
     with naming(path):
-        table = FORMATS[ending_of(path)].table(path, reading)
+        table = FORMATS.get(ending_of(path), Conll()).table(path, reading)
     return table if table.columns else not_empty(table)
 
 

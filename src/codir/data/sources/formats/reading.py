@@ -25,6 +25,7 @@ class Reading:
         header: whether the first line of such a file holds the names of the columns.
         columns: those names, where no line holds them; by default they are called 1, 2 and so on.
         encoding: of all text files without a byte order mark.
+        words: whether words with tags are read, so that a file whose ending says nothing is a CoNLL file.
 
     Raises:
         UserError: a separator that cannot be one, an encoding that nobody has heard of, names beside a header.
@@ -34,6 +35,7 @@ class Reading:
     header: bool = HEADER
     columns: tuple[str, ...] | None = None
     encoding: str | None = None
+    words: bool = False
 
     def __post_init__(self) -> None:
         if self.separator is not None:

@@ -1,0 +1,179 @@
+"""The teacher of a run: a model, or a file of answers. Where the two differ, they differ here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig
+from codir.config.words import TASK
+from codir.data import LoadedData
+from codir.errors import UserError
+from codir.measure import Answers, Exam
+from codir.models import Reader, kind_of_model, label_names
+from codir.runs.objectives import build_objectives, presets_for
+from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
+from codir.signals import ModelShape
+from codir.store import fingerprint_model
+from codir.tasks import Task, kind_of, kind_of_outputs
+from codir.teacher import AnswersFile, FileTeacher, is_answers_file
+from codir.trainer import held_in, lacking_in
+
+TeacherOfRun = Reader | AnswersFile
+"""Who teaches."""
+
+
+def open_answers(teacher: TeacherConfig, data: DataConfig) -> AnswersFile | None:
+    """The file of answers that a recipe names as its teacher; `None` where it names a model.
+
+    Raises:
+        UserError: the file holds no answers; or a column of ids is named beside a model.
+    """
+    if is_answers_file(teacher.model):
+        return AnswersFile(
+            teacher.model,
+            id_column=teacher.id_column,
+            text_column=data.text_column,
+            text_pair_column=data.text_pair_column,
+        )
+    if teacher.id_column is not None:
+        raise UserError(
+            "teacher.id_column",
+            expected="a file of answers as the teacher",
+            got=f"{teacher.model}, a model, which reads the texts themselves",
+            do="leave `--id-column` out",
+        )
+    return None
+
+
+def refuse_file(model: str, command: str, why: str) -> None:
+    """Refuse a file of answers where only a model can be the teacher.
+
+    Raises:
+        UserError: says why.
+    """
+    if is_answers_file(model):
+        raise UserError(
+            "teacher.model",
+            expected=f"a model, for `codir {command}`: {why}",
+            got=f"{model}, a file of answers",
+            do="name a model, or distil one student with `codir distill` or several objectives with `codir compare`",
+        )
+
+
+def model_of(teacher: TeacherOfRun) -> Reader:
+    """The teacher where it is known to be a model."""
+    assert isinstance(teacher, Reader), "`refuse_file` has looked"
+    return teacher
+
+
+def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
+    """What a teacher knows of the data before it is read: how many classes, their names, and the column of ids."""
+    if isinstance(teacher, AnswersFile):
+        known = {"model_names": teacher.label_names, "id_column": teacher.id_column}
+        return known if teacher.num_labels is None else {**known, "num_labels": teacher.num_labels}
+    kind, outputs = kind_of_model(teacher.model), teacher.model.config.num_labels
+    is_told_by_outputs = data.task != TASK or kind is kind_of_outputs(outputs)
+    task = data.task if is_told_by_outputs else kind.name
+    return {"num_labels": outputs, "model_names": label_names(teacher.model), "task": task}
+
+
+def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
+    """Refuse a student that is cut from a file, which has no layers and no sizes.
+
+    Raises:
+        UserError: the student is no checkpoint.
+    """
+    if isinstance(teacher, AnswersFile) and student.checkpoint is None:
+        raise UserError(
+            "student",
+            expected=f"`checkpoint`, since the teacher is a file, {teacher.name}, without layers or sizes",
+            got=f"`layers: {student.layers}`" if student.layers is not None else "`config`",
+            do="name a model folder or a hub name with `--student`; layers are cut from a teacher that is a model",
+        )
+
+
+def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task) -> None:
+    """Refuse objectives that need more than a file of answers holds.
+
+    Raises:
+        UserError: names what is missing, and the presets that work.
+    """
+    why = _lacking(teacher, objectives, task) if isinstance(teacher, AnswersFile) else None
+    if isinstance(teacher, AnswersFile) and why is not None:
+        works = presets_for_file(teacher, task)
+        vectors = "" if teacher.has_vectors else "; a contrast works too where the file has a column `vector`"
+        raise UserError(
+            "objectives",
+            expected=f"objectives that need no more of the teacher than {held_in(teacher)}, which {teacher.name} holds",
+            got=why,
+            do=f"take one of the presets {', '.join(works)}{vectors}",
+        )
+
+
+def presets_for_file(file: AnswersFile, task: Task) -> list[str]:
+    """The presets of `codir distill` that a file can teach for a task."""
+    names = presets_for(kind_of(task))
+    return [name for name in names if _lacking(file, ObjectivesConfig.model_validate(name), task) is None]
+
+
+def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | None:
+    """Why a file cannot teach by these objectives, in words; `None` where it can, or where they ask for no teacher."""
+    objectives = build_objectives(config)
+    lacking = lacking_in(file, objectives.needs)
+    if lacking:
+        return f"objectives that need {' and '.join(lacking)}"
+    try:
+        teacher, student = (ModelShape(layers, 8, 2, classes=task.num_labels, kind=kind_of(task)) for layers in (1, 2))
+        objectives.build(teacher=teacher, student=student)
+    except UserError as error:  # they ask for more layers than the vectors, which are one
+        return f"`{error.subject}`, which wants {error.expected}"
+    return None
+
+
+def check_teacher(teacher: TeacherOfRun, data: LoadedData) -> list[str]:
+    """Refuse a teacher that does not know the data's classes, or its rows; gives notes.
+
+    Args:
+        teacher: of the run.
+        data: that it teaches.
+
+    Raises:
+        UserError: names what does not fit.
+    """
+    if not isinstance(teacher, AnswersFile):
+        return check_labels(teacher.model, data.task)
+    assert data.train is not None, "there is something to train on"
+    return list(FileTeacher(teacher, data.train, data.task).notes)
+
+
+def check_reading(teacher: TeacherOfRun, data: LoadedData, max_length: int) -> None:
+    """Refuse a model that would misread the texts; a file reads none."""
+    if not isinstance(teacher, AnswersFile):
+        check_reader(teacher, max_length, pairs=has_pairs(data), role="teacher")
+
+
+def note_readers(teacher: TeacherOfRun, student: Reader) -> list[str]:
+    """Say when teacher and student read the same text by different rules."""
+    return [] if isinstance(teacher, AnswersFile) else note_tokenizers(teacher.tokenizer, student.tokenizer)
+
+
+def answers_of_file(file: AnswersFile, exam: Exam) -> Answers | None:
+    """What a file answers to the evaluation sets; `None` where it has not all of their rows."""
+    found = {name: file.answer(rows, exam.task) for name, rows in exam.dev.items()}
+    answers = {name: logits for name, logits in found.items() if logits is not None}
+    return answers if len(answers) == len(found) else None
+
+
+def judge_teacher(answers: Answers | None, exam: Exam, file: str) -> list[str]:
+    """Notes on what the teacher scores, or that nobody knows."""
+    if answers is None:
+        return [
+            f"{file} does not answer all rows of {' and '.join(exam.dev)}, so the report has no row of the teacher, no "
+            "agreement and no retention."
+        ]
+    return check_teacher_score(answers[exam.first], exam.labels(exam.first), exam.task)
+
+
+def fingerprint_teacher(teacher: TeacherOfRun) -> str:
+    """Of the weights, or of the file."""
+    return teacher.fingerprint if isinstance(teacher, AnswersFile) else fingerprint_model(teacher.model)

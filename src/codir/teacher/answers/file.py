@@ -1,0 +1,228 @@
+"""A teacher that is a file: rows and what somebody answered to them. A cache that someone else built.
+
+Knows files and arrays; knows no model, no tokenizer, and nothing of how the answers were made.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.data import Table, is_table, plain_id, read_table
+from codir.errors import UserError
+from codir.store import fingerprint_files
+from codir.tasks import Task, kind_of
+from codir.teacher.answers.classes import are_numbers, order_classes
+from codir.teacher.answers.columns import choose_answer_columns
+from codir.teacher.answers.forms import logits_of_probabilities, logits_of_top_k, numbers
+from codir.teacher.answers.rows import Key, find_rows, index_rows, keys_of
+from codir.teacher.answers.vectors import cells_of, read_vectors
+
+
+class AnswersFile:
+    """A teacher that is only a file of answers, in place of a model.
+
+    The rows are found by their text (and second text), or by an id. Their answers are, by the names of the columns:
+
+    - `p_<label>`: a probability for each class; or `probabilities`: a list in the order of the classes;
+    - `logit_<label>`: a logit for each class; or `logits`: a list;
+    - `logprobs`: log-probabilities of the likeliest tokens or labels, as `{"up": -0.1, ...}` or as a list of
+      `{"token": "up", "logprob": -0.1}`; see `codir.teacher.answers.forms.logits_of_top_k`;
+    - `score`: a score, for regression;
+    - `vector` or `embedding`: a vector for each row, which a contrast takes for the teacher's only layer.
+
+    In CSV, a list or an object stands in its cell as JSON. What `codir evaluate --predictions` writes is such a file.
+
+    Args:
+        path: a CSV, TSV, JSON or Parquet file.
+        id_column: find rows by this column, which the data has too, instead of by their text.
+        text_column: where the text stands, if not under a usual name.
+        text_pair_column: where the second text stands, if not under a usual name.
+
+    Raises:
+        UserError: no such file, no answers in it, or nothing to find rows by. When its answers are read: numbers that
+            are none, probabilities that do not add up to 1, a row that is answered twice and not alike.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "answers.csv"
+        >>> written = path.write_text("text,p_down,p_up\\nso good,0.1,0.9\\nso bad,0.8,0.2\\n")
+        >>> answers = AnswersFile(path)
+        >>> answers.label_names, len(answers)
+        (('down', 'up'), 2)
+        >>> rows = datasets.Dataset.from_dict({"text": ["so bad"]})
+        >>> np.exp(answers.answer(rows, Task("classification", ("up", "down"), 2, ("accuracy",)))).round(2)
+        array([[0.2, 0.8]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        id_column: str | None = None,
+        text_column: str | None = None,
+        text_pair_column: str | None = None,
+    ) -> None:
+        self.path, self.id_column = Path(path).expanduser(), id_column
+        self._table = read_table(self.path)
+        self.columns = choose_answer_columns(
+            self._table, id_column=id_column, text_column=text_column, text_pair_column=text_pair_column
+        )
+        self._logits: dict[Task, tuple[NDArray[np.float32], tuple[str, ...]]] = {}
+        self._known: dict[tuple[Task, bool], dict[Key, int]] = {}
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all that stands in the file."""
+        return fingerprint_files([self.path])
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether there are logits, or what they are made from."""
+        return self.columns.form is not None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there are vectors."""
+        return self.columns.vector is not None
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """Names of the classes, in the order of the columns; `None` where the file only numbers them, or has none."""
+        names = self.columns.names
+        return None if names is None or are_numbers(names) else names
+
+    @property
+    def num_labels(self) -> int | None:
+        """How many classes the columns say that there are, 1 for a score; `None` where the data says it."""
+        if self.columns.form == "scores":
+            return 1
+        if self.columns.form in ("logits", "probabilities") and self.columns.names is None:
+            return int(self._numbers().shape[1])
+        return None if self.columns.names is None else len(self.columns.names)
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vector of each row of the file, `[rows, dim]`."""
+        assert self.columns.vector is not None, "`has_vectors` says whether there are any"
+        if self.path.suffix.lower() == ".parquet":
+            return read_vectors(self.path, self._table, self.columns.vector)
+        return read_vectors(self.path, self._read, self.columns.vector)
+
+    def logits(self, task: Task) -> NDArray[np.float32]:
+        """The logits of each row of the file, in the order of the task's classes; no columns without answers.
+
+        Raises:
+            UserError: answers to another task, or numbers that are none.
+        """
+        if task not in self._logits:
+            found, notes = self._make_logits(task)
+            self._logits[task] = found.astype(np.float32), tuple(notes)
+        return self._logits[task][0]
+
+    def notes(self, task: Task) -> tuple[str, ...]:
+        """What to hear about the reading."""
+        self.logits(task)
+        ignored = f"{self.name}: not read, since there are {self.columns.form}: {', '.join(self.columns.ignored)}."
+        return (*self._read.notes, *self._logits[task][1], *((ignored,) if self.columns.ignored else ()))
+
+    def places(self, rows: datasets.Dataset, task: Task) -> tuple[NDArray[np.int64], list[Key]]:
+        """Where rows of a data set stand in the file, -1 where they do not, and what they were looked for by."""
+        wanted = keys_of(rows, id_column=self.id_column, pairs=self.columns.text_pair is not None, file=self.name)
+        return find_rows(wanted, self.known(task, pairs=bool(wanted) and len(wanted[0]) == 2)), wanted
+
+    def answer(self, rows: datasets.Dataset, task: Task) -> NDArray[np.float32] | None:
+        """Logits `[rows, classes]` of rows of a data set; `None` where not all of them are in the file."""
+        place, _ = self.places(rows, task)
+        return self.logits(task)[place] if self.has_answers and (place >= 0).all() else None
+
+    def known(self, task: Task, *, pairs: bool = False) -> dict[Key, int]:
+        """The place of each row by its key; a row that stands there twice must be answered alike.
+
+        Args:
+            task: whose answers are compared.
+            pairs: find rows by both of their texts.
+        """
+        if (task, pairs) not in self._known:
+            names = [name for name in self.columns.keys if pairs or name != self.columns.text_pair]
+            columns = [self._read.texts(name) for name in names]
+            if self.columns.id is not None:
+                columns = [[plain_id(value) for value in columns[0]]]
+            tables: list[NDArray[Any]] = [self.logits(task)] if self.has_answers else []
+            tables += [self.vectors] if self.has_vectors else []
+            self._known[task, pairs] = index_rows(list(zip(*columns, strict=True)), tables, self.name)
+        return self._known[task, pairs]
+
+    # ---- Reading ----
+
+    @cached_property
+    def _read(self) -> Table:
+        columns, in_parquet = self.columns, self.path.suffix.lower() == ".parquet"
+        return self._table.select([*columns.keys, *columns.answers, None if in_parquet else columns.vector])
+
+    def _numbers(self) -> NDArray[np.float64]:
+        """The numbers of all classes, `[rows, classes]`."""
+        columns = self.columns.answers
+        if self.columns.names is None and self.columns.form != "scores":
+            where = f"{self.name}, column '{columns[0]}'"
+            found = numbers(cells_of(self._read.columns[columns[0]], where), where)
+            return found if found.ndim == 2 else found[:, None]
+        parts = [numbers(self._read.values(name), f"{self.name}, column '{name}'") for name in columns]
+        return np.stack(parts, axis=1)
+
+    def _make_logits(self, task: Task) -> tuple[NDArray[np.float64], list[str]]:
+        kind, form = kind_of(task), self.columns.form
+        if form is None:
+            return np.zeros((len(self), 0)), []
+        if form == "top-k" and kind.has_classes:
+            where = f"{self.name}, column '{self.columns.answers[0]}'"
+            rows = [_by_token(cell) for cell in cells_of(self._read.columns[self.columns.answers[0]], where)]
+            names = task.label_names or tuple(map(str, range(task.num_labels)))
+            found, notes = logits_of_top_k(rows, names, where)
+            return found, [f"{self.name}: {note}." for note in notes]
+        found = self._numbers() if form != "top-k" else np.zeros((len(self), 0))
+        if (form == "scores") == kind.has_classes or (not kind.has_classes and found.shape[1] != task.num_labels):
+            raise UserError(
+                f"labels, {self.name}",
+                expected="a column `score`" if not kind.has_classes else f"answers to {task.num_labels} classes",
+                got=" and ".join(f"`{name}`" for name in self.columns.answers[:3]),
+                do="say what the labels of the data are with `--task`, or name another file",
+            )
+        names = self.columns.names or tuple(map(str, range(found.shape[1])))
+        order, notes = order_classes(names, task, self.name) if kind.has_classes else ([0], [])
+        ordered = found[:, order]
+        if form == "probabilities":
+            where = f"{self.name}, {' '.join(self.columns.answers[:3])}"
+            ordered = logits_of_probabilities(ordered, kind, where)
+        return ordered, notes
+
+
+def is_answers_file(name: str | Path) -> bool:
+    """Whether a teacher's name is that of a file of answers, by its ending.
+
+    Example:
+        >>> is_answers_file("answers.parquet"), is_answers_file("org/model-1.5"), is_answers_file("folder")
+        (True, False, False)
+    """
+    return is_table(Path(name))
+
+
+def _by_token(cell: Any) -> list[tuple[Any, Any]]:
+    """Log-probabilities of one row with their tokens, however they are listed."""
+    if isinstance(cell, dict):
+        return [(token, share) for token, share in cell.items() if share is not None]
+    records = [one for one in cell if isinstance(one, dict)] if isinstance(cell, list) else []
+    return [(one.get("token", one.get("label")), one.get("logprob")) for one in records]

@@ -1,0 +1,166 @@
+"""What stands in a row of answers, in each form that others write it, becomes logits. Arrays in, arrays out.
+
+Knows numbers and names of classes; knows no file, no rows of a data set, no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codir.errors import UserError
+from codir.tasks import Kind
+
+LEAST = 1e-7
+"""What a probability of 0 becomes: rounded numbers have zeros, and the logarithm of 0 is no number."""
+SLACK = 0.02
+"""How far from 1 a row of rounded probabilities may add up; rows are made to add up to 1."""
+
+TopK = Sequence[tuple[Any, Any]]
+"""The likeliest tokens or labels of a row, each with its log-probability."""
+
+
+def logits_of_probabilities(shares: NDArray[np.float64], kind: Kind, where: str) -> NDArray[np.float64]:
+    """The logits that give these probabilities: `log p`; a 0 counts as `LEAST`.
+
+    Args:
+        shares: `[rows, classes]`.
+        kind: of task, which says whether the classes of a row exclude one another.
+        where: what messages call the numbers.
+
+    Raises:
+        UserError: a number below 0 or above 1, or a row that does not add up to 1; the message says which row.
+    """
+    refuse_first(
+        ((shares < 0) | (shares > 1 + SLACK)).any(axis=1), shares, where, "probabilities from 0 to 1 in every row"
+    )
+    if not kind.one_class:
+        return kind.logits_of(np.clip(shares, LEAST, 1 - LEAST))
+    sums = shares.sum(axis=1, keepdims=True)
+    refuse_first((np.abs(sums - 1) > SLACK).any(axis=1), shares, where, "probabilities that add up to 1 in every row")
+    return kind.logits_of(np.where(shares == 0, LEAST, shares / sums))
+
+
+def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> tuple[NDArray[np.float64], list[str]]:
+    """The logits of classes of which each row names some, with their log-probabilities.
+
+    What is listed and is no class is left out. A class that is not listed shares with the others of its row what all
+    that is listed leaves of 1, and gets no more than the least that is listed. Then the row is made to add up to 1.
+
+    Args:
+        rows: log-probabilities by token or label; spaces around it and capitals do not count, and a label that is
+            listed in several spellings adds up.
+        names: of the classes.
+        where: what messages call the numbers.
+
+    Returns:
+        `[rows, classes]`, and notes on what was left out and filled in.
+
+    Raises:
+        UserError: a row without a single class, or with a log-probability above 0 or none at all.
+
+    Example:
+        >>> logits, notes = logits_of_top_k([[("up", -0.2), (" Up", -3.0), ("The", -2.5)]], ["down", "up"], "answers")
+        >>> np.exp(logits).round(3)
+        array([[0.049, 0.951]])
+    """
+    place = {name.strip().casefold(): index for index, name in enumerate(names)}
+    shares, listed, other = np.zeros((len(rows), len(names))), np.zeros((len(rows), len(names)), bool), 0.0
+    for number, row in enumerate(rows):
+        least, total = 1.0, 0.0
+        for token, log_share in row:
+            share = _share(token, log_share, f"{where}, row {number + 1}")
+            least, total = min(least, share), total + share
+            index = place.get(token.strip().casefold())
+            if index is None:
+                other += share
+            else:
+                shares[number, index] += share
+                listed[number, index] = True
+        if not listed[number].any():
+            raise UserError(
+                f"{where}, row {number + 1}",
+                expected=f"at least one of the classes {', '.join(names)}",
+                got=", ".join(repr(token) for token, _ in row) or "nothing",
+                do="ask for more of the likeliest tokens, rename them to the classes, or leave the row out",
+            )
+        if not listed[number].all():
+            rest = max(0.0, 1.0 - total) / (~listed[number]).sum()
+            shares[number, ~listed[number]] = min(rest, least)
+    shares /= shares.sum(axis=1, keepdims=True)
+    filled, notes = int((~listed).any(axis=1).sum()), []
+    if filled:
+        notes.append(
+            f"{filled:,} of {len(rows):,} rows list only some of the classes: the rest of their probability is spread "
+            "evenly over the others"
+        )
+    if len(rows) and other / len(rows) > 0.0005:
+        notes.append(f"{other / len(rows):.1%} of the probability belongs to tokens that are no class, and is left out")
+    return np.log(np.where(shares == 0, LEAST, shares)), notes
+
+
+def numbers(values: Sequence[Any], where: str) -> NDArray[np.float64]:
+    """Cells of one column, or lists of equal length, as an array, `[rows]` or `[rows, length]`.
+
+    Raises:
+        UserError: a cell that is no finite number, or lists of different lengths; the message says in which row.
+    """
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        found = np.asarray([_row_of(value, values[0], f"{where}, row {row}") for row, value in enumerate(values, 1)])
+    rows = found if found.ndim > 1 else found[:, None]
+    refuse_first(~np.isfinite(rows).all(axis=1), rows, where, "a finite number in every cell")
+    return found
+
+
+def refuse_first(is_wrong: Any, values: NDArray[Any], where: str, expected: str, *, before: int = 0) -> None:
+    """Name the first row that is wrong, and how many others are.
+
+    Args:
+        is_wrong: of each row, a truth value.
+        values: of each row, to be shown.
+        where: what messages call the numbers.
+        expected: what they should have been.
+        before: how many rows come before these.
+
+    Raises:
+        UserError: there is one.
+    """
+    if not is_wrong.any():
+        return
+    row, others = int(is_wrong.argmax()), int(is_wrong.sum()) - 1
+    shown = ", ".join(f"{value:g}" for value in values[row][:8]) + (", ..." if values.shape[1] > 8 else "")
+    raise UserError(
+        f"{where}, row {before + row + 1}",
+        expected=expected,
+        got=shown + (f", and {others:,} other rows like it" if others else ""),
+        do="correct the file that holds the teacher's answers",
+    )
+
+
+def _row_of(value: Any, first: Any, where: str) -> NDArray[np.float64]:
+    """One cell, as long as the first one."""
+    try:
+        row = np.asarray(value, np.float64)
+        if row.shape == np.shape(first) and not np.isnan(row).any():
+            return row
+    except (TypeError, ValueError):
+        pass
+    expected = f"{len(first)} numbers, as in the first row" if isinstance(first, list) else "a number"
+    shown = f"{len(value)} of them" if isinstance(value, list) and isinstance(first, list) else repr(value)
+    raise UserError(where, expected=expected, got=shown, do="correct the file that holds the teacher's answers")
+
+
+def _share(token: object, log_share: Any, where: str) -> float:
+    if isinstance(token, str) and isinstance(log_share, int | float) and log_share <= 1e-6:
+        return float(np.exp(log_share))
+    raise UserError(
+        where,
+        expected="log-probabilities, which are 0 or less, by token or label",
+        got=f"{log_share!r} for {token!r}",
+        do="write natural logarithms of probabilities, or probabilities in columns `p_<label>`",
+    )
