@@ -57,8 +57,8 @@ def condition_in_words(value: object) -> str:
     """A condition.
 
     Example:
-        >>> condition_in_words({"python": "3.12", "codir": None}), condition_in_words(2), condition_in_words(["AVX2", "VNNI"])
-        ('python 3.12, codir unknown', '2', 'AVX2, VNNI')
+        >>> condition_in_words({"python": "3.12", "codir": None}), condition_in_words(["AVX2", "VNNI"])
+        ('python 3.12, codir unknown', 'AVX2, VNNI')
     """
     if isinstance(value, Mapping):
         return ", ".join(f"{part} {condition_in_words(what)}" for part, what in value.items())
