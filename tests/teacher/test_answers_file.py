@@ -321,11 +321,11 @@ def arguments(folder, **overrides) -> DistillationArguments:
     return DistillationArguments(str(folder), **{**usual, "teacher_cache": False, "disable_tqdm": True, **overrides})
 
 
-def objectives(*, contrast: bool) -> WeightedObjectives:
+def objectives(*, contrast: bool, **options) -> WeightedObjectives:
     terms = {"hard_label": HardLabel(), "soft_target": SoftTarget()}
     if contrast:
         settings = {"anchor": "both", "num_negatives": 6, "projection_dim": 8, "warmup_steps": 0}
-        terms["contrastive"] = Contrastive(teacher_layers="last", **settings)
+        terms["contrastive"] = Contrastive(teacher_layers="last", **settings, **options)
     return WeightedObjectives(terms, dict.fromkeys(terms, 0.5))
 
 
@@ -337,9 +337,15 @@ def spoken(teacher, texts, tokenizer, representation: Representation) -> tuple[n
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("contrast", [False, True], ids=["soft targets", "contrast"])
+@pytest.mark.parametrize(
+    ("contrast", "options"),
+    [(False, {}), (True, {}), (True, {"teacher_head": "pca", "estimator": "soft"})],
+    ids=["soft targets", "contrast", "fixed space"],
+)
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
-def test_a_file_that_teaches_another_student_than_its_model(tmp_path, teacher, tokenizer, texts, ending, contrast):
+def test_a_file_that_teaches_another_student_than_its_model(
+    tmp_path, teacher, tokenizer, texts, ending, contrast, options
+):
     logits, vectors = spoken(teacher, texts, tokenizer, Representation("last", "mean"))
     shares = softmax(logits)
     columns = {"text": texts["text"][:], "p_LABEL_1": shares[:, 1].tolist(), "p_LABEL_0": shares[:, 0].tolist()}
@@ -350,7 +356,9 @@ def test_a_file_that_teaches_another_student_than_its_model(tmp_path, teacher, t
         made = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
         before = made.classifier.weight.detach().clone()
         args = arguments(tmp_path / str(len(students)))
-        DistillationTrainer(source, made, args, objectives(contrast=contrast), texts, None, tokenizer).train()
+        DistillationTrainer(
+            source, made, args, objectives(contrast=contrast, **options), texts, None, tokenizer
+        ).train()
         assert not torch.equal(before, made.classifier.weight)
         students.append({name: weight.detach() for name, weight in made.named_parameters()})
     for name, weight in students[0].items():
@@ -396,7 +404,7 @@ def test_a_real_teacher_whose_file_teaches_another_student(tmp_path):
     torch.manual_seed(0)
     teacher = AutoModelForSequenceClassification.from_pretrained(find_minilm(), **names)
     usual = {"max_steps": 25, "per_device_train_batch_size": 16, "learning_rate": 2e-5, "max_length": 64}
-    args = arguments(tmp_path / "teacher", **usual)
+    args = arguments(tmp_path / "teacher", **{**usual, "max_steps": 50, "learning_rate": 2e-4})
     DistillationTrainer(None, teacher, args, preset("fine-tune"), data.train, None, tokenizer).train()
     teacher.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
@@ -410,8 +418,8 @@ def test_a_real_teacher_whose_file_teaches_another_student(tmp_path):
         made = build_student(teacher, layers=3)
         args = arguments(tmp_path / str(len(students)), **usual)
         DistillationTrainer(source, made, args, preset("kd"), data.train, None, tokenizer).train()
-        students.append(dict(made.named_parameters()))
-    moved = build_student(teacher, layers=3).classifier.weight - students[0]["classifier.weight"]
+        students.append({name: weight.detach() for name, weight in made.named_parameters()})
+    moved = build_student(teacher, layers=3).classifier.weight.detach() - students[0]["classifier.weight"]
     assert moved.abs().max() > 1e-4
     for name, weight in students[0].items():
         torch.testing.assert_close(students[1][name], weight, atol=1e-5, rtol=0, msg=name)

@@ -36,7 +36,17 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label", "token_classification"]
+TaskChoice = Literal[
+    "auto",
+    "classification",
+    "regression",
+    "reranking",
+    "multi_label",
+    "token_classification",
+    "question_answering",
+    "embedding",
+    "retrieval",
+]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -127,6 +137,35 @@ CLS_COSINE: Final = CosineDefaults()
 TOKEN_COSINE: Final = CosineDefaults(student_layers="last")
 RELATION_KL: Final = RelationDefaults(student_layers="last")
 
+# ---- Sentence vectors ----
+
+SentencePooling = Literal["mean", "first", "last"]
+VectorMap = Literal["auto", "linear", "none"]
+VectorDistance = Literal["squared", "l2"]
+VectorEstimator = Literal["soft", "info_nce"]
+
+
+@dataclass(frozen=True)
+class VectorDefaults:
+    """Of all objectives that compare sentence vectors."""
+
+    width_map: VectorMap = "auto"
+    distance: VectorDistance = "squared"
+
+
+@dataclass(frozen=True)
+class EmbeddingContrastDefaults:
+    """Of `codir.objectives.EmbeddingContrast`."""
+
+    estimator: VectorEstimator = "soft"
+    contrastive_temperature: float = 0.1
+    num_negatives: int = 1024
+
+
+SENTENCE_POOLING: Final[SentencePooling] = "mean"
+VECTORS: Final = VectorDefaults()
+EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
+
 # ---- The contrast ----
 
 Anchor = Literal["teacher", "student", "both"]
@@ -199,6 +238,8 @@ SPEED_ROWS: Final = 256
 DIFFERING_ROWS: Final = 100
 ROW_FILES: Final = (".tsv", ".jsonl", ".parquet")
 """Endings of the files that rows of answers are written to."""
+SQUAD_FILE: Final = ".json"
+"""That of the file that SQuAD's script reads: answers by the ids of questions."""
 
 # ---- Training ----
 

@@ -132,7 +132,7 @@ class TeacherSignal:
         token_logits: a language model's answers at the predicted positions of all rows, row by row.
     """
 
-    logits: Float[Tensor, "batch classes"] | Float[Tensor, "batch words classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None
@@ -142,7 +142,7 @@ class TeacherSignal:
 class StudentSignal:
     """What the student says of a batch, with gradients; fields as in `TeacherSignal`."""
 
-    logits: Float[Tensor, "batch classes"] | Float[Tensor, "batch words classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None
@@ -170,6 +170,17 @@ class Unprojected:
     """
 
     pooled: Float[Tensor, "groups negatives layers hidden"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows drawn by their index: what the teacher answers to them, K for each group.
+
+    Attributes:
+        logits: its answers; sentence vectors where that is what it gives.
+    """
+
+    logits: Float[Tensor, "groups negatives classes"]
 
 
 @dataclass(frozen=True)
@@ -210,7 +221,7 @@ class Negatives:
 
     group: Int[Tensor, " batch"]
     student: Drawn | Queued | OfTheStep | None = None
-    teacher: Drawn | Unprojected | Queued | OfTheStep | None = None
+    teacher: Drawn | Unprojected | Answered | Queued | OfTheStep | None = None
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,22 @@ from numpy.typing import NDArray
 from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.multi_label import MultiLabel
+from codir.tasks.question_answering import NOWHERE, QuestionAnswering
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
-from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
+from codir.tasks.token_classification import NO_ENTITY, NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "NOWHERE",
+    "NO_ENTITY",
     "NO_LOGIT",
     "OFFERS",
     "OUTSIDE",
@@ -54,7 +58,16 @@ __all__ = [
     "split_tag",
 ]
 
-_ALL = (Classification(), Regression(), Reranking(), MultiLabel(), TokenClassification())
+_ALL = (
+    Classification(),
+    Regression(),
+    Reranking(),
+    MultiLabel(),
+    TokenClassification(),
+    QuestionAnswering(),
+    Embedding(),
+    Retrieval(),
+)
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind by its name; of several that fit, the first counts."""
 

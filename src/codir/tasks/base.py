@@ -28,11 +28,12 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "groups"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
+    "vectors": "a vector for each text",
     "groups": "candidates of a query to compare",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
@@ -49,6 +50,7 @@ class Kind(ABC):
         problem_type: what `transformers` calls it; `None` where it has no word for it.
         auto_class: the class of `transformers` whose head answers it.
         has_classes: whether a label says classes, which have names; otherwise it is a number.
+        reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
         outputs: of a new head; `None` for as many as there are classes.
         offers: what objectives find here; an objective that asks for more is refused.
         cell: what stands in a cell of labels: one value, or a set of them.
@@ -62,6 +64,7 @@ class Kind(ABC):
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         has_pairs: whether a row must have two texts.
+        reads_windows: whether a model reads a long second text in windows, and answers for each.
         text_names: usual names of the column of texts beside those of all kinds; taken first.
         text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
@@ -77,6 +80,7 @@ class Kind(ABC):
     problem_type: ClassVar[str | None]
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
+    reads_apart: ClassVar[bool] = False
     outputs: ClassVar[int | None] = None
     offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
     cell: ClassVar[Literal["value", "set"]] = "value"
@@ -90,6 +94,7 @@ class Kind(ABC):
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     has_pairs: ClassVar[bool] = False
+    reads_windows: ClassVar[bool] = False
     text_names: ClassVar[tuple[str, ...]] = ()
     text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
@@ -205,6 +210,12 @@ class Kind(ABC):
 
     # ---- Answers ----
 
+    def compare(
+        self, first: Float[np.ndarray, "rows width"], second: Float[np.ndarray, "rows width"], *, texts: np.ndarray
+    ) -> Float[np.ndarray, "rows ..."]:
+        """The answer to each row out of what was said of its two texts, where they are read one by one."""
+        raise NotImplementedError(f"{self.name} reads both texts of a row at once")
+
     def is_answered(self, logits: Float[np.ndarray, "rows ..."]) -> NDArray[np.bool_]:
         """Which logits stand for an answer; others are not finite on purpose."""
         return np.ones(logits.shape, bool)
@@ -283,6 +294,10 @@ class Kind(ABC):
             answer: one of `answers`, or a label.
             names: of the classes, by their indices.
         """
+
+    def shown(self, answer: Any, row: Mapping[str, Any], names: Mapping[int, str]) -> str:
+        """One answer beside its row; `in_words` by default."""
+        return self.in_words(answer, names)
 
     @abstractmethod
     def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:

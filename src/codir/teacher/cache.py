@@ -83,6 +83,10 @@ class CachedTeacher(Teacher):
         """Look up a representation of any training examples."""
         return self._take(self._names[representation], example_index)
 
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Look up the answers to any training examples."""
+        return self._take(LOGITS, example_index)
+
     def _take_words(self, index: Tensor, batch: Batch) -> Tensor:
         """The logits of the words of these rows, as many for each as the batch has at most."""
         logits, offsets = self._tables[LOGITS], self._tables[OFFSETS]
@@ -146,6 +150,7 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}
     hidden, classes = int(config.hidden_size), int(config.num_labels)
+    classes *= getattr(teacher.model, "codir_width", None) or 1  # starts and ends at each token
     numbers = 0
     for asked in tables.values():
         width = hidden * len(resolve_layers(asked.layers, config.num_hidden_layers))

@@ -205,7 +205,8 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
             do="leave it out, or take `any`; `neighbours` is for `codir pretrain`",
         )
     of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
-    if of_teacher != of_student:
+    kind = shape_of(student).kind
+    if of_teacher != of_student and (kind is None or "answers" in kind.offers):
         raise UserError(
             "student",
             expected=f"{of_teacher} outputs, as the teacher has",
@@ -296,6 +297,22 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
         "visited once in an epoch",
         do="take the preset `codir-pre`, or those settings",
     )
+
+
+def check_same_windows(of_teacher: PreTrainedTokenizerBase, of_student: PreTrainedTokenizerBase) -> None:
+    """Refuse two tokenizers where teacher and student must agree on where an answer starts and ends.
+
+    Raises:
+        UserError: they read differently.
+    """
+    if fingerprint_tokenizer(of_teacher) != fingerprint_tokenizer(of_student):
+        raise UserError(
+            "student",
+            expected="the teacher's tokenizer, for question answering",
+            got=f"another ({type(of_student).__name__}, where the teacher's is {type(of_teacher).__name__})",
+            otherwise="the student would have learnt starts and ends of other tokens",
+            do="cut the student from the teacher with `--student-layers`, or take one that reads as its teacher does",
+        )
 
 
 def check_tokens(

@@ -6,7 +6,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,10 +26,13 @@ from codir.data import (
     QuerySampler,
     build_negative_sampler,
     column_of,
+    encode_windows,
     fit_labels,
     labels_of,
     mask_unread,
     prepare,
+    texts_apart,
+    texts_together,
     with_groups,
     words_of_tokens,
 )
@@ -112,12 +115,15 @@ class LabelledRows:
         return self._read(dataset)
 
     def _read(self, dataset: Any) -> datasets.Dataset:
-        encoded = prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
+        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
+        if isinstance(dataset, datasets.Dataset):
+            if self.kind.reads_windows and "input_ids" not in dataset.column_names:
+                return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
+            dataset = with_groups(dataset, self.kind)
+        read = texts_apart(dataset) if is_apart else dataset
+        encoded = prepare(read, self.tokenizer, max_length=self.max_length)
         return words_of_tokens(encoded) if self.kind.reads_words else encoded
-
-    def _grouped(self, dataset: Any) -> Any:
-        """With the group of each row in its label; `prepare` refuses what is no data set."""
-        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""
@@ -166,9 +172,24 @@ class LabelledRows:
 
         def compute(answers: EvalPrediction) -> dict[str, float]:
             logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
-            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+            return score_texts(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
 
         return compute
+
+
+def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:
+    """Metrics of what a trainer's evaluation gives, where the two texts of a row were perhaps read one by one.
+
+    Args:
+        logits: rows first.
+        labels: of the same rows, as `LabelledRows.for_evaluation` has them.
+        names: of metrics.
+        kind: of the task.
+    """
+    if kind.reads_apart:
+        first, second, texts, labels = texts_together(logits, labels)
+        logits = kind.compare(first, second, texts=texts)
+    return compute_metrics(logits, labels, names, kind)
 
 
 @dataclass(frozen=True)
@@ -268,6 +289,7 @@ def negative_sampler(
         hard_pool=needs.hard_pool,
         seed=data_seed(args),
         kind=rows.kind,
+        term=needs.term,
     )
 
 
