@@ -439,7 +439,12 @@ def test_notes_of_a_rehearsal_that_break_in_a_word(capsys, monkeypatch):
 
 
 def test_a_distillation_that_ends_without_what_comes_next():
-    recipe = {"teacher": "t", "data": "d.csv", "student": {"layers": 2}, "output_dir": "my students/a"}
+    recipe = {
+        "teacher": {"model": "t"},
+        "data": {"source": "d.csv"},
+        "student": {"layers": 2},
+        "output_dir": "my students/a",
+    }
     said = command_after_distilling(validate(Recipe, recipe))
     assert said == "codir export 'my students/a' --int8 --output-dir 'my students/a-int8'"
 

@@ -109,7 +109,7 @@ def point(series: int, x: float, y: float, *, size: float = 3.5, hint: str = "")
 
 # ---- Scales ----
 
-LEAST_SHARE = 0.01
+LEAST_SHARE = 2e-3
 """Of its largest number, that a scale spans at least: rounding errors would fill it otherwise."""
 
 
