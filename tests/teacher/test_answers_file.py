@@ -321,11 +321,11 @@ def arguments(folder, **overrides) -> DistillationArguments:
     return DistillationArguments(str(folder), **{**usual, "teacher_cache": False, "disable_tqdm": True, **overrides})
 
 
-def objectives(*, contrast: bool) -> WeightedObjectives:
+def objectives(*, contrast: bool, **options) -> WeightedObjectives:
     terms = {"hard_label": HardLabel(), "soft_target": SoftTarget()}
     if contrast:
         settings = {"anchor": "both", "num_negatives": 6, "projection_dim": 8, "warmup_steps": 0}
-        terms["contrastive"] = Contrastive(teacher_layers="last", **settings)
+        terms["contrastive"] = Contrastive(teacher_layers="last", **settings, **options)
     return WeightedObjectives(terms, dict.fromkeys(terms, 0.5))
 
 
@@ -337,9 +337,15 @@ def spoken(teacher, texts, tokenizer, representation: Representation) -> tuple[n
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("contrast", [False, True], ids=["soft targets", "contrast"])
+@pytest.mark.parametrize(
+    ("contrast", "options"),
+    [(False, {}), (True, {}), (True, {"teacher_head": "pca", "estimator": "soft"})],
+    ids=["soft targets", "contrast", "fixed space"],
+)
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
-def test_a_file_that_teaches_another_student_than_its_model(tmp_path, teacher, tokenizer, texts, ending, contrast):
+def test_a_file_that_teaches_another_student_than_its_model(
+    tmp_path, teacher, tokenizer, texts, ending, contrast, options
+):
     logits, vectors = spoken(teacher, texts, tokenizer, Representation("last", "mean"))
     shares = softmax(logits)
     columns = {"text": texts["text"][:], "p_LABEL_1": shares[:, 1].tolist(), "p_LABEL_0": shares[:, 0].tolist()}
@@ -350,7 +356,9 @@ def test_a_file_that_teaches_another_student_than_its_model(tmp_path, teacher, t
         made = tiny_classifier("bert", num_labels=2, layers=2, seed=2)
         before = made.classifier.weight.detach().clone()
         args = arguments(tmp_path / str(len(students)))
-        DistillationTrainer(source, made, args, objectives(contrast=contrast), texts, None, tokenizer).train()
+        DistillationTrainer(
+            source, made, args, objectives(contrast=contrast, **options), texts, None, tokenizer
+        ).train()
         assert not torch.equal(before, made.classifier.weight)
         students.append({name: weight.detach() for name, weight in made.named_parameters()})
     for name, weight in students[0].items():

@@ -20,6 +20,9 @@ from codir.config.terms import (
     AttentionMSEConfig,
     ClsCosineConfig,
     ContrastiveConfig,
+    EmbeddingContrastConfig,
+    EmbeddingCosineConfig,
+    EmbeddingMSEConfig,
     HardLabelConfig,
     HiddenMSEConfig,
     ListwiseKLConfig,
@@ -56,6 +59,9 @@ class ObjectivesConfig(Room):
     token_label: TokenLabelConfig | None = Field(None, description=TokenLabelConfig.__doc__)
     token_kl: TokenKLConfig | None = Field(None, description=TokenKLConfig.__doc__)
     contrastive: ContrastiveConfig | None = Field(None, description=ContrastiveConfig.__doc__)
+    embedding_mse: EmbeddingMSEConfig | None = Field(None, description=EmbeddingMSEConfig.__doc__)
+    embedding_cosine: EmbeddingCosineConfig | None = Field(None, description=EmbeddingCosineConfig.__doc__)
+    embedding_contrast: EmbeddingContrastConfig | None = Field(None, description=EmbeddingContrastConfig.__doc__)
     stages: list[StageConfig] | None = Field(
         None, min_length=1, description="in place of terms: sections of terms that follow one another"
     )

@@ -132,6 +132,9 @@ class StudentConfig(Room):
         description="how a student from `config` starts its embeddings; from the teacher's, projected to its width, "
         "wherever the vocabulary is shared",
     )
+    dense: bool = Field(
+        False, description="for sentence vectors: end in a dense map to the teacher's width, which the student keeps"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> StudentConfig:

@@ -11,6 +11,7 @@ from codir.config.base import Room
 from codir.config.words import (
     CLS_COSINE,
     CONTRAST,
+    EMBEDDING_CONTRAST,
     HIDDEN_MSE,
     KD_TEMPERATURE,
     LAYER_WISE,
@@ -19,6 +20,7 @@ from codir.config.words import (
     POOLED_MSE,
     RELATION_KL,
     TOKEN_COSINE,
+    VECTORS,
     Anchor,
     EstimatorName,
     HeadKind,
@@ -35,6 +37,9 @@ from codir.config.words import (
     StoredDtype,
     StudentLayerWord,
     TeacherHeadKind,
+    VectorDistance,
+    VectorEstimator,
+    VectorMap,
     WidthMap,
     keys_for,
 )
@@ -163,6 +168,42 @@ class TokenKLConfig(Room):
 
     weight: Weight = 1.0
     kd_temperature: Temperature = Field(KD_TEMPERATURE, description="T, which softens both distributions")
+
+
+class VectorConfig(Room):
+    """What all terms have that compare sentence vectors."""
+
+    weight: Weight = 1.0
+    width_map: VectorMap = Field(
+        VECTORS.width_map,
+        description="a trained map from the student's width to the teacher's, which goes; `auto` where they differ",
+    )
+    prefixes: list[PositiveInt] = Field(
+        [], description="lengths of prefixes that are to be good vectors alone (Matryoshka)"
+    )
+
+
+class EmbeddingMSEConfig(VectorConfig):
+    """Distance to the teacher's normalised sentence vectors."""
+
+    distance: VectorDistance = Field(VECTORS.distance, description="`squared`, or `l2` for its root")
+
+
+class EmbeddingCosineConfig(VectorConfig):
+    """Sentence vectors that point the same way."""
+
+
+class EmbeddingContrastConfig(VectorConfig):
+    """Similarities to many sentences, as the teacher has them."""
+
+    estimator: VectorEstimator = Field(
+        EMBEDDING_CONTRAST.estimator, description="match the teacher's similarities to all keys, or find the own key"
+    )
+    contrastive_temperature: Temperature = Field(EMBEDDING_CONTRAST.contrastive_temperature, description="tau")
+    teacher_temperature: Temperature | None = Field(None, description="tau of the teacher's side; the same by default")
+    num_negatives: PositiveInt = Field(
+        EMBEDDING_CONTRAST.num_negatives, description="K, further sentences whose teacher vectors are keys"
+    )
 
 
 class ContrastiveConfig(Room):

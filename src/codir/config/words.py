@@ -36,7 +36,16 @@ TOLERATE: Final = 1.0
 
 # ---- Data ----
 
-TaskChoice = Literal["auto", "classification", "regression", "reranking", "multi_label", "token_classification"]
+TaskChoice = Literal[
+    "auto",
+    "classification",
+    "regression",
+    "reranking",
+    "multi_label",
+    "token_classification",
+    "embedding",
+    "retrieval",
+]
 DocumentBoundary = Literal["file", "line", "blank-line"]
 Packing = Literal["packed", "apart"]
 
@@ -126,6 +135,35 @@ HIDDEN_MSE: Final = HiddenMSEDefaults()
 CLS_COSINE: Final = CosineDefaults()
 TOKEN_COSINE: Final = CosineDefaults(student_layers="last")
 RELATION_KL: Final = RelationDefaults(student_layers="last")
+
+# ---- Sentence vectors ----
+
+SentencePooling = Literal["mean", "first", "last"]
+VectorMap = Literal["auto", "linear", "none"]
+VectorDistance = Literal["squared", "l2"]
+VectorEstimator = Literal["soft", "info_nce"]
+
+
+@dataclass(frozen=True)
+class VectorDefaults:
+    """Of all objectives that compare sentence vectors."""
+
+    width_map: VectorMap = "auto"
+    distance: VectorDistance = "squared"
+
+
+@dataclass(frozen=True)
+class EmbeddingContrastDefaults:
+    """Of `codir.objectives.EmbeddingContrast`."""
+
+    estimator: VectorEstimator = "soft"
+    contrastive_temperature: float = 0.1
+    num_negatives: int = 1024
+
+
+SENTENCE_POOLING: Final[SentencePooling] = "mean"
+VECTORS: Final = VectorDefaults()
+EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
 
 # ---- The contrast ----
 

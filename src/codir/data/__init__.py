@@ -1,5 +1,6 @@
 """Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
 
+from codir.data.apart import texts_apart, texts_together
 from codir.data.collate import DistillationCollator
 from codir.data.corpus.causal import CausalCollator
 from codir.data.corpus.load import load_corpus
@@ -82,6 +83,8 @@ __all__ = [
     "read_submissions",
     "read_table",
     "split_documents",
+    "texts_apart",
+    "texts_together",
     "with_groups",
     "words_of_tokens",
 ]

@@ -50,6 +50,7 @@ class NegativeSampler:
         hard_pool: how many times more rows `count` is than negatives are kept of it; for messages only.
         batch_size: the largest batch that will ask.
         seed: of the draws.
+        term: the objective that asks, for messages.
 
     Raises:
         UserError: one class only, or K larger than the pool of some label.
@@ -74,12 +75,13 @@ class NegativeSampler:
         far_share: float = 1.0,
         hard_pool: int = CONTRAST.hard_pool,
         seed: int = 0,
+        term: str = "contrastive",
     ) -> None:
         self.labels, self.count, self.radius, self.far_share, self.seed = labels, count, radius, far_share, seed
         self._order, sorted_labels = _sort_known(labels)
         self._kinds, begins = np.unique(sorted_labels, return_index=True)
         self._bounds = np.append(begins, len(self._order))  # where in `_order` the rows of each kind begin, and its end
-        self._check_pools(batch_size, hard_pool)
+        self._check_pools(batch_size, hard_pool, term)
 
     def sample(self, example_index: NDArray[np.int64]) -> NegativeIndices:
         """Draw negatives for the examples of one batch, `[batch]`."""
@@ -171,7 +173,7 @@ class NegativeSampler:
         """A kind in words, by its place in sorted order."""
         return f"{self._kinds[kind]:g}"
 
-    def _check_pools(self, batch_size: int, hard_pool: int) -> None:
+    def _check_pools(self, batch_size: int, hard_pool: int, term: str) -> None:
         kinds, pools = self._kinds, self._pools()
         if len(kinds) and pools.min() == 0:
             raise UserError(
@@ -190,7 +192,7 @@ class NegativeSampler:
                 "num_negatives",
                 expected=f"at most {smallest}, the smallest pool of negatives in this data",
                 got=f"{self.count}" if hard_pool == 1 else f"{self.count}, `hard_pool` included",
-                do=f"set `--set objectives.contrastive.num_negatives={most}` or lower"
+                do=f"set `--set objectives.{term}.num_negatives={most}` or lower"
                 if most > 0
                 else "train on more rows, or in smaller batches",
             )
@@ -279,6 +281,7 @@ def build_negative_sampler(
     hard_pool: int = CONTRAST.hard_pool,
     seed: int = 0,
     kind: Kind | None = None,
+    term: str = "contrastive",
 ) -> NegativeSampler:
     """Choose the sampler that fits the labels.
 
@@ -297,12 +300,15 @@ def build_negative_sampler(
         hard_pool: how many times more rows `count` is than negatives are kept of it.
         seed: of the draws.
         kind: of the task, which says which rows are alike; what the dtype of the labels says by default.
+        term: the objective that asks, for messages.
     """
     if needs_classes:
         _check_classes(labels)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
     if labels is None or strategy in ("any", "neighbours"):
-        return NegativeSampler(nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed)
+        return NegativeSampler(
+            nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed, term=term
+        )
     kind = kind or kind_of_labels(labels)
     _check_strategy(strategy, kind)
     places = kind.places(labels)
@@ -315,6 +321,7 @@ def build_negative_sampler(
         far_share=MIXED_FAR_SHARE if strategy == "mixed" else 1.0,
         hard_pool=hard_pool,
         seed=seed,
+        term=term,
     )
 
 

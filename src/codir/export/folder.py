@@ -14,12 +14,17 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from codir.config.words import Engine
 from codir.errors import UserError
 from codir.measure import FILE_NAMES, RECORD_NAME
+from codir.models import shipped_config
 from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, written_whole
 from codir.tasks import Kind, kind_of_config
 
 INFER_NAME = "infer.py"
 ANSWERS = "# ---- Answers ----"
 """Where a script has asked the model, and begins to say what it answers."""
+SAY_VECTORS = """
+for vector in answers:
+    print(json.dumps([round(float(number), 6) for number in vector]))
+"""
 SAY_SPANS = """
 
 for text, row, logits in zip(texts, read, answers, strict=True):
@@ -84,13 +89,13 @@ def write_folder(
         with written_whole(folder) as staging:
             for file in source.glob(f"{Path(FILE_NAMES[engine]).stem}.*"):
                 shutil.copy(file, staging)
-            config.save_pretrained(staging)
+            shipped_config(config).save_pretrained(staging)
             tokenizer.save_pretrained(staging)
             kind = kind_of_config(config)
             (staging / INFER_NAME).write_text(script_of(engine, kind), "utf-8")
             reads = {"padding": padding_of(tokenizer), "truncation": truncation_of(tokenizer, max_length)}
             labels = [
-                str(config.id2label[number]) for number in range(config.num_labels)
+                str(config.id2label[number]) for number in range(0 if kind.reads_apart else config.num_labels)
             ]  # not in a config of usual ones
             content = {**record, "labels": labels, **reads}
             (staging / RECORD_NAME).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
@@ -102,6 +107,8 @@ def write_folder(
 def script_of(engine: Engine, kind: Kind) -> str:
     """`infer.py` for an engine and a kind of task: how to ask the model, and how to say what it answers."""
     asks = _resource(f"infer_{engine}.py")  # ends in what says classes and scores
+    if kind.reads_apart:
+        return asks.partition(ANSWERS)[0] + ANSWERS + SAY_VECTORS
     if not kind.reads_words:
         return asks
     asks = asks.replace("import json\nimport sys\n", "import json\nimport re\nimport sys\n")

@@ -14,6 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.errors import IncompleteArtifactError
 from codir.store import files_added_whole, writing_to
 
+MODULE_WEIGHTS = "[0-9]_*/*.safetensors"
+"""Weights behind an encoder, as sentence-transformers keeps them: a folder for each module."""
+
 
 def export_student(student: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save model and tokenizer; files appear in `folder` only when all of them are written, `config.json` last.
@@ -35,7 +38,7 @@ def check_bare(folder: Path, student: PreTrainedModel) -> None:
     Sizes are compared and not names, since `save_pretrained` may rename weights and leaves tied ones out.
     """
     stored = 0
-    for path in folder.glob("*.safetensors"):
+    for path in [*folder.glob("*.safetensors"), *folder.glob(MODULE_WEIGHTS)]:
         with safe_open(path, framework="pt") as weights:
             names = list(weights.keys())
             stored += sum(weights.get_tensor(name).numel() for name in names)

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from codir.config.words import SPEED_ROWS
-from codir.data import RowCollator, column_of, encode
+from codir.data import RowCollator, column_of, encode, texts_apart, texts_together
 from codir.errors import UserError
 from codir.measure.cost import Latency, measure_latencies, measure_throughputs
 from codir.measure.judgement import AnsweredSet, Judgement, judge
@@ -79,9 +79,13 @@ class Exam:
             runner: a model of this task.
             rows: columns `text` and perhaps `text_pair`.
         """
-        with phase("evaluation", len(rows)):
-            encoded = encode(rows, runner.tokenizer, max_length=self.max_length)
-            return predict_logits(runner, encoded, batch_size=self.batch_size)
+        kind, encoded = kind_of(self.task), self._read(rows, runner)
+        with phase("evaluation", len(encoded)):
+            logits = predict_logits(runner, encoded, batch_size=self.batch_size)
+        if not kind.reads_apart:
+            return logits
+        first, second, texts, _ = texts_together(logits, np.asarray(encoded["labels"], np.float32))
+        return kind.compare(first, second, texts=texts)
 
     def score(self, answers: Answers) -> dict[str, float]:
         """Metrics of every dev set; those of a second one carry its name."""
@@ -126,7 +130,8 @@ class Exam:
             )
             for name in self.dev
         ]
-        lengths = column_of(encode(self.dev[self.first], reader.tokenizer, max_length=self.max_length), "length")
+        lengths = column_of(self._read(self.dev[self.first], reader), "length")
+        lengths = lengths.reshape(len(self.dev[self.first]), -1).sum(axis=1)  # of both texts, where they are read apart
         return judge(sets, self.task, lengths=lengths, against=against)
 
     def compare(self, runners: Mapping[str, Runner], answers: Mapping[str, Answers]) -> dict[str, Any]:
@@ -192,7 +197,12 @@ class Exam:
         """The first rows of the first dev set, as a model reads them."""
         rows = self.dev[self.first]
         rows = rows.select(range(min(len(rows), max(self.speed_rows, LATENCY_ROWS))))
-        return RowCollator(encode(rows, runner.tokenizer, max_length=self.max_length), runner.tokenizer)
+        return RowCollator(self._read(rows, runner), runner.tokenizer)
+
+    def _read(self, rows: datasets.Dataset, runner: Runner) -> datasets.Dataset:
+        """Rows as a model reads them: both texts at once, or one by one where its kind of task wants that."""
+        read = texts_apart(rows) if kind_of(self.task).reads_apart else rows
+        return encode(read, runner.tokenizer, max_length=self.max_length)
 
     def _batches(self, sample: RowCollator, most: int, size: int) -> list[dict[str, Tensor]]:
         """The first rows of a sample in batches of this size."""

@@ -146,7 +146,7 @@ def folder_bytes(path: Path) -> int:
     Raises:
         UserError: there is no such file.
     """
-    weights = list(path.glob("*.safetensors"))
+    weights = [*path.glob("*.safetensors"), *path.glob("[0-9]_*/*.safetensors")]  # and those of a dense map behind it
     if not weights:
         raise UserError(
             str(path),

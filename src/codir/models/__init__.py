@@ -32,11 +32,14 @@ from codir.models.loading import (
     load_tokenizer,
 )
 from codir.models.reader import Reader
+from codir.models.sentence import SentenceEncoder, note_shape, shipped_config
+from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
 
 __all__ = [
     "LayerPlaces",
     "Reader",
+    "SentenceEncoder",
     "auto_class_of",
     "capture_attention",
     "check_attention",
@@ -56,6 +59,7 @@ __all__ = [
     "has_new_head",
     "in_full_precision",
     "is_masked",
+    "is_sentence_encoder",
     "kind_of_model",
     "label_names",
     "language_class",
@@ -67,11 +71,13 @@ __all__ = [
     "load_shape",
     "load_tokenizer",
     "names_of",
+    "note_shape",
     "predict_only",
     "reading_layers",
     "reads_ahead",
     "run_model",
     "shape_of",
+    "shipped_config",
     "start_head",
     "vocabulary_of",
 ]

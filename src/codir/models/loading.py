@@ -24,8 +24,10 @@ from transformers import (
 from codir.errors import UserError, naming
 from codir.errors.shown import as_text
 from codir.models.language import language_class
+from codir.models.sentence import SentenceEncoder
+from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size
-from codir.tasks import NAMED_IN_CONFIG, Kind, kind_of_config, kind_of_head
+from codir.tasks import KINDS, NAMED_IN_CONFIG, Kind, kind_of_config, kind_of_head
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -51,14 +53,22 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_model(
-    path: str | Path, tokenizer: PreTrainedTokenizerBase, *, head: Mapping[str, Any] | None = None
+    path: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    head: Mapping[str, Any] | None = None,
+    kind: Kind | None = None,
 ) -> PreTrainedModel:
     """Load a model of any kind of task in fp32; see `load_model_for_task`."""
-    return load_model_for_task(path, tokenizer, head=head)[0]
+    return load_model_for_task(path, tokenizer, head=head, kind=kind)[0]
 
 
 def load_model_for_task(
-    path: str | Path, tokenizer: PreTrainedTokenizerBase, *, head: Mapping[str, Any] | None = None
+    path: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    head: Mapping[str, Any] | None = None,
+    kind: Kind | None = None,
 ) -> tuple[PreTrainedModel, bool]:
     """Load a model of any kind of task in fp32, and say whether its head is new.
 
@@ -67,6 +77,7 @@ def load_model_for_task(
         tokenizer: gives the padding token where the model's configuration names none.
         head: `num_labels` and the like for a model that still needs a head, of the kind that they say; `None` demands a
             trained one.
+        kind: of the task, where it was named: a bare encoder can be read as one of sentences.
 
     Raises:
         UserError: nothing can be loaded from `path`, its weights do not fit its config, it answers a kind of task that
@@ -77,7 +88,7 @@ def load_model_for_task(
     with library_errors(path):
         config = AutoConfig.from_pretrained(path)
         check_size(config, f"model {path}")
-        kind = kind_of_head(head) if head else kind_of_config(config)
+        kind = kind_of_head(head) if head else kind_of_folder(path, config, kind)
         named = head.pop(NAMED_IN_CONFIG, None) if head else None  # no argument of transformers, saved with the rest
         model, found = auto_class_of(kind).from_pretrained(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=True, **(head or {})
@@ -109,8 +120,36 @@ def load_shape(folder: Path) -> PreTrainedModel:
 
 
 def auto_class_of(kind: Kind) -> Any:
-    """The class of `transformers` that loads a model with this kind's head."""
-    return getattr(transformers, kind.auto_class)
+    """The class that loads a model of this kind: one of `transformers`, or an encoder that is pooled to one vector."""
+    return SentenceEncoder if kind.reads_apart else getattr(transformers, kind.auto_class)
+
+
+def kind_of_folder(path: str | Path, config: Any, named: Kind | None = None) -> Kind:
+    """What the model in a folder answers: sentence vectors where its files say so, or else as its configuration says.
+
+    Args:
+        path: of the model.
+        config: of the model.
+        named: the kind of the task, where it was named.
+
+    Raises:
+        UserError: vectors are wanted of a model that was trained to give something else.
+    """
+    if is_sentence_encoder(path):
+        return KINDS["embedding"]
+    found = kind_of_config(config)
+    if named is None or not named.reads_apart or found.reads_apart:
+        return found
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    if "For" in architecture and not architecture.endswith(("ForMaskedLM", "ForPreTraining")):
+        raise UserError(
+            f"model {path}",
+            expected="a sentence encoder, or a bare encoder",
+            got=f"{architecture}, which was trained for another task",
+            otherwise="its vectors would have been what that task left of them",
+            do="name a model of sentence-transformers, or leave `--task embedding` out",
+        )
+    return named
 
 
 def load_language_model(path: str | Path, *, needs_head: bool = True) -> PreTrainedModel:

@@ -15,6 +15,9 @@ from codir.objectives.contrast.space import ContrastSpace
 from codir.objectives.contrast.supcon import supcon
 from codir.objectives.contrast.temperature import Temperature
 from codir.objectives.contrastive import Contrastive
+from codir.objectives.embedding_contrast import EmbeddingContrast
+from codir.objectives.embedding_cosine import EmbeddingCosine, embedding_cosine_loss
+from codir.objectives.embedding_mse import EmbeddingMSE, embedding_mse_loss
 from codir.objectives.hard_label import HardLabel, hard_label_loss
 from codir.objectives.hidden_mse import HiddenMSE, hidden_mse_loss
 from codir.objectives.listwise_kl import ListwiseKL, listwise_kl_loss
@@ -36,6 +39,9 @@ __all__ = [
     "ClsCosine",
     "ContrastSpace",
     "Contrastive",
+    "EmbeddingContrast",
+    "EmbeddingCosine",
+    "EmbeddingMSE",
     "Estimator",
     "GroupedKeys",
     "HardLabel",
@@ -61,6 +67,8 @@ __all__ = [
     "attention_kl_loss",
     "attention_mse_loss",
     "cls_cosine_loss",
+    "embedding_cosine_loss",
+    "embedding_mse_loss",
     "grouped_info_nce",
     "hard_label_loss",
     "hardest",

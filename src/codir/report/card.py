@@ -26,7 +26,9 @@ METRICS_ON_HUB = {
     "macro_f1": "f1",
     "micro_f1": "f1",
     "matthews": "matthews_correlation",
+    "ndcg@10": "ndcg_at_10",
     "pearson": "pearsonr",
+    "recall@10": "recall_at_10",
     "spearman": "spearmanr",
     "token_accuracy": "accuracy",
     "token_macro_f1": "f1",
@@ -35,6 +37,7 @@ METRICS_ON_HUB = {
 AVERAGES = {"macro_f1": {"average": "macro"}, "micro_f1": {"average": "micro"}}
 """Arguments of the hub's metrics."""
 PIPELINES = {
+    "AutoModel": "sentence-similarity",
     "AutoModelForSequenceClassification": "text-classification",
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
@@ -42,6 +45,7 @@ PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
 }
 """The hub's word for a model's task, by the class of `transformers` that loads it."""
+VECTORS = PIPELINES["AutoModel"]
 SAMPLE_TEXT = "a text like those that it was trained on"
 
 
@@ -210,7 +214,7 @@ def metadata_of(origin: Origin, found: Findings) -> str:
         for metric, value in one.values.items()
     ]
     data = ModelCardData(
-        library_name="transformers",
+        library_name="sentence-transformers" if origin.pipeline == VECTORS else "transformers",
         pipeline_tag=origin.pipeline,
         base_model=origin.base if origin.base and _may_be_on_hub(origin.base) else None,
         datasets=list(origin.datasets) or None,
@@ -230,6 +234,10 @@ def snippet_of(origin: Origin) -> str:
         auto = origin.auto_class
         lines = [f"from transformers import {auto}, AutoTokenizer", "", f"model = {auto}.from_pretrained({called})"]
         return "\n".join([*first, *lines, f"tokenizer = AutoTokenizer.from_pretrained({called})"])
+    if origin.pipeline == VECTORS:
+        lines = ["from sentence_transformers import SentenceTransformer", "", f"model = SentenceTransformer({called})"]
+        lines += [f'vectors = model.encode(["{SAMPLE_TEXT}", "and another one"])']
+        return "\n".join([*first, *lines, "print(model.similarity(vectors, vectors))"])
     text = f"{SAMPLE_TEXT}, and one {origin.mask_token}" if origin.mask_token else SAMPLE_TEXT
     asked = [f'"{text}"']
     if origin.reads_pairs:
@@ -248,6 +256,7 @@ def snippet_of(origin: Origin) -> str:
 KINDS = {
     "fill-mask": "a masked language model",
     "text-generation": "a language model",
+    VECTORS: "a sentence encoder",
     "token-classification": "a model that tags the words of a text",
 }
 

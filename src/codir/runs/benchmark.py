@@ -72,7 +72,7 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     if config.output_dir is not None:
         check_apart(config.output_dir, {"models": [str(path) for path in config.models]})
         check_writable(config.output_dir)
-    readers = {name: open_reader(str(path)) for name, path in _named(config.models).items()}
+    readers = {name: open_reader(str(path), config.data.task) for name, path in _named(config.models).items()}
     first = next(iter(readers.values()))
     data = load(config.data, first, evaluation_only=not as_in_training)
     notes = said(data.notes)

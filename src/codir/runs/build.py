@@ -23,10 +23,10 @@ from codir.config import (
     TrainingConfig,
 )
 from codir.config.training import NEED_EVALUATION
-from codir.config.words import MAX_LENGTH
+from codir.config.words import MAX_LENGTH, TASK
 from codir.data import LoadedData, labels_of, load_data
 from codir.errors import UserError
-from codir.measure import Answers, Exam, Runner, TorchRunner, compute_metrics, exported_file, open_exported
+from codir.measure import Answers, Exam, Runner, TorchRunner, exported_file, open_exported
 from codir.models import Reader, kind_of_model, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.runs.selection import choose_layers, is_to_be_ranked
@@ -34,23 +34,29 @@ from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, know
 from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_of, must_be_named
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
 from codir.teacher import AnswersFile
-from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, watched
+from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, score_texts, watched
 
 
-def load_reader(path: str) -> Reader:
-    """A model with a trained head, and its tokenizer, on the device that computes."""
+def load_reader(path: str, task: str = TASK) -> Reader:
+    """A model with a trained head, and its tokenizer, on the device that computes.
+
+    Args:
+        path: a folder or a name on the hub.
+        task: as the recipe names it.
+    """
     with phase(f"loading {Path(path).name}"):
         tokenizer = load_tokenizer(path)
-        return Reader(load_model(path, tokenizer).to(default_device()), tokenizer, folder=Path(path))
+        model = load_model(path, tokenizer, kind=None if task == TASK else kind_named(task))
+        return Reader(model.to(default_device()), tokenizer, folder=Path(path))
 
 
-def open_reader(path: str) -> Reader:
+def open_reader(path: str, task: str = TASK) -> Reader:
     """A model to be asked: one that PyTorch runs, or an exported one, whose weights stay in its file."""
     file = exported_file(path)
     if file is None:
-        return load_reader(path)
+        return load_reader(path, task)
     if not file.is_file():
         got = f"{file}, which does not exist"
         raise UserError("model", expected="a folder, or a file of a graph", got=got, do="check the path")
@@ -107,7 +113,7 @@ def head_for(task: Task) -> dict[str, Any]:
 
 def open_teacher(teacher: TeacherConfig, data: DataConfig) -> TeacherOfRun:
     """The teacher of a run: a model on the device that computes, or a file of answers."""
-    return open_answers(teacher, data) or load_reader(teacher.model)
+    return open_answers(teacher, data) or load_reader(teacher.model, data.task)
 
 
 def ask_teacher(teacher: TeacherOfRun, exam: Exam, dtype: torch.dtype) -> Answers | None:
@@ -228,7 +234,7 @@ def build_trainer(
     """The trainer with all its parts; this is where the teacher's cache is built or found."""
 
     def metrics(answers: Any) -> dict[str, float]:
-        return compute_metrics(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
+        return score_texts(answers.predictions, answers.label_ids, data.task.metrics, kind_of(data.task))
 
     is_baseline = isinstance(config, Recipe) and teacher is None
     own: dict[str, Any] = {"max_length": config.data.max_length}

@@ -39,6 +39,9 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "token_label": ("Devlin et al. 2019", "1810.04805"),
     "token_kl": ("Hinton et al. 2015", "1503.02531"),
     "contrastive": ("Sun et al. 2020", "2009.14167"),
+    "embedding_mse": ("Reimers and Gurevych 2020", "2004.09813"),
+    "embedding_cosine": ("Zhang et al. 2024", "2412.19048"),
+    "embedding_contrast": ("Fang et al. 2021", "2101.04731"),
 }
 """The paper that each objective is first taken from; `docs/papers.md` says where codir departs from it."""
 NO_NEW_TERMS = "It was trained on the labels alone."
@@ -180,7 +183,7 @@ def _what_it_is(config: AnyRun, model: PreTrainedModel) -> dict[str, Any]:
     return {
         "name": config.push_to_hub or config.output_dir.resolve().name or "student",
         "size": _size(model),
-        "needs_codir": type(model).__module__.startswith("codir."),
+        "needs_codir": type(model.base_model).__module__.startswith("codir."),
     }
 
 

@@ -18,6 +18,7 @@ from codir.config import (
 )
 from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
+from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Analysis, Answers, Exam, TorchRunner, analyse, gather_conditions
 from codir.models import Reader
@@ -42,7 +43,7 @@ from codir.runs.teachers import (
 )
 from codir.student import student_origin
 from codir.system import count_processes, on_main, resolve_dtype
-from codir.tasks import kind_of
+from codir.tasks import Kind, kind_of
 
 
 def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPEED_ROWS) -> RunResult:
@@ -163,6 +164,8 @@ def prepare(recipe: Recipe) -> Prepared:
     data = load(recipe.data, teacher)
     check_preset(recipe.objectives, kind_of(data.task))
     check_needs(teacher, recipe.objectives, data.task)
+    if recipe.baseline:
+        check_baseline(kind_of(data.task))
     notes = said([*data.notes, *check_teacher(teacher, data)])
     student = make_student(recipe.student, teacher, data, seed=recipe.training.seed, max_length=recipe.data.max_length)
     origin = student_origin(student.model)
@@ -183,6 +186,21 @@ def prepare(recipe: Recipe) -> Prepared:
     notes += said([note for of_set in unread for note in of_set])
     notes += warnings if answers is None else []
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
+
+
+def check_baseline(kind: Kind) -> None:
+    """Refuse a baseline where there are no labels to train it on.
+
+    Raises:
+        UserError: says that there are none.
+    """
+    if "labels" not in kind.offers:
+        raise UserError(
+            "baseline",
+            expected="a kind of task with labels, which the baseline learns alone",
+            got=f"`{kind.name}`",
+            do="leave `--baseline` out, and compare presets with `codir compare`",
+        )
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: TeacherOfRun, folder: RunFolder, exam: Exam) -> Reader:

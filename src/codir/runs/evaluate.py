@@ -135,9 +135,9 @@ def _examine(config: EvaluateConfig, as_in_training: bool) -> EvaluationResult:
 
 def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
     """Load models and data, see that they fit together, and ask."""
-    readers = {MODEL: open_reader(config.model)}
+    readers = {MODEL: open_reader(config.model, config.data.task)}
     if config.against is not None:
-        readers[AGAINST] = open_reader(config.against)
+        readers[AGAINST] = open_reader(config.against, config.data.task)
         say(check_same_labels(readers[MODEL].model, readers[AGAINST].model))
     data = load(config.data, readers[MODEL], evaluation_only=not as_in_training)
     say(data.notes)

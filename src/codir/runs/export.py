@@ -72,7 +72,7 @@ def export_model(config: ExportConfig) -> ExportResult:
         check_empty(config.output_dir, "choose another folder, or pass `--overwrite`")
     exporters = exporters_for(config.engine)
 
-    reader = load_reader(config.model)
+    reader = load_reader(config.model, config.data.task)
     check_ships(reader.tokenizer)
     data = load(config.data, reader)
     notes = said([*data.notes, *check_labels(reader.model, data.task, role="model")])

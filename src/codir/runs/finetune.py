@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 
 from codir.config import FinetuneConfig, ObjectivesConfig
+from codir.config.words import TASK
 from codir.data import LoadedData
+from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Exam, Judgement, gather_conditions
 from codir.models import Reader, load_model_for_task, load_tokenizer
@@ -19,6 +21,7 @@ from codir.runs.output import run_folder
 from codir.runs.preflight import check_reader, has_pairs, note_floor, note_truncation
 from codir.runs.processes import begin, said, say
 from codir.system import on_main, resolve_dtype, seeded
+from codir.tasks import Kind, kind_named
 
 
 def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, float]:
@@ -74,6 +77,8 @@ class Prepared:
 
 def prepare(config: FinetuneConfig) -> Prepared:
     """Load data and model, give the model a head, and check that they fit."""
+    if config.data.task != TASK:
+        check_teachable(kind_named(config.data.task))
     data = load(config.data)
     say(data.notes)
     tokenizer = load_tokenizer(config.model)
@@ -84,6 +89,21 @@ def prepare(config: FinetuneConfig) -> Prepared:
     if has_new_head:
         start_at_scores(model, data)
     return Prepared(data, reader)
+
+
+def check_teachable(kind: Kind) -> None:
+    """Refuse a kind of task without labels: there is nothing to fine-tune on.
+
+    Raises:
+        UserError: says what to do instead.
+    """
+    if "labels" not in kind.offers:
+        raise UserError(
+            "task",
+            expected="one with labels to learn from",
+            got=f"`{kind.name}`",
+            do="take a sentence encoder as it is for the teacher: `codir distill --task embedding --teacher ...`",
+        )
 
 
 def exam_of(config: FinetuneConfig, data: LoadedData) -> Exam:

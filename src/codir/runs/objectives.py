@@ -18,6 +18,9 @@ from codir.objectives import (
     AttentionMSE,
     ClsCosine,
     Contrastive,
+    EmbeddingContrast,
+    EmbeddingCosine,
+    EmbeddingMSE,
     HardLabel,
     HiddenMSE,
     ListwiseKL,
@@ -53,6 +56,9 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "token_label": TokenLabel,
     "token_kl": TokenKL,
     "contrastive": Contrastive,
+    "embedding_mse": EmbeddingMSE,
+    "embedding_cosine": EmbeddingCosine,
+    "embedding_contrast": EmbeddingContrast,
 }
 
 

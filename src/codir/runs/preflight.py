@@ -42,6 +42,8 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
         UserError: another number of classes, or the same names in another order.
     """
     outputs, given = teacher.config.num_labels, kind_of_config(teacher.config)
+    if given.reads_apart and kind_of(task).reads_apart:
+        return []  # vectors of any width are judged alike
     is_other_task = (given.problem_type, given.auto_class) != (kind_of(task).problem_type, kind_of(task).auto_class)
     if outputs != task.num_labels or is_other_task:
         raise UserError(
@@ -71,6 +73,8 @@ def check_same_labels(model: PreTrainedModel, second: PreTrainedModel) -> list[s
         UserError: another number of classes, or the same names in another order.
     """
     outputs, others = model.config.num_labels, second.config.num_labels
+    if all(kind_of_config(one.config).reads_apart for one in (model, second)):
+        return []
     if outputs != others:
         raise UserError(
             "against",
@@ -138,8 +142,9 @@ def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: 
 
 
 def has_pairs(data: LoadedData) -> bool:
-    """Whether an example is two texts."""
-    return any("text_pair" in rows.column_names for rows in data.dev.values())
+    """Whether an example is two texts that are read at once."""
+    is_pair = any("text_pair" in rows.column_names for rows in data.dev.values())
+    return is_pair and not kind_of(data.task).reads_apart
 
 
 def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokenizerBase) -> list[str]:

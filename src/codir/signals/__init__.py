@@ -14,6 +14,7 @@ from codir.signals.needs import (
 )
 from codir.signals.pooling import LayerPooling, masked_mean, pool_representations, token_at, token_mask
 from codir.signals.values import (
+    Answered,
     AttentionInputs,
     Batch,
     Drawn,
@@ -31,6 +32,7 @@ from codir.tasks import IGNORED_CLASS
 
 __all__ = [
     "IGNORED_CLASS",
+    "Answered",
     "AttentionInputs",
     "Batch",
     "Demand",

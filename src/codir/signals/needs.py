@@ -74,6 +74,7 @@ class NegativeNeeds:
         source: rows of the whole data set, or the other rows of the step.
         from_student: student vectors are looked up in a memory.
         from_teacher: teacher representations are looked up by index.
+        from_answers: the teacher's answers are looked up by index.
         banked: the teacher's vectors have a bank too, and positives are read from the banks as well.
         teacher_queued: the teacher's vectors have a queue, which takes the place of looking them up by index.
         needs_classes: positives are examples of one class, so there have to be classes.
@@ -83,6 +84,7 @@ class NegativeNeeds:
         bank_momentum: share of the old vector that a slot keeps.
         queue_size: entries of the queue.
         encoder_momentum: how slowly the copy follows that fills a queue of kind `momentum`.
+        term: which objective of a recipe asks.
     """
 
     count: int
@@ -91,6 +93,7 @@ class NegativeNeeds:
     source: NegativeSource = CONTRAST.source
     from_student: bool = True
     from_teacher: bool = False
+    from_answers: bool = False
     banked: bool = False
     teacher_queued: bool = False
     needs_classes: bool = False
@@ -100,6 +103,12 @@ class NegativeNeeds:
     bank_momentum: float = CONTRAST.bank_momentum
     queue_size: int = CONTRAST.queue_size
     encoder_momentum: float = CONTRAST.encoder_momentum
+    term: str = "contrastive"
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether a teacher without a cache would have to read the negatives at every step."""
+        return self.from_teacher or self.from_answers
 
     @property
     def teacher_remembered(self) -> bool:

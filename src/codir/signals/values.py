@@ -173,6 +173,17 @@ class Unprojected:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """Rows drawn by their index: what the teacher answers to them, K for each group.
+
+    Attributes:
+        logits: its answers; sentence vectors where that is what it gives.
+    """
+
+    logits: Float[Tensor, "groups negatives classes"]
+
+
+@dataclass(frozen=True)
 class Queued:
     """All that a queue holds, one set for the whole batch.
 
@@ -210,7 +221,7 @@ class Negatives:
 
     group: Int[Tensor, " batch"]
     student: Drawn | Queued | OfTheStep | None = None
-    teacher: Drawn | Unprojected | Queued | OfTheStep | None = None
+    teacher: Drawn | Unprojected | Answered | Queued | OfTheStep | None = None
 
 
 @dataclass(frozen=True)

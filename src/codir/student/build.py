@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 from codir.config.words import LAYER_SELECTION, EmbeddingStart, LayerSelection
 from codir.errors import UserError, nearest
 from codir.models import (
+    SentenceEncoder,
     auto_class_of,
     check_label_order,
     check_loaded,
@@ -31,6 +32,7 @@ from codir.models import (
     language_class,
     library_errors,
     load_model_for_task,
+    note_shape,
     vocabulary_of,
 )
 from codir.student.embeddings import start_embeddings
@@ -88,6 +90,7 @@ def build_student(
     checkpoint: str | Path | None = None,
     config: PreTrainedConfig | Mapping[str, Any] | None = None,
     embeddings: EmbeddingStart | None = None,
+    dense: bool = False,
     seed: int = 0,
 ) -> PreTrainedModel:
     """Build a student for `teacher` in one of three ways; exactly one of `layers`, `checkpoint`, `config` is given.
@@ -103,8 +106,9 @@ def build_student(
             `{"model_type": "codir-bilstm", "hidden_size": 256}` is a recurrent student. `"embedding_size": "teacher"`
             has embeddings as wide as the teacher's, where the type has such a setting.
         embeddings: how the embeddings of a student from `config` start. `teacher`: from the teacher's, projected to the
-            student's width by PCA, see `codir.student.start_embeddings`; `random`: as all else. By default `teacher`
+            student's width by PCA, see `codir.student.embeddings`; `random`: as all else. By default `teacher`
             wherever the two share their vocabulary and the student is no wider.
+        dense: for a teacher of sentence vectors: end in a dense map to its width, which the student keeps.
         seed: for weights that start at random. The global random state is left as it was.
 
     Returns:
@@ -122,6 +126,14 @@ def build_student(
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
     _check_embeddings(embeddings, is_new=config is not None)
+    if dense and not isinstance(teacher, SentenceEncoder):
+        raise UserError(
+            "student.dense",
+            expected="a teacher that gives sentence vectors",
+            got=type(teacher).__name__,
+            otherwise="there would have been no vector to map",
+            do="leave `dense` out",
+        )
     with seeded(seed):
         if layers is not None:
             student, origin = _copy_from_teacher(teacher, layers, selection)
@@ -130,6 +142,10 @@ def build_student(
         else:
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
+        if dense:
+            assert isinstance(student, SentenceEncoder)
+            student.add_dense(teacher.config.num_labels)
+            origin = replace(origin, notes=(*origin.notes, f"with a dense map to {teacher.config.num_labels}"))
     if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
         delattr(student.config, THRESHOLDS)
     student.codir_origin = origin
@@ -228,7 +244,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
     notes = [f"read from {checkpoint}"]
     if new:
         notes.append(f"new, with random weights: {', '.join(new)}")
-    elif config.id2label != teacher.config.id2label:
+    elif not isinstance(student, SentenceEncoder) and config.id2label != teacher.config.id2label:
         notes.append(f"its head was trained for {_labels(config)} and now stands for {_labels(teacher.config)}")
     return student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=has_new_head(student, outcome))
 
@@ -304,6 +320,9 @@ def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> An
 def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrainedConfig:
     """The same config with the teacher's labels, so that the student's logits stand for the same classes."""
     adapted = copy.deepcopy(config)
+    if isinstance(teacher, SentenceEncoder):
+        note_shape(adapted, teacher.shape)
+        return adapted
     for name in ("id2label", "label2id", "problem_type", NAMED_IN_CONFIG):
         if hasattr(teacher.config, name):
             setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from codir.errors import UserError, nearest
 from codir.tasks.base import DIGITS, OFFERS, Kind, Metric, Offer, Task, Weighted
 from codir.tasks.classification import IGNORED_CLASS, Classification
+from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.multi_label import MultiLabel
 from codir.tasks.regression import Regression
@@ -54,7 +55,15 @@ __all__ = [
     "split_tag",
 ]
 
-_ALL = (Classification(), Regression(), Reranking(), MultiLabel(), TokenClassification())
+_ALL = (
+    Classification(),
+    Regression(),
+    Reranking(),
+    MultiLabel(),
+    TokenClassification(),
+    Embedding(),
+    Retrieval(),
+)
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every kind by its name; of several that fit, the first counts."""
 

@@ -28,11 +28,12 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "groups"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
+    "vectors": "a vector for each text",
     "groups": "candidates of a query to compare",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
@@ -49,6 +50,7 @@ class Kind(ABC):
         problem_type: what `transformers` calls it; `None` where it has no word for it.
         auto_class: the class of `transformers` whose head answers it.
         has_classes: whether a label says classes, which have names; otherwise it is a number.
+        reads_apart: whether a model reads the two texts of a row one by one, and `compare` makes its answer of them.
         outputs: of a new head; `None` for as many as there are classes.
         offers: what objectives find here; an objective that asks for more is refused.
         cell: what stands in a cell of labels: one value, or a set of them.
@@ -77,6 +79,7 @@ class Kind(ABC):
     problem_type: ClassVar[str | None]
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     has_classes: ClassVar[bool]
+    reads_apart: ClassVar[bool] = False
     outputs: ClassVar[int | None] = None
     offers: ClassVar[frozenset[Offer]] = frozenset({"labels", "answers"})
     cell: ClassVar[Literal["value", "set"]] = "value"
@@ -204,6 +207,12 @@ class Kind(ABC):
         return F.mse_loss(student, teacher)
 
     # ---- Answers ----
+
+    def compare(
+        self, first: Float[np.ndarray, "rows width"], second: Float[np.ndarray, "rows width"], *, texts: np.ndarray
+    ) -> Float[np.ndarray, "rows ..."]:
+        """The answer to each row out of what was said of its two texts, where they are read one by one."""
+        raise NotImplementedError(f"{self.name} reads both texts of a row at once")
 
     def is_answered(self, logits: Float[np.ndarray, "rows ..."]) -> NDArray[np.bool_]:
         """Which logits stand for an answer; others are not finite on purpose."""

@@ -23,9 +23,9 @@ class Regression(Kind):
     """One score: squared errors, correlations."""
 
     name = "regression"
-    problem_type = "regression"
+    problem_type: ClassVar[str | None] = "regression"
     has_classes = False
-    outputs = 1
+    outputs: ClassVar[int | None] = 1
     label_dtype = "float64"
     no_label = math.nan
     metrics = ("pearson", "spearman")

@@ -29,6 +29,11 @@ class Teacher(ABC):
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """A representation of any training examples, for negatives on the teacher's side."""
 
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """What the teacher answers to any training examples."""
+        said = self.signal(Batch({}, example_index.flatten())).logits
+        return said.reshape(*example_index.shape, said.shape[-1])
+
 
 class NoTeacher(Teacher):
     """Says nothing: for training whose objectives ask for no teacher, such as plain fine-tuning."""

@@ -83,6 +83,10 @@ class CachedTeacher(Teacher):
         """Look up a representation of any training examples."""
         return self._take(self._names[representation], example_index)
 
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Look up the answers to any training examples."""
+        return self._take(LOGITS, example_index)
+
     def _take_words(self, index: Tensor, batch: Batch) -> Tensor:
         """The logits of the words of these rows, as many for each as the batch has at most."""
         logits, offsets = self._tables[LOGITS], self._tables[OFFSETS]

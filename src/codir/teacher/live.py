@@ -130,6 +130,11 @@ class LiveTeacher(Teacher):
         pooled = self._run(inputs, alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
 
+    def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
+        """Run the model on these rows for its answers alone."""
+        said = self._run(self._collate(example_index.flatten().tolist()), TeacherView(dtype=self.view.dtype)).logits
+        return said.reshape(*example_index.shape, said.shape[-1])
+
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
         """Run over the whole training set once, longest rows first; yields row numbers and what was said of them.
 

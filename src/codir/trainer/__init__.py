@@ -7,6 +7,7 @@ from codir.trainer.checks import check_pretraining
 from codir.trainer.distiller import Distiller
 from codir.trainer.neighbours import check_neighbours
 from codir.trainer.pretraining import PretrainingTrainer
+from codir.trainer.rows import score_texts
 from codir.trainer.trainer import HEAD_LEARNING_RATE_FACTOR, DistillationTrainer
 from codir.trainer.watching import watched
 
@@ -23,5 +24,6 @@ __all__ = [
     "is_complete",
     "lacking_in",
     "last_complete_checkpoint",
+    "score_texts",
     "watched",
 ]

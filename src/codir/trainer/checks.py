@@ -205,7 +205,8 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
             do="leave it out, or take `any`; `neighbours` is for `codir pretrain`",
         )
     of_teacher, of_student = shape_of(teacher).classes, shape_of(student).classes
-    if of_teacher != of_student:
+    kind = shape_of(student).kind
+    if of_teacher != of_student and (kind is None or "answers" in kind.offers):
         raise UserError(
             "student",
             expected=f"{of_teacher} outputs, as the teacher has",

@@ -86,5 +86,5 @@ def of_main_process(args: TrainingArguments, ask: Callable[[], Answer]) -> Answe
 def _readings(args: TrainingArguments, needs: Needs, rows: int) -> float:
     step_rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     passes = args.max_steps * step_rows / rows if args.max_steps > 0 else float(args.num_train_epochs)
-    negatives = needs.negatives.count if needs.negatives is not None and needs.negatives.from_teacher else 0
+    negatives = needs.negatives.count if needs.negatives is not None and needs.negatives.looked_up else 0
     return count_readings(passes, negatives=negatives, batch_size=args.train_batch_size)

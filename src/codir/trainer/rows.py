@@ -6,7 +6,7 @@ Knows data and tokenizers; knows no model, no loss and no loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,8 @@ from codir.data import (
     labels_of,
     mask_unread,
     prepare,
+    texts_apart,
+    texts_together,
     with_groups,
     words_of_tokens,
 )
@@ -112,7 +114,9 @@ class LabelledRows:
         return self._read(dataset)
 
     def _read(self, dataset: Any) -> datasets.Dataset:
-        encoded = prepare(self._grouped(dataset), self.tokenizer, max_length=self.max_length)
+        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
+        read = texts_apart(dataset) if is_apart else self._grouped(dataset)
+        encoded = prepare(read, self.tokenizer, max_length=self.max_length)
         return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def _grouped(self, dataset: Any) -> Any:
@@ -166,9 +170,24 @@ class LabelledRows:
 
         def compute(answers: EvalPrediction) -> dict[str, float]:
             logits = answers.predictions[0] if isinstance(answers.predictions, tuple) else answers.predictions
-            return compute_metrics(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
+            return score_texts(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
 
         return compute
+
+
+def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:
+    """Metrics of what a trainer's evaluation gives, where the two texts of a row were perhaps read one by one.
+
+    Args:
+        logits: rows first.
+        labels: of the same rows, as `LabelledRows.for_evaluation` has them.
+        names: of metrics.
+        kind: of the task.
+    """
+    if kind.reads_apart:
+        first, second, texts, labels = texts_together(logits, labels)
+        logits = kind.compare(first, second, texts=texts)
+    return compute_metrics(logits, labels, names, kind)
 
 
 @dataclass(frozen=True)
@@ -268,6 +287,7 @@ def negative_sampler(
         hard_pool=needs.hard_pool,
         seed=data_seed(args),
         kind=rows.kind,
+        term=needs.term,
     )
 
 

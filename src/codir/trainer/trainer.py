@@ -30,7 +30,7 @@ from codir.data import (
 from codir.memory import Memory, MemoryBank
 from codir.models import kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
-from codir.signals import Batch, Negatives, Unprojected
+from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
 from codir.teacher import (
@@ -152,7 +152,7 @@ class DistillationTrainer(WholeCheckpoints):
             check_tokens(train_dataset, tokenizer, processing_class, objectives)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = self._cached_or_live(live)
-            if self.teacher is live and needs.negatives is not None and needs.negatives.from_teacher:
+            if self.teacher is live and needs.negatives is not None and needs.negatives.looked_up:
                 logger.warning("Without its cache the teacher reads the negatives too, at every step: this is slow.")
 
     @property
@@ -230,7 +230,13 @@ class DistillationTrainer(WholeCheckpoints):
     def _look_up_negatives(self, batch: Batch) -> Negatives | None:
         needs, contrast = self._active.needs.negatives, self._active.contrast
         sampler = self._train_collator.negative_sampler
-        if needs is None or contrast is None or sampler is None:
+        if needs is None or sampler is None:
+            return None
+        if needs.from_answers:
+            assert batch.negative_index is not None
+            assert batch.negative_group is not None
+            return Negatives(batch.negative_group, teacher=Answered(self.teacher.answers(batch.negative_index)))
+        if contrast is None:
             return None
         if needs.source == "batch":
             return rows_of_the_step(batch, sampler)

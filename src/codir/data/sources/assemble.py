@@ -98,7 +98,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
         notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     if read.train is None:
-        dev = _choose_sets(dev, split.evaluate_on)
+        dev = choose_sets(dev, split.evaluate_on)
         sets = {name: rows.to_dataset(task) for name, rows in dev.items()}
         return LoadedData(None, sets, task, tuple(notes), origins=_origins(parts, sets), row_numbers=_numbers(dev))
     for rows in (read.train, *read.unlabelled):
@@ -206,19 +206,20 @@ def _split(
     train, rest, limit_notes = _limit(train, task, split)
     stripped, strip_notes = _strip_labels(rest, task, split)
     _require_two_classes(train, task)
-    dev = _choose_sets(dev, split.evaluate_on)
+    dev = choose_sets(dev, split.evaluate_on)
     notes += limit_notes + strip_notes + _describe_one_sided(train, dev, task) + _describe_repeats(train, dev)
     return train, dev, stripped, notes
 
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
-    _require_rows(f"{name}_rows", count, len(train) - 1)
+    require_rows(f"{name}_rows", count, len(train) - 1)
     stay, aside = _hold_out(train, task, count, seed)
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
     return train.take(stay), train.take(aside, name), note
 
 
-def _choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+def choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
+    """The evaluation sets of these names, in this order; all of them by default."""
     for name in wanted or ():
         if name not in dev:
             raise UserError("evaluate_on", expected="names of evaluation sets", got=repr(name), do=nearest(name, dev))
@@ -230,14 +231,15 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     count = split.unlabelled_rows
     if count is None:
         return [], []
-    _require_rows("unlabelled_rows", count, len(rest))
+    require_rows("unlabelled_rows", count, len(rest))
     drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
     chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
     note = f"{len(chosen)} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
     return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
-def _require_rows(key: str, count: int, available: int) -> None:
+def require_rows(key: str, count: int, available: int) -> None:
+    """Refuse more rows than there are, and none."""
     if not 0 < count <= available:
         raise UserError(
             key,

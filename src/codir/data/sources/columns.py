@@ -72,7 +72,7 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
     text = _column(table, named.text, text_names, "--text-column", taken=taken)
     pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
     needs_pair = kind is not None and kind.has_pairs
-    pair_is_absent = not _usual(table, pair_names, (label, text, group))
+    pair_is_absent = not find_usual(table, pair_names, (label, text, group))
     if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
         return Columns(text, None, label, group)
     pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
@@ -83,14 +83,14 @@ def _own_first(
     table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
 ) -> tuple[str, ...]:
     """The usual names of a kind of task where a column has one of them; otherwise the others too."""
-    return own if _usual(table, own, taken) else (*own, *usual)
+    return own if find_usual(table, own, taken) else (*own, *usual)
 
 
 def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:
     """The column that numbers groups, where rows have any; `None` without one: equal texts are then a group."""
     has_groups = kind is not None and kind.has_groups
     if named is None:
-        return next(iter(_usual(table, GROUP_NAMES, ())), None) if has_groups else None
+        return next(iter(find_usual(table, GROUP_NAMES, ())), None) if has_groups else None
     if not has_groups:
         raise UserError(
             "group_column",
@@ -125,7 +125,7 @@ def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> 
     found = None if text is None else _same_name(table, text)
     first = found or _column(table, None, TEXT_NAMES, "--text-column", taken=())
     pair = None if text_pair is None else _same_name(table, text_pair)
-    return first, pair or next(iter(_usual(table, TEXT_PAIR_NAMES, (first,))), None)
+    return first, pair or next(iter(find_usual(table, TEXT_PAIR_NAMES, (first,))), None)
 
 
 def plain_id(value: Any) -> str:
@@ -239,7 +239,7 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) 
 def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
     if named is not None:
         return present_column(table, named, flag)
-    found = _usual(table, usual, taken)
+    found = find_usual(table, usual, taken)
     if len(found) == 1:
         return found[0]
     raise UserError(
@@ -250,7 +250,8 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, 
     )
 
 
-def _usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+def find_usual(table: Table, usual: tuple[str, ...], taken: Collection[str | None]) -> list[str]:
+    """The columns of usual names, other than those that are taken."""
     for names in (usual, SECOND_CHOICE.get(usual, ())):
         if found := [name for name in table.columns if name.strip().lower() in names and name not in taken]:
             return found

@@ -59,7 +59,7 @@ class LabelCode:
         Raises:
             UserError: a class that the code does not know, or a score that is not a finite number.
         """
-        read = self._index if kind_of(self.task).has_classes else _score
+        read = self._index if kind_of(self.task).has_classes else read_score
         return [
             None if label is None else read(label, f"{where}, row {row}") for row, label in enumerate(labels, start=1)
         ]
@@ -274,8 +274,13 @@ def _no_label(value: object, where: str) -> UserError:
     return UserError(where, expected="a name or a number", got=f"{value!r} ({type(value).__name__})", do=do)
 
 
-def _score(label: Label, where: str) -> float:
-    number = _as_number(label)
+def read_score(label: Label, where: str) -> float:
+    """A finite number.
+
+    Raises:
+        UserError: it is none.
+    """
+    number = None if label is None else _as_number(label)
     if number is None or not math.isfinite(number):
         raise _no_score(label, where)
     return number

@@ -6,7 +6,7 @@ Knows how a user names things: `glue:SST-2`, a file, a folder, the hub. Knows no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from codir.data.sources.formats import (
 )
 from codir.data.sources.glue import GLUE_PREFIX, find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
+from codir.data.sources.sentences import assemble_sentences
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
 from codir.tasks import kind_named
@@ -117,7 +118,7 @@ def load_data(
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))
     label, several = _label_columns(label_column, parts)
-    return assemble(
+    return _assembler(task)(
         parts,
         columns=ColumnNames(
             text=text_column or parts.columns.text,
@@ -185,7 +186,13 @@ def from_datasets(
         unlabelled=tuple(Table.from_dataset(rows, "unlabelled") for rows in unlabelled),
     )
     labels = replace(labels or LabelOptions(), may_lack_classes=train is None)
-    return assemble(parts, columns=columns or ColumnNames(), labels=labels, split=split or SplitOptions())
+    assemble_as = _assembler(labels.task)
+    return assemble_as(parts, columns=columns or ColumnNames(), labels=labels, split=split or SplitOptions())
+
+
+def _assembler(task: TaskChoice | str) -> Callable[..., LoadedData]:
+    """What puts the rows of a task together; where that is to be found from the labels, there are labels."""
+    return assemble_sentences if task != TASK and kind_named(task).reads_apart else assemble
 
 
 def _read_parts(

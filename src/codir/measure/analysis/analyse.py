@@ -106,6 +106,8 @@ def analyse(
     """
     kind, left_out = kind_of(task), list[str]()
     rows = dev.select(_some(np.arange(len(dev)), seed))
+    if kind.reads_apart:
+        rows = rows.remove_columns("text_pair")  # layers are compared on one text at a time
     is_labelled = kind.is_labelled(torch.from_numpy(labels_of(train, kind))).numpy()
     texts = train.select(_some(np.flatnonzero(is_labelled), seed))
     layers = _layers(runners, rows, texts, task, max_length, seed, left_out)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from codir.objectives.contrast.estimators import Estimator, Soft
 from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest, hardest_places, take_keys
 from codir.objectives.contrast.temperature import Temperature
-from codir.signals import Drawn, Negatives, OfTheStep, Queued, Unprojected
+from codir.signals import Answered, Drawn, Negatives, OfTheStep, Queued, Unprojected
 from codir.system import gather_with_gradient
 
 Side = Literal["teacher", "student"]
@@ -95,7 +95,7 @@ class ContrastSpace(nn.Module):
 
 
 def positives_and_keys(
-    rows: Drawn | Unprojected | Queued | OfTheStep | None,
+    rows: Drawn | Unprojected | Answered | Queued | OfTheStep | None,
     group: Int[Tensor, " batch"],
     *,
     fresh: Float[Tensor, "batch dim"],
@@ -118,5 +118,5 @@ def positives_and_keys(
             return fresh, SharedKeys(vectors, allowed[group])
         case OfTheStep(is_negative, is_positive):
             return fresh, SharedKeys(gather_with_gradient(fresh), is_negative, is_positive)
-        case None:
+        case Answered() | None:
             raise AssertionError("the trainer looks up what `needs.negatives` asks for")

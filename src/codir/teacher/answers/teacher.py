@@ -16,6 +16,7 @@ from codir.teacher.answers.checks import compare_with_labels, describe_answers
 from codir.teacher.answers.file import AnswersFile
 from codir.teacher.answers.rows import refuse_unanswered
 from codir.teacher.base import Teacher
+from codir.teacher.space import PrincipalSpace, sample_rows
 
 MEMORY_SHARE = 0.25
 """Answers are held where they are wanted when they take no more than this share of the memory that is free there."""
@@ -28,7 +29,7 @@ class FileTeacher(Teacher):
         file: whose answers they are.
         dataset: the training set, as texts or with ids.
         task: what is answered.
-        pooled: representations that will be asked for; the vectors are each of them.
+        pooled: representations that will be asked for; the vectors are each of them, or their principal components.
 
     Raises:
         UserError: training rows without an answer; answers that fit the labels only with the classes renamed.
@@ -48,6 +49,7 @@ class FileTeacher(Teacher):
         self.notes = (*file.notes(task), *self._judge(logits, dataset, task))
         self._logits = torch.from_numpy(logits)
         self._vectors = torch.from_numpy(file.vectors[place][:, None]) if file.has_vectors else None
+        self._components = {} if self._vectors is None else _reduce(self._vectors, pooled)
 
         self.shape = ModelShape(
             num_layers=1 if file.has_vectors else 0,
@@ -60,10 +62,11 @@ class FileTeacher(Teacher):
     def on(self, device: torch.device) -> FileTeacher:
         """Give signals on this device, and hold the tables there while they take little of its memory."""
         self.device = device
-        tables = [table for table in (self._logits, self._vectors) if table is not None]
+        tables = [table for table in (self._logits, self._vectors, *self._components.values()) if table is not None]
         if sum(table.nbytes for table in tables) <= MEMORY_SHARE * free_memory(device):
             self._logits = self._logits.to(device)
             self._vectors = None if self._vectors is None else self._vectors.to(device)
+            self._components = {asked: table.to(device) for asked, table in self._components.items()}
         return self
 
     @property
@@ -81,9 +84,8 @@ class FileTeacher(Teacher):
         self, example_index: Int[Tensor, "*groups negatives"], representation: Representation
     ) -> Float[Tensor, "*groups negatives layers hidden"]:
         """Look up the vectors of any training examples, which are the only layer there is."""
-        del representation
         assert self._vectors is not None, "the trainer refuses objectives that ask for vectors that are not there"
-        return self._take(self._vectors, example_index)
+        return self._take(self._components.get(representation, self._vectors), example_index)
 
     def _take(self, table: Tensor, index: Tensor) -> Tensor:
         rows = table.index_select(0, index.flatten().to(table.device))
@@ -101,3 +103,12 @@ class FileTeacher(Teacher):
             return tuple(said)
         has_label = kind_of(task).is_labelled(torch.as_tensor(labels)).numpy()
         return (*said, *compare_with_labels(logits[has_label], labels[has_label], task, self.file.name))
+
+
+def _reduce(
+    vectors: Float[Tensor, "rows layers hidden"], pooled: frozenset[Representation]
+) -> dict[Representation, Tensor]:
+    """The principal components that are asked for of all rows, as a teacher that runs would give them."""
+    sample, width = vectors[torch.from_numpy(sample_rows(len(vectors)))], vectors.shape[-1]
+    wanted = {asked: min(asked.principal, width) for asked in pooled if asked.principal is not None}
+    return {asked: PrincipalSpace.fit(sample, dim).project(vectors).unsqueeze(1) for asked, dim in wanted.items()}

@@ -1,0 +1,47 @@
+"""The two texts of a row, read one by one: what a model reads that gives a vector for each text."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from datasets import Dataset, Features, Sequence, Value
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+
+def texts_apart(rows: Dataset) -> Dataset:
+    """Each row of two texts as two rows of one, the first before the second.
+
+    Args:
+        rows: columns `text`, `text_pair` and perhaps `label`; those with a single text stay as they are.
+
+    Returns:
+        Columns `text` and `label`: the label of the pair (NaN where it has none), and the number of the text; equal
+        texts have equal numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"text": ["a", "b"], "text_pair": ["b", "c"], "label": [1.0, 0.0]})
+        >>> texts_apart(pairs)[:]
+        {'text': ['a', 'b', 'b', 'c'], 'label': [[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 2.0]]}
+    """
+    if "text_pair" not in rows.column_names:
+        return rows
+    texts = [text for pair in zip(rows["text"], rows["text_pair"], strict=True) for text in pair]
+    of_pairs = list(rows["label"]) if "label" in rows.column_names else [math.nan] * len(rows)
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    labels = [[float(of_pairs[place // 2]), float(numbers[text])] for place, text in enumerate(texts)]
+    features = Features({"text": Value("string"), "label": Sequence(Value("float32"), length=2)})
+    return Dataset.from_dict({"text": texts, "label": labels}, features=features)
+
+
+def texts_together(
+    vectors: Float[np.ndarray, "texts width"], labels: Float[np.ndarray, "texts two"]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Int[np.ndarray, "rows two"], Float[np.ndarray, " rows"]]:
+    """What was said of the texts of `texts_apart`, pair by pair.
+
+    Returns:
+        Vectors of the first texts, of the second texts, the numbers of both, and the labels of the pairs.
+    """
+    numbers = labels[:, 1].astype(np.int64)
+    return vectors[0::2], vectors[1::2], np.stack([numbers[0::2], numbers[1::2]], axis=1), labels[0::2, 0]

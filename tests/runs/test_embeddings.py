@@ -1,0 +1,313 @@
+"""`--task embedding` from sentences to a folder that sentence-transformers loads, and all that refuses it by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from transformers import TrainerCallback
+
+import codir
+from codir.config import CompareConfig, DataConfig, ExportConfig, FinetuneConfig, Recipe
+from codir.errors import UserError
+from codir.models import SentenceEncoder, load_model, note_shape
+from codir.models.sentence_files import SentenceShape
+from codir.report import PYTORCH
+from codir.runs.compare import compare_presets
+from codir.runs.distill import distill
+from codir.runs.evaluate import evaluate, examine
+from codir.runs.export import export_model
+from codir.runs.finetune import finetune
+from conftest import WORDS, make_texts
+from families import FAMILIES, tiny_classifier
+
+pytestmark = pytest.mark.training
+TRAINING: dict[str, Any] = {"max_steps": 40, "learning_rate": 2e-3, "use_cpu": True, "disable_tqdm": True}
+TRAINING |= {"precision": "fp32", "save_strategy": "no", "per_device_train_batch_size": 16}
+
+RANDOM: dict[str, Any] = {
+    "config": {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1},
+    "embeddings": "random",
+}
+
+
+def teacher_of(folder: Path, tokenizer) -> Path:
+    """A tiny encoder whose vectors say which words a text has."""
+    config = FAMILIES["bert"](num_hidden_layers=3)
+    note_shape(config, SentenceShape(max_length=32))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = SentenceEncoder(config)
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=1.0)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def pairs_of(rows: int, *, seed: int) -> Dataset:
+    """Two texts, and the share of their words that are the same."""
+    rng = np.random.default_rng(seed)
+    texts, others, scores = [], [], []
+    for _ in range(rows):
+        first, shared = rng.choice(WORDS, 8, replace=False), int(rng.integers(0, 9))
+        second = [*first[:shared], *rng.choice(WORDS, 8 - shared, replace=False)]
+        texts.append(" ".join(first))
+        others.append(" ".join(second))
+        scores.append(shared / 8 * 5)
+    return Dataset.from_dict({"text": texts, "text_pair": others, "score": scores})
+
+
+@pytest.fixture(scope="module")
+def world(once_per_suite, tokenizer) -> Path:
+    def fill(folder: Path) -> None:
+        teacher_of(folder / "teacher", tokenizer)
+        make_texts(240, kind="none").to_csv(folder / "sentences.csv", index=False)
+        pairs_of(60, seed=1).to_csv(folder / "sts.csv", index=False)
+        found = pairs_of(60, seed=2).filter(lambda row: row["score"] > 3.5)
+        found = found.rename_columns({"text": "query", "text_pair": "document"}).remove_columns("score")
+        found.to_csv(folder / "find.csv", index=False)
+        tiny_classifier("bert").save_pretrained(folder / "classifier")
+        tokenizer.save_pretrained(folder / "classifier")
+
+    return once_per_suite("embeddings", fill)
+
+
+def recipe_of(world: Path, output: Path, **changes: Any) -> Recipe:
+    content: dict[str, Any] = {
+        "teacher": {"model": str(world / "teacher"), "cache": True, "cache_dir": output / "cache"},
+        "data": {"source": str(world / "sentences.csv"), "dev": str(world / "sts.csv"), "max_length": 16},
+        "student": {"layers": [1, 3]},
+        "objectives": {"preset": "embed-soft", "embedding_contrast": {"num_negatives": 64}},
+        "training": TRAINING,
+        "output_dir": output / "student",
+    }
+    return Recipe.model_validate({**content, **changes})
+
+
+@pytest.fixture(scope="module")
+def student(once_per_suite, world) -> Path:
+    """Narrower than its teacher, from random weights. Read it only."""
+    changes = {"student": RANDOM, "training": {**TRAINING, "max_steps": 150, "learning_rate": 5e-3}}
+    return once_per_suite("embedding-student", lambda folder: distill(recipe_of(world, folder, **changes)))
+
+
+def test_a_student_that_learns_nothing_of_its_teachers_vectors(world, student, tmp_path, tokenizer):
+    """Its cosines order pairs as the teacher's do, more than those that it began with."""
+    report = json.loads((student / "student" / "report.json").read_text())
+    assert report["student"]["metrics"].keys() == {"spearman", "pearson"}
+    teacher = load_model(world / "teacher", tokenizer)
+    untrained = codir.build_student(teacher, **RANDOM)
+    untrained.save_pretrained(tmp_path / "untrained")
+    tokenizer.save_pretrained(tmp_path / "untrained")
+    data = DataConfig(source=str(world / "sts.csv"), max_length=16)
+    agreement = {
+        model.name: examine(str(model), data, against=str(world / "teacher")).against.agreement["dev"].value
+        for model in (tmp_path / "untrained", student / "student")
+    }
+    assert agreement["student"] > agreement["untrained"] + 0.02, agreement
+    card = (student / "student" / "README.md").read_text()
+    assert "library_name: sentence-transformers" in card
+    assert "SentenceTransformer(" in card
+    assert "codir is not needed" in card
+
+
+def test_a_student_that_sentence_transformers_reads_otherwise(world, student):
+    """In a fresh process, without codir: the cosines of its own library give the same score."""
+    if find_spec("sentence_transformers") is None:
+        pytest.skip("sentence-transformers is not installed")
+    rows = Dataset.from_csv(str(world / "sts.csv"))
+    script = f"""
+import json, sys
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer(r"{student / "student"}", device="cpu")
+first, second = model.encode({rows["text"][:]}), model.encode({rows["text_pair"][:]})
+assert "codir" not in sys.modules
+print(json.dumps([float(x) for x in (first * second).sum(axis=1)]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    from scipy.stats import spearmanr
+
+    theirs = spearmanr(json.loads(done.stdout.splitlines()[-1]), rows["score"][:])[0]
+    data = DataConfig(source=str(world / "sts.csv"), max_length=32)
+    assert evaluate(str(student / "student"), data)["spearman"] == pytest.approx(
+        theirs, abs=2e-3
+    )  # rounding orders near cosines
+
+
+@pytest.mark.parametrize("preset", ["embed-mse", "embed-leaf", "embed-cosine", "embed-nce", "embed-layers"])
+def test_a_narrow_student_that_a_preset_cannot_train(preset, world, tmp_path, tokenizer):
+    """Another width, which a map bridges that goes; judged by retrieval."""
+    narrow = {"config": {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}}
+    objectives: dict[str, Any] = {"preset": preset}
+    if preset == "embed-nce":
+        objectives["embedding_contrast"] = {"num_negatives": 32, "prefixes": [4]}
+    data = {"source": str(world / "sentences.csv"), "dev": str(world / "find.csv"), "max_length": 16}
+    training = {**TRAINING, "max_steps": 4, "eval_strategy": "steps", "eval_steps": 2}
+    recipe = recipe_of(world, tmp_path, student=narrow, objectives=objectives, data=data, training=training)
+    found = distill(recipe)
+    assert found.student.metrics.keys() == {"ndcg@10", "recall@10"}
+    assert found.teacher.metrics["recall@10"] > 0.5
+    evaluated = [line for line in found.log_history if "eval_ndcg@10" in line]
+    assert evaluated[-1]["eval_ndcg@10"] == pytest.approx(found.student.metrics["ndcg@10"])
+    model = load_model(tmp_path / "student", tokenizer)
+    assert model.config.num_labels == 16
+    assert not list((tmp_path / "student").glob("[0-9]_Dense"))
+
+
+def test_a_dense_map_that_does_not_stay(world, tmp_path, tokenizer):
+    narrow = {"config": {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}, "dense": True}
+    distill(recipe_of(world, tmp_path, student=narrow, training={**TRAINING, "max_steps": 2}))
+    model = load_model(tmp_path / "student", tokenizer)
+    assert model.config.num_labels == 32
+    assert (tmp_path / "student" / "2_Dense" / "model.safetensors").is_file()
+
+
+def test_a_live_teacher_that_says_other_things_than_its_cache(world, tmp_path, tokenizer):
+    weights = []
+    for cache in (True, False):
+        recipe = recipe_of(world, tmp_path / str(cache), training={**TRAINING, "max_steps": 3})
+        teacher = recipe.teacher.model_copy(update={"cache": cache})
+        distill(recipe.model_copy(update={"teacher": teacher}))
+        weights.append(load_model(tmp_path / str(cache) / "student", tokenizer).state_dict())
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
+
+
+def test_an_interrupted_run_that_ends_with_other_vectors(world, tmp_path, tokenizer):
+    steps = {**TRAINING, "max_steps": 6, "save_strategy": "steps", "save_steps": 3, "eval_strategy": "no"}
+    distill(recipe_of(world, tmp_path / "straight", training=steps))
+    stopped = recipe_of(world, tmp_path / "resumed", training=steps)
+
+    class StoppedError(Exception):
+        pass
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 5:
+                raise StoppedError
+
+    module = import_module("codir.runs.distill")
+    make = module.build_trainer
+    with pytest.MonkeyPatch.context() as patch:
+
+        def with_stop(*args: Any, **kwargs: Any):
+            trainer = make(*args, **kwargs)
+            trainer.add_callback(Stop())
+            return trainer
+
+        patch.setattr(module, "build_trainer", with_stop)
+        with pytest.raises(StoppedError):
+            distill(stopped)
+    distill(stopped.model_copy(update={"resume": True}))
+    weights = [load_model(tmp_path / run / "student", tokenizer).state_dict() for run in ("straight", "resumed")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_an_export_that_gives_other_vectors(world, student, tmp_path, tokenizer):
+    config = {"model": str(student / "student"), "output_dir": tmp_path / "onnx", "calibration_rows": 20}
+    data = {"source": str(world / "sts.csv"), "max_length": 16}
+    result = export_model(ExportConfig.model_validate({**config, "data": data}))
+    assert result.models[result.chosen.name].metrics["spearman"] == pytest.approx(
+        result.models[PYTORCH].metrics["spearman"], abs=1e-3
+    )
+    text = " ".join(WORDS[:4])
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "onnx" / "infer.py"), text, WORDS[7]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    model = load_model(student / "student", tokenizer).eval()
+    with torch.no_grad():
+        expected = model(**tokenizer([text, WORDS[7]], padding=True, return_tensors="pt")).logits
+    assert np.allclose(said, expected.numpy(), atol=1e-4)
+    assert F.normalize(torch.tensor(said), dim=1).allclose(torch.tensor(said), atol=1e-4)
+    whole = DataConfig(source=str(world / "sts.csv"), max_length=16)
+    exported, original = (evaluate(str(model), whole) for model in (tmp_path / "onnx", student / "student"))
+    assert exported == pytest.approx(original, abs=2e-3)
+
+
+def test_a_comparison_of_presets_over_vectors(world, tmp_path):
+    content = recipe_of(world, tmp_path).model_dump(exclude={"objectives", "output_dir", "student", "baseline"})
+    for key in ("overwrite", "resume", "keep_checkpoints", "push_to_hub"):
+        content.pop(key)
+    content["training"] = {**TRAINING, "max_steps": 3, "eval_strategy": "no"}
+    students = {"two": {"layers": [1, 3]}}
+    presets = ["embed-cosine", "embed-mse"]
+    config = {**content, "students": students, "presets": presets, "seeds": 2, "output_dir": tmp_path / "comparison"}
+    found = compare_presets(CompareConfig.model_validate(config))
+    assert found.metric == "spearman"
+    assert {run.preset for run in found.runs} == {*presets}
+
+
+# ---- Refusals ----
+
+
+REFUSED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "a preset that needs logits": (
+        lambda world, out: distill(recipe_of(world, out, objectives="kd")),
+        r"preset: expected for task `embedding`, one of .*`embed-cosine`, .*`embed-soft`.* got `kd`",
+    ),
+    "a classifier": (
+        lambda world, out: distill(
+            recipe_of(
+                world,
+                out,
+                teacher={"model": str(world / "classifier")},
+                data={"source": str(world / "sentences.csv"), "dev": str(world / "sts.csv"), "task": "embedding"},
+            )
+        ),
+        "got BertForSequenceClassification, which was trained for another task",
+    ),
+    "no pairs to judge by": (
+        lambda world, out: distill(recipe_of(world, out, data={"source": str(world / "sentences.csv")})),
+        "expected two texts and a score in each row",
+    ),
+    "a baseline": (
+        lambda world, out: distill(recipe_of(world, out, baseline=True)),
+        "baseline: expected a kind of task with labels",
+    ),
+    "fine-tuning": (
+        lambda world, out: finetune(
+            FinetuneConfig.model_validate(
+                {
+                    "model": str(world / "teacher"),
+                    "data": {"source": str(world / "sts.csv"), "task": "embedding"},
+                    "output_dir": out,
+                }
+            )
+        ),
+        "task: expected one with labels to learn from, got `embedding`",
+    ),
+    "more negatives than sentences": (
+        lambda world, out: distill(
+            recipe_of(world, out, objectives={"preset": "embed-soft", "embedding_contrast": {"num_negatives": 9000}})
+        ),
+        r"objectives.embedding_contrast.num_negatives=",
+    ),
+    "labels that sentences do not have": (
+        lambda world, out: distill(
+            recipe_of(world, out, data={"source": str(world / "sentences.csv"), "dev": "x", "labels": ["a", "b"]})
+        ),
+        "data",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_trained_on_nothing_in_silence(what, world, tmp_path):
+    act, said = REFUSED[what]
+    with pytest.raises(UserError, match=said):
+        act(world, tmp_path / "out")
+    assert not (tmp_path / "out" / "student" / "config.json").exists()
