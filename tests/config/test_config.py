@@ -133,6 +133,9 @@ def test_a_preset_that_is_not_listed():
         "pkd",
         "pkd-last",
         "pooled-mse",
+        "rerank-listwise",
+        "rerank-margin",
+        "rerank-mse",
         "supcon",
         "tinybert",
     ]

@@ -252,6 +252,46 @@ CANDIDATES = replace(
     scores={"ndcg@10": mean_ndcg, "mrr": mean_reciprocal_rank},
 )
 
+# ---- Spans ----
+
+TOKENS = 6
+
+
+def spans(rows: int, seed: int) -> list[list[int]]:
+    found = np.sort(np.random.default_rng(seed).integers(0, TOKENS, (rows, 2)), axis=1)
+    return found.tolist()
+
+
+def marked(labels: list[list[int]]) -> Tensor:
+    logits = torch.zeros(len(labels), TOKENS, 2)
+    for row, (first, last) in enumerate(labels):
+        logits[row, first, 0] = logits[row, last, 1] = 50.0
+    return logits
+
+
+def of_both_ends(loss: Callable[..., float]) -> Callable[..., float]:
+    """The mean over starts and ends of a loss over tokens."""
+    return lambda logits, other, *rest: sum(loss(logits[..., end], other[..., end], *rest) for end in (0, 1)) / 2
+
+
+def overlap(said: np.ndarray, labels: np.ndarray) -> float:
+    found = []
+    for (first, last), (start, end) in zip(said.tolist(), labels.tolist(), strict=True):
+        ours, right = {*range(first, last + 1)}, {*range(start, end + 1)}
+        found.append(2 * len(ours & right) / (len(ours) + len(right)))
+    return np.mean(found)
+
+
+SPANS = Sample(
+    outputs=2,
+    labels=spans,
+    logits=lambda rows, seed: draw(rows * TOKENS, 2, seed).unflatten(0, (rows, TOKENS)),
+    right=marked,
+    hard_loss=of_both_ends(cross_entropy),
+    soft_loss=of_both_ends(softened_kl),
+    scores={"exact_match": lambda said, labels: np.mean([*map(np.array_equal, said, labels)]), "f1": overlap},
+)
+
 SAMPLES = {
     "classification": classes(3),
     "regression": SCORES,
@@ -259,5 +299,6 @@ SAMPLES = {
     "multi_label": SETS,
     "embedding": VECTORS,
     "token_classification": TAGS,
+    "question_answering": SPANS,
 }
 """By the name of the kind; a new kind adds its own."""

@@ -12,6 +12,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from codir.measure.bootstrap import resample_metrics
 from codir.measure.by_class import score_classes
+from codir.report.judgement import class_rows
 from codir.tasks import IGNORED_CLASS, NO_LOGIT, Span, Task, are_span_tags, kind_of, spans_of
 
 NAMES = ("O", *(f"{letter}-{kind}" for kind in ("PER", "LOC") for letter in "BIES"))
@@ -87,6 +88,7 @@ def test_entities_of_a_type_that_are_counted_otherwise_than_by_seqeval():
                 (wanted["precision"], wanted["recall"], wanted["f1-score"], wanted["support"])
             )
     assert {one.name for one in found.classes} == {"PER", "LOC", "no entity"}
+    assert [row["class"] for row in class_rows({"student": found}, "student")] == ["LOC", "PER"]
 
 
 def test_resamples_of_entities_that_are_scored_otherwise_than_their_rows():

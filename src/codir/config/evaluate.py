@@ -9,8 +9,13 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from codir.config.base import PathOrName, Room, UserPath
 from codir.config.sections import DataConfig
-from codir.config.words import DIFFERING_ROWS, ROW_FILES
+from codir.config.words import DIFFERING_ROWS, ROW_FILES, SQUAD_FILE
 from codir.errors import UserError
+
+
+def _answer_file(path: Path) -> Path:
+    """That of answers may be JSON too: SQuAD's own form, of question answering alone."""
+    return path if path.suffix.lower() == SQUAD_FILE else _row_file(path)
 
 
 def _row_file(path: Path) -> Path:
@@ -20,6 +25,7 @@ def _row_file(path: Path) -> Path:
 
 
 RowFile = Annotated[UserPath, AfterValidator(_row_file)]
+AnswerFile = Annotated[UserPath, AfterValidator(_answer_file)]
 
 
 class EvaluateConfig(Room):
@@ -32,8 +38,10 @@ class EvaluateConfig(Room):
         None, description="file for the rows where the two models differ most: .tsv, .jsonl or .parquet"
     )
     differing_rows: PositiveInt = Field(DIFFERING_ROWS, description="how many of those rows at most")
-    predictions: RowFile | None = Field(
-        None, description="file for the answer to each row, with its probabilities: .tsv, .jsonl or .parquet"
+    predictions: AnswerFile | None = Field(
+        None,
+        description="file for the answer to each row, with its probabilities: .tsv, .jsonl or .parquet; .json for "
+        "question answering, in SQuAD's form",
     )
     submission: UserPath | None = Field(
         None, description="folder for the answers to GLUE's test rows, as its server wants them"

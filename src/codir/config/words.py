@@ -43,6 +43,7 @@ TaskChoice = Literal[
     "reranking",
     "multi_label",
     "token_classification",
+    "question_answering",
     "embedding",
     "retrieval",
 ]
@@ -237,6 +238,8 @@ SPEED_ROWS: Final = 256
 DIFFERING_ROWS: Final = 100
 ROW_FILES: Final = (".tsv", ".jsonl", ".parquet")
 """Endings of the files that rows of answers are written to."""
+SQUAD_FILE: Final = ".json"
+"""That of the file that SQuAD's script reads: answers by the ids of questions."""
 
 # ---- Training ----
 

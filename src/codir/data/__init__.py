@@ -31,6 +31,7 @@ from codir.data.sources.hub import data_on_hub, model_on_hub
 from codir.data.sources.load import from_datasets, load_data
 from codir.data.sources.submission import Submission, read_submissions
 from codir.data.sources.tables import Table
+from codir.data.windows import decode, encode_windows, stride_for
 from codir.data.words import POSITIONS, UNREAD, count_unread, join_words, mask_unread, words_of_tokens
 from codir.tasks import Task
 
@@ -60,7 +61,9 @@ __all__ = [
     "column_of",
     "count_unread",
     "data_on_hub",
+    "decode",
     "encode",
+    "encode_windows",
     "find_minilm",
     "find_text_columns",
     "fit_labels",
@@ -83,6 +86,7 @@ __all__ = [
     "read_submissions",
     "read_table",
     "split_documents",
+    "stride_for",
     "texts_apart",
     "texts_together",
     "with_groups",

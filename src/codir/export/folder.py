@@ -93,7 +93,10 @@ def write_folder(
             tokenizer.save_pretrained(staging)
             kind = kind_of_config(config)
             (staging / INFER_NAME).write_text(script_of(engine, kind), "utf-8")
-            reads = {"padding": padding_of(tokenizer), "truncation": truncation_of(tokenizer, max_length)}
+            truncation = truncation_of(tokenizer, max_length)
+            if record.get("stride") is not None:  # windows of a context
+                truncation |= {"stride": record["stride"], "strategy": "only_second"}
+            reads = {"padding": padding_of(tokenizer), "truncation": truncation}
             labels = [
                 str(config.id2label[number]) for number in range(0 if kind.reads_apart else config.num_labels)
             ]  # not in a config of usual ones

@@ -22,6 +22,7 @@ from codir.measure.metrics import agreement
 from codir.measure.predict import predict_logits
 from codir.measure.result import ModelResult
 from codir.measure.runner import Runner
+from codir.measure.spans import ask_spans, golds_of
 from codir.system.progress import phase
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics, find_metric, predictions
@@ -66,7 +67,8 @@ class Exam:
 
     def labels(self, name: str) -> np.ndarray:
         """The right answers on a dev set, rows first."""
-        return kind_of(self.task).stack(self.dev[name]["label"])
+        kind = kind_of(self.task)
+        return golds_of(self.dev[name]) if kind.reads_windows else kind.stack(self.dev[name]["label"])
 
     def answers(self, runner: Runner) -> Answers:
         """Ask a model every question."""
@@ -79,7 +81,11 @@ class Exam:
             runner: a model of this task.
             rows: columns `text` and perhaps `text_pair`.
         """
-        kind, encoded = kind_of(self.task), self._read(rows, runner)
+        kind = kind_of(self.task)
+        if kind.reads_windows:
+            with phase("evaluation", len(rows)):
+                return ask_spans(runner, rows, max_length=self.max_length, batch_size=self.batch_size)
+        encoded = self._read(rows, runner)
         with phase("evaluation", len(encoded)):
             logits = predict_logits(runner, encoded, batch_size=self.batch_size)
         if not kind.reads_apart:

@@ -9,7 +9,7 @@ from codir.data import POSITIONS, length_sorted_batches
 from codir.measure.runner import Runner
 from codir.signals import take_words
 from codir.system.progress import advance
-from codir.tasks import NO_LOGIT
+from codir.tasks import NO_LOGIT, NOWHERE
 from codir.tasks.thresholds import move
 
 
@@ -18,6 +18,8 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
 
     Less those of the model's thresholds, if it has any. Words that a model has not read, and those behind the last of a
     row, have minus infinity.
+
+    Of windows they are `[rows, tokens, 2]`, padded; their threshold counts where whole questions are answered.
 
     Args:
         runner: a model of any kind of task.
@@ -35,11 +37,9 @@ def predict_logits(runner: Runner, encoded: datasets.Dataset, *, batch_size: int
             answers = found.cpu().numpy()
             if logits is None:
                 shape = answers.shape[1:] if words is None else (words, answers.shape[2])
-                logits = np.full((len(encoded), *shape), NO_LOGIT, dtype=np.float32)
-            if words is None:
-                logits[rows] = answers
-            else:
-                logits[rows, : answers.shape[1]] = answers
+                nothing = NO_LOGIT if words is not None else NOWHERE  # of windows; the longest rows come first
+                logits = np.full((len(encoded), *shape), nothing, dtype=np.float32)
+            logits[rows, : answers.shape[1]] = answers
             advance(len(rows))
     assert logits is not None, "an empty data set is refused when it is loaded"
-    return move(logits, runner.thresholds)
+    return move(logits, runner.thresholds) if logits.ndim == 2 else logits

@@ -35,6 +35,7 @@ from codir.models.reader import Reader
 from codir.models.sentence import SentenceEncoder, note_shape, shipped_config
 from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
+from codir.models.spans import give_logits
 
 __all__ = [
     "LayerPlaces",
@@ -56,6 +57,7 @@ __all__ = [
     "count_embeddings",
     "count_positions",
     "find_layers",
+    "give_logits",
     "has_new_head",
     "in_full_precision",
     "is_masked",

@@ -27,6 +27,7 @@ from codir.models.language import language_class
 from codir.models.sentence import SentenceEncoder
 from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size
+from codir.models.spans import give_logits
 from codir.tasks import KINDS, NAMED_IN_CONFIG, Kind, kind_of_config, kind_of_head
 
 
@@ -95,6 +96,7 @@ def load_model_for_task(
         )
     check_loaded(path, model, found, new_head=head is not None)
     kind_of_config(model.config)
+    give_logits(model)
     if head is None and found["missing_keys"]:
         remedy = "fine-tune it first: `codir finetune --model ..."
         raise _without_head(path, model, found["missing_keys"], kind.head_name, remedy)
@@ -116,7 +118,7 @@ def load_shape(folder: Path) -> PreTrainedModel:
         config = AutoConfig.from_pretrained(folder)
         check_size(config, f"model {folder}")
         model: PreTrainedModel = auto_class_of(kind_of_config(config)).from_config(config)
-    return model
+    return give_logits(model)
 
 
 def auto_class_of(kind: Kind) -> Any:

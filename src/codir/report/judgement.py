@@ -11,6 +11,7 @@ from typing import Any
 
 from codir.measure import ByClass, Calibration, Interval, Judgement, ModelResult, Standing
 from codir.report.words import NOT_MEASURED, in_words, show_metric, to_markdown
+from codir.tasks import NO_ENTITY
 
 Rows = list[dict[str, str]]
 
@@ -149,15 +150,17 @@ def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]
 
 def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:
     """Precision and recall of each class, by model; of many classes, those that the model `judged` does worst on."""
-    classes = sorted(range(len(by_class[judged].classes)), key=lambda index: by_class[judged].classes[index].f1)
+    found = by_class[judged].classes
+    named = [index for index, one in enumerate(found) if one.name != NO_ENTITY]  # which is never right
+    classes = sorted(named, key=lambda index: found[index].f1)
     shown = sorted(classes[:MOST_CLASSES])
     rows = []
     for index in shown:
-        one = by_class[judged].classes[index]
+        one = found[index]
         row = {"class": one.name, "rows": f"{one.rows:,}"}
-        for name, found in by_class.items():
+        for name, of_model in by_class.items():
             before = "" if len(by_class) == 1 else f"{SHOWN.get(name, name)}: "
-            score = found.classes[index]
+            score = of_model.classes[index]
             row |= {f"{before}precision": f"{score.precision:.1%}", f"{before}recall": f"{score.recall:.1%}"}
             if len(by_class) == 1:
                 row["f1"] = f"{score.f1:.1%}"

@@ -10,15 +10,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from codir.config import EvaluateConfig
+from codir.config.words import ROW_FILES, SQUAD_FILE
 from codir.data import LoadedData, Submission, join_words
-from codir.errors import naming
+from codir.errors import UserError, naming
 from codir.measure import Answers, find_farthest, measure_distances, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
@@ -106,7 +109,12 @@ def write_predictions(
     if kind_of(data.task).reads_words:
         write_rows(file, _word_columns(data, names, answers))
         return
-    said = [_answer_columns(logits, data.task, names, thresholds) for logits in answers.values()]
+    if file.suffix.lower() == SQUAD_FILE:
+        texts = [_texts_of(logits, data.dev[name], data.task) for name, logits in answers.items()]
+        ids = [one for name in answers for one in data.dev[name]["id"]]
+        write_json(file, dict(zip(ids, chain.from_iterable(texts), strict=True)))
+        return
+    said = [_answer_columns(logits, data, name, names, thresholds) for name, logits in answers.items()]
     places = [(name, row) for name, logits in answers.items() for row in range(len(logits))]
     columns = {name: [value for one in said for value in one[name]] for name in said[0]}
     write_rows(file, {**_row_columns(data, places), **_text_columns(data, places), **columns})
@@ -165,6 +173,28 @@ def _row_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns
     return {**sets, "row": [data.row_numbers[name][row] for name, row in places]}
 
 
+def check_form(config: EvaluateConfig, task: Task) -> None:
+    """Refuse SQuAD's form for answers that are none to questions.
+
+    Raises:
+        UserError: names the file.
+    """
+    file = config.predictions
+    if file is not None and file.suffix.lower() == SQUAD_FILE and not kind_of(task).reads_windows:
+        raise UserError(
+            "predictions",
+            expected=f"a file whose name ends in {', '.join(ROW_FILES)}",
+            got=f"{file}, for SQuAD's form of answers to questions",
+            do="rename the file",
+        )
+
+
+def _texts_of(logits: NDArray[np.float32], rows: Dataset, task: Task) -> list[str]:
+    """The answer to each question, empty for no answer."""
+    said = kind_of(task).answers(logits).tolist()
+    return [text[start:end] if start >= 0 else "" for text, (start, end) in zip(rows["text_pair"], said, strict=True)]
+
+
 def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:
     """What each row says."""
     first = next(iter(data.dev.values()))
@@ -176,9 +206,16 @@ def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Column
 
 
 def _answer_columns(
-    logits: NDArray[np.float32], task: Task, names: Sequence[str], thresholds: Sequence[float] | None
+    logits: NDArray[np.float32], data: LoadedData, name: str, names: Sequence[str], thresholds: Sequence[float] | None
 ) -> Columns:
-    kind = kind_of(task)
+    kind = kind_of(data.task)
+    if kind.reads_windows:
+        rows = data.dev[name]
+        return {
+            "id": rows["id"][:],
+            "answer": _texts_of(logits, rows, data.task),
+            "score": _rounded(logits[:, 2]),
+        }
     said, shares = predictions(logits, kind), kind.probabilities(move_back(logits, thresholds))
     if shares is None:
         return {"score": kind.written(said, names)}

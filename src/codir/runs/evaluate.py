@@ -16,6 +16,7 @@ from codir.measure import Answers, Exam, Runner, measure_agreement, predictions
 from codir.models import Reader, label_names
 from codir.report import EvaluationResult, SecondModel
 from codir.runs.answers import (
+    check_form,
     check_places,
     files_of,
     write_differences,
@@ -140,6 +141,7 @@ def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
         readers[AGAINST] = open_reader(config.against, config.data.task)
         say(check_same_labels(readers[MODEL].model, readers[AGAINST].model))
     data = load(config.data, readers[MODEL], evaluation_only=not as_in_training)
+    check_form(config, data.task)
     say(data.notes)
     for name, reader in readers.items():
         check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=ROLES[name])

@@ -8,13 +8,14 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from codir.config import ExportConfig
 from codir.config.words import EngineChoice
-from codir.data import LoadedData, RowCollator, encode, length_sorted_batches
+from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
 from codir.export import EXPORTERS, Exporter, Gate, Rows, check_same, check_ships, quantise_within, write_folder
 from codir.measure import (
@@ -44,6 +45,7 @@ from codir.store import RUN, scratch_folder
 from codir.system.progress import phase
 from codir.tasks import kind_of
 from codir.tasks.order import check_permutation
+from codir.tasks.question_answering import LONGEST_ANSWER
 from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)
@@ -115,11 +117,21 @@ def export_model(config: ExportConfig) -> ExportResult:
             record={
                 **result.to_json(),
                 "pairs": has_pairs(data),
-                "ranks": kind_of(data.task).has_groups,
+                **_reading(data, config.data.max_length),
                 **kind_of(data.task).exported(reader.model.config),
             },
         )
     return result
+
+
+def _reading(data: LoadedData, max_length: int) -> dict[str, Any]:
+    """What `infer.py` has to know of the task."""
+    kind = kind_of(data.task)
+    found: dict[str, Any] = {"ranks": kind.has_groups, "reads_windows": kind.reads_windows}
+    if kind.reads_windows:
+        has_none = any(start < 0 for rows in data.dev.values() for start, _ in rows["label"])
+        found |= {"longest_answer": LONGEST_ANSWER, "may_be_none": has_none, "stride": stride_for(max_length)}
+    return found
 
 
 def check_replaceable(folder: Path) -> None:

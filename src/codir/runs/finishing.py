@@ -31,7 +31,10 @@ def settle(reader: Reader, exam: Exam, dtype: torch.dtype) -> list[str]:
         return []
     name = TUNE if TUNE in exam.dev else exam.first
     logits = exam.ask(runner_of(reader, dtype), exam.dev[name])
-    for key, value in kind.tuned(logits, exam.labels(name)).items():
+    settings = kind.tuned(logits, exam.labels(name))
+    if not settings:
+        return []
+    for key, value in settings.items():
         setattr(reader.model.config, key, value)
     is_scored = name == exam.first
     where = f"{kind.tuned_in_words} tuned on the evaluation set `{name}`"

@@ -132,7 +132,7 @@ class TeacherSignal:
         token_logits: a language model's answers at the predicted positions of all rows, row by row.
     """
 
-    logits: Float[Tensor, "batch classes"] | Float[Tensor, "batch words classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None
@@ -142,7 +142,7 @@ class TeacherSignal:
 class StudentSignal:
     """What the student says of a batch, with gradients; fields as in `TeacherSignal`."""
 
-    logits: Float[Tensor, "batch classes"] | Float[Tensor, "batch words classes"]
+    logits: Float[Tensor, "batch ..."]
     pooled: Mapping[Representation, Float[Tensor, "batch layers hidden"]] = field(default_factory=dict)
     tokens: TokenSignal | None = None
     token_logits: Float[Tensor, "predicted vocabulary"] | None = None

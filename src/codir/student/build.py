@@ -27,6 +27,7 @@ from codir.models import (
     check_loaded,
     check_size,
     check_source,
+    give_logits,
     has_new_head,
     kind_of_model,
     language_class,
@@ -146,6 +147,7 @@ def build_student(
             assert isinstance(student, SentenceEncoder)
             student.add_dense(teacher.config.num_labels)
             origin = replace(origin, notes=(*origin.notes, f"with a dense map to {teacher.config.num_labels}"))
+    give_logits(student)
     if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
         delattr(student.config, THRESHOLDS)
     student.codir_origin = origin

@@ -15,16 +15,19 @@ from codir.tasks.classification import IGNORED_CLASS, Classification
 from codir.tasks.embedding import Embedding, Retrieval
 from codir.tasks.language import LanguageTask, language_task
 from codir.tasks.multi_label import MultiLabel
+from codir.tasks.question_answering import NOWHERE, QuestionAnswering
 from codir.tasks.regression import Regression
 from codir.tasks.reranking import Reranking
 from codir.tasks.spans import OUTSIDE, Span, are_span_tags, spans_of, split_tag
-from codir.tasks.token_classification import NO_LOGIT, TokenClassification, pad_rows
+from codir.tasks.token_classification import NO_ENTITY, NO_LOGIT, TokenClassification, pad_rows
 
 __all__ = [
     "DIGITS",
     "IGNORED_CLASS",
     "KINDS",
     "NAMED_IN_CONFIG",
+    "NOWHERE",
+    "NO_ENTITY",
     "NO_LOGIT",
     "OFFERS",
     "OUTSIDE",
@@ -61,6 +64,7 @@ _ALL = (
     Reranking(),
     MultiLabel(),
     TokenClassification(),
+    QuestionAnswering(),
     Embedding(),
     Retrieval(),
 )

@@ -64,6 +64,7 @@ class Kind(ABC):
         errors: metrics that are shown as numbers, lower ones being better; all others are shown in percent.
         agreement: the metric of a student's answers against its teacher's, and what it is in words.
         has_pairs: whether a row must have two texts.
+        reads_windows: whether a model reads a long second text in windows, and answers for each.
         text_names: usual names of the column of texts beside those of all kinds; taken first.
         text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
@@ -93,6 +94,7 @@ class Kind(ABC):
     errors: ClassVar[frozenset[str]] = frozenset()
     agreement: ClassVar[tuple[str, str]]
     has_pairs: ClassVar[bool] = False
+    reads_windows: ClassVar[bool] = False
     text_names: ClassVar[tuple[str, ...]] = ()
     text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
@@ -292,6 +294,10 @@ class Kind(ABC):
             answer: one of `answers`, or a label.
             names: of the classes, by their indices.
         """
+
+    def shown(self, answer: Any, row: Mapping[str, Any], names: Mapping[int, str]) -> str:
+        """One answer beside its row; `in_words` by default."""
+        return self.in_words(answer, names)
 
     @abstractmethod
     def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:

@@ -150,6 +150,7 @@ def estimate_bytes(teacher: LiveTeacher, cache_dtype: StoredDtype) -> int:
     config, itemsize = teacher.model.config, np.dtype(cache_dtype).itemsize
     tables = {name: asked for asked, name in table_names(teacher).items()}
     hidden, classes = int(config.hidden_size), int(config.num_labels)
+    classes *= getattr(teacher.model, "codir_width", None) or 1  # starts and ends at each token
     numbers = 0
     for asked in tables.values():
         width = hidden * len(resolve_layers(asked.layers, config.num_hidden_layers))

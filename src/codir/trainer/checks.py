@@ -299,6 +299,22 @@ def check_pretraining_negatives(objectives: Objectives) -> None:
     )
 
 
+def check_same_windows(of_teacher: PreTrainedTokenizerBase, of_student: PreTrainedTokenizerBase) -> None:
+    """Refuse two tokenizers where teacher and student must agree on where an answer starts and ends.
+
+    Raises:
+        UserError: they read differently.
+    """
+    if fingerprint_tokenizer(of_teacher) != fingerprint_tokenizer(of_student):
+        raise UserError(
+            "student",
+            expected="the teacher's tokenizer, for question answering",
+            got=f"another ({type(of_student).__name__}, where the teacher's is {type(of_teacher).__name__})",
+            otherwise="the student would have learnt starts and ends of other tokens",
+            do="cut the student from the teacher with `--student-layers`, or take one that reads as its teacher does",
+        )
+
+
 def check_tokens(
     dataset: datasets.Dataset,
     of_teacher: PreTrainedTokenizerBase,

@@ -26,6 +26,7 @@ from codir.data import (
     QuerySampler,
     build_negative_sampler,
     column_of,
+    encode_windows,
     fit_labels,
     labels_of,
     mask_unread,
@@ -114,14 +115,15 @@ class LabelledRows:
         return self._read(dataset)
 
     def _read(self, dataset: Any) -> datasets.Dataset:
+        """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
         is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
-        read = texts_apart(dataset) if is_apart else self._grouped(dataset)
+        if isinstance(dataset, datasets.Dataset):
+            if self.kind.reads_windows and "input_ids" not in dataset.column_names:
+                return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
+            dataset = with_groups(dataset, self.kind)
+        read = texts_apart(dataset) if is_apart else dataset
         encoded = prepare(read, self.tokenizer, max_length=self.max_length)
         return words_of_tokens(encoded) if self.kind.reads_words else encoded
-
-    def _grouped(self, dataset: Any) -> Any:
-        """With the group of each row in its label; `prepare` refuses what is no data set."""
-        return with_groups(dataset, self.kind) if isinstance(dataset, datasets.Dataset) else dataset
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
         """The label of each row, where there are labels."""

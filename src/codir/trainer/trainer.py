@@ -28,7 +28,7 @@ from codir.data import (
     model_columns,
 )
 from codir.memory import Memory, MemoryBank
-from codir.models import kind_of_model, shape_of
+from codir.models import give_logits, kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
 from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
@@ -46,7 +46,7 @@ from codir.teacher import (
 from codir.trainer.answers import read_answers
 from codir.trainer.arguments import compute_dtype, own_copy, own_key
 from codir.trainer.checkpoints import kind_of_memory
-from codir.trainer.checks import check_arguments, check_models, check_readers, check_tokens
+from codir.trainer.checks import check_arguments, check_models, check_readers, check_same_windows, check_tokens
 from codir.trainer.choices import keeps_cache, of_main_process
 from codir.trainer.distiller import Distiller
 from codir.trainer.finite import check_weights, loss_error
@@ -113,6 +113,9 @@ class DistillationTrainer(WholeCheckpoints):
         check_weights(student, "student")
         args = own_copy(args, has_evaluation=eval_dataset is not None)
         set_seed(args.seed)  # heads are made before Trainer sets it
+        for model in (teacher, student):
+            if model is not None:
+                give_logits(model, own_key(args, "max_length"))
         of_file = None
         if answers is not None and objectives.needs.teacher:
             of_file = read_answers(answers, student, objectives, train_dataset)
@@ -149,6 +152,9 @@ class DistillationTrainer(WholeCheckpoints):
             self.add_callback(CopyFollows(self.memories))
         if teacher is not None and needs.teacher:
             tokenizer = teacher_processing_class or processing_class
+            if self.rows.kind is not None and self.rows.kind.reads_windows:
+                check_same_windows(tokenizer, processing_class)
+                train_dataset = encoded
             check_tokens(train_dataset, tokenizer, processing_class, objectives)
             live = self._live_teacher(teacher, tokenizer, train_dataset)
             self.teacher = self._cached_or_live(live)

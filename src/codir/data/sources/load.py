@@ -31,9 +31,10 @@ from codir.data.sources.formats import (
 from codir.data.sources.glue import GLUE_PREFIX, find_glue_task, read_glue
 from codir.data.sources.labels import LabelOptions
 from codir.data.sources.sentences import assemble_sentences
+from codir.data.sources.squad import load_squad
 from codir.data.sources.tables import Table, read_hub
 from codir.errors import UserError, naming
-from codir.tasks import kind_named
+from codir.tasks import KINDS, kind_named
 
 HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-]+))?")
 
@@ -111,6 +112,27 @@ def load_data(
         >>> data.task.label_names, len(data.train), len(data.dev["dev"])
         (('down', 'up'), 18, 2)
     """
+    if task in KINDS and KINDS[task].reads_windows:
+        _refuse_for_squad(
+            heldout_rows=heldout_rows,
+            tune_rows=tune_rows,
+            unlabelled_rows=unlabelled_rows,
+            evaluate_on=evaluate_on,
+            labels=labels,
+            text_column=text_column,
+            text_pair_column=text_pair_column,
+            label_column=label_column,
+            group_column=group_column,
+        )
+        return load_squad(
+            source,
+            dev=dev,
+            unlabelled=unlabelled,
+            dev_fraction=dev_fraction,
+            max_train_rows=max_train_rows,
+            seed=seed,
+            evaluation_only=evaluation_only,
+        )
     folder = None if data_dir is None else _existing(Path(data_dir))
     names = tuple(columns) if columns is not None else None
     reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
@@ -145,6 +167,19 @@ def load_data(
             seed=seed,
         ),
     )
+
+
+def _refuse_for_squad(**given: object) -> None:
+    """Refuse options that mean nothing for questions, whose files have a form of their own."""
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                name,
+                expected="nothing, for files of SQuAD's form",
+                got=repr(value),
+                otherwise="it would have had no effect",
+                do="leave it out",
+            )
 
 
 def _label_columns(named: str | Sequence[str] | None, parts: Parts) -> tuple[str | None, tuple[str, ...]]:

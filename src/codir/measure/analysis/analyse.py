@@ -22,7 +22,7 @@ from codir.measure.analysis.vectors import Projection, VectorSpread, describe_ve
 from codir.measure.runner import TorchRunner
 from codir.store import fingerprint_tokenizer
 from codir.system.progress import phase
-from codir.tasks import Task, kind_of
+from codir.tasks import Kind, Task, kind_of
 from codir.tasks.metrics import find_metric, predictions
 
 READ_ROWS = 400
@@ -144,7 +144,7 @@ def _layers(
         return None
     kind, metric = kind_of(task), task.metrics[0]
     labels, of_texts = kind.stack(rows["label"]), kind.stack(texts["label"])
-    if no_probes := _why_no_probes(of_texts, one_class=kind.one_class, of_words=kind.reads_words):
+    if no_probes := _why_no_probes(of_texts, kind):
         left_out.append(no_probes)
         texts = texts.select([])
     read, learnt = dict[str, Vectors](), dict[str, Vectors]()
@@ -176,12 +176,14 @@ def _layers(
     )
 
 
-def _why_no_probes(labels: NDArray[np.generic], *, one_class: bool, of_words: bool) -> str:
-    if of_words:
+def _why_no_probes(labels: NDArray[np.generic], kind: Kind) -> str:
+    if kind.reads_windows:
+        return "Probes of the layers are left out: answers are places in a text, which one vector does not hold."
+    if kind.reads_words:
         return "Probes of the layers are left out: they read one vector for each text, and words have the labels here."
     if len(labels) < FEWEST_ROWS:
         return f"Probes of the layers are left out: there are fewer than {FEWEST_ROWS} rows to learn from."
-    if one_class and len(np.unique(labels)) < 2:
+    if kind.one_class and len(np.unique(labels)) < 2:
         return "Probes of the layers are left out: all rows that they would learn from are of one class."
     return ""
 

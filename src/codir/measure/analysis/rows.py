@@ -59,9 +59,9 @@ def find_disagreements(
         Disagreement(
             row,
             _text_of(rows[row]),
-            label=kind.in_words(rows[row]["label"], names),
-            teacher=kind.in_words(said[row], names),
-            student=kind.in_words(answered[row], names),
+            label=kind.shown(rows[row]["label"], rows[row], names),
+            teacher=kind.shown(said[row], rows[row], names),
+            student=kind.shown(answered[row], rows[row], names),
             distance=float(distances[row]),
         )
         for row in find_farthest(distances, most).tolist()

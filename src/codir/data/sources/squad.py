@@ -1,0 +1,205 @@
+"""SQuAD's files as they are published: articles, their paragraphs, and questions with answers that stand in them.
+
+Version 1.1, where each question has an answer, and 2.0, where some have none. Knows JSON; knows nothing of tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Value
+from datasets import Sequence as Listed
+
+from codir.data.loaded import LoadedData
+from codir.data.sources.split import hold_out_groups
+from codir.errors import UserError, naming
+from codir.tasks import IGNORED_CLASS, KINDS, Task
+
+NAME = "question_answering"
+FEATURES = Features(
+    {
+        "text": Value("string"),
+        "text_pair": Value("string"),
+        "label": Listed(Value("int64"), length=2),
+        "answers": Listed(Value("string")),
+        "id": Value("string"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """The questions of a file.
+
+    Attributes:
+        name: of the file.
+        rows: in the columns of `FEATURES`.
+        articles: the number of each row's article.
+    """
+
+    name: str
+    rows: list[dict[str, Any]]
+    articles: list[int]
+
+    def take(self, rows: Sequence[int]) -> Questions:
+        """Some of them."""
+        return Questions(self.name, [self.rows[row] for row in rows], [self.articles[row] for row in rows])
+
+    def to_dataset(self) -> Dataset:
+        """As a `datasets` object: question, context, the first answer's characters, all answers, and the id."""
+        return Dataset.from_dict({name: [row[name] for row in self.rows] for name in FEATURES}, features=FEATURES)
+
+
+def load_squad(
+    source: str | Path,
+    *,
+    dev: str | Path | None = None,
+    unlabelled: Sequence[str | Path] = (),
+    dev_fraction: float,
+    max_train_rows: int | None = None,
+    seed: int = 0,
+    evaluation_only: bool = False,
+) -> LoadedData:
+    """Read questions to train on and to be judged by.
+
+    Args:
+        source: a file of SQuAD's form, or a folder with `train-*.json` and `dev-*.json`.
+        dev: a file to evaluate on; without one, whole articles are held out.
+        unlabelled: files whose answers are not read.
+        dev_fraction: share of the questions that is held out.
+        max_train_rows: train on about this many questions, of whole articles.
+        seed: of what is held out.
+        evaluation_only: read the dev part alone, or the single file given.
+
+    Raises:
+        UserError: a file is not of that form, or an answer does not stand where it says.
+    """
+    path, of_dev = Path(source), None if dev is None else read_squad(Path(dev))
+    if path.is_dir():
+        train, found = (_part(path, name) for name in ("train", "dev"))
+        of_dev = of_dev or (read_squad(found) if found is not None else None)
+        path = (found if evaluation_only and found is not None else train) or path
+    task = Task(NAME, None, 2, KINDS[NAME].metrics)
+    if evaluation_only:
+        of_dev = of_dev or read_squad(path)
+        return _loaded(None, of_dev, task, [])
+    train_rows, notes = read_squad(path), []
+    if of_dev is None:
+        count = max(1, round(dev_fraction * len(train_rows.rows)))
+        train_rows, of_dev, note = _hold_out(train_rows, count, seed)
+        notes.append(note)
+    if max_train_rows is not None and max_train_rows < len(train_rows.rows):
+        spare = len(train_rows.rows) - max_train_rows
+        train_rows, _, _ = _hold_out(train_rows, spare, seed)
+        notes.append(f"trains on a part of the data: {len(train_rows.rows)} questions, of whole articles, seed {seed}")
+    more = [row for file in unlabelled for row in read_squad(Path(file)).rows]
+    more = [{**row, "label": [IGNORED_CLASS] * 2, "answers": []} for row in more]
+    if more:
+        notes.append(f"{len(more)} questions without an answer join the training data")
+    return _loaded(train_rows, of_dev, task, notes, more)
+
+
+def read_squad(path: Path) -> Questions:
+    """Read a file of SQuAD's form.
+
+    Raises:
+        UserError: it is not JSON, a key is missing, or an answer does not stand where it says.
+    """
+    with naming(path):
+        try:
+            content = json.loads(path.read_text("utf-8-sig"))
+        except ValueError as error:
+            raise _not_squad(path, f"no JSON ({error})") from None
+    rows: list[dict[str, Any]] = []
+    articles: list[int] = []
+    try:
+        for number, article in enumerate(content["data"]):
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    rows.append(_row(path, question, paragraph["context"]))
+                    articles.append(number)
+    except (KeyError, TypeError, IndexError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else "something else"
+        raise _not_squad(path, found) from None
+    if not rows:
+        raise _not_squad(path, "no question")
+    return Questions(path.name, rows, articles)
+
+
+def _row(path: Path, question: dict[str, Any], context: str) -> dict[str, Any]:
+    answers = [] if question.get("is_impossible") else question["answers"]
+    label = [-1, -1]
+    if answers:
+        start, text = int(answers[0]["answer_start"]), answers[0]["text"]
+        label = [start, start + len(text)]
+        if context[start : start + len(text)] != text:
+            raise UserError(
+                f"{path.name}, question '{question['id']}'",
+                expected=f"its answer '{text}' at character {start} of its context",
+                got=f"'{context[start : start + len(text)]}'",
+                otherwise="the model would have learnt to mark other words",
+                do="correct `answer_start`, counted in characters from 0",
+            )
+    return {
+        "text": question["question"],
+        "text_pair": context,
+        "label": label,
+        "answers": [answer["text"] for answer in answers],
+        "id": str(question["id"]),
+    }
+
+
+def _part(folder: Path, name: str) -> Path | None:
+    found = sorted(folder.glob(f"{name}*.json"))
+    if len(found) > 1:
+        raise UserError(
+            f"folder '{folder}'",
+            expected=f"one file {name}*.json",
+            got=", ".join(file.name for file in found),
+            do="name the files: `--data train-v2.0.json --dev dev-v2.0.json`",
+        )
+    return found[0] if found else None
+
+
+def _hold_out(questions: Questions, count: int, seed: int) -> tuple[Questions, Questions, str]:
+    groups = questions.articles if len(set(questions.articles)) > 1 else list(range(len(questions.rows)))
+    stay, aside = hold_out_groups(groups, count, seed=seed)
+    if not aside:
+        raise UserError(questions.name, expected="at least two questions", got="one", do="give a dev file with `--dev`")
+    how = "by whole articles" if groups is questions.articles else "at random"
+    note = (
+        f"no dev file: held out {len(aside)} of {len(questions.rows)} questions of {questions.name}, {how}, seed {seed}"
+    )
+    return questions.take(stay), questions.take(aside), note
+
+
+def _loaded(
+    train: Questions | None, dev: Questions, task: Task, notes: list[str], more: Sequence[dict[str, Any]] = ()
+) -> LoadedData:
+    for one in (*((train,) if train is not None else ()), dev):
+        without = sum(not row["answers"] for row in one.rows)
+        notes.append(f"{one.name}: {len(one.rows)} questions" + (f", {without} without an answer" if without else ""))
+    rows = None if train is None else Questions(train.name, [*train.rows, *more], []).to_dataset()
+    origins = {"dev": dev.name if train is None or dev.name != train.name else f"held out of {dev.name}"}
+    return LoadedData(
+        train=rows,
+        dev={"dev": dev.to_dataset()},
+        task=task,
+        notes=tuple(notes),
+        num_unlabelled=len(more),
+        origins={**({} if train is None else {"train": train.name}), **origins},
+        row_numbers={"dev": range(1, len(dev.rows) + 1)},
+    )
+
+
+def _not_squad(path: Path, got: str) -> UserError:
+    return UserError(
+        str(path),
+        expected="a file of SQuAD's form: `data`, `paragraphs`, `context`, `qas`, `question`, `answers`",
+        got=got,
+        do="give SQuAD's own JSON files, or write yours in that form",
+    )

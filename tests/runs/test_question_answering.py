@@ -1,0 +1,336 @@
+"""Question answering from SQuAD's files to the exported folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, BertTokenizer
+
+import codir
+from codir.config import DataConfig, ExportConfig
+from codir.data import decode, encode_windows, load_data
+from codir.errors import UserError
+from codir.models import give_logits, load_model, shape_of
+from codir.runs.evaluate import examine
+from codir.runs.export import export_model
+from codir.tasks import KINDS
+from codir.tasks.squad import Gold
+from conftest import SPECIAL, WORDS
+from families import tiny_classifier
+
+TRAINING = {"use_cpu": True, "disable_tqdm": True, "precision": "fp32", "save_strategy": "no", "eval_strategy": "no"}
+
+
+def squad(articles: int, *, seed: int = 0, without: float = 0.0) -> dict:
+    """Contexts in which `w80 w81` is the answer to everything; some have none."""
+    rng, data = np.random.default_rng(seed), []
+    for article in range(articles):
+        paragraphs = []
+        for number in range(3):
+            words = [WORDS[int(word)] for word in rng.integers(0, 60, rng.integers(8, 40))]
+            has_answer = rng.random() >= without
+            if has_answer:
+                at = int(rng.integers(0, len(words) - 1))
+                words[at : at + 2] = ["w80", "w81"]
+            context = " ".join(words)
+            answers = [{"text": "w80 w81", "answer_start": context.index("w80")}] if has_answer else []
+            question = {"id": f"{article}-{number}", "question": "w70 w71", "answers": answers}
+            if without:
+                question["is_impossible"] = not has_answer
+            paragraphs.append({"context": context, "qas": [question]})
+        data.append({"title": str(article), "paragraphs": paragraphs})
+    return {"version": "2.0" if without else "1.1", "data": data}
+
+
+def write(path: Path, content: dict) -> str:
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+# ---- Files ----
+
+
+@pytest.mark.parametrize("without", [0.0, 0.4], ids=["1.1", "2.0"])
+def test_questions_that_are_not_read_as_they_stand(tmp_path, without):
+    content = squad(10, without=without)
+    data = load_data(write(tmp_path / "train.json", content), task="question_answering")
+    questions = [(p["context"], q) for a in content["data"] for p in a["paragraphs"] for q in p["qas"]]
+    rows = [row for part in (data.train, data.dev["dev"]) for row in part]
+    assert len(rows) == len(questions) == 30
+    by_id = {row["id"]: row for row in rows}
+    for context, question in questions:
+        row = by_id[question["id"]]
+        start, end = row["label"]
+        assert (row["text"], row["text_pair"]) == (question["question"], context)
+        assert row["answers"] == [answer["text"] for answer in question["answers"]]
+        assert (context[start:end] if start >= 0 else None) == (row["answers"][0] if row["answers"] else None)
+    articles = [{row["id"].split("-")[0] for row in part} for part in (data.train, data.dev["dev"])]
+    assert not articles[0] & articles[1]
+    assert any("by whole articles" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "no JSON"),
+        ("[]", "expected a file of SQuAD's form"),
+        ('{"data": []}', "got no question"),
+        ('{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", "question": "b"}]}]}]}', "got no 'answers'"),
+        (
+            '{"data": [{"paragraphs": [{"context": "a b", "qas": [{"id": "7", "question": "c", '
+            '"answers": [{"text": "b", "answer_start": 1}]}]}]}]}',
+            "question '7': expected its answer 'b' at character 1",
+        ),
+    ],
+)
+def test_files_that_are_not_squads(tmp_path, content, message):
+    (tmp_path / "train.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_data(str(tmp_path / "train.json"), task="question_answering", evaluation_only=True)
+
+
+def test_options_that_files_of_squad_leave_unused(tmp_path):
+    source = write(tmp_path / "train.json", squad(4))
+    with pytest.raises(UserError, match="text_column: expected nothing"):
+        load_data(source, task="question_answering", text_column="question")
+
+
+# ---- Windows ----
+
+
+def test_windows_that_lose_a_token_or_an_answer(tokenizer):
+    content = squad(20, seed=3, without=0.2)["data"]
+    rows = load_rows(content)
+    encoded = encode_windows(rows, tokenizer, max_length=20, with_offsets=True)
+    seen: dict[int, set[int]] = {}
+    found = dict.fromkeys(range(len(rows)), False)
+    for window in encoded:
+        row = rows[window["row"]]
+        assert len(window["input_ids"]) <= 20
+        seen.setdefault(window["row"], set()).update(
+            place for start, end in window["offsets"] if end > start for place in range(start, end)
+        )
+        first, last = window["labels"]
+        start, end = row["label"]
+        if first:
+            assert (window["offsets"][first][0], window["offsets"][last][1]) == (start, end)
+            found[window["row"]] = True
+        else:
+            assert last == 0
+    for number, row in enumerate(rows):
+        assert seen[number] == {place for place, letter in enumerate(row["text_pair"]) if letter != " "}
+        assert found[number] == bool(row["answers"])
+    assert encoded["example_index"][:] == list(range(len(encoded)))
+    assert len(encoded) > len(rows)
+
+
+def load_rows(content):
+    from codir.data.sources.squad import Questions, _row
+
+    rows = [_row(Path("x"), q, p["context"]) for a in content for p in a["paragraphs"] for q in p["qas"]]
+    return Questions("x", rows, []).to_dataset()
+
+
+def test_a_span_of_another_window_or_of_the_question(tokenizer):
+    rows = load_rows(squad(6, seed=5)["data"])
+    encoded = encode_windows(rows, tokenizer, max_length=20, with_offsets=True)
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(len(encoded), 20, 2)).astype(np.float32)
+    found = decode(logits, encoded, len(rows), may_be_none=True)
+    for number in range(len(rows)):
+        windows = [row for row, of in enumerate(encoded["row"]) if of == number]
+        best = (-np.inf, None)
+        for window in windows:
+            offsets = encoded[window]["offsets"]
+            inside = [place for place, (start, end) in enumerate(offsets) if end > start]
+            for first in inside:
+                for last in inside:
+                    if first <= last < first + 30:
+                        score = float(logits[window, first, 0]) + float(logits[window, last, 1])
+                        best = max(best, (score, (offsets[first][0], offsets[last][1])))
+        assert tuple(found[number, :2]) == best[1]
+        assert found[number, 2] == pytest.approx(best[0], rel=1e-5)
+        assert found[number, 3] == pytest.approx(min(float(logits[window, 0].sum()) for window in windows))
+    without = decode(logits, encoded, len(rows), may_be_none=False)
+    assert (KINDS["question_answering"].answers(without) >= 0).all()
+
+
+def test_a_question_that_leaves_no_room(tokenizer):
+    rows = load_rows(squad(1)["data"]).map(lambda row: {"text": " ".join(["w1"] * 30)})
+    with pytest.raises(UserError, match="question 1: expected at most 9 tokens"):
+        encode_windows(rows, tokenizer, max_length=20)
+
+
+# ---- Logits ----
+
+
+def test_padding_that_an_answer_may_start_in(tokenizer):
+    torch.manual_seed(0)
+    model = AutoModelForQuestionAnswering.from_config(tiny_classifier("bert", num_labels=2).config).eval()
+    batch = tokenizer(["w1 w2", "w1 w2 w3 w4"], padding=True, return_tensors="pt")
+    before = model(**batch)
+    give_logits(model, 12)
+    logits = model(**batch).logits
+    assert logits.shape == (2, 12, 2)
+    assert torch.equal(logits[1, :6, 0], before.start_logits[1])
+    assert torch.equal(logits[0, :4, 1], before.end_logits[0, :4])
+    assert (logits[0, 4:].softmax(dim=0).sum(dim=1) > 0).all()
+    assert (logits.softmax(dim=1)[0, 4:] == 0).all()
+    assert type(model).__name__ == "BertForQuestionAnswering"
+
+
+# ---- Runs ----
+
+
+@pytest.fixture(scope="module")
+def made(once_per_suite, tokenizer) -> Path:
+    """Files of version 2.0, and a teacher that was fine-tuned on them until it answers."""
+
+    def fill(folder: Path) -> None:
+        write(folder / "train.json", squad(40, without=0.3))
+        write(folder / "dev.json", squad(10, seed=1, without=0.3))
+        tiny_classifier("bert", num_labels=2, layers=2).save_pretrained(folder / "start")
+        tokenizer.save_pretrained(folder / "start")
+        config = codir.FinetuneConfig(
+            model=str(folder / "start"),
+            data=data_of(folder),
+            training={**TRAINING, "max_steps": 100, "learning_rate": 3e-3, "per_device_train_batch_size": 16},
+            output_dir=folder / "teacher",
+        )
+        assert codir.finetune(config)["f1"] > 0.9
+
+    return once_per_suite("question answering", fill)
+
+
+def data_of(folder: Path, **changes: object) -> dict[str, object]:
+    files = {"source": str(folder / "train.json"), "dev": str(folder / "dev.json")}
+    return {**files, "task": "question_answering", "max_length": 32, **changes}
+
+
+def recipe_of(made: Path, output: Path, preset: str, **training: object) -> codir.Recipe:
+    return codir.Recipe(
+        teacher={"model": str(made / "teacher"), "cache_dir": output.parent / "cache"},
+        data=data_of(made, task="auto"),  # the teacher's class names its kind
+        student={"layers": 1},
+        objectives={"preset": preset, "contrastive": {"num_negatives": 10}} if preset == "codir" else preset,
+        training={**TRAINING, "max_steps": 60, "learning_rate": 3e-3, "per_device_train_batch_size": 16, **training},
+        output_dir=output,
+    )
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("preset", ["kd", "codir"])
+def test_a_student_that_does_not_learn_where_answers_stand(made, tmp_path, preset):
+    result = codir.distill(recipe_of(made, tmp_path / "student", preset))
+    assert result.primary_metric == "exact_match"
+    assert result.teacher.metrics["f1"] > 0.9
+    assert result.student.metrics["f1"] > result.judgement.floor["f1"] + 0.2
+    assert "no answer" in (tmp_path / "student" / "report.md").read_text()
+
+
+@pytest.mark.training
+def test_a_cached_teacher_that_marks_other_words_than_a_live_one(made, tmp_path):
+    metrics = []
+    for cache in (True, False):
+        config = recipe_of(made, tmp_path / f"student-{cache}", "kd", max_steps=5).model_dump()
+        config["teacher"]["cache"] = cache
+        result = codir.distill(codir.Recipe(**config))
+        metrics.append([line["loss"] for line in result.log_history if "loss" in line])
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
+
+
+@pytest.mark.training
+def test_answers_that_are_not_those_of_plain_transformers(made, tmp_path):
+    """The predictions file, judged by the official measure, against a loop over single windows."""
+    found = examine(
+        str(made / "teacher"),
+        DataConfig(**data_of(made, source=str(made / "dev.json"), dev=None)),
+        predictions=tmp_path / "predictions.json",
+    )
+    said = json.loads((tmp_path / "predictions.json").read_text())
+    model = AutoModelForQuestionAnswering.from_pretrained(made / "teacher").eval()
+    tokenizer = AutoTokenizer.from_pretrained(made / "teacher")
+    scores = []
+    for article in json.loads((made / "dev.json").read_text())["data"]:
+        for paragraph in article["paragraphs"]:
+            for question in paragraph["qas"]:
+                answer = answer_of(model, tokenizer, question["question"], paragraph["context"])
+                assert said[question["id"]] == answer
+                gold = Gold(answer, tuple(one["text"] for one in question["answers"]))
+                scores.append(gold.f1(0, len(answer)) if answer else gold.f1(-1, -1))
+    assert found.model.metrics["f1"] == pytest.approx(np.mean(scores))
+
+
+@torch.no_grad()
+def answer_of(model, tokenizer, question: str, context: str) -> str:
+    encoded = tokenizer(
+        question,
+        context,
+        truncation="only_second",
+        max_length=32,
+        stride=10,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    best, none = (-np.inf, 0, 0), np.inf
+    for window in range(len(encoded["input_ids"])):
+        inputs = {name: torch.tensor([encoded[name][window]]) for name in tokenizer.model_input_names}
+        output = model(**inputs)
+        start, end = output.start_logits[0], output.end_logits[0]
+        none = min(none, float(start[0] + end[0]))
+        inside = [place for place, part in enumerate(encoded.sequence_ids(window)) if part == 1]
+        for first in inside:
+            for last in inside:
+                if first <= last < first + 30:
+                    places = encoded["offset_mapping"][window]
+                    best = max(best, (float(start[first] + end[last]), places[first][0], places[last][1]))
+    threshold = np.log(model.config.codir_thresholds[0] / (1 - model.config.codir_thresholds[0]))
+    return "" if none - threshold > best[0] else context[best[1] : best[2]]
+
+
+@pytest.mark.training
+def test_a_student_that_reads_other_tokens(made, tmp_path, tokenizer):
+    folder = tmp_path / "other"
+    AutoModelForQuestionAnswering.from_config(tiny_classifier("bert", num_labels=2, layers=1).config).save_pretrained(
+        folder
+    )
+    BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS[::-1])}).save_pretrained(folder)
+    config = recipe_of(made, tmp_path / "student", "kd").model_dump()
+    config["student"] = {"checkpoint": str(folder)}
+    with pytest.raises(UserError, match="expected the teacher's tokenizer, for question answering"):
+        codir.distill(codir.Recipe(**config))
+
+
+@pytest.mark.training
+def test_an_answers_file_of_squad_for_another_kind(tmp_path, made, tokenizer):
+    tiny_classifier("bert", num_labels=2).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("text,label\nw1,0\nw2,1\n")
+    with pytest.raises(UserError, match=r"predictions: expected a file whose name ends in \.tsv"):
+        examine(str(tmp_path / "model"), DataConfig(source=str(tmp_path / "rows.csv")), predictions=tmp_path / "p.json")
+
+
+@pytest.mark.training
+def test_an_export_that_answers_otherwise(made, tmp_path):
+    pytest.importorskip("onnxruntime")
+    export_model(ExportConfig(model=str(made / "teacher"), data=data_of(made), output_dir=tmp_path / "exported"))
+    long = " ".join([*WORDS[:35], "w80", "w81", *WORDS[:4]])
+    model, tokenizer = (
+        AutoModelForQuestionAnswering.from_pretrained(made / "teacher").eval(),
+        AutoTokenizer.from_pretrained(made / "teacher"),
+    )
+    for context in (long, "w1 w2 w3", "w80 w81 w4"):
+        said = subprocess.run(
+            [sys.executable, tmp_path / "exported" / "infer.py", "w70 w71", context],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert json.loads(said)["answer"] == answer_of(model, tokenizer, "w70 w71", context)
+    assert shape_of(load_model(made / "teacher", tokenizer)).kind is KINDS["question_answering"]
