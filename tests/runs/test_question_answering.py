@@ -334,3 +334,22 @@ def test_an_export_that_answers_otherwise(made, tmp_path):
         ).stdout
         assert json.loads(said)["answer"] == answer_of(model, tokenizer, "w70 w71", context)
     assert shape_of(load_model(made / "teacher", tokenizer)).kind is KINDS["question_answering"]
+
+
+@pytest.mark.training
+def test_a_comparison_whose_shared_cache_has_questions_in_place_of_windows(made, tmp_path):
+    recipe = recipe_of(made, tmp_path / "unused", "kd", max_steps=4)
+    comparison = codir.compare_presets(
+        codir.CompareConfig(
+            teacher=recipe.teacher,
+            data=recipe.data,
+            students={"one": recipe.student},
+            presets=["kd", "logit-mse"],
+            seeds=[1],
+            training=recipe.training,
+            output_dir=tmp_path / "comparison",
+        )
+    )
+    assert len(comparison.runs) == 2
+    caches = [folder for folder in (tmp_path / "cache").iterdir() if folder.is_dir() and folder.name[0] != "."]
+    assert len(caches) == 1

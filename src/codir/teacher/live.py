@@ -24,11 +24,12 @@ from codir.data import (
     POSITIONS,
     RowCollator,
     cls_token_position,
+    encode_windows,
     length_sorted_batches,
     prepare,
     words_of_tokens,
 )
-from codir.models import LayerPlaces, find_layers, kind_of_model, run_model
+from codir.models import LayerPlaces, find_layers, give_logits, kind_of_model, run_model
 from codir.signals import Batch, Needs, Representation, TeacherSignal
 from codir.store import fingerprint_model
 from codir.system import autocast, weights_cast_once
@@ -66,7 +67,8 @@ class LiveTeacher(Teacher):
 
     Args:
         model: the classifier or regressor; put into eval mode, frozen, left on its device.
-        dataset: the training set, as texts or as this model's token ids.
+        dataset: the training set, as texts or as this model's token ids. Where the model reads windows of contexts,
+            each is a row, numbered in the order of `codir.data.encode_windows`.
         tokenizer: the teacher's, whatever the student's is.
         view: what to compute.
         max_length: tokens per example at most.
@@ -82,6 +84,10 @@ class LiveTeacher(Teacher):
         max_length: int = MAX_LENGTH,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
+        if kind_of_model(model).reads_windows:
+            give_logits(model, max_length)
+            if "input_ids" not in dataset.column_names:
+                dataset = encode_windows(dataset, tokenizer, max_length=max_length)
         self.dataset, self.tokenizer, self.view, self.max_length = dataset, tokenizer, view, max_length
         self.cls_position = cls_token_position(tokenizer)
         self.spaces: dict[Representation, PrincipalSpace] = {}
