@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import codir
-from codir.cli.app import OF_ONE_RUN
+from codir.cli.app import NOT_COMPARED
 from codir.config import AnyRun, CompareConfig, EvaluateConfig, FinetuneConfig, PretrainRecipe, Recipe, validate
 from codir.errors import UserError
 from codir.runs import compare_presets, finetune
@@ -67,7 +67,7 @@ def every_input(place: Path) -> list[tuple[str, Any]]:
         PretrainRecipe,
         {"teacher": str(place / "teacher"), "corpus": corpus, "student": {"layers": 2}, "output_dir": place / "out"},
     )
-    comparison = {**of_distill[0].model_dump(mode="json", exclude={*OF_ONE_RUN, "overwrite", "objectives"})}
+    comparison = {**of_distill[0].model_dump(mode="json", exclude={*NOT_COMPARED, "overwrite", "objectives"})}
     comparison |= {"presets": ["kd"], "student": {"checkpoint": str(place / "other")}}
     models = {"model": str(place / "teacher"), "against": str(place / "other")}
     scored = validate(EvaluateConfig, {**models, "data": data, "output": place / "out"})
@@ -433,7 +433,7 @@ def test_a_record_of_an_earlier_version_that_lacks_a_key(place):
 
 
 def test_a_secret_in_the_record_of_a_comparison(place):
-    content = recipe(place).model_dump(mode="json", exclude={*OF_ONE_RUN, "overwrite", "objectives"})
+    content = recipe(place).model_dump(mode="json", exclude={*NOT_COMPARED, "overwrite", "objectives"})
     training = {"run_name": "hf_abcdefghijklmnopqrstuvwxyz"}
     config = validate(CompareConfig, {**content, "presets": ["kd"], "training": training})
     with comparison_folder(config) as folder:

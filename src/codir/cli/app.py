@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from codir.config.words import DemoSize
 
 OF_ONE_RUN = ("baseline", "resume", "keep_checkpoints", "push_to_hub")
+NOT_COMPARED = (*OF_ONE_RUN, "report_texts")
 """Keys of a run's recipe that a comparison or a sweep of many has no use for."""
 
 app = typer.Typer(
@@ -224,7 +225,7 @@ def compare(given: Given) -> None:
     """
     from codir.config import CompareConfig
 
-    recipe = {key: value for key, value in given.recipe.items() if key not in (*OF_ONE_RUN, "report_texts")}
+    recipe = {key: value for key, value in given.recipe.items() if key not in NOT_COMPARED}
     values = {**given.values}
     if "presets" in values:
         values["presets"] = _entries(values["presets"], recipe.get("presets"))

@@ -39,6 +39,8 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "token_label": ("Devlin et al. 2019", "1810.04805"),
     "token_kl": ("Hinton et al. 2015", "1503.02531"),
     "contrastive": ("Sun et al. 2020", "2009.14167"),
+    "margin_mse": ("Hofstätter et al. 2020", "2010.02666"),
+    "listwise_kl": ("Santhanam et al. 2021", "2112.01488"),
     "embedding_mse": ("Reimers and Gurevych 2020", "2004.09813"),
     "embedding_cosine": ("Zhang et al. 2024", "2412.19048"),
     "embedding_contrast": ("Fang et al. 2021", "2101.04731"),
