@@ -154,7 +154,7 @@ def write_claims(name: str, result: Numbers) -> None:
         raise SystemExit(f"no int8 export of {role} passed the gate")
     conditions = {"pair": name, "threads": threads, "rows": result["rows"], "scored_rows": result["scored_rows"]}
     against, best = timings[TEACHER], timings[fastest]
-    measured = {
+    measured: dict[str, tuple[float, float, Literal["at most", "at least"], str]] = {
         "throughput": (rate(best) / rate(against), bounds[0], "at least", "rows per second in batches of 32"),
         "latency": (against["latency"]["p50"] / best["latency"]["p50"], bounds[1], "at least", "speed at one row"),
         "loss": (100 * (scores[role][metric] - scores[fastest][metric]), 0.5, "at most", f"points of {metric} lost"),
@@ -167,7 +167,7 @@ def write_claims(name: str, result: Numbers) -> None:
             claim,
             value=value,
             bound=bound,
-            direction=direction,  # type: ignore[arg-type]
+            direction=direction,
             rows=summary_rows(result),
             conditions=conditions,
         )
@@ -190,7 +190,8 @@ def main() -> None:
     for student in options.students:
         layers = json.loads((student / "config.json").read_text())["num_hidden_layers"]
         roles[f"{layers}-layers"] = student
-    models, said = [], {}
+    models: list[Path] = []
+    said: dict[str, Any] = {}
     for role, model in roles.items():
         plain = plain_copy(model, options.exports / role)
         exported = export(plain, role, data, options.exports, options.max_loss)

@@ -15,7 +15,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from codir import cli
 from codir.cli import tables
-from codir.config import preset_names, read_preset
+from codir.cli.advice import command_after_distilling
+from codir.config import Recipe, preset_names, read_preset, validate
+from codir.runs.rehearsal import Rehearsal
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -425,6 +427,26 @@ def test_a_list_of_presets_that_takes_more_than_a_line_for_each(capsys, monkeypa
     ]
     assert len(lines) < len(preset_names()) + 8
     assert max(map(len, lines)) == 80
+
+
+def test_notes_of_a_rehearsal_that_break_in_a_word(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    note = "36 steps are few for a contrast whose weight rises over 50; in so few, `--preset fine-tune` does as well."
+    tables.show_rehearsal(Rehearsal("distill", 1, 1, 1.0, 1, 0.1, {"training": 2.0}, {}, {}, (note,)))
+    printed = capsys.readouterr().out
+    assert "`--preset\nfine-tune` does" in printed
+    assert "2.0 s" in printed
+
+
+def test_a_distillation_that_ends_without_what_comes_next():
+    recipe = {
+        "teacher": {"model": "t"},
+        "data": {"source": "d.csv"},
+        "student": {"layers": 2},
+        "output_dir": "my students/a",
+    }
+    said = command_after_distilling(validate(Recipe, recipe))
+    assert said == "codir export 'my students/a' --int8 --output-dir 'my students/a-int8'"
 
 
 def test_a_preset_that_cannot_be_read_alone(codir):

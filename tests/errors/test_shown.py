@@ -95,6 +95,13 @@ def test_what_the_system_refuses_as_a_fault_of_codir(code):
     assert "/named" in str(of_files(wrapped))
 
 
+def test_a_full_disk_that_is_called_by_the_name_of_what_was_copied_to_it():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/from/model.onnx", None, "/full/model.onnx")
+    assert str(of_files(full)).startswith("'/full/model.onnx'")
+    unread = OSError(errno.EACCES, os.strerror(errno.EACCES), "/from/model.onnx", None, "/to/model.onnx")
+    assert str(of_files(unread)).startswith("'/from/model.onnx'")
+
+
 def test_a_broken_connection_as_a_file_of_the_users():
     assert of_files(ConnectionResetError(errno.ECONNRESET, "reset")) is None
     assert of_files(ValueError("x")) is None

@@ -1,6 +1,6 @@
 """Record what training does now, so that a change which should leave it alone can prove that it did.
 
-    python tests/recorded/record.py losses     # first five losses of every preset
+    python tests/recorded/record.py losses     # first five losses of every preset that has none yet
     python tests/recorded/record.py runs       # an interrupted run of each stage, and the weights it ends with
 
 `test_recorded.py` compares. Record again only where results are meant to change, and say so in the changelog.
@@ -22,13 +22,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import datasets
 import torch
-from transformers import BertTokenizer
+from transformers import BertTokenizer, PreTrainedModel
 
 import codir
 from codir.data import load_corpus
+from codir.models import SentenceEncoder, note_shape
+from codir.models.sentence_files import SentenceShape
+from codir.runs.objectives import presets_for
 from codir.student import build_student
+from codir.tasks import KINDS
 from conftest import SPECIAL, WORDS, make_texts
-from families import tiny_classifier, tiny_language_model
+from families import FAMILIES, tiny_classifier, tiny_language_model
 
 LOSSES, RUNS = HERE / "losses.json", HERE / "runs"
 STEPS = 5
@@ -57,17 +61,43 @@ def losses_of(preset: str, folder: Path) -> list[dict[str, float]]:
 
 
 def distillation_trainer(preset: str, folder: Path, args: codir.DistillationArguments) -> codir.DistillationTrainer:
-    """Four layers teach two, on random sentences."""
+    """Four layers teach two, on random sentences, of the first kind of task that the preset works for."""
+    kind = next(name for name, kind in KINDS.items() if preset in presets_for(kind))
+    teacher, rows = {"reranking": of_rankings, "embedding": of_sentences}.get(kind, of_classes)()
+    student = build_student(teacher, layers=2)
+    return codir.DistillationTrainer(
+        teacher, student, args, codir.preset(preset), rows, processing_class=word_tokenizer()
+    )
+
+
+def of_classes() -> tuple[PreTrainedModel, datasets.Dataset]:
+    """A teacher of two classes."""
     teacher = tiny_classifier("bert", num_labels=2, seed=1)
     teacher.classifier.weight.data.mul_(20)  # answers that differ from row to row
-    return codir.DistillationTrainer(
-        teacher,
-        build_student(teacher, layers=2),
-        args,
-        codir.preset(preset),
-        make_texts(256),
-        processing_class=word_tokenizer(),
-    )
+    return teacher, make_texts(256)
+
+
+def of_rankings() -> tuple[PreTrainedModel, datasets.Dataset]:
+    """A teacher of scores, and four candidates to each query."""
+    teacher = tiny_classifier("bert", num_labels=1, seed=1, codir_task="reranking")
+    teacher.classifier.weight.data.mul_(300)
+    texts, queries = make_texts(256), make_texts(64, seed=1)["text"]
+    rows = {
+        "text": [queries[row // 4] for row in range(256)],
+        "text_pair": texts["text"],
+        "label": [float(label) for label in texts["label"]],
+        "group": [row // 4 for row in range(256)],
+    }
+    return teacher, datasets.Dataset.from_dict(rows)
+
+
+def of_sentences() -> tuple[PreTrainedModel, datasets.Dataset]:
+    """An encoder of sentences."""
+    config = FAMILIES["bert"](num_hidden_layers=4)
+    note_shape(config, SentenceShape(max_length=16))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return SentenceEncoder(config).eval(), make_texts(1100).select_columns(["text"])
 
 
 def pretraining_trainer(preset: str, folder: Path, args: codir.DistillationArguments) -> codir.PretrainingTrainer:
@@ -89,9 +119,10 @@ def preset_names(command: str | None = None) -> list[str]:
 
 
 def record_losses() -> None:
-    """Write `losses.json`."""
+    """Write what `losses.json` lacks; to record a preset again, take it out there first."""
+    found = json.loads(LOSSES.read_text())
     with tempfile.TemporaryDirectory() as scratch:
-        found = {name: losses_of(name, Path(scratch) / name) for name in preset_names()}
+        found |= {name: losses_of(name, Path(scratch) / name) for name in preset_names() if name not in found}
     LOSSES.write_text(json.dumps(found, indent=1) + "\n")
 
 

@@ -102,8 +102,8 @@ def test_a_model_that_only_codir_knows_and_a_snippet_without_it(tmp_path, tokeni
     assert "'label'" in done.stdout
 
 
-@pytest.mark.parametrize("auto_class", ["AutoModelForSequenceClassification", "AutoModel"])
+@pytest.mark.parametrize("auto_class", ["AutoModelForSequenceClassification", "AutoModelForMultipleChoice"])
 def test_a_task_that_the_hub_has_no_word_for(auto_class):
     text = render_card(replace(ORIGIN, auto_class=auto_class), Findings())
-    assert ("pipeline_tag" in text) == (auto_class != "AutoModel")
+    assert ("pipeline_tag" in text) == (auto_class == "AutoModelForSequenceClassification")
     assert f"{auto_class}.from_pretrained" in text or "pipeline(" in text

@@ -20,6 +20,8 @@ from codir.report.html.analysis import vector_charts
 from codir.report.html.charts import Mark, bar_chart, heat_map, interval_chart, line_chart, scatter_chart
 from codir.report.html.comparison import comparison_chart
 from codir.report.html.svg import scale_over
+from codir.report.html.templates import condition_in_words
+from codir.report.words import render_page
 from measure.test_comparison import SCORES, make_run
 from report.chromium import Tab, find_chromium, opened_tab
 from report.test_report import HOSTILE, LOG, judged
@@ -372,6 +374,20 @@ def test_a_scale_on_which_nothing_can_be_drawn(values):
     scale = scale_over(values, 0.0, 100.0)
     assert len(scale.ticks) >= 2
     assert all(0.0 <= scale(value) <= 100.0 for value in values)
+
+
+@pytest.mark.parametrize("values", [[0.875, 0.87492], [0.0, 0.0], [87.5, 87.5001]])
+def test_numbers_that_are_all_but_equal_and_fill_a_chart_with_their_rounding(values):
+    scale = scale_over(values, 0.0, 100.0)
+    assert abs(scale(values[0]) - scale(values[1])) < 1
+    assert all(len(f"{tick:g}") <= 5 for tick in scale.ticks)
+
+
+def test_a_condition_that_is_shown_as_python_writes_it():
+    assert "**instruction_sets**: AVX2, VNNI\n" in render_page(
+        "t", [], conditions={"instruction_sets": ["AVX2", "VNNI"]}
+    )
+    assert condition_in_words([]) == "none"
 
 
 # ---- In a browser ----

@@ -43,6 +43,16 @@ def config_of(world: Path, *models: Path, **changes) -> BenchmarkConfig:
     return validate(BenchmarkConfig, {"models": list(models), "data": data, **quick, **changes})
 
 
+def test_a_damaged_graph_that_is_found_after_the_others_were_run(world, tmp_path, monkeypatch):
+    shutil.copytree(world / "shipped" / "onnx", tmp_path / "cut")
+    (tmp_path / "cut" / "manifest.json").unlink()
+    graph = tmp_path / "cut" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:1000])
+    monkeypatch.setattr("codir.measure.Exam.answers", lambda *given: pytest.fail("a model was run"))
+    with pytest.raises(UserError, match="whole"):
+        runs.benchmark(config_of(world, world / "teacher", tmp_path / "cut"))
+
+
 # ---- Names ----
 
 

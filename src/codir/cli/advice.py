@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from codir.cli.flags import COMMANDS
 
 if TYPE_CHECKING:
-    from codir.config import FinetuneConfig
+    from codir.config import FinetuneConfig, Recipe
 
 STUDENT_NAME = "student"
 
@@ -19,6 +19,12 @@ def command_after_finetuning(config: FinetuneConfig) -> str:
     words = ["codir", "distill", "--teacher", str(config.output_dir), *_words_of_data(config)]
     words += ["--student-layers", str(_half_of_layers(config))]
     return shlex.join([*words, "--output-dir", str(config.output_dir.with_name(STUDENT_NAME))])
+
+
+def command_after_distilling(config: Recipe) -> str:
+    """The command that makes the student run without PyTorch, checked on the rows of its run."""
+    folder = config.output_dir
+    return shlex.join(["codir", "export", str(folder), "--int8", "--output-dir", f"{folder}-int8"])
 
 
 def _words_of_data(config: FinetuneConfig) -> list[str]:

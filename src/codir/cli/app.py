@@ -112,7 +112,8 @@ def finetune(given: Given) -> None:
             tables.show_rehearsal(runs.rehearse(config))
             return
         tables.show_metrics(runs.finetune(config), title=config.data.source)
-        tables.show_next(config.output_dir, command_after_finetuning(config))
+        tables.show_model(config.output_dir)
+        tables.show_next(command_after_finetuning(config))
 
 
 @recipe_command(app)
@@ -121,6 +122,7 @@ def distill(given: Given) -> None:
 
     Example: `codir distill --teacher teacher --data glue:RTE --data-dir glue --student-layers 3 --output-dir student`
     """
+    from codir.cli.advice import command_after_distilling
     from codir.config import Recipe
 
     config = given.config(Recipe)
@@ -131,6 +133,7 @@ def distill(given: Given) -> None:
             tables.show_rehearsal(runs.rehearse(config))
             return
         tables.show_result(runs.distill(config))
+        tables.show_next(command_after_distilling(config))
 
 
 @recipe_command(app)

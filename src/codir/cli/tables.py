@@ -57,7 +57,7 @@ def show_export(result: ExportResult) -> None:
 
     _show(export_table(result))
     _show_place(f"{result.chosen.name}, infer.py and export.json", result.output_dir)
-    _show(_text(f'Next: python {result.output_dir}/infer.py "a text"'), soft_wrap=True)
+    show_next(f'python {result.output_dir}/infer.py "a text"')
 
 
 def show_benchmark(result: BenchmarkResult, output_dir: Path | None) -> None:
@@ -98,7 +98,7 @@ def show_sweep(result: SweepResult) -> None:
     _show(sweep_table(result))
     for failure in result.failed:
         _show(_text(f"failed: {failure}"), style="red", soft_wrap=True)
-    _show_place("sweep.json, sweep.md, sweep.png, students and exported", result.output_dir)
+    _show_place("report.html, sweep.json, sweep.md, sweep.png, students and exported", result.output_dir)
 
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
@@ -155,12 +155,16 @@ def show_rehearsal(found: Rehearsal) -> None:
         table.add_row(what, _text(how_much))
     _show(table)
     for note in found.notes:
-        _show(_text(note), soft_wrap=True)
+        _show(_text(note))
 
 
-def show_next(folder: Path, command: str) -> None:
-    """Where the model is, and what to do with it."""
+def show_model(folder: Path) -> None:
+    """Where the model is."""
     _show_place("Model", folder)
+
+
+def show_next(command: str) -> None:
+    """What to do with the model."""
     _show(_text(f"Next: {command}"), soft_wrap=True)
 
 

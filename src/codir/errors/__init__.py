@@ -157,6 +157,8 @@ REMEDIES = {
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
 }
 """Errors that are about the user's files or machine, and what to do."""
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Those of a copy that are its goal's."""
 
 
 def of_files(error: BaseException, path: str | Path | None = None) -> UserError | None:
@@ -202,6 +204,8 @@ def naming(path: str | Path) -> Iterator[None]:
 
 def _in_words(error: OSError, path: str | Path | None) -> UserError:
     place = error.filename if error.filename is not None else path
+    if error.filename2 is not None and error.errno in OF_WRITING:  # of a copy: its goal, not its origin
+        place = error.filename2
     reason = (error.strerror or str(error)).lower()
     return UserError(
         "a file" if place is None else f"'{place}'",

@@ -296,7 +296,7 @@ def _limits(origin: Origin) -> list[str]:
     return [
         *lengths,
         "codir does not look at the language of texts. Other languages and domains than those of the training set were "
-        "not measured, nor were bias, calibration and attacks.",
+        "not measured, nor were bias and attacks.",
         "codir sets no licence. Those of the base model and of the data apply.",
     ]
 

@@ -75,7 +75,7 @@ def export_table(result: ExportResult) -> Table:
             "runs": name,
             in_words(metric): show_metric(metric, model.metrics[metric]),
             "points lost": in_points(verdict.loss) if verdict else NOT_MEASURED,
-            "MB": in_megabytes(model.bytes, digits=0).removesuffix(" MB"),
+            "MB": in_megabytes(model.bytes).removesuffix(" MB"),
             "sent./s": f"{model.sentences_per_second or 0:,.0f}",
             "faster": _times(model.sentences_per_second, base.sentences_per_second),
             "1 row": f"{latency.p50:.1f} ms" if latency else NOT_MEASURED,

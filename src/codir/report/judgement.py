@@ -208,7 +208,7 @@ def length_rows(judgement: Judgement) -> Rows:
     metric = judgement.primary
     return [
         {
-            "tokens": f"{one.shortest} to {one.longest}",
+            "tokens": f"{one.shortest}" if one.shortest == one.longest else f"{one.shortest} to {one.longest}",
             "rows": f"{one.rows:,}",
             **{SHOWN.get(name, name): show_metric(metric, score) for name, score in one.scores.items()},
         }

@@ -43,14 +43,14 @@ def show_metric(metric: str, value: float | None, *, signed: bool = False) -> st
     return f"{value:{sign}.1%}" if is_share(metric) else f"{value:{sign}.3f}"
 
 
-def in_megabytes(size: int | None, *, digits: int = 1) -> str:
+def in_megabytes(size: int | None) -> str:
     """A size on disk.
 
     Example:
         >>> in_megabytes(90_800_000), in_megabytes(None)
         ('90.8 MB', '—')
     """
-    return NOT_MEASURED if size is None else f"{size / 1e6:,.{digits}f} MB"
+    return NOT_MEASURED if size is None else f"{size / 1e6:,.1f} MB"
 
 
 def in_thousands(number: int | None) -> str:
@@ -192,4 +192,6 @@ def _condition(name: str, value: Any) -> str:
         return ", ".join(f"{in_markdown(str(part))} {_condition(part, what)}" for part, what in value.items())
     if value is None:
         return "unknown"
+    if isinstance(value, list | tuple):
+        return ", ".join(in_markdown(str(one)) for one in value) or "none"
     return in_code(str(value)) if name == "command" else in_markdown(str(value))

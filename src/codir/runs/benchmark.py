@@ -82,11 +82,15 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
     exam = Exam(data.dev, data.task, config.data.max_length)
     entrants = _entrants(readers, bf16=config.bf16)
     all_threads = torch.get_num_threads()
+    opened = {
+        one.name: one.runner(all_threads) for one in entrants
+    }  # all, so that a damaged one is found before any runs
     scores: dict[str, dict[str, float]] = {}
     for one in entrants:
-        answers = exam.answers(one.runner(all_threads))
+        answers = exam.answers(opened[one.name])
         check_permutation(answers[exam.first], exam.labels(exam.first), data.task, whose=one.name)
         scores[one.name] = exam.score(answers)
+    del opened
 
     rows = data.dev[exam.first]
     rows = rows.select(range(min(len(rows), config.rows)))

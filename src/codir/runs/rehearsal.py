@@ -57,9 +57,11 @@ def in_minutes(seconds: float) -> str:
     """A duration in words.
 
     Example:
-        >>> in_minutes(12.4), in_minutes(400)
-        ('0.2 minutes', '6.7 minutes')
+        >>> in_minutes(0.43), in_minutes(400)
+        ('0.4 s', '6.7 minutes')
     """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} minutes" if seconds < 36_000 else f"{seconds / 3600:.1f} hours"
 
 

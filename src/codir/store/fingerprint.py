@@ -11,7 +11,6 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-import xxhash
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 VOLATILE_CONFIG_KEYS = (
@@ -28,8 +27,7 @@ UNREAD_COLUMNS = ("label", "labels", "group", "id", "example_index", "length", "
 
 
 def _digest(chunks: Iterable[bytes]) -> str:
-    """A hash against change, not against malice: XXH3 of 128 bits, as in a manifest."""
-    hasher = xxhash.xxh3_128()
+    hasher = hashlib.blake2b(digest_size=16)
     for chunk in chunks:
         hasher.update(chunk)
     return hasher.hexdigest()

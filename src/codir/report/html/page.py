@@ -80,7 +80,7 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         speed=result.speed,
         notes=result.notes,
         command=shown.pop("command", None),
-        conditions={name: condition_in_words(value) for name, value in shown.items()},
+        conditions={in_words(name): condition_in_words(value) for name, value in shown.items()},
         recipe=recipe_in_words(result.recipe),
     )
 

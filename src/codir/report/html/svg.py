@@ -109,6 +109,9 @@ def point(series: int, x: float, y: float, *, size: float = 3.5, hint: str = "")
 
 # ---- Scales ----
 
+LEAST_SHARE = 2e-3
+"""Of its largest number, that a scale spans at least: rounding errors would fill it otherwise."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -144,7 +147,7 @@ def scale_over(
     """A scale over these numbers that begins and ends at round ones.
 
     Args:
-        values: finite; none at all gives a scale from 0 to 1.
+        values: finite; none at all gives a scale from 0 to 1, and equal or nearly equal ones a wider scale around them.
         start: pixel of the lower end.
         end: pixel of the upper one.
         most: ticks, less one.
@@ -158,8 +161,9 @@ def scale_over(
     from matplotlib.ticker import MaxNLocator
 
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):
-        spread = 1.0 if whole else max(0.1 * abs(high), 1e-3)
+    largest = max(abs(low), abs(high))
+    if high - low < (1e-9 if whole or tight else LEAST_SHARE) * max(largest, 1e-9):
+        spread = 1.0 if whole or largest < 1e-6 else 0.1 * largest
         low, high = low - spread, high + spread
     found = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
     ticks = tuple(round(float(tick), 10) for tick in found)

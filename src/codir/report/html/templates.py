@@ -57,11 +57,13 @@ def condition_in_words(value: object) -> str:
     """A condition.
 
     Example:
-        >>> condition_in_words({"python": "3.12", "codir": None}), condition_in_words(2)
-        ('python 3.12, codir unknown', '2')
+        >>> condition_in_words({"python": "3.12", "codir": None}), condition_in_words(["AVX2", "VNNI"])
+        ('python 3.12, codir unknown', 'AVX2, VNNI')
     """
     if isinstance(value, Mapping):
         return ", ".join(f"{part} {condition_in_words(what)}" for part, what in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(condition_in_words, value)) or "none"
     return "unknown" if value is None else str(value)
 
 
