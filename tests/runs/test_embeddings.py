@@ -240,7 +240,7 @@ def test_an_export_that_gives_other_vectors(world, student, tmp_path, tokenizer)
 
 def test_a_comparison_of_presets_over_vectors(world, tmp_path):
     content = recipe_of(world, tmp_path).model_dump(exclude={"objectives", "output_dir", "student", "baseline"})
-    for key in ("overwrite", "resume", "keep_checkpoints", "push_to_hub"):
+    for key in ("overwrite", "resume", "keep_checkpoints", "push_to_hub", "report_texts"):
         content.pop(key)
     content["training"] = {**TRAINING, "max_steps": 3, "eval_strategy": "no"}
     students = {"two": {"layers": [1, 3]}}

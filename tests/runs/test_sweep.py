@@ -338,7 +338,7 @@ def test_a_broken_student_that_takes_the_others_with_it_or_ends_as_if_all_were_w
         (["--depths", "2", "--engine", "tensorrt"], "--engine"),
         (["--depths", "2", "--preset", "codir-pre"], "of the pre-training stage"),
         (["--depths", "2", "--set", "students.teacher={layers: 1}"], "none of them `teacher`"),
-        (["--depths", "2", "--set", "students.exported teacher={layers: 1}"], "none of them `teacher`"),
+        (["--depths", "2", "--set", "students.exported teacher={layers: 1}"], "students: expected"),
         (["--depths", "2", "--set", "student.checkpoint=x"], "expected a number of layers, which `depths` replaces"),
         (["--student-layers", "2"], "did you mean"),
     ],

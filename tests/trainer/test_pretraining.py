@@ -162,6 +162,7 @@ def test_a_teacher_that_reads_another_text_than_the_student(tmp_path, tokenizer,
     trainer = make_trainer(tmp_path, tokenizer, corpus)
     of_teacher, of_student = watch(trainer.teacher.model), watch(trainer.student)
     trainer.train()
+    of_teacher = [ids for ids in of_teacher if ids.shape != (1, 2)]  # the two tokens that tell where its layers are
     assert len(of_teacher) == len(of_student) == 12
     assert all(torch.equal(*pair) for pair in zip(of_teacher, of_student, strict=True))
     assert any((ids == tokenizer.mask_token_id).any() for ids in of_student)

@@ -13,7 +13,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from codir.config import preset_names, read_preset
 from codir.data import load_corpus
 from codir.runs import preset
+from codir.runs.objectives import presets_for
 from codir.student import build_student
+from codir.tasks import KINDS
 from codir.trainer import DistillationTrainer, PretrainingTrainer
 from conftest import make_texts
 from families import tiny_classifier, tiny_language_model
@@ -97,7 +99,7 @@ def small_preset(name: str, **settings):
     return preset(name, **settings, **({} if contrast is None else {"contrastive": small}))
 
 
-@pytest.mark.parametrize("name", preset_names("distill"))
+@pytest.mark.parametrize("name", presets_for(KINDS["classification"]))
 def test_a_preset_that_a_resume_ends_elsewhere(tmp_path, tokenizer, name):
     """Checkpoints within epochs, at their ends, and at the borders of stages."""
     needs_teacher = small_preset(name).needs.teacher

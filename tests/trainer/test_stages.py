@@ -213,8 +213,7 @@ def test_a_live_teacher_that_still_pools_for_the_stage_before(tmp_path, tokenize
     trainer = make_trainer(tmp_path, tokenizer, objectives=in_turn(codir("student"), answers()), teacher_cache=False)
     asked = []
     trainer.teacher.model.register_forward_pre_hook(
-        lambda module, args, kwargs: asked.append((trainer.state.global_step, kwargs["output_hidden_states"])),
-        with_kwargs=True,
+        lambda module, args: asked.append((trainer.state.global_step, bool(trainer.teacher.view.pooled)))
     )
     trainer.train()
     assert set(asked) == {(step, step < STEPS_PER_EPOCH) for step in range(STEPS)}

@@ -113,8 +113,7 @@ def finetune(given: Given) -> None:
             tables.show_rehearsal(runs.rehearse(config))
             return
         tables.show_metrics(runs.finetune(config), title=config.data.source)
-        tables.show_model(config.output_dir)
-        tables.show_next(command_after_finetuning(config))
+        tables.show_model(config.output_dir, then=command_after_finetuning(config))
 
 
 @recipe_command(app)

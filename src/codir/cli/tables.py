@@ -158,9 +158,10 @@ def show_rehearsal(found: Rehearsal) -> None:
         _show(_text(note))
 
 
-def show_model(folder: Path) -> None:
-    """Where the model is."""
+def show_model(folder: Path, then: str) -> None:
+    """Where the model is, and the command that comes next."""
     _show_place("Model", folder)
+    show_next(then)
 
 
 def show_next(command: str) -> None:
