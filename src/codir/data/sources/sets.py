@@ -210,8 +210,10 @@ def learn_sets(
 
     Example:
         >>> code, notes = learn_sets([("b",), ("a", "b"), ()], LabelOptions(task="multi_label"), None)
-        >>> code.encode([("b",), ()], "here"), notes
-        ([[0.0, 1.0], [0.0, 0.0]], ["several labels in a row: 2 labels, 1.0 per row, 1 rows with none", ...])
+        >>> code.encode([("b",), ()], "here")
+        [[0.0, 1.0], [0.0, 0.0]]
+        >>> notes[0]
+        'several labels in a row: 2 labels, 1.0 per row, 1 row with none'
     """
     counts = Counter(chain.from_iterable(labels))
     are_numbers = all(name.isdecimal() for name in counts)
@@ -231,5 +233,5 @@ def learn_sets(
         return code, []
     empty = sum(not label for label in labels)
     said = f"several labels in a row: {num_labels} labels, {counts.total() / len(labels):.1f} per row"
-    notes = [f"{said}, {empty} rows with none" if empty else said]
+    notes = [f"{said}, {empty} row{'' if empty == 1 else 's'} with none" if empty else said]
     return code, [*notes, *note_alike(counts), *note_rare(counts)]

@@ -65,7 +65,7 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
     Example:
         >>> logits, notes = logits_of_top_k([[("up", -0.2), (" Up", -3.0), ("The", -2.5)]], ["down", "up"], "answers")
         >>> np.exp(logits).round(3)
-        array([[0.049, 0.951]])
+        array([[0.054, 0.946]])
     """
     place = {name.strip().casefold(): index for index, name in enumerate(names)}
     shares, listed, other = np.zeros((len(rows), len(names))), np.zeros((len(rows), len(names)), bool), 0.0
