@@ -146,7 +146,7 @@ def read_results(folder: Path = DEPLOY) -> dict[str, Numbers]:
 
 def write_claims(name: str, result: Numbers) -> None:
     """Of the first student, against the teacher: throughput, latency, and what int8 lost."""
-    has_vnni = any("vnni" in unit for unit in result["conditions"]["instruction_sets"])
+    has_vnni = any("VNNI" in unit for unit in result["conditions"]["instruction_sets"])
     bounds = WITH_VNNI if has_vnni else WITHOUT_VNNI
     threads = max(timing["threads"] for timing in result["timings"])
     timings, scores = timings_of(result, threads), {one["name"]: one["metrics"] for one in result["costs"]}
@@ -154,7 +154,13 @@ def write_claims(name: str, result: Numbers) -> None:
     fastest = fastest_in_int8(timings, role)
     if fastest is None:
         raise SystemExit(f"no int8 export of {role} passed the gate")
-    conditions = {"pair": name, "threads": threads, "rows": result["rows"], "scored_rows": result["scored_rows"]}
+    conditions = {
+        **result["conditions"],
+        "pair": name,
+        "threads": threads,
+        "rows": result["rows"],
+        "scored_rows": result["scored_rows"],
+    }
     against, best = timings[TEACHER], timings[fastest]
     measured: dict[str, tuple[float, float, Literal["at most", "at least"], str]] = {
         "throughput": (rate(best) / rate(against), bounds[0], "at least", "rows per second in batches of 32"),

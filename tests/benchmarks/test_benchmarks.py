@@ -95,7 +95,7 @@ def small_deployment() -> dict[str, object]:
 def test_a_table_of_served_models_that_no_run_gave(benchmarks):
     tables, deploy = benchmarks("tables"), benchmarks("deploy")
     results = deploy.read_results()
-    assert {"demo", "sst2", "base"} <= set(results)
+    assert "sst2" in results
     for page in tables.PAGES:
         assert tables.render_deploy(page.read_text(), results) == page.read_text()
     for name in results:
