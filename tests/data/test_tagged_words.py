@@ -18,12 +18,12 @@ from vocabularies import byte_level, next_token, sentence_piece, word_piece
 TASK = "token_classification"
 CONLL = """-DOCSTART- -X- -X- O
 
-EU NNP I-NP B-ORG
-rejects VBZ I-VP O
-German JJ I-NP B-MISC
+Lufthansa NNP I-NP B-ORG
+serves VBZ I-VP O
+Danish JJ I-NP B-MISC
 
-Peter NNP I-NP B-PER
-Blackburn NNP I-NP I-PER
+Ada NNP I-NP B-PER
+Lovelace NNP I-NP I-PER
 """
 
 
@@ -35,7 +35,7 @@ def rows_of(path, **settings) -> tuple[list[list[str]], list[list[str]]]:
 
 
 EXPECTED = (
-    [["EU", "rejects", "German"], ["Peter", "Blackburn"]],
+    [["Lufthansa", "serves", "Danish"], ["Ada", "Lovelace"]],
     [["B-ORG", "O", "B-MISC"], ["B-PER", "I-PER"]],
 )
 
@@ -49,7 +49,7 @@ EXPECTED = (
         CONLL.replace("\n", "\r\n"),
         CONLL.replace("\n\n", "\n   \n\n\n"),
         CONLL.rstrip("\n"),
-        "\ufeff" + CONLL.replace("EU NNP", "# id 7\nEU NNP"),
+        "\ufeff" + CONLL.replace("Lufthansa NNP", "# id 7\nLufthansa NNP"),
     ],
     ids=["spaces", "tabs", "windows", "blank lines", "no end", "comment"],
 )
@@ -80,10 +80,10 @@ def test_a_treebank_whose_parts_of_speech_are_not_found(tmp_path):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("EU B-ORG\nLondon\n", "a word and its tag on each line, got 1 at line 2: 'London'"),
-        ("EU NNP B-ORG\nNew York NNP B-LOC\n", "3 cells on each line, as on the first, got 4 at line 2"),
+        ("Lufthansa B-ORG\nLondon\n", "a word and its tag on each line, got 1 at line 2: 'London'"),
+        ("Lufthansa NNP B-ORG\nNew York NNP B-LOC\n", "3 cells on each line, as on the first, got 4 at line 2"),
         ("\n\n", "a row with a word, got none"),
-        ("EU O\nLondon O\n", "at least two different tags, got 'O'"),
+        ("Lufthansa O\nLondon O\n", "at least two different tags, got 'O'"),
     ],
 )
 def test_a_broken_file_of_words_that_is_read_nevertheless(tmp_path, written, said):

@@ -19,6 +19,7 @@ from codir.signals import (
     TeacherSignal,
     check_demands,
 )
+from codir.tasks import Kind
 
 
 class Objective(nn.Module, ABC):
@@ -29,6 +30,8 @@ class Objective(nn.Module, ABC):
     """
 
     needs: Needs
+    kind: Kind | None = None
+    """Of the student's task, once built; `None` for a language model."""
     warmup_steps: int = 0
     """Optimiser steps over which the weight of this term rises, in a straight line, to what it is."""
 
@@ -39,6 +42,7 @@ class Objective(nn.Module, ABC):
             UserError: a demand is not met, or the two cannot be matched and the paper has no map for it.
         """
         check_demands(self.term, self.needs, teacher=teacher, student=student)
+        self.kind = student.kind
         self.make_weights(teacher=teacher, student=student)
 
     def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:  # most have none

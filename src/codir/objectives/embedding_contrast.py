@@ -11,15 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.config.words import EMBEDDING_CONTRAST, VECTORS, VectorEstimator, VectorMap
-from codir.objectives.base import Objective
 from codir.objectives.contrast.checks import check_word
 from codir.objectives.contrast.keys import GroupedKeys
 from codir.objectives.contrast.soft import soft_contrast
-from codir.objectives.parts.vectors import VectorMaps
+from codir.objectives.parts.vectors import OfVectors
 from codir.signals import (
     Answered,
     Batch,
-    ModelShape,
     Needs,
     NegativeNeeds,
     Negatives,
@@ -28,7 +26,7 @@ from codir.signals import (
 )
 
 
-class EmbeddingContrast(Objective):
+class EmbeddingContrast(OfVectors):
     """A contrast of sentence vectors, whose keys are the teacher's own vectors, read from its cache.
 
     The keys of a sentence are the teacher's vectors of the batch and of K further sentences, drawn at random:
@@ -70,16 +68,6 @@ class EmbeddingContrast(Objective):
         self.tau, self.teacher_tau = contrastive_temperature, teacher_temperature or contrastive_temperature
         negatives = NegativeNeeds(num_negatives, strategy="any", from_student=False, from_answers=True, term=self.term)
         self.needs = Needs(teacher_logits=True, negatives=negatives, of_kind=frozenset({"vectors"}))
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Make the maps between widths."""
-        assert teacher is not None, "`needs` asks for one"
-        self.maps = VectorMaps(
-            student_width=student.classes,
-            teacher_width=teacher.classes,
-            width_map=self.width_map,
-            prefixes=self.prefixes,
-        )
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

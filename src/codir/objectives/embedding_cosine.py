@@ -10,9 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.config.words import VECTORS, VectorMap
-from codir.objectives.base import Objective
-from codir.objectives.parts.vectors import VectorMaps
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.objectives.parts.vectors import OfVectors
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def embedding_cosine_loss(
@@ -30,7 +29,7 @@ def embedding_cosine_loss(
     return (1 - F.cosine_similarity(student_vectors, teacher_vectors, dim=1)).mean()
 
 
-class EmbeddingCosine(Objective):
+class EmbeddingCosine(OfVectors):
     """Each sentence's vector points where the teacher's points; see `embedding_cosine_loss`.
 
     Args:
@@ -46,16 +45,6 @@ class EmbeddingCosine(Objective):
     def __init__(self, *, width_map: VectorMap = VECTORS.width_map, prefixes: Sequence[int] = ()) -> None:
         super().__init__()
         self.width_map, self.prefixes = width_map, tuple(prefixes)
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Make the maps between widths."""
-        assert teacher is not None, "`needs` asks for one"
-        self.maps = VectorMaps(
-            student_width=student.classes,
-            teacher_width=teacher.classes,
-            width_map=self.width_map,
-            prefixes=self.prefixes,
-        )
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

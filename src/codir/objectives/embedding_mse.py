@@ -9,9 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.config.words import VECTORS, VectorDistance, VectorMap
-from codir.objectives.base import Objective
-from codir.objectives.parts.vectors import VectorMaps
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.objectives.parts.vectors import OfVectors
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def embedding_mse_loss(
@@ -41,7 +40,7 @@ def embedding_mse_loss(
     return (apart if distance == "l2" else apart.square()).mean()
 
 
-class EmbeddingMSE(Objective):
+class EmbeddingMSE(OfVectors):
     """Each sentence's vector lies where the teacher's normalised one lies; see `embedding_mse_loss`.
 
     Departs from LEAF in that the student's vector has length 1 before its map, as the saved model gives it.
@@ -66,16 +65,6 @@ class EmbeddingMSE(Objective):
     ) -> None:
         super().__init__()
         self.distance, self.width_map, self.prefixes = distance, width_map, tuple(prefixes)
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Make the maps between widths."""
-        assert teacher is not None, "`needs` asks for one"
-        self.maps = VectorMaps(
-            student_width=student.classes,
-            teacher_width=teacher.classes,
-            width_map=self.width_map,
-            prefixes=self.prefixes,
-        )
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

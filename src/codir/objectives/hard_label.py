@@ -6,8 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
-from codir.tasks import Kind, kind_of_outputs
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import kind_of_outputs
 
 
 def hard_label_loss(
@@ -45,11 +45,6 @@ class HardLabel(Objective):
     """
 
     needs = Needs(demands=frozenset({"classes"}), of_kind=frozenset({"labels"}))
-    kind: Kind | None = None
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Remember the kind of task; there are no weights."""
-        self.kind = student.kind
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -9,8 +9,7 @@ from torch import Tensor
 from codir.config.words import LIST_TEMPERATURE
 from codir.objectives.base import Objective
 from codir.objectives.parts.candidates import mean_over_queries, queries_of, same_query
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
-from codir.tasks import Kind
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
 
 
 def listwise_kl_loss(
@@ -64,15 +63,10 @@ class ListwiseKL(Objective):
     """
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers", "groups"}))
-    kind: Kind | None = None
 
     def __init__(self, list_temperature: float = LIST_TEMPERATURE) -> None:
         super().__init__()
         self.list_temperature = list_temperature
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Remember the kind of task; there are no weights."""
-        self.kind = student.kind
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from codir.objectives.base import Objective
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
-from codir.tasks import Kind, kind_of_outputs
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import kind_of_outputs
 
 
 def logit_mse_loss(
@@ -36,12 +36,6 @@ class LogitMSE(Objective):
     """
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers"}))
-
-    kind: Kind | None = None
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Remember the kind of task; there are no weights."""
-        self.kind = student.kind
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from codir.config.words import KD_TEMPERATURE
 from codir.objectives.base import Objective
-from codir.signals import Batch, ModelShape, Needs, Negatives, StudentSignal, TeacherSignal
-from codir.tasks import Kind, kind_of_outputs
+from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
+from codir.tasks import kind_of_outputs
 
 
 def soft_target_loss(
@@ -49,15 +49,10 @@ class SoftTarget(Objective):
     """
 
     needs = Needs(teacher_logits=True, demands=frozenset({"classes"}), of_kind=frozenset({"answers"}))
-    kind: Kind | None = None
 
     def __init__(self, kd_temperature: float = KD_TEMPERATURE) -> None:
         super().__init__()
         self.kd_temperature = kd_temperature
-
-    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
-        """Remember the kind of task; there are no weights."""
-        self.kind = student.kind
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None

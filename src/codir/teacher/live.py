@@ -123,22 +123,19 @@ class LiveTeacher(Teacher):
         if self.view.tokens or batch.token_labels is not None:
             predicted = batch.predicted if self.view.token_logits else None
             return self._run(batch.model_inputs, self.view, predicted, batch.word_positions)
-        inputs = self._collate(batch.example_index.tolist())
-        return self._run(inputs, self.view, words=inputs.pop(POSITIONS, None))
+        return self._run_rows(batch.example_index, self.view)
 
     def pooled(
         self, example_index: Int[Tensor, "groups negatives"], representation: Representation
     ) -> Float[Tensor, "groups negatives layers hidden"]:
         """Run the model on the rows of the negatives: exact, but expensive; the cache avoids it."""
         alone = TeacherView(frozenset({representation}), dtype=self.view.dtype)
-        inputs = self._collate(example_index.flatten().tolist())
-        inputs.pop(POSITIONS, None)
-        pooled = self._run(inputs, alone).pooled[representation]
+        pooled = self._run_rows(example_index, alone).pooled[representation]
         return pooled.reshape(*example_index.shape, *pooled.shape[1:])
 
     def answers(self, example_index: Int[Tensor, "groups negatives"]) -> Float[Tensor, "groups negatives classes"]:
         """Run the model on these rows for its answers alone."""
-        said = self._run(self._collate(example_index.flatten().tolist()), TeacherView(dtype=self.view.dtype)).logits
+        said = self._run_rows(example_index, TeacherView(dtype=self.view.dtype)).logits
         return said.reshape(*example_index.shape, said.shape[-1])
 
     def iter_signals(self, batch_size: int) -> Iterator[tuple[np.ndarray, TeacherSignal]]:
@@ -225,6 +222,11 @@ class LiveTeacher(Teacher):
     @cached_property
     def _places(self) -> LayerPlaces | None:
         return find_layers(self.model)
+
+    def _run_rows(self, example_index: Tensor, view: TeacherView) -> TeacherSignal:
+        """Read rows of the training set by their numbers, of any shape, one after the other."""
+        inputs = self._collate(example_index.flatten().tolist())
+        return self._run(inputs, view, words=inputs.pop(POSITIONS, None))
 
     def _run(
         self,

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from codir.config.words import VECTORS, VectorMap
 from codir.errors import UserError
+from codir.objectives.base import Objective
 from codir.objectives.parts.width_map import build_width_map
+from codir.signals import ModelShape
 
 
 class VectorMaps(nn.Module):
@@ -68,6 +70,29 @@ class VectorMaps(nn.Module):
             (one(student[:, :width]), F.normalize(teacher if self.is_mapped else teacher[:, :width], dim=1))
             for one, width in zip(self.maps, self.widths, strict=True)
         ]
+
+
+class OfVectors(Objective):
+    """An objective that compares sentence vectors: both sides' are brought to one width before.
+
+    Attributes:
+        width_map: from the student's width to the teacher's.
+        prefixes: lengths of prefixes that are to serve alone.
+        maps: made when built.
+    """
+
+    width_map: VectorMap
+    prefixes: tuple[int, ...]
+
+    def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
+        """Make the maps between widths."""
+        assert teacher is not None, "`needs` asks for one"
+        self.maps = VectorMaps(
+            student_width=student.classes,
+            teacher_width=teacher.classes,
+            width_map=self.width_map,
+            prefixes=self.prefixes,
+        )
 
 
 def check_prefixes(prefixes: Sequence[int], width: int) -> None:
