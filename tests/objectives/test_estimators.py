@@ -133,7 +133,7 @@ def test_an_anchor_that_nothing_is_compared_with_becoming_nan():
 @settings(max_examples=30, deadline=None)
 @given(**SHAPES)
 def test_soft_contrast_that_differs_from_its_formula(batch, count, seed):
-    """§3.2 of arXiv 2101.04731, one share at a time."""
+    """arXiv 2101.04731, one share at a time."""
     (own, others), (own_s, others_s) = scores_of(batch, count, seed), scores_of(batch, count, seed + 1)
     others_s = others_s.nan_to_num(neginf=0.3).masked_fill(others == -torch.inf, -torch.inf)
     of_teacher, of_student = (torch.cat([a[:, None], b], dim=1) for a, b in ((own, others), (own_s, others_s)))

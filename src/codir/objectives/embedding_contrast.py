@@ -34,7 +34,7 @@ class EmbeddingContrast(OfVectors):
     - `estimator="soft"`: the student's similarities to all keys are to be distributed as the teacher's are; see
       `soft_contrast`. With a map, the student's vectors are compared in the teacher's space.
     - `estimator="info_nce"`: the key of the sentence itself is to be found among all others (van den Oord et al. 2018,
-      arXiv 1807.03748, eq. 4; Gao et al. 2021, DistilCSE, arXiv 2112.05638, §3 for sentences and a bank of keys).
+      arXiv 1807.03748, eq. 4; for sentences DistilCSE, Gao et al. 2021, arXiv 2112.05638).
 
     Departs from SEED in its keys: theirs are a queue of the last batches, these are drawn from the whole data anew at
     every step, since the teacher does not move and its vectors are kept. A prefix of the student's vector is compared

@@ -19,7 +19,7 @@ def embedding_cosine_loss(
 ) -> Float[Tensor, ""]:
     """`1 - cos(W s, t)`, mean over sentences; between 0 and 2.
 
-    The first loss of Jasper and Stella (Zhang et al. 2024, arXiv 2412.19048, eq. 1). Half the squared distance of
+    The first loss of Jasper and Stella (Zhang et al. 2024, arXiv 2412.19048). Half the squared distance of
     vectors of length 1 (`embedding_mse_loss`), and blind to the length that a map gives them.
 
     Example:

@@ -21,7 +21,7 @@ def embedding_mse_loss(
 ) -> Float[Tensor, ""]:
     """`||W s - t||^2`, or its root, mean over sentences; `t` has length 1.
 
-    The squared distance is that of Reimers and Gurevych 2020 (arXiv 2004.09813, eq. 1), which takes the mean over the
+    The squared distance is that of Reimers and Gurevych 2020 (arXiv 2004.09813), which takes the mean over the
     vector; the sum is taken here, so that the value means the same at any width: `2 (1 - cos)` where both have length
     1. The root is the L2 distance of LEAF (Vujanic and Rueckstiess 2025, arXiv 2509.12539) and of EmbedDistill (Kim et
     al. 2023, arXiv 2301.12005): all sentences pull equally hard, however far they are.

@@ -11,9 +11,9 @@ def soft_contrast(
 ) -> Float[Tensor, ""]:
     """`-sum_k softmax(t_i.k_T / tau_t)_k log softmax(s_i.k_S / tau_s)_k`, mean over anchors `i`.
 
-    SEED, Fang et al. 2021 (arXiv 2101.04731), §3.2, where both sides' keys are the teacher's (`k_S = k_T`) and the
-    anchor's own teacher vector is among them; CompRess, Koohpayegani et al. 2020 (arXiv 2010.14713), §3, where each
-    side has keys of its own; ISD, Tejankar et al. 2021 (arXiv 2012.09259), with a slow copy as the teacher.
+    SEED, Fang et al. 2021 (arXiv 2101.04731): in its release both sides' keys are the teacher's (`k_S = k_T`), and the
+    anchor's own teacher vector is among them. CompRess, Koohpayegani et al. 2020 (arXiv 2010.14713): in its release
+    each side has keys of its own. ISD, Tejankar et al. 2021 (arXiv 2012.09259), has a slow copy as the teacher.
 
     Where the teacher's share of one key is 1, it is InfoNCE with that key as the positive. The least that it can be is
     the entropy of the teacher's shares, which the student reaches where its own are the same.
