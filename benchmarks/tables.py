@@ -26,7 +26,7 @@ from codir.report import comparison_markdown, summary_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "deploying.md")
+PAGES = tuple(ROOT / page for page in ("README.md", "docs/results.md", "docs/deploying.md", "docs/embeddings.md"))
 PLACE = re.compile(
     r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)"
     r"(?:; (?P<students>students )?against (?P<reference>[\w.-]+))?)? -->\n)"

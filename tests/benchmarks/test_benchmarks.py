@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +11,6 @@ import torch
 
 from codir.errors import UserError
 from codir.measure import Comparison, Run
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def benchmarks(monkeypatch):
-    """Import a benchmark's module as `python benchmarks/<name>.py` would."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "benchmarks")):
-            del sys.modules[name]
 
 
 def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks):
