@@ -5,7 +5,7 @@ SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 AVX2_ALONE := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 .PHONY: help setup demo pretrain-demo check test test-lowest test-isa lint format types contracts house unit isa doctest docs \
-	test-distributed slow torture torture-files torture-inputs bench bench-peers tables audit clean
+	test-distributed slow torture torture-files torture-inputs bench bench-peers bench-embeddings tables audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,12 @@ bench: setup ## Time every claim but those against other libraries, and write do
 bench-peers: setup .venv-textbrewer/installed .venv-torchdistill/installed ## Time whole trainings against other libraries
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/page.py
+
+bench-embeddings: setup .venv-sentence-transformers/installed ## Sentence encoders by each objective, and the layers they keep
+	$(BIN)/python benchmarks/embedding_layers.py
+	$(BIN)/python benchmarks/embeddings.py 2x128
+	$(BIN)/python benchmarks/embeddings.py 3-layers
+	$(BIN)/python benchmarks/tables.py
 
 tables: setup ## Write the tables of all comparisons from their results
 	$(BIN)/python benchmarks/tables.py

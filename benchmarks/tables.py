@@ -5,7 +5,8 @@ it. Differences and their tests are to the comparison's own reference, or to the
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
 presets the columns. What held-out text says of pre-trained models stands between `<!-- pre-training table -->` and
 `<!-- /pre-training table -->`; what serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->`
-and `<!-- /deploy table -->`. Run twice, it changes nothing.
+and `<!-- /deploy table -->`; which layers a sentence encoder keeps, between `<!-- layers table -->` and
+`<!-- /layers table -->`. Run twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import deploy
+import embedding_layers
 import pretraining
 
 from codir.errors import UserError, nearest
@@ -39,6 +41,7 @@ PRETRAINING_PLACE = re.compile(
 DEPLOY_PLACE = re.compile(
     r"(?P<begin><!-- deploy table: (?P<pair>[\w-]+) -->\n).*?(?P<end><!-- /deploy table -->)", re.DOTALL
 )
+LAYERS_PLACE = re.compile(r"(?P<begin><!-- layers table -->\n).*?(?P<end><!-- /layers table -->)", re.DOTALL)
 
 
 def load_comparisons(folder: Path = RESULTS) -> dict[str, Comparison]:
@@ -93,6 +96,12 @@ def render_deploy(text: str, results: dict[str, Any]) -> str:
     return DEPLOY_PLACE.sub(fill, text)
 
 
+def render_layers(text: str, content: dict[str, Any]) -> str:
+    """A text with the table of layers that a sentence encoder may keep, wherever it belongs."""
+    rows = to_markdown(embedding_layers.table_rows(content))
+    return LAYERS_PLACE.sub(lambda place: f"{place['begin']}{rows}\n{place['end']}", text)
+
+
 def _known(name: str, names: Collection[str]) -> str:
     if name not in names:
         raise UserError(
@@ -124,7 +133,8 @@ def main() -> None:
     (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
         text = render_deploy(render_page(page.read_text("utf-8"), comparisons), deploy.read_results())
-        page.write_text(render_pretraining(text, content), "utf-8")
+        layers = json.loads(embedding_layers.FILE.read_text("utf-8"))
+        page.write_text(render_layers(render_pretraining(text, content), layers), "utf-8")
 
 
 if __name__ == "__main__":

@@ -30,15 +30,10 @@ WARMUP = 0.1
 
 
 def load_rows(plan: dict[str, Any]) -> Dataset:
-    """Sentences, and the teacher's vectors of them, which are computed once."""
+    """Sentences, and the teacher's vectors of them."""
     with open(plan["sentences"], encoding="utf-8", newline="") as opened:
         sentences = [row["text"] for row in csv.DictReader(opened)]
-    file = Path(plan["vectors"])
-    if not file.exists():
-        teacher = SentenceTransformer(plan["teacher"], device="cpu")
-        teacher.max_seq_length = plan["max_length"]
-        np.save(file, teacher.encode(sentences, batch_size=64))
-    vectors = np.load(file)
+    vectors = np.load(plan["vectors"])
     assert len(vectors) == len(sentences), "vectors of other sentences"
     return Dataset.from_dict({"sentence": sentences, "label": list(vectors)})
 

@@ -2,7 +2,7 @@
 
 from codir.objectives.attention_kl import AttentionKL, attention_kl_loss
 from codir.objectives.attention_mse import AttentionMSE, attention_mse_loss
-from codir.objectives.base import Objective
+from codir.objectives.base import Objective, rate_factors
 from codir.objectives.cls_cosine import ClsCosine, cls_cosine_loss
 from codir.objectives.contrast.estimators import Estimator
 from codir.objectives.contrast.heads import MLPHead, ProjectionHead
@@ -83,6 +83,7 @@ __all__ = [
     "match_layers",
     "nce",
     "pooled_mse_loss",
+    "rate_factors",
     "relation_kl_loss",
     "soft_contrast",
     "soft_target_loss",

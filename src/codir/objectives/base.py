@@ -32,6 +32,8 @@ class Objective(nn.Module, ABC):
     needs: Needs
     kind: Kind | None = None
     """Of the student's task, once built; `None` for a language model."""
+    rate_factor: float | None = None
+    """How many times the student's learning rate its own weights have; `None` for what all heads have by default."""
     warmup_steps: int = 0
     """Optimiser steps over which the weight of this term rises, in a straight line, to what it is."""
 
@@ -58,6 +60,16 @@ class Objective(nn.Module, ABC):
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
     ) -> Float[Tensor, ""]:
         """Return the mean over the examples that the objective applies to."""
+
+
+def rate_factors(objectives: nn.Module) -> dict[int, float]:
+    """By the id of a weight, how many times the student's learning rate it has, where its objective says so."""
+    return {
+        id(weight): one.rate_factor
+        for one in objectives.modules()
+        if isinstance(one, Objective) and one.rate_factor is not None
+        for weight in one.parameters()
+    }
 
 
 @runtime_checkable

@@ -29,7 +29,7 @@ from codir.data import (
 )
 from codir.memory import Memory, MemoryBank
 from codir.models import give_logits, kind_of_model, shape_of
-from codir.objectives import Objectives, StagedObjectives, WeightedObjectives
+from codir.objectives import Objectives, StagedObjectives, WeightedObjectives, rate_factors
 from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
 from codir.store import FolderError
@@ -307,10 +307,13 @@ class DistillationTrainer(WholeCheckpoints):
             for group in optimizer.param_groups:
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in heads]
         known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-        missing = [head for key, head in heads.items() if key not in known]
-        if missing:
-            rate = own_key(self.args, "head_learning_rate") or HEAD_LEARNING_RATE_FACTOR * self.args.learning_rate
-            optimizer.add_param_group({"params": missing, "lr": rate, "weight_decay": 0.0})
+        factors, missing = rate_factors(self.distiller.objectives), dict[float, list[nn.Parameter]]()
+        for key, head in heads.items():
+            if key not in known:
+                of_head = factors.get(key, HEAD_LEARNING_RATE_FACTOR) * self.args.learning_rate
+                missing.setdefault(own_key(self.args, "head_learning_rate") or of_head, []).append(head)
+        for rate, params in missing.items():
+            optimizer.add_param_group({"params": params, "lr": rate, "weight_decay": 0.0})
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])  # a resumed run may ask for another
         return optimizer

@@ -75,12 +75,16 @@ class VectorMaps(nn.Module):
 class OfVectors(Objective):
     """An objective that compares sentence vectors: both sides' are brought to one width before.
 
+    The map learns no faster than the student. It goes when the training ends, so what it learns is lost, and steps that
+    are large for it move what the student is asked for.
+
     Attributes:
         width_map: from the student's width to the teacher's.
         prefixes: lengths of prefixes that are to serve alone.
         maps: made when built.
     """
 
+    rate_factor = 1.0
     width_map: VectorMap
     prefixes: tuple[int, ...]
 
