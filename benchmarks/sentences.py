@@ -15,8 +15,8 @@ from pathlib import Path
 from codir.data import find_minilm
 
 GLUE, FOLDER = Path("glue"), Path("runs", "embeddings")
-SENTENCES, TUNING_PAIRS = 32_000, 1_500
-"""Sentences: 500 batches of 64, each read once."""
+SENTENCES, TUNING_PAIRS = 16_000, 1_500
+"""Sentences: 250 batches of 64, each read once."""
 TEACHER, TRAIN, TUNE = "teacher", "sentences", "tune"
 STS_B, HEADLINES, MRPC = "sts-b", "headlines", "mrpc"
 
@@ -60,7 +60,7 @@ def divide(glue: Path, *, sentences: int = SENTENCES, tuning_pairs: int = TUNING
 
     Scored are STS-B's dev set, the headlines among STS-B's training rows, and MRPC's labelled test set, a query and a
     document in each row. Some of STS-B's other training rows are for tuning. Sentences are those of the rest of STS-B,
-    of MRPC's training rows, of CoLA, and of SST-2 until there are enough.
+    of MRPC's training rows, and of CoLA and SST-2 until there are enough.
 
     Args:
         glue: the folder with GLUE's.
@@ -82,11 +82,11 @@ def divide(glue: Path, *, sentences: int = SENTENCES, tuning_pairs: int = TUNING
     }
     near = [text for row in rest for text in _graded(row)[:2]]
     near += [text for row in _rows(glue / "MRPC" / "train.tsv") for text in _paraphrase(row)[:2]]
-    far = [line[3] for line in _lines(glue / "CoLA" / "train.tsv")]
-    more = [row["sentence"] for row in _rows(glue / "SST-2" / "train.tsv")]
+    more = [line[3] for line in _lines(glue / "CoLA" / "train.tsv")]
+    more += [row["sentence"] for row in _rows(glue / "SST-2" / "train.tsv")]
     draw.shuffle(more)
     judged = {spelling(text) for rows in pairs.values() for row in rows for text in row[:2]}
-    return Texts(_different([*near, *far, *more], judged)[:sentences], pairs)
+    return Texts(_different([*near, *more], judged)[:sentences], pairs)
 
 
 def spelling(text: str) -> str:

@@ -38,12 +38,12 @@ def glue(tmp_path):
 
 def test_a_sentence_that_is_scored_and_learned_from(benchmarks, glue):
     sentences = benchmarks("sentences")
-    texts = sentences.divide(glue, sentences=12, tuning_pairs=2)
+    texts = sentences.divide(glue, sentences=11, tuning_pairs=2)
     judged = {sentences.spelling(text) for pairs in texts.pairs.values() for one in pairs for text in one[:2]}
     learned = [sentences.spelling(text) for text in texts.sentences]
     assert not judged & set(learned)
-    assert len(learned) == len(set(learned)) == 12
-    assert {"itsaidso", "webuy"} < set(learned)
+    assert len(learned) == len(set(learned)) == 11
+    assert "itsaidso" in learned
     assert {"stocksfall", "sharesfall", "adogruns", "profitsrose", "profitswentup"} < judged
     assert [len(texts.pairs[name]) for name in ("tune", "sts-b", "headlines", "mrpc")] == [2, 1, 1, 1]
 
