@@ -122,6 +122,30 @@ def test_a_student_that_learns_nothing_of_its_teachers_vectors(world, student, t
     assert "codir is not needed" in card
 
 
+def test_a_map_that_outruns_the_student_it_is_lost_with(world, tmp_path, tokenizer):
+    """The map of the vectors has the student's rate, that of the layers beside it the rate of all heads."""
+    teacher = load_model(world / "teacher", tokenizer)
+
+    def rates(**own: float) -> dict[str, float]:
+        args = codir.DistillationArguments(str(tmp_path), learning_rate=1e-3, eval_strategy="no", max_length=16, **own)
+        trainer = codir.DistillationTrainer(
+            teacher,
+            codir.build_student(teacher, **RANDOM),
+            args,
+            codir.preset("embed-layers"),
+            Dataset.from_csv(str(world / "sentences.csv")),
+            processing_class=tokenizer,
+        )
+        groups = trainer.create_optimizer().param_groups
+        of = {id(weight): group["lr"] for group in groups for weight in group["params"]}
+        found = {name: of[id(weight)] for name, weight in trainer.distiller.objectives.named_parameters()}
+        assert {of[id(weight)] for weight in trainer.student.parameters() if weight.requires_grad} == {1e-3}
+        return {name.split(".")[1]: rate for name, rate in found.items()}
+
+    assert rates() == {"embedding_cosine": 1e-3, "pooled_mse": pytest.approx(2e-2)}
+    assert set(rates(head_learning_rate=5e-3).values()) == {5e-3}
+
+
 def test_a_student_that_sentence_transformers_reads_otherwise(world, student):
     """In a fresh process, without codir: the cosines of its own library give the same score."""
     if find_spec("sentence_transformers") is None:

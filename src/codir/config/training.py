@@ -43,7 +43,9 @@ class TrainingConfig(TrainerOptions):
 
     precision: Precision = Field(PRECISION, description="`auto`: bf16 where the processor multiplies it natively")
     head_learning_rate: AboveZero | None = Field(
-        None, description="learning rate of the projection heads; 20 times the student's by default"
+        None,
+        description="learning rate of the projection heads; by default 20 times the student's, or for maps of sentence "
+        "vectors the same",
     )
     early_stopping_patience: PositiveInt | None = Field(
         None, description="stop after so many evaluations without a better one"

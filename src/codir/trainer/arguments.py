@@ -45,7 +45,8 @@ class DistillationArguments(TrainingArguments):
             `codir.teacher.choose_cache` decide (`"auto"`).
         teacher_cache_dir: where features are kept from run to run.
         cache_dtype: number format of pooled layers in the cache.
-        head_learning_rate: learning rate of the projection heads; 20 times the student's by default.
+        head_learning_rate: learning rate of the projection heads; by default 20 times the student's, or for maps of
+            sentence vectors the same.
         early_stopping_patience: stop after so many evaluations without a better `metric_for_best_model`, which is the
             loss by default.
 
