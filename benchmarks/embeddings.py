@@ -35,7 +35,15 @@ import codir
 from codir.config import CompareConfig, parse_yaml, validate
 from codir.data import encode, load_data, texts_apart, texts_together
 from codir.export import export_student
-from codir.measure import Comparison, Run, agreement, compute_metrics, gather_conditions, predict_logits
+from codir.measure import (
+    Comparison,
+    Run,
+    agreement,
+    compute_metrics,
+    gather_conditions,
+    predict_logits,
+    read_comparison,
+)
 from codir.models import Reader
 from codir.report import write_comparison
 from codir.runs.build import load, load_reader, make_student, runner_of
@@ -46,7 +54,7 @@ from codir.trainer import HEAD_LEARNING_RATE_FACTOR
 RECIPES, RESULTS = HERE / "comparisons" / "embeddings", HERE / "results"
 RATES = {"2x128": (1e-3, 3e-3), "3-layers": (1e-4, 3e-4, 1e-3)}
 """At 1e-2, three presets of 2x128 did not begin to learn (cosine, squared error, L2); it was given up for all."""
-MAPS = {"2x128": ("embed-cosine", "embed-mse", "embed-soft"), "3-layers": ()}
+MAPS = ("embed-cosine", "embed-mse", "embed-soft")
 """Presets whose map between widths is also tried at 20 times the student's rate, which is what other heads have."""
 PEERS = {
     "2x128": {"sentence-transformers": "cosine", "sentence-transformers-mse": "mse"},
@@ -97,17 +105,26 @@ def tuning_recipe(config: CompareConfig, name: str) -> CompareConfig:
         for one in config.presets
         for rate in RATES[name]
     ]
-    presets += [
+    return _on_tuning_pairs(config, presets, "tune")
+
+
+def maps_recipe(config: CompareConfig, name: str) -> CompareConfig:
+    """Presets with a map that learns 20 times as fast as the student, at every rate, scored on the pairs for tuning."""
+    presets = [
         {
             "name": entry_at(preset, rate) + FAST_MAP,
             "preset": preset,
             "training": {"learning_rate": rate, "head_learning_rate": HEAD_LEARNING_RATE_FACTOR * rate},
         }
-        for preset in MAPS[name]
+        for preset in MAPS
         for rate in RATES[name]
     ]
+    return _on_tuning_pairs(config, presets, "maps")
+
+
+def _on_tuning_pairs(config: CompareConfig, presets: Sequence[Mapping[str, Any]], folder: str) -> CompareConfig:
     data = {**config.data.model_dump(), "dev": str(file_of(TUNE))}
-    changes = {"presets": presets, "data": data, "seeds": [TUNING_SEED], "output_dir": config.output_dir / "tune"}
+    changes = {"presets": presets, "data": data, "seeds": [TUNING_SEED], "output_dir": config.output_dir / folder}
     return validate(CompareConfig, {**config.model_dump(), **changes})
 
 
@@ -322,16 +339,28 @@ def tune(name: str, config: CompareConfig, starts: Sequence[Student]) -> dict[st
     return choose_rates(found, [*(one.label for one in config.presets), *PEERS[name]], RATES[name])
 
 
+def try_maps(name: str, config: CompareConfig) -> None:
+    """Write what presets gain or lose by a map that learns 20 times as fast, beside the tuning that is there."""
+    tuned, recipe = read_comparison(RESULTS / f"embeddings-{name}" / "tune"), maps_recipe(config, name)
+    found = codir.compare_presets(recipe)
+    slow = [run for run in tuned.runs if run.preset.startswith(MAPS)]
+    fast = [replace(run, agreements={TUNE: run.agreement}) for run in found.runs]
+    write(replace(tuned, runs=[*slow, *fast]), RESULTS / f"embeddings-{name}" / "maps", recipe.output_dir)
+
+
 def main() -> None:
     """Tune, train, score, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(RATES))
+    parser.add_argument("--maps", action="store_true", help="try faster maps between widths, once rates are tuned")
     os.chdir(HERE.parent)  # paths in a recipe are the project's
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    name = parser.parse_args().name
+    args = parser.parse_args()
+    name, config = args.name, load_recipe(args.name)
     prepare()
-    config = load_recipe(name)
     config.output_dir.mkdir(parents=True, exist_ok=True)
+    if args.maps:
+        return try_maps(name, config)
     seeds, sets = config.seed_list, [STS_B, HEADLINES, MRPC]
     starts = keep_starts(config, [TUNING_SEED, *seeds])
     rates = tune(name, config, starts)
@@ -357,6 +386,7 @@ def main() -> None:
         on, runs = set_of(table), [run_of(one, scores, table, name) for one, scores in scored]
         found = Comparison(runs, trained.reference, metric, {on: metric}, of_teacher[on], conditions, trained.failed)
         write(found, RESULTS / f"embeddings-{name}" / table, recipe.output_dir)
+    return None
 
 
 if __name__ == "__main__":
