@@ -1,6 +1,6 @@
 """Which three of MiniLM's six layers make the best sentence encoder before training, and which of them codir picks.
 
-Run: python benchmarks/embedding_layers.py; it writes benchmarks/results/embeddings-layers/results.json. Every choice of
+Run: python benchmarks/embedding_layers.py; it writes benchmarks/results/embedding-layers/results.json. Every choice of
 three layers is scored on STS-B's dev set, beside what `student.selection: best` ranks it by, which sees neither scores
 nor the texts that are scored. Minutes.
 """
@@ -23,7 +23,7 @@ from codir.models import Reader
 from codir.runs.build import load, load_reader
 from codir.student import build_student, select_layers
 
-FILE = RESULTS / "embeddings-layers" / "results.json"
+FILE = RESULTS / "embedding-layers" / "results.json"
 LAYERS, DEPTH = 3, 6
 RULES = ("every-other", "lower", "upper")
 

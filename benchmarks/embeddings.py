@@ -57,7 +57,7 @@ RATES = {"2x128": (1e-3, 3e-3), "3-layers": (1e-4, 3e-4, 1e-3)}
 MAPS = ("embed-cosine", "embed-mse", "embed-soft")
 """Presets whose map between widths is also tried at 20 times the student's rate, which is what other heads have."""
 PEERS = {
-    "2x128": {"sentence-transformers": "cosine", "sentence-transformers-mse": "mse"},
+    "2x128": {"sentence-transformers": "cosine"},
     "3-layers": {"sentence-transformers": "mse"},
 }
 """Losses of sentence-transformers' own examples: `model_distillation.py` for narrower students, whose map is trained
@@ -331,12 +331,20 @@ def tune(name: str, config: CompareConfig, starts: Sequence[Student]) -> dict[st
     tried = {entry_at(entry, rate): (loss, rate) for entry, loss in PEERS[name].items() for rate in RATES[name]}
     peers = train_peers(config, tried, [TUNING_SEED])
     others = [one for one in starts if one.seed == TUNING_SEED]
-    runs = [run_of(one, score_once(one, [TUNE], config.data.max_length), TUNE, name) for one in [*peers, *others]]
+    found = write_tuning(name, config, found, [*peers, *others], recipe.output_dir)
+    return choose_rates(found, [*(one.label for one in config.presets), *PEERS[name]], RATES[name])
+
+
+def write_tuning(
+    name: str, config: CompareConfig, found: Comparison, others: Sequence[Student], recipe: Path
+) -> Comparison:
+    """A table of all rates that were tried, of codir's presets and of others."""
+    runs = [run_of(one, score_once(one, [TUNE], config.data.max_length), TUNE, name) for one in others]
     runs = [*(replace(run, agreements={TUNE: run.agreement}) for run in found.runs), *runs]
     conditions = {**found.conditions, "evaluation_rows": {TUNE: len(rows_of(TUNE))}}
     found = replace(found, runs=runs, metric_on={TUNE: found.metric}, conditions=conditions)
-    write(found, RESULTS / f"embeddings-{name}" / "tune", recipe.output_dir)
-    return choose_rates(found, [*(one.label for one in config.presets), *PEERS[name]], RATES[name])
+    write(found, RESULTS / f"embeddings-{name}" / "tune", recipe)
+    return found
 
 
 def try_maps(name: str, config: CompareConfig) -> None:
@@ -361,32 +369,36 @@ def main() -> None:
     config.output_dir.mkdir(parents=True, exist_ok=True)
     if args.maps:
         return try_maps(name, config)
-    seeds, sets = config.seed_list, [STS_B, HEADLINES, MRPC]
+    seeds = config.seed_list
     starts = keep_starts(config, [TUNING_SEED, *seeds])
     rates = tune(name, config, starts)
     recipe = final_recipe(config, rates)
     trained = codir.compare_presets(recipe)
-    students = [
-        Student(
-            run.preset,
-            run.seed,
-            recipe.output_dir / "students" / run.student / run.preset / str(run.seed),
-            run.seconds,
-            run.steps,
-            run.fingerprint,
-        )
-        for run in trained.runs
-    ]
+    assert not trained.failed, trained.failed
+    students = [student_of(run, recipe) for run in trained.runs]
     students += train_peers(config, {entry: (loss, rates[entry]) for entry, loss in PEERS[name].items()}, seeds)
-    students += starts[1:]
-    scored = [(one, score_once(one, sets, config.data.max_length)) for one in students]
-    of_teacher = score(FOLDER / TEACHER, sets, config.data.max_length)["metrics"]
-    conditions = conditions_of(config, rates, seeds)
+    write_tables(name, config, [*students, *starts[1:]], rates, recipe.output_dir)
+    return None
+
+
+def student_of(run: Run, recipe: CompareConfig) -> Student:
+    """Where a comparison keeps the student of a run."""
+    folder = recipe.output_dir / "students" / run.student / run.preset / str(run.seed)
+    return Student(run.preset, run.seed, folder, run.seconds, run.steps, run.fingerprint)
+
+
+def write_tables(
+    name: str, config: CompareConfig, students: Sequence[Student], rates: Mapping[str, float], recipe: Path
+) -> None:
+    """Score all students, and write a comparison for each of `TABLES`; the first preset is the reference."""
+    sets, length = [STS_B, HEADLINES, MRPC], config.data.max_length
+    scored = [(one, score_once(one, sets, length)) for one in students]
+    of_teacher = score(FOLDER / TEACHER, sets, length)["metrics"]
+    conditions = conditions_of(config, rates, config.seed_list)
     for table, metric in TABLES.items():
         on, runs = set_of(table), [run_of(one, scores, table, name) for one, scores in scored]
-        found = Comparison(runs, trained.reference, metric, {on: metric}, of_teacher[on], conditions, trained.failed)
-        write(found, RESULTS / f"embeddings-{name}" / table, recipe.output_dir)
-    return None
+        found = Comparison(runs, config.reference_label, metric, {on: metric}, of_teacher[on], conditions)
+        write(found, RESULTS / f"embeddings-{name}" / table, recipe)
 
 
 if __name__ == "__main__":
