@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, BertTokenizer
 
 import codir
@@ -93,6 +94,67 @@ def test_files_that_are_not_squads(tmp_path, content, message):
     (tmp_path / "train.json").write_text(content)
     with pytest.raises(UserError, match=message):
         load_data(str(tmp_path / "train.json"), task="question_answering", evaluation_only=True)
+
+
+def rows_of(content: dict) -> list[dict]:
+    """As the hub has SQuAD: a question in each row, its answers as two lists."""
+    return [
+        {
+            "id": question["id"],
+            "title": article["title"],
+            "context": paragraph["context"],
+            "question": question["question"],
+            "answers": {key: [one[key] for one in question["answers"]] for key in ("text", "answer_start")},
+        }
+        for article in content["data"]
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+    ]
+
+
+FORMS = {
+    "parquet": lambda file, rows: Dataset.from_list(rows).to_parquet(str(file)),
+    "jsonl": lambda file, rows: file.write_text("\n".join(map(json.dumps, rows))),
+    "json": lambda file, rows: file.write_text("\n".join(map(json.dumps, rows))),
+    "array.json": lambda file, rows: file.write_text(json.dumps(rows)),
+    "data.json": lambda file, rows: file.write_text(json.dumps({"version": "2.0", "data": rows}, indent=1)),
+}
+"""How people keep SQuAD's rows; `datasets` writes `to_json` as lines, whatever the name."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_the_hub_that_are_read_otherwise_than_squads_own_file(tmp_path, form):
+    content = squad(8, without=0.4)
+    (tmp_path / "hub").mkdir()
+    FORMS[form](tmp_path / "hub" / f"train.{form}", rows_of(content))
+    FORMS[form](tmp_path / "hub" / f"validation.{form}", rows_of(squad(2, seed=1, without=0.4)))
+    own = load_data(write(tmp_path / "train.json", content), task="question_answering", evaluation_only=True)
+    found = load_data(str(tmp_path / "hub" / f"train.{form}"), task="question_answering", evaluation_only=True)
+    assert found.dev["dev"][:] == own.dev["dev"][:]
+    both = load_data(str(tmp_path / "hub"), task="question_answering")
+    assert (len(both.train), len(both.dev["dev"])) == (24, 6)
+    held_out = load_data(str(tmp_path / "hub" / f"train.{form}"), task="question_answering")
+    articles = [{row["id"].split("-")[0] for row in part} for part in (held_out.train, held_out.dev["dev"])]
+    assert not articles[0] & articles[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("answers"), "got no 'answers'"),
+        (lambda row: row["answers"].pop("answer_start"), "got no 'answer_start'"),
+        (
+            lambda row: row["answers"].update(answer_start=[3]),
+            "question '0-0': expected its answer 'w80 w81' at character 3",
+        ),
+    ],
+)
+def test_rows_of_the_hub_without_what_is_read(tmp_path, change, message):
+    rows = rows_of(squad(2))
+    change(rows[0])
+    FORMS["jsonl"](tmp_path / "train.jsonl", rows)
+    with pytest.raises(UserError, match=message):
+        load_data(str(tmp_path / "train.jsonl"), task="question_answering", evaluation_only=True)
 
 
 def test_options_that_files_of_squad_leave_unused(tmp_path):

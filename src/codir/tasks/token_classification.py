@@ -49,6 +49,7 @@ class TokenClassification(Classification):
     dealt = "at random"
     reads_words = True
     pipeline_arguments = ('aggregation_strategy="first"',)
+    script = "spans"
     metrics: tuple[str, ...] = OF_WORDS
     known_metrics = ()
     correlations = frozenset()
