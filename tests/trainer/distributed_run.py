@@ -32,6 +32,7 @@ from codir.objectives import (
     Stage,
     StagedObjectives,
     WeightedObjectives,
+    WordContrast,
 )
 from codir.tasks import IGNORED_CLASS
 from conftest import SPECIAL, WORDS
@@ -206,12 +207,12 @@ PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initi
 def kinds(folder: Path) -> dict:
     """Words, candidates and questions: what a mean is over is dealt out unevenly, in labels, words and queries."""
     reports = {}
-    for name, (train, terms) in rows_of_kinds().items():
+    for name, (kind, train, terms) in rows_of_kinds().items():
         trainer = make_trainer(
             folder / f"{name}-{world}",
             tokenizer,
-            teacher=WORLDS[name].build(2, PLAIN),
-            student=WORLDS[name].build(1, PLAIN),
+            teacher=WORLDS[kind].build(2, PLAIN),
+            student=WORLDS[kind].build(1, PLAIN),
             train=train,
             objectives=WeightedObjectives(terms, dict.fromkeys(terms, 1.0)),
             max_steps=6,
@@ -227,7 +228,7 @@ def kinds(folder: Path) -> dict:
     return reports
 
 
-def rows_of_kinds() -> dict[str, tuple[datasets.Dataset, dict]]:
+def rows_of_kinds() -> dict[str, tuple[str, datasets.Dataset, dict]]:
     rng = np.random.default_rng(0)
 
     def text(fewest: int, most: int) -> list[str]:
@@ -250,13 +251,16 @@ def rows_of_kinds() -> dict[str, tuple[datasets.Dataset, dict]]:
         "text_pair": [" ".join(row) for row in contexts],
         "label": [[start, start + len(answer)] for start, answer in zip(starts, answers, strict=True)],
     }
+    tagged = datasets.Dataset.from_dict({"words": words, "label": tags})
+    ranked = datasets.Dataset.from_dict({**candidates, "label": scores, "group": of_query})
     of_words = {"hard": HardLabel(), "soft": SoftTarget(), "contrast": contrast()}
     of_questions = {"hard": HardLabel(), "soft": SoftTarget(), "contrast": contrast()}
     of_queries = {"hard": HardLabel(), "margins": MarginMSE(), "lists": ListwiseKL()}
     return {
-        "token_classification": (datasets.Dataset.from_dict({"words": words, "label": tags}), of_words),
-        "reranking": (datasets.Dataset.from_dict({**candidates, "label": scores, "group": of_query}), of_queries),
-        "question_answering": (datasets.Dataset.from_dict(questions), of_questions),
+        "words": ("token_classification", tagged, of_words),
+        "contrast of words": ("token_classification", tagged, {"words": WordContrast(warmup_steps=0)}),
+        "queries": ("reranking", ranked, of_queries),
+        "questions": ("question_answering", datasets.Dataset.from_dict(questions), of_questions),
     }
 
 

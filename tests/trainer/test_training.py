@@ -678,7 +678,7 @@ def test_two_processes_that_resume_elsewhere(once_per_suite):
     assert resumed == straight
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "reranking", "question_answering"])
+@pytest.mark.parametrize("kind", ["words", "contrast of words", "queries", "questions"])
 def test_two_processes_that_weigh_words_queries_or_windows_otherwise(once_per_suite, kind):
     """Micro-batches of few and of many words, labels and queries, in one process and in two."""
     first, second = (report[kind] for report in run_processes(once_per_suite, "kinds", processes=2))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TokenKLConfig,
         TokenLabelConfig,
         VectorConfig,
+        WordContrastConfig,
     )
     from codir.config.trainer_options import TrainerOptions
     from codir.config.training import PretrainingConfig, TrainingConfig
@@ -89,6 +90,7 @@ __all__ = [
     "TrainerOptions",
     "TrainingConfig",
     "VectorConfig",
+    "WordContrastConfig",
     "deep_merge",
     "parse_settings",
     "parse_yaml",
@@ -141,6 +143,7 @@ _HOMES = {
     "TrainerOptions": "codir.config.trainer_options",
     "TrainingConfig": "codir.config.training",
     "VectorConfig": "codir.config.terms",
+    "WordContrastConfig": "codir.config.terms",
     "deep_merge": "codir.config.yaml",
     "parse_settings": "codir.config.yaml",
     "parse_yaml": "codir.config.yaml",

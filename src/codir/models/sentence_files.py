@@ -59,7 +59,7 @@ def read_shape(path: str | Path) -> SentenceShape | None:
             expected="a sentence encoder that reads texts as they stand",
             got=f"the default prompt {prompt!r} in {PROMPTS_FILE}",
             otherwise="its vectors would have been others than sentence-transformers gives",
-            do=f"write the prompt into your texts, and set `default_prompt_name` to null in the {PROMPTS_FILE} of a copy",
+            do="write the prompt into your texts, and set `default_prompt_name` to null in a copy of that file",
         )
     kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
     known = [name for name in ("Transformer", "Pooling", "Dense", "Normalize") if name in kinds]

@@ -28,13 +28,14 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors", "words"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
     "vectors": "a vector for each text",
     "groups": "candidates of a query to compare",
+    "words": "an answer for each word",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
 
