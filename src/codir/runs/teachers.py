@@ -172,12 +172,15 @@ def answers_of_file(file: AnswersFile, exam: Exam) -> Answers | None:
     return {name: move(logits, thresholds_of(SimpleNamespace(**tuned))) for name, logits in answers.items()}
 
 
-def note_thresholds(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> list[str]:
-    """Say what the labels of a file are answered by."""
-    tuned = kind_of(exam.task).tuned_in_words
-    if tuned is None or answers is None or not isinstance(teacher, AnswersFile):
+def note_file(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> list[str]:
+    """Say what is different in the report where the teacher is a file; of a model there is nothing to say."""
+    if not isinstance(teacher, AnswersFile):
         return []
-    return [f"{teacher.name}: {tuned} tuned on the evaluation set `{exam.tuned_on}`, as the student's are."]
+    notes = [f"{teacher.name} has no layers and no weights, so the report has no analysis of them, and no speed."]
+    tuned = kind_of(exam.task).tuned_in_words
+    if tuned is not None and answers is not None:
+        notes.append(f"{teacher.name}: {tuned} tuned on the evaluation set `{exam.tuned_on}`, as the student's are.")
+    return notes
 
 
 def judge_teacher(answers: Answers | None, exam: Exam, file: str) -> list[str]:
