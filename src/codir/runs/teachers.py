@@ -176,7 +176,7 @@ def note_file(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> lis
     """Say what is different in the report where the teacher is a file; of a model there is nothing to say."""
     if not isinstance(teacher, AnswersFile):
         return []
-    notes = [f"{teacher.name} has no layers and no weights, so the report has no analysis of them, and no speed."]
+    notes = [f"{teacher.name} has no layers: the report neither looks behind its scores nor gives its speed."]
     tuned = kind_of(exam.task).tuned_in_words
     if tuned is not None and answers is not None:
         notes.append(f"{teacher.name}: {tuned} tuned on the evaluation set `{exam.tuned_on}`, as the student's are.")
