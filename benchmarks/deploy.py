@@ -213,7 +213,7 @@ def main() -> None:
     config = BenchmarkConfig(
         models=models, data=data, rounds=options.rounds, rows=options.rows, bf16=True, output_dir=target
     )
-    benchmark(config, as_in_training=True)
+    benchmark(config, of_run=options.students[0])
     (target / "gate.json").write_text(json.dumps(said, indent=2) + "\n", "utf-8")
     write_claims(options.name, json.loads((target / "benchmark.json").read_text("utf-8")))
 

@@ -37,6 +37,7 @@ from codir.measure import (
 from codir.models import Reader
 from codir.report import PYTORCH, ExportResult
 from codir.runs.build import load, load_reader
+from codir.runs.facts import note_changed_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
 from codir.runs.preflight import check_labels, check_reader, has_pairs
@@ -54,7 +55,7 @@ SEED = 0
 FP32 = "fp32"
 
 
-def export_model(config: ExportConfig) -> ExportResult:
+def export_model(config: ExportConfig, *, of_run: Path | None = None) -> ExportResult:
     """Write a model for ONNX Runtime or OpenVINO, in fp32 or int8, and say what that keeps and gains.
 
     In fp32 its logits must be PyTorch's. In int8 it may lose `max_loss` points on the evaluation rows; where it loses
@@ -62,6 +63,11 @@ def export_model(config: ExportConfig) -> ExportResult:
 
     Leaves in `config.output_dir`: the graph, tokenizer, config, `infer.py`, `export.json` with all numbers, and a
     manifest.
+
+    Args:
+        config: model, data and how.
+        of_run: the output folder of a run whose recipe names this data; where its rows have changed since, that is
+            said.
 
     Raises:
         UserError: input that cannot work, an engine that is not installed, or no candidate that passes.
@@ -77,7 +83,7 @@ def export_model(config: ExportConfig) -> ExportResult:
     reader = load_reader(config.model, config.data.task)
     check_ships(reader.tokenizer)
     data = load(config.data, reader)
-    notes = said([*data.notes, *check_labels(reader.model, data.task, role="model")])
+    notes = said([*data.notes, *note_changed_rows(of_run, data), *check_labels(reader.model, data.task, role="model")])
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
     reader.model.to("cpu").eval()
     exam = Exam(data.dev, data.task, config.data.max_length)
