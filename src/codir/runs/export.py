@@ -92,7 +92,7 @@ def export_model(config: ExportConfig, *, of_run: Path | None = None) -> ExportR
 
     with scratch_folder(Path(tempfile.gettempdir()), RUN) as scratch:
         bench = Bench(reader, data, exam, original[exam.first], config, scratch)
-        tried = [one for exporter in exporters for one in bench.candidates(exporter)]
+        tried = bench.tried(exporters)
         candidates = [one for one in tried if isinstance(one, Candidate)]
         rejected = [one for one in tried if isinstance(one, Rejected)]
         runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
@@ -205,6 +205,24 @@ class Bench:
         self.collate = RowCollator(self.encoded, reader.tokenizer)
         self.known = self.logits(TorchRunner.of(reader))
 
+    def tried(self, exporters: Sequence[Exporter]) -> list[Candidate | Rejected]:
+        """What each engine makes of the student; one that cannot take it stops no other.
+
+        Raises:
+            UserError: none can take it.
+        """
+        found: list[Candidate | Rejected] = []
+        refusals: list[UserError] = []
+        for exporter in exporters:
+            try:
+                found += self.candidates(exporter)
+            except UserError as error:
+                refusals.append(error)
+                found.append(_rejected(exporter, FP32, error))
+        if len(refusals) == len(exporters):
+            raise together(refusals)
+        return found
+
     def candidates(self, exporter: Exporter) -> list[Candidate | Rejected]:
         """The student in fp32, and in int8 by each recipe of the engine where that was asked for.
 
@@ -240,7 +258,7 @@ class Bench:
         try:
             return quantise_within(self.gate, exporter, written, work, recipe=recipe, rows=rows, layers=layers)
         except UserError as error:
-            return Rejected(exporter.engine, f"int8 {recipe}", f"expected {error.expected}, got {error.got}")
+            return _rejected(exporter, f"int8 {recipe}", error)
 
     def sample(self) -> dict[str, Tensor]:
         """The shortest and the longest calibration row: a graph traced on rows of one token would read no others."""
@@ -279,6 +297,10 @@ class Bench:
         """The calibration rows one by one, without padding."""
         batches = length_sorted_batches(self.encoded, self.reader.tokenizer, batch_size=1)
         return [{name: _array(inputs[name]) for name in names} for _, inputs in batches]
+
+
+def _rejected(exporter: Exporter, precision: str, error: UserError) -> Rejected:
+    return Rejected(exporter.engine, precision, f"expected {error.expected}, got {error.got}")
 
 
 def _array(tensor: Tensor) -> np.ndarray:
