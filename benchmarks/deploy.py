@@ -108,13 +108,10 @@ def fastest_in_int8(timings: Mapping[str, Numbers], role: str) -> str | None:
 
 
 def summary_rows(result: Numbers) -> list[dict[str, str]]:
-    """The teacher in PyTorch, and each student there and in int8 on its fastest engine, with all threads."""
+    """Each model in PyTorch, and in int8 on its fastest engine where it was quantised, with all threads."""
     threads = max(timing["threads"] for timing in result["timings"])
     timings, costs = timings_of(result, threads), {cost["name"]: cost for cost in result["costs"]}
-    shown = [TEACHER]
-    for role in roles_of(timings)[1:]:
-        fastest = fastest_in_int8(timings, role)
-        shown += [role, *([] if fastest is None else [fastest])]
+    shown = [name for role in roles_of(timings) for name in (role, fastest_in_int8(timings, role)) if name]
     teacher = timings[TEACHER]
     return [
         {
