@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_command_line import DESCENT, TORCHRUN, losses, run, weights
 
+from codir.trainer.checkpoints import last_complete_checkpoint
 from kind_worlds import WORLDS, data_of, fill_world
 
 pytestmark = pytest.mark.distributed
@@ -65,7 +66,9 @@ def test_two_processes_that_train_another_student_of_a_kind(kind, world_of, tmp_
 
 def evaluations(folder: Path) -> dict[str, float]:
     """What the trainer itself found on the evaluation rows in the end, which two processes read in parts."""
-    history = json.loads((folder / "report.json").read_text())["log_history"]
+    checkpoint = last_complete_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None
+    history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
     last = [line for line in history if any(key.startswith("eval_") for key in line)][-1]
     return {
         key: value

@@ -22,6 +22,8 @@ from codir.runs.evaluate import examine
 from codir.runs.export import export_model
 from codir.tasks import KINDS
 from codir.tasks.squad import Gold
+from codir.teacher import CacheKey
+from codir.teacher.found import find_fault
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -305,6 +307,22 @@ def test_a_cached_teacher_that_marks_other_words_than_a_live_one(made, tmp_path)
         result = codir.distill(codir.Recipe(**config))
         metrics.append([line["loss"] for line in result.log_history if "loss" in line])
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
+
+
+@pytest.mark.training
+def test_a_teachers_cache_of_windows_that_is_built_anew(made, tmp_path, caplog):
+    """A second run finds it whole, and so does the second process of a run."""
+    for run in ("first", "second"):
+        config = recipe_of(made, tmp_path / run, "kd", max_steps=2).model_dump()
+        config["teacher"]["cache"] = True
+        with caplog.at_level("WARNING"):
+            codir.distill(codir.Recipe(**config))
+    assert "is not used as a teacher cache" not in caplog.text
+    (cache,) = [folder for folder in (tmp_path / "cache").iterdir() if folder.name[0] != "."]
+    key = CacheKey.read(cache)
+    assert find_fault(cache, key) is None
+    np.save(cache / "logits.npy", np.load(cache / "logits.npy")[:, :-1])
+    assert "which is not what key.json says" in str(find_fault(cache, key, is_checked=True))
 
 
 @pytest.mark.training
