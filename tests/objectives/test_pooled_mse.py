@@ -81,7 +81,7 @@ def test_other_vectors_than_those_asked_for():
 
 
 def test_a_fixed_space_that_is_not_the_contrasts_or_not_its_cosine():
-    """`2 / P (1 - cos(W [h_1; ...; h_M] + b, z_T))` by hand, on the very vectors that a contrast with `pca` asks for."""
+    """`2 / P (1 - cos(W [h_1; ...; h_M] + b, z_T))` by hand, on the vectors that a contrast with `pca` asks for."""
     objective = PooledMSE(target="principal", normalisation="l2", projection_dim=4)
     contrast = Contrastive(anchor="student", teacher_head="pca", projection_dim=4)
     assert objective.needs.teacher_pooled == contrast.needs.teacher_pooled

@@ -256,7 +256,9 @@ def test_labels_alone_that_read_rows_without_one(material, tmp_path, monkeypatch
     alone = [{"name": f"{preset}-alone", "preset": preset, "labelled_only": True} for preset in ("fine-tune", "kd")]
     changes = {"presets": ["fine-tune", "kd", *alone], "seeds": 1}
     whole = sections(material, tmp_path / "comparison", **changes)
-    comparison = compare_presets(validate(CompareConfig, deep_merge(whole, {"data": {"max_train_rows": 30, "unlabelled_rows": 40}})))
+    comparison = compare_presets(
+        validate(CompareConfig, deep_merge(whole, {"data": {"max_train_rows": 30, "unlabelled_rows": 40}}))
+    )
     assert comparison.failed == []
     assert all(run.steps == 4 for run in comparison.runs)
     assert IGNORED_CLASS in read["fine-tune"]

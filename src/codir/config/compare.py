@@ -159,7 +159,7 @@ class CompareConfig(Room):
                 otherwise="it would have had no effect",
                 do="leave it out, or add such rows",
             )
-        if self.training.max_steps < 1:
+        if (self.training.max_steps or 0) < 1:
             raise UserError(
                 "presets.labelled_only",
                 expected="a number of steps, `training.max_steps`",
