@@ -18,7 +18,7 @@ from test_cli import bad, run
 from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
-from codir.cli.given import Given, is_data_of_run
+from codir.cli.given import Given, run_of_data
 from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
 from codir.errors import JointUserError, UserError
@@ -191,8 +191,8 @@ def test_an_evaluation_of_a_run_that_scores_another_model(read, tmp_path):
 )
 def test_an_evaluation_that_holds_rows_out_of_other_data(flags, settings, is_of_run):
     given = Given({"data": "d.csv", "output_dir": "out"}, {}, flags, settings)
-    assert is_data_of_run(given) == is_of_run
-    assert not is_data_of_run(Given({"data": "d.csv", "model": "out"}, {}, {}))
+    assert run_of_data(given) == (Path("out") if is_of_run else None)
+    assert run_of_data(Given({"data": "d.csv", "model": "out"}, {}, {})) is None
 
 
 def test_presets_that_lose_the_recipes_own_entries(read, tmp_path):

@@ -157,19 +157,25 @@ def recipe_of_evaluation(given: Given) -> dict[str, Any]:
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
-def with_data_of_run(given: Given) -> Given:
-    """A model that a run left has the run's recipe beside it: where no data was named, it is the run's."""
+def with_data_of_run(given: Given) -> tuple[Given, Path | None]:
+    """A model that a run left has the run's recipe beside it: where no data was named, it is the run's.
+
+    Returns:
+        What was given, and the folder of the run whose data it is; `None` where data was named.
+    """
     models = [given.values.get("model", ""), *given.values.get("models", ())]
     records = [record for model in models if os.path.isfile(record := Path(str(model)) / RECORD_NAME)]
     if "data.source" in given.values or not records:
-        return given
+        return given, None
     recipe = read_recipe(records[0])
-    return replace(given, recipe={key: recipe[key] for key in ("data",) if key in recipe})
+    data = {key: recipe[key] for key in ("data",) if key in recipe}
+    return replace(given, recipe=data), records[0].parent if data else None
 
 
-def is_data_of_run(given: Given) -> bool:
-    """Whether `codir evaluate` was given the recipe of a run, and no other data beside it."""
-    return "output_dir" in given.recipe and not _keys_given(given) & {"data", "data.source"}
+def run_of_data(given: Given) -> Path | None:
+    """The folder of the run whose recipe `codir evaluate` was given, with no other data beside it."""
+    is_of_run = "output_dir" in given.recipe and not _keys_given(given) & {"data", "data.source"}
+    return Path(str(given.recipe["output_dir"])) if is_of_run else None
 
 
 def _keys_given(given: Given) -> set[str]:

@@ -15,6 +15,7 @@ from codir.report.dots import plot_comparison
 from codir.report.evaluation import EvaluationResult, SecondModel, evaluation_table
 from codir.report.export import PYTORCH, ExportResult, export_table
 from codir.report.findings import Findings, findings_of_judgement, findings_of_pretraining, findings_of_run
+from codir.report.finetuning import write_finetuning_report
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
@@ -77,6 +78,7 @@ __all__ = [
     "write_benchmark",
     "write_card",
     "write_comparison",
+    "write_finetuning_report",
     "write_pretraining_report",
     "write_report",
     "write_rows",
