@@ -4,9 +4,10 @@ A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, 
 it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
 presets the columns. Inside a sentence or a cell, `<!-- gain: <folder>; <preset> against <preset> -->` and
-`<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students). What held-out text says of pre-trained models stands between `<!-- pre-training table -->` and
-`<!-- /pre-training table -->`; what serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->`
-and `<!-- /deploy table -->`. Run twice, it changes nothing.
+`<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students). What held-out
+text says of pre-trained models stands between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what
+serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run
+twice, it changes nothing.
 """
 
 from __future__ import annotations

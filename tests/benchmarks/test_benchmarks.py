@@ -160,7 +160,8 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
 def test_a_gain_in_a_sentence_that_no_run_gave(benchmarks):
     tables = benchmarks("tables")
     comparisons = {"rte": small_comparison(plus=0.01)}
-    text = "gains <!-- gain: rte; kd against fine-tune -->old<!-- /gain -->, | <!-- gain: rte, 3-layers; fine-tune against kd --><!-- /gain --> |"
+    text = "gains <!-- gain: rte; kd against fine-tune -->old<!-- /gain -->, | "
+    text += "<!-- gain: rte, 3-layers; fine-tune against kd --><!-- /gain --> |"
     told = tables.render_gains(text, comparisons)
     assert "fine-tune -->+4.00, p 0.020<!--" in told
     assert "kd -->-4.00, p 0.020<!--" in told

@@ -170,7 +170,7 @@ def test_a_task_of_glue_that_needs_more_than_one_command(gpu, tmp_path):
     """A tiny model and a tiny RTE; the second start finds everything done."""
     glue = gpu("glue")
     model, rows = tmp_path / "pretrained", make_texts(40)
-    tiny_classifier("bert", num_labels=2, seed=1).save_pretrained(model)
+    tiny_classifier("bert", num_labels=2, seed=1, max_position_embeddings=128).save_pretrained(model)
     BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)}).save_pretrained(model)
     for name in ("train", "dev"):
         lines = [
