@@ -103,8 +103,9 @@ def interval_of(value: float, resampled: NDArray[np.float64], rows: int) -> Inte
         rows: how many it was measured on.
 
     Example:
-        >>> interval_of(20.0, np.arange(41.0), rows=9)
-        Interval(value=20.0, low=1.0, high=39.0, rows=9)
+        >>> found = interval_of(20.0, np.arange(41.0), rows=9)
+        >>> round(found.low, 6), round(found.high, 6)
+        (1.0, 39.0)
     """
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(value), float(low), float(high), rows)
