@@ -51,8 +51,8 @@ class Questions:
 
     def take(self, rows: Sequence[int], name: str | None = None) -> Questions:
         """Some of them."""
-        kept = ([values[row] for row in rows] for values in (self.rows, self.articles, self.numbers))
-        return Questions(name or self.name, *kept)
+        articles, numbers = ([values[row] for row in rows] for values in (self.articles, self.numbers))
+        return Questions(name or self.name, [self.rows[row] for row in rows], articles, numbers)
 
     def to_dataset(self, more: Sequence[dict[str, Any]] = ()) -> Dataset:
         """As a `datasets` object: question, context, the first answer's characters, all answers, and the id.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO, TypeGuard
+from typing import Any, TextIO
 
 from codir.data.sources.formats.opening import find_encoding, open_text
 from codir.data.sources.formats.reading import Reading, broken
@@ -189,7 +189,9 @@ def _one_object(path: Path, record: dict[str, Any], notes: list[str]) -> Iterato
 
 def _frame_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]] | None:
     """The rows of a data frame in any of pandas' orientations; `None` where the object is none."""
-    keys, data, columns = record.keys(), record.get("data"), record.get("columns")
+    keys = record.keys()
+    data: Any = record.get("data")
+    columns: Any = record.get("columns")
     if keys == {"schema", "data"} and _are_all(dict, data):
         return iter(data)
     if keys <= {"columns", "index", "data"} and isinstance(columns, list) and _are_all(list, data, len(columns)):
@@ -203,7 +205,7 @@ def _frame_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]] | None:
     return (dict(zip(keys, row, strict=True)) for row in zip(*(value.values() for value in values), strict=True))
 
 
-def _are_all(kind: type, rows: object, length: int | None = None) -> TypeGuard[list[Any]]:
+def _are_all(kind: type, rows: Any, length: int | None = None) -> bool:
     """Whether something is a list of lists or objects, all of this length."""
     are = isinstance(rows, list) and all(isinstance(row, kind) for row in rows)
     return are and (length is None or all(len(row) == length for row in rows))
