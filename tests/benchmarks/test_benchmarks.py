@@ -47,6 +47,7 @@ def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
         assert (folder / "recipe.yaml").is_file()
     for page in tables.PAGES:
         assert tables.render_page(page.read_text(), comparisons) == page.read_text()
+        assert tables.render_gains(page.read_text(), comparisons) == page.read_text()
 
 
 def test_a_table_of_pre_training_that_no_run_gave(benchmarks):
@@ -155,6 +156,20 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
     both = tables.render_page(text.replace("rte", "films, rte"), comparisons)
     assert "| preset | films | rte |\n" in both
     assert "| kd | 83.00 ± 2.48 (+3.00, p 0.035) | 84.00 ± 2.48 (+4.00, p 0.020) |" in both
+
+
+def test_a_gain_in_a_sentence_that_no_run_gave(benchmarks):
+    tables = benchmarks("tables")
+    comparisons = {"rte": small_comparison(plus=0.01)}
+    text = "gains <!-- gain: rte; kd against fine-tune -->old<!-- /gain -->, | "
+    text += "<!-- gain: rte, 3-layers; fine-tune against kd --><!-- /gain --> |"
+    told = tables.render_gains(text, comparisons)
+    assert "fine-tune -->+4.00, p 0.020<!--" in told
+    assert "kd -->-4.00, p 0.020<!--" in told
+    assert tables.render_gains(told, comparisons) == told
+    for wrong in (("rte;", "rta;"), ("; kd", "; kds"), ("3-layers", "2-layers"), ("against kd", "against kds")):
+        with pytest.raises(UserError, match="did you mean"):
+            tables.render_gains(text.replace(*wrong), comparisons)
 
 
 def test_a_table_told_against_another_contestant_than_the_one_it_names(benchmarks):

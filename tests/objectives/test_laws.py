@@ -61,6 +61,7 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "PooledMSE": PooledMSE,
     "PooledMSE-pkd": lambda: PooledMSE(normalisation="l2", pooling="cls", student_layers="all-but-last"),
     "PooledMSE-all": lambda: PooledMSE(target="all"),
+    "PooledMSE-principal": lambda: PooledMSE(target="principal", normalisation="l2", projection_dim=8),
     "ClsCosine": lambda: ClsCosine(width_map="linear"),
     "TokenLabel": TokenLabel,
     "TokenKL": TokenKL,
@@ -90,6 +91,9 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "Contrastive-jsd": lambda: Contrastive(anchor="student", projection_dim=8, estimator="jsd"),
     "Contrastive-soft": lambda: Contrastive(anchor="student", projection_dim=8, estimator="soft"),
     "Contrastive-soft-both": lambda: Contrastive(anchor="both", projection_dim=8, estimator="soft", keys="fresh"),
+    "Contrastive-soft-neighbours": lambda: Contrastive(
+        anchor="both", projection_dim=8, estimator="soft", keys="fresh", num_negatives=2, hard_pool=2
+    ),
     "Contrastive-soft-batch": lambda: Contrastive(anchor="both", projection_dim=8, estimator="soft", source="batch"),
     "Contrastive-soft-per-layer": lambda: Contrastive(
         anchor="student", projection_dim=8, estimator="soft", per_layer=True, learned_temperature=True

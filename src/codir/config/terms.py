@@ -107,9 +107,14 @@ class PooledMSEConfig(LayerWiseConfig):
     normalisation: Scale = POOLED_MSE.normalisation
     pooling: Pooled = POOLED_MSE.pooling
     target: PooledTarget = Field(
-        POOLED_MSE.target, description="each layer's partner, or all of the teacher's layers from all of the student's"
+        POOLED_MSE.target,
+        description="each layer's partner; or, from all of the student's layers, all of the teacher's, or their "
+        "principal components, a fixed space as of `teacher_head: pca`",
     )
     width_map: MapOfWidths = POOLED_MSE.width_map
+    projection_dim: PositiveInt = Field(
+        POOLED_MSE.projection_dim, description="P, for `target: principal`: how many components"
+    )
 
 
 class ClsCosineConfig(LayerWiseConfig):
@@ -231,7 +236,8 @@ class ContrastiveConfig(Room):
         None, description="for scores: how far apart negatives must be; one standard deviation by default"
     )
     hard_pool: PositiveInt = Field(
-        CONTRAST.hard_pool, description="draw this many times K, and keep the K nearest to the anchors"
+        CONTRAST.hard_pool,
+        description="draw this many times K, and keep the K nearest to the anchors; with soft targets, to each anchor",
     )
     source: NegativeSource = Field(CONTRAST.source, description="rows of the data set, or the other rows of the batch")
     teacher_layers: LayerWord | list[int] = Field(

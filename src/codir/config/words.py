@@ -80,7 +80,7 @@ StudentLayerWord = Literal["all", "all-but-last", "last"]
 LayerMapWord = Literal["uniform", "skip", "last"]
 Normalisation = Literal["none", "layer", "l2"]
 WidthMap = Literal["linear", "none"]
-PooledTarget = Literal["matched", "all"]
+PooledTarget = Literal["matched", "all", "principal"]
 Relation = Literal["qk", "qq", "kk", "vv"]
 """Which vectors are multiplied: `qk` is attention itself."""
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
@@ -105,6 +105,7 @@ class PooledMSEDefaults(LayerWiseDefaults):
     pooling: Pooling = "mean"
     target: PooledTarget = "matched"
     width_map: WidthMap = "linear"
+    projection_dim: int = 256
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain, redacted, short_paths
+from codir.errors.shown import redacted, short_paths
 from codir.measure import Interval, Judgement, ModelResult
 from codir.report.judgement import (
     MOST_CONFUSED,
@@ -22,7 +22,7 @@ from codir.report.judgement import (
     to_json,
     warnings_of,
 )
-from codir.report.words import LONGEST_TEXT, NOT_MEASURED, in_words, show_metric, to_terminal
+from codir.report.words import NOT_MEASURED, in_words, show_metric, stacked, to_terminal
 from codir.tasks import kind_of_metric
 
 if TYPE_CHECKING:
@@ -106,11 +106,7 @@ class EvaluationResult:
 
 def evaluation_table(result: EvaluationResult) -> Group:
     """Build what `codir evaluate` prints: warnings, metrics with intervals, classes, and lengths."""
-    from rich.console import Group
-    from rich.text import Text
-
     judgement = result.judgement
-    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
     alone = latency_sentence({MODEL: result.model}, result.speed, result.dtype)
     caption = alone if result.against is None else f"Scores and speeds in {result.dtype}."
     tables = [to_terminal(_metric_rows(result), title=short_paths(result.title), caption=caption)]
@@ -128,8 +124,7 @@ def evaluation_table(result: EvaluationResult) -> Group:
     if len(judgement.by_length) > 1:
         title = f"{in_words(judgement.primary).capitalize()} by length"
         tables.append(to_terminal(length_rows(judgement), title=title))
-    spaced = [part for table in tables for part in (table, Text())]
-    return Group(*warnings, *spaced[:-1])
+    return stacked(result.warnings, *tables)
 
 
 def _metric_rows(result: EvaluationResult) -> Rows:
