@@ -70,12 +70,15 @@ def test_a_page_that_none_of_these_tests_reads():
 
 
 PATH = re.compile(r"(?<![\w/.<-])(?:benchmarks|docs|examples|scripts|src|tests)/[\w/.-]*[\w/](?![\w<*-])")
+TO_COME = {"benchmarks/results/gpu"}
+"""What a command of a page writes on a machine that not everybody has."""
 
 
 def test_a_page_that_names_a_file_that_is_gone():
     named = {(page, path) for page in PAGES for path in PATH.findall(page.read_text())}
     assert len(named) >= 80
-    assert sorted(f"{page.name}: {path}" for page, path in named if not (ROOT / path).exists()) == []
+    gone = [f"{page.name}: {path}" for page, path in named if path not in TO_COME and not (ROOT / path).exists()]
+    assert gone == []
 
 
 # ---- Python ----
