@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -165,6 +166,10 @@ def test_a_recipe_whose_student_keeps_other_layers_than_the_best(tmp_path, token
     assert f"the best of 6 candidates by a linear head before training: accuracy {ranking.best.score:.3f}" in str(
         origin
     )
+    others = replace(data, train=data.train.map(lambda row, at: {"label": at % 3 % 2}, with_indices=True))
+    ranking = codir.rank_layers(teacher.model, tokenizer, others.train, 2, max_length=16)
+    said = str(student_origin(make_student(config, teacher, others, seed=0, max_length=16).model))
+    assert f"accuracy {ranking.best.score:.3f}" in said, "other labels of the same texts are judged anew"
     monkeypatch.setattr("codir.runs.selection.rank_layers", None)
     again = make_student(config, teacher, data, seed=1, max_length=16)
     assert student_origin(again.model) == origin

@@ -88,7 +88,6 @@ class EvaluationResult:
 
     def to_json(self) -> dict[str, Any]:
         """The metrics by name, and beside them all the rest."""
-        alone = self.model.latency
         content = {
             **self.metrics,
             "warnings": list(self.warnings),
@@ -97,7 +96,7 @@ class EvaluationResult:
             "parameters": self.model.parameters,
             "bytes": self.model.bytes,
             "sentences_per_second": self.model.sentences_per_second,
-            "latency": None if alone is None else {"p50": alone.p50, "p95": alone.p95, "rows": alone.rows},
+            "latency": None if self.model.latency is None else asdict(self.model.latency),
             "speed": dict(self.speed),
             **({} if self.against is None else {AGAINST: self.against.to_json()}),
         }

@@ -60,13 +60,13 @@ def in_thousands(number: int | None) -> str:
     """A count, such as that of parameters.
 
     Example:
-        >>> in_thousands(22_713_986), in_thousands(12), in_thousands(None)
-        ('22.7M', '12', '—')
+        >>> in_thousands(22_713_986), in_thousands(999_960), in_thousands(12), in_thousands(None)
+        ('22.7M', '1.0M', '12', '—')
     """
     if number is None:
         return NOT_MEASURED
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if number >= size:
+        if number >= 0.99995 * size:  # what rounds to it too
             return f"{number / size:.1f}{letter}"
     return str(number)
 

@@ -94,8 +94,7 @@ def write_predictions(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
-    word.
+    """Write the answer to each row, or to each word: its class with the probability of each, or its score.
 
     The texts stand beside it, so that the file can be the teacher of a student.
 
