@@ -63,7 +63,7 @@ isa: setup ## Tests that rounding can break, as on a processor with AVX2 alone
 		"tests/trainer/test_recurrent_student.py::test_a_recurrent_student_that_learns_nothing[kd-bf16]"
 
 doctest: setup ## Examples in docstrings
-	$(BIN)/python -m pytest --quiet --doctest-modules --ignore-glob='*/export/infer_*.py' src
+	$(BIN)/python -m pytest --quiet --doctest-modules --ignore-glob='*/export/scripts/[a-z]*.py' src
 
 docs: setup ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -100,10 +100,8 @@ bench-peers: setup .venv-textbrewer/installed .venv-torchdistill/installed ## Ti
 	$(BIN)/python benchmarks/end_to_end.py
 	$(BIN)/python benchmarks/page.py
 
-bench-embeddings: setup .venv-sentence-transformers/installed ## Sentence encoders by each objective, and the layers they keep
-	$(BIN)/python benchmarks/embedding_layers.py
+bench-embeddings: setup .venv-sentence-transformers/installed ## Train sentence encoders by each objective
 	$(BIN)/python benchmarks/embeddings.py 2x128
-	$(BIN)/python benchmarks/embeddings.py 3-layers
 	$(BIN)/python benchmarks/tables.py
 
 tables: setup ## Write the tables of all comparisons from their results

@@ -98,7 +98,7 @@ def write_claim(
     holds = value <= bound if direction == "at most" else value >= bound
     content = {
         "claim": claim,
-        "value": round(value, 4),
+        "value": float(f"{value:.4g}"),
         "bound": bound,
         "direction": direction,
         "holds": holds,

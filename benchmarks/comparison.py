@@ -14,12 +14,15 @@ import math
 import os
 from pathlib import Path
 
+from base_model import find_base
+
 import codir
 from codir.config import CompareConfig, FinetuneConfig, parse_yaml, validate
 from codir.data import find_minilm
 
 HERE = Path(__file__).parent
 TEACHER_EPOCHS = 3
+BASE_LEARNING_RATE = 3e-5
 
 
 def comparisons() -> list[str]:
@@ -33,17 +36,24 @@ def load_comparison(name: str) -> CompareConfig:
     return validate(CompareConfig, {**recipe, "output_dir": Path("benchmarks", "results", name)})
 
 
+def pretrained_of(teacher: Path) -> Path:
+    """What a teacher is fine-tuned from: MiniLM, or where its name ends so, the model of base size."""
+    return find_base(teacher.parent) if teacher.name.endswith("-base") else find_minilm()
+
+
 def make_teacher(config: CompareConfig) -> None:
-    """MiniLM fine-tuned on the rows of its students, as many as any comparison with this teacher has."""
+    """A pre-trained model fine-tuned on the rows of its students, as many as any comparison with this teacher has."""
     folder = Path(config.teacher.model)
     if (folder / "config.json").exists():
         return
-    training = {"num_train_epochs": TEACHER_EPOCHS}
+    training: dict[str, float] = {"num_train_epochs": TEACHER_EPOCHS}
+    if folder.name.endswith("-base"):
+        training["learning_rate"] = BASE_LEARNING_RATE
     same = [other.data for other in map(load_comparison, comparisons()) if other.teacher.model == config.teacher.model]
     rows = max(data.max_train_rows or math.inf for data in same)
     data = {**config.data.model_dump(), "unlabelled_rows": None}
     data["max_train_rows"] = None if rows == math.inf else rows
-    content = {"model": str(find_minilm()), "data": data, "training": training, "output_dir": folder}
+    content = {"model": str(pretrained_of(folder)), "data": data, "training": training, "output_dir": folder}
     codir.finetune(validate(FinetuneConfig, content))
 
 

@@ -3,10 +3,11 @@
 A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, and `<!-- /comparison table -->` after
 it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
-presets the columns. What held-out text says of pre-trained models stands between `<!-- pre-training table -->` and
-`<!-- /pre-training table -->`; what serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->`
-and `<!-- /deploy table -->`; which layers a sentence encoder keeps, between `<!-- layers table -->` and
-`<!-- /layers table -->`. Run twice, it changes nothing.
+presets the columns. Inside a sentence or a cell, `<!-- gain: <folder>; <preset> against <preset> -->` and
+`<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students). What held-out
+text says of pre-trained models stands between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what
+serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run
+twice, it changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import deploy
-import embedding_layers
 import pretraining
 
 from codir.errors import UserError, nearest
@@ -35,13 +35,16 @@ PLACE = re.compile(
     r".*?(?P<end><!-- /comparison table -->)",
     re.DOTALL,
 )
+GAIN_PLACE = re.compile(
+    r"(?P<begin><!-- gain: (?P<name>[\w./-]+)(?:, (?P<student>[\w.-]+))?; (?P<preset>[\w.-]+)"
+    r" against (?P<reference>[\w.-]+) -->).*?(?P<end><!-- /gain -->)"
+)
 PRETRAINING_PLACE = re.compile(
     r"(?P<begin><!-- pre-training table -->\n).*?(?P<end><!-- /pre-training table -->)", re.DOTALL
 )
 DEPLOY_PLACE = re.compile(
     r"(?P<begin><!-- deploy table: (?P<pair>[\w-]+) -->\n).*?(?P<end><!-- /deploy table -->)", re.DOTALL
 )
-LAYERS_PLACE = re.compile(r"(?P<begin><!-- layers table -->\n).*?(?P<end><!-- /layers table -->)", re.DOTALL)
 
 
 def load_comparisons(folder: Path = RESULTS) -> dict[str, Comparison]:
@@ -74,6 +77,24 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
     return PLACE.sub(fill, text)
 
 
+def render_gains(text: str, comparisons: dict[str, Comparison]) -> str:
+    """A text with single differences and their p, wherever they belong.
+
+    Raises:
+        UserError: a comparison, a contestant or a kind of student that is not there.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        comparison = comparisons[_known(place["name"], comparisons)]
+        presets = {run.preset for run in comparison.runs}
+        student = _known(place["student"] or comparison.students[0], comparison.students)
+        rows = summary_rows({place["name"]: _against(place["reference"], comparison)})
+        cell = next(row for row in rows if row["preset"] == _known(place["preset"], presets))[student]
+        return f"{place['begin']}{cell.partition('(')[2].rpartition(')')[0]}{place['end']}"
+
+    return GAIN_PLACE.sub(fill, text)
+
+
 def render_pretraining(text: str, content: dict[str, Any]) -> str:
     """A text with the table of pre-training, from its `results.json`, wherever it belongs."""
     return PRETRAINING_PLACE.sub(
@@ -94,12 +115,6 @@ def render_deploy(text: str, results: dict[str, Any]) -> str:
         return f"{place['begin']}{told}\n{place['end']}"
 
     return DEPLOY_PLACE.sub(fill, text)
-
-
-def render_layers(text: str, content: dict[str, Any]) -> str:
-    """A text with the table of layers that a sentence encoder may keep, wherever it belongs."""
-    rows = to_markdown(embedding_layers.table_rows(content))
-    return LAYERS_PLACE.sub(lambda place: f"{place['begin']}{rows}\n{place['end']}", text)
 
 
 def _known(name: str, names: Collection[str]) -> str:
@@ -132,9 +147,9 @@ def main() -> None:
     content = json.loads((RESULTS / "pretraining" / "results.json").read_text("utf-8"))
     (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
-        text = render_deploy(render_page(page.read_text("utf-8"), comparisons), deploy.read_results())
-        layers = json.loads(embedding_layers.FILE.read_text("utf-8"))
-        page.write_text(render_layers(render_pretraining(text, content), layers), "utf-8")
+        text = render_gains(render_page(page.read_text("utf-8"), comparisons), comparisons)
+        text = render_deploy(text, deploy.read_results())
+        page.write_text(render_pretraining(text, content), "utf-8")
 
 
 if __name__ == "__main__":

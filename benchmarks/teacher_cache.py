@@ -57,7 +57,6 @@ def infer(setting: Setting) -> None:
 
 def build(setting: Setting, folder: Path) -> None:
     """Build the cache from nothing."""
-    shutil.rmtree(folder, ignore_errors=True)
     open_or_build_cache(live_teacher(setting), folder)
 
 
@@ -104,7 +103,7 @@ def _record(trainer: Any, *, beside: Any = None) -> tuple[NDArray[np.float64], N
 def main() -> None:
     """Build and infer in turns; then train with both dtypes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--smoke", action="store_true", help="once over a few rows, and nothing is written")
     options = parser.parse_args()
@@ -113,10 +112,11 @@ def main() -> None:
         setting.rows = setting.rows.shuffle(seed=0).select(range(640))
     folder = Path(tempfile.mkdtemp())
     seconds: dict[str, list[float]] = {"plain inference": [], "building the cache": []}
-    for _ in range(1 if options.smoke else options.rounds):
-        for name in seconds:
+    for number in range(1 if options.smoke else options.rounds):
+        for name in sorted(seconds, reverse=number % 2 == 0):  # in turns, and each as often first as the other
             setting.teacher.eval()
             setting.rows = setting.rows.with_format(None)  # a new fingerprint: nothing tokenised is found again
+            shutil.rmtree(folder, ignore_errors=True)
             start = time.perf_counter()
             if name == "plain inference":
                 infer(setting)
@@ -147,7 +147,7 @@ def main() -> None:
         "teacher-cache",
         "rows per second of building the teacher's cache over plain inference of the teacher on length-sorted batches",
         value=rate.median,
-        bound=0.95,
+        bound=0.97,
         direction="at least",
         rows=rows,
         bytes_per_row={

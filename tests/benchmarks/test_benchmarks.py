@@ -32,6 +32,7 @@ def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
         assert (folder / "recipe.yaml").is_file()
     for page in tables.PAGES:
         assert tables.render_page(page.read_text(), comparisons) == page.read_text()
+        assert tables.render_gains(page.read_text(), comparisons) == page.read_text()
 
 
 def test_a_table_of_pre_training_that_no_run_gave(benchmarks):
@@ -80,7 +81,7 @@ def small_deployment() -> dict[str, object]:
 def test_a_table_of_served_models_that_no_run_gave(benchmarks):
     tables, deploy = benchmarks("tables"), benchmarks("deploy")
     results = deploy.read_results()
-    assert "sst2" in results
+    assert {"demo", "sst2", "base"} <= set(results)
     for page in tables.PAGES:
         assert tables.render_deploy(page.read_text(), results) == page.read_text()
     for name in results:
@@ -93,11 +94,12 @@ def test_a_student_that_is_served_by_the_slower_engine(benchmarks):
     rows = deploy.summary_rows(small_deployment())
     assert [(row["model"], row["runs in"]) for row in rows] == [
         ("teacher", "PyTorch, fp32"),
+        ("teacher", "ONNX Runtime, int8"),
         ("6 layers", "PyTorch, fp32"),
         ("6 layers", "OpenVINO, int8"),
         ("3 layers", "PyTorch, fp32"),
     ]
-    assert [(row["one row"], row["faster"], row["faster "]) for row in rows[2:]] == [
+    assert [(row["one row"], row["faster"], row["faster "]) for row in rows[3:]] == [
         ("2.5 ms", "4.0x", "7.5x"),
         ("3.0 ms", "3.3x", "3.9x"),
     ]
@@ -139,6 +141,20 @@ def test_a_page_that_keeps_an_old_table(benchmarks):
     both = tables.render_page(text.replace("rte", "films, rte"), comparisons)
     assert "| preset | films | rte |\n" in both
     assert "| kd | 83.00 ± 2.48 (+3.00, p 0.035) | 84.00 ± 2.48 (+4.00, p 0.020) |" in both
+
+
+def test_a_gain_in_a_sentence_that_no_run_gave(benchmarks):
+    tables = benchmarks("tables")
+    comparisons = {"rte": small_comparison(plus=0.01)}
+    text = "gains <!-- gain: rte; kd against fine-tune -->old<!-- /gain -->, | "
+    text += "<!-- gain: rte, 3-layers; fine-tune against kd --><!-- /gain --> |"
+    told = tables.render_gains(text, comparisons)
+    assert "fine-tune -->+4.00, p 0.020<!--" in told
+    assert "kd -->-4.00, p 0.020<!--" in told
+    assert tables.render_gains(told, comparisons) == told
+    for wrong in (("rte;", "rta;"), ("; kd", "; kds"), ("3-layers", "2-layers"), ("against kd", "against kds")):
+        with pytest.raises(UserError, match="did you mean"):
+            tables.render_gains(text.replace(*wrong), comparisons)
 
 
 def test_a_table_told_against_another_contestant_than_the_one_it_names(benchmarks):

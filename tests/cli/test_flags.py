@@ -18,7 +18,7 @@ from test_cli import bad, run
 from codir.cli import app
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
-from codir.cli.given import Given, is_data_of_run
+from codir.cli.given import Given, run_of_data
 from codir.cli.sizes import PlanConfig
 from codir.config import FinetuneConfig, Recipe
 from codir.errors import JointUserError, UserError
@@ -100,7 +100,7 @@ def test_a_command_too_long_to_read():
     assert max(lengths.values()) <= 20, lengths
 
 
-@pytest.mark.parametrize("module", ["torch", "pydantic", "codir.config"])
+@pytest.mark.parametrize("module", ["torch", "transformers", "pydantic", "codir.config"])
 def test_a_first_help_that_loads_what_it_does_not_show(module):
     script = "import sys; sys.argv = ['codir', '--help']\nfrom codir.cli import main\n"
     script += f"try: main()\nexcept SystemExit: pass\nassert {module!r} not in sys.modules"
@@ -191,8 +191,8 @@ def test_an_evaluation_of_a_run_that_scores_another_model(read, tmp_path):
 )
 def test_an_evaluation_that_holds_rows_out_of_other_data(flags, settings, is_of_run):
     given = Given({"data": "d.csv", "output_dir": "out"}, {}, flags, settings)
-    assert is_data_of_run(given) == is_of_run
-    assert not is_data_of_run(Given({"data": "d.csv", "model": "out"}, {}, {}))
+    assert run_of_data(given) == (Path("out") if is_of_run else None)
+    assert run_of_data(Given({"data": "d.csv", "model": "out"}, {}, {})) is None
 
 
 def test_presets_that_lose_the_recipes_own_entries(read, tmp_path):

@@ -26,6 +26,14 @@ def test_a_character_that_a_terminal_obeys(text):
     shown.encode()
 
 
+def test_two_full_stops_after_a_message_within_a_message():
+    first = UserError("K", expected="at most 12", got="100", do="did you mean `k`?")
+    whole = UserError("sweep", expected="a student", got=str(first), otherwise=str(first), do="fix what it names.")
+    assert ".." not in str(whole)
+    assert "?." not in str(whole)
+    assert str(whole).endswith("What to do: fix what it names.")
+
+
 @given(*[ANY_TEXT] * 5)
 def test_a_message_that_is_endless(subject, expected, got, otherwise, do):
     long = [part * 500 for part in (subject, expected, got, otherwise, do)]

@@ -133,25 +133,29 @@ def test_soft_targets_that_are_sharp_and_no_info_nce(options):
     assert torch.allclose(loss_of(soft, *signals()), loss_of(hard, *signals()), atol=1e-5)
 
 
-def test_hard_keys_of_two_sides_that_are_other_rows():
-    """The teacher's neighbours, chosen among its own keys; the student's keys of the same rows are kept beside them."""
-    options = {"anchor": "both", "estimator": "soft", "keys": "fresh", "num_negatives": 2}
-    contrast, plain = built(**options, hard_pool=2), built(**options)
+@pytest.mark.parametrize("anchor", ["student", "both"])
+def test_neighbours_that_are_not_the_teachers(anchor):
+    """Each example's K nearest of all drawn keys, by the teacher; the student's keys of the same rows beside them."""
+    contrast = built(
+        anchor=anchor, estimator="soft", keys="fresh", num_negatives=2, hard_pool=2, contrastive_temperature=0.2
+    )
     student, teacher, batch, negatives = signals()
     (space,) = contrast.spaces
-    z_t, keys = project(space.teacher_head, teacher.pooled[ALL]), project(space.teacher_head, negatives.teacher_pooled)
-    kept = []
-    for group in range(3):
-        members = [z_t[i] for i in range(6) if negatives.group[i] == group]
-        mean = torch.stack(members).mean(dim=0) if members else torch.zeros(8)
-        kept.append(sorted(range(5), key=lambda k, group=group, mean=mean: -dot(keys[group, k], mean))[:2])
-    by_hand = replace(
-        negatives,
-        teacher_pooled=torch.stack([negatives.teacher_pooled[group, rows] for group, rows in enumerate(kept)]),
-        student_vectors=torch.stack([negatives.student_vectors[group, rows] for group, rows in enumerate(kept)]),
-    )
-    expected = loss_of(plain, student, teacher, batch, by_hand)
-    assert torch.allclose(loss_of(contrast, student, teacher, batch, negatives), expected)
+    z_s, z_t = project(space.student_head, student.pooled[ALL]), project(space.teacher_head, teacher.pooled[ALL])
+    of_teacher = project(space.teacher_head, negatives.teacher_pooled)
+    losses, chosen = [], []
+    for i, g in enumerate(negatives.group.tolist()):
+        rows = sorted(range(5), key=lambda k, i=i, g=g: -dot(z_t[i], of_teacher[g, k]))[:2]
+        chosen.append((g, sorted(rows)))
+        target = [dot(z_t[i], key) / 0.2 for key in (z_t[i], *of_teacher[g, rows])]
+        losses.append(soft_by_hand(target, [dot(z_s[i], key) / 0.2 for key in (z_t[i], *of_teacher[g, rows])]))
+        if anchor == "both":
+            own = [dot(z_s[i], key) / 0.2 for key in (z_s[i], *negatives.student_vectors[g, rows])]
+            losses.append(soft_by_hand(target, own))
+    assert len({str(one) for one in chosen}) > len({g for g, _ in chosen})  # examples of a group keep keys of their own
+    expected = sum(losses) / len(losses)
+    assert loss_of(contrast, student, teacher, batch, negatives).item() == pytest.approx(expected, rel=1e-4)
+    assert contrast.needs.negatives.count == 4
 
 
 def test_a_fixed_teacher_space_that_is_projected_again():

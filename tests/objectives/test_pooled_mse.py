@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain import layer_norm, mean, randn, squared_error, to_length_one
+from plain import cosine, dot, layer_norm, mean, randn, squared_error, to_length_one
 
-from codir.objectives import PooledMSE, cls_cosine_loss, pooled_mse_loss
+from codir.objectives import Contrastive, PooledMSE, cls_cosine_loss, pooled_mse_loss
 from codir.signals import Batch, ModelShape, Representation, StudentSignal, TeacherSignal
 
 TEACHER = ModelShape(num_layers=6, hidden=5, heads=1, classes=2)
@@ -78,3 +78,31 @@ def test_other_vectors_than_those_asked_for():
     objective.build(teacher=TEACHER, student=STUDENT)
     with pytest.raises(KeyError):
         loss_of(objective, randn(4, 3, 5), randn(4, 6, 5), pooling="mean")
+
+
+def test_a_fixed_space_that_is_not_the_contrasts_or_not_its_cosine():
+    """`2 / P (1 - cos(W [h_1; ...; h_M] + b, z_T))` by hand, on the vectors that a contrast with `pca` asks for."""
+    objective = PooledMSE(target="principal", normalisation="l2", projection_dim=4)
+    contrast = Contrastive(anchor="student", teacher_head="pca", projection_dim=4)
+    assert objective.needs.teacher_pooled == contrast.needs.teacher_pooled
+    assert objective.needs.student_pooled == contrast.needs.student_pooled
+    objective.build(teacher=TEACHER, student=STUDENT)
+    student, principal = randn(3, 3, 5), randn(3, 1, 4, seed=1)
+    weight, bias = objective.map.linear.weight.tolist(), objective.map.linear.bias.tolist()
+    by_hand = []
+    for layers, components in zip(student.flatten(1).tolist(), principal[:, 0].tolist(), strict=True):
+        mapped = [dot(row, layers) + offset for row, offset in zip(weight, bias, strict=True)]
+        by_hand.append(2 / 4 * (1 - cosine(mapped, components)))
+    logits = torch.zeros(3, 2)
+    signals = (
+        StudentSignal(logits, {objective.representation: student}),
+        TeacherSignal(logits, {objective.teacher_representation: principal}),
+    )
+    value = objective(*signals, Batch({}, torch.arange(3)), None)
+    assert value.item() == pytest.approx(mean(by_hand), rel=1e-5)
+
+
+def test_more_components_than_the_teacher_has_numbers():
+    objective = PooledMSE(target="principal", projection_dim=256)
+    objective.build(teacher=TEACHER, student=STUDENT)
+    assert objective.map.linear.out_features == 6 * 5

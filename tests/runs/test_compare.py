@@ -28,6 +28,7 @@ from codir.report import comparison_markdown, comparison_rows, summary_rows
 from codir.runs import compare_presets
 from codir.runs.compare import checks, entries, training
 from codir.runs.compare import common as shared
+from codir.signals import IGNORED_CLASS
 from codir.trainer import DistillationTrainer
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
@@ -235,6 +236,46 @@ def test_a_preset_with_more_steps_than_the_others(material, tmp_path):
     longer = [{"preset": "kd", "training": {"max_steps": 8}}]
     with pytest.raises(UserError, match="the same batches and steps"):
         config_of(material, tmp_path, presets=longer)
+
+
+def test_labels_alone_that_read_rows_without_one(material, tmp_path, monkeypatch):
+    """As many steps of the labelled rows; and a run that reads all of them is another run."""
+    read = {}
+    original, compute_loss = training.train, DistillationTrainer.compute_loss
+
+    def noted(entry, common):
+        read["now"] = entry.preset
+        return original(entry, common)
+
+    def recorded(self, model, inputs, *args, **kwargs):
+        read.setdefault(read["now"], []).extend(inputs["labels"].tolist())
+        return compute_loss(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(training, "train", noted)
+    monkeypatch.setattr(DistillationTrainer, "compute_loss", recorded)
+    alone = [{"name": f"{preset}-alone", "preset": preset, "labelled_only": True} for preset in ("fine-tune", "kd")]
+    changes = {"presets": ["fine-tune", "kd", *alone], "seeds": 1}
+    whole = sections(material, tmp_path / "comparison", **changes)
+    comparison = compare_presets(
+        validate(CompareConfig, deep_merge(whole, {"data": {"max_train_rows": 30, "unlabelled_rows": 40}}))
+    )
+    assert comparison.failed == []
+    assert all(run.steps == 4 for run in comparison.runs)
+    assert IGNORED_CLASS in read["fine-tune"]
+    assert IGNORED_CLASS not in read["fine-tune-alone"]
+    assert IGNORED_CLASS not in read["kd-alone"]
+    assert len({run.fingerprint for run in comparison.runs}) == 4
+    assert comparison.conditions["unlabelled_rows"] == 40
+
+
+def test_labels_alone_where_nothing_else_is_read_or_steps_would_differ(material, tmp_path):
+    alone = [{"preset": "fine-tune", "labelled_only": True}]
+    with pytest.raises(UserError, match=r"labelled_only: expected rows without a label .* got neither"):
+        config_of(material, tmp_path, presets=alone)
+    whole = sections(material, tmp_path, presets=alone)
+    more = {"data": {"unlabelled_rows": 40}, "training": {"max_steps": -1}}
+    with pytest.raises(UserError, match=r"labelled_only: expected a number of steps"):
+        validate(CompareConfig, deep_merge(whole, more))
 
 
 def test_a_setting_for_all_that_adds_a_term(material, tmp_path):

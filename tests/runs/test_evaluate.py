@@ -16,7 +16,7 @@ from scipy import stats
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertTokenizer, pipeline
 
 import codir
-from codir.config import DataConfig
+from codir.config import DataConfig, FinetuneConfig, validate
 from codir.errors import UserError
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier
@@ -256,10 +256,39 @@ def test_scores_that_are_written_as_classes(tmp_path, tokenizer):
 
 def test_rows_that_were_held_out_of_a_file_under_their_numbers_in_the_part(tmp_path, model):
     data = write(tmp_path / "rows.csv", 0)
-    codir.examine(str(model), data, predictions=tmp_path / "answers.parquet", as_in_training=True)
+    codir.examine(str(model), data, predictions=tmp_path / "answers.parquet", of_run=tmp_path)
     found = pq.read_table(tmp_path / "answers.parquet").to_pydict()
     assert len(found["row"]) == len({(row - 1) % CLASSES for row in found["row"]}) == 4
     assert [int(name.removeprefix("LABEL_")) for name in found["answer"]] == [(r - 1) % CLASSES for r in found["row"]]
+
+
+def test_rows_that_changed_since_the_run_that_is_evaluated(tmp_path, model, caplog):
+    """Another row in the file, and other rows are held out: among them are some that the run was trained on."""
+    data, run = write(tmp_path / "rows.csv", 0), tmp_path / "run"
+    training = {"max_steps": 1, "per_device_train_batch_size": 4}
+    config = {"model": str(model), "data": data, "training": training, "output_dir": run}
+    scores = codir.finetune(validate(FinetuneConfig, config))
+    report = json.loads((run / "report.json").read_text("utf-8"))
+    assert report["metrics"] == scores
+    assert report["data"]["evaluation"]["dev"]["rows"] == 4
+
+    caplog.set_level(logging.INFO, "codir")
+    codir.examine(str(run), data, of_run=run)
+    assert "other rows" not in caplog.text
+    write(tmp_path / "rows.csv", 0, lines=41)
+    codir.examine(str(run), data, of_run=run)
+    assert caplog.text.count("other rows than those of the report") == 1
+    caplog.clear()
+    codir.examine(str(run), data)  # all rows of that file, asked for as such
+    assert "other rows" not in caplog.text
+
+
+@pytest.mark.parametrize("report", ["", "[]", '{"data": 1}', '{"data": {"evaluation": {"dev": 1}}}'])
+def test_a_run_whose_report_names_no_rows(tmp_path, model, caplog, report):
+    (tmp_path / "report.json").write_text(report)
+    caplog.set_level(logging.INFO, "codir")
+    codir.examine(str(model), write(tmp_path / "rows.csv", 0), of_run=tmp_path)
+    assert "other rows" not in caplog.text
 
 
 # ---- Submissions ----

@@ -17,7 +17,7 @@ import codir
 from codir import runs
 from codir.config import BenchmarkConfig, DataConfig
 from codir.errors import UserError
-from codir.export import OWN_NAMES
+from codir.export import EXPORTERS, OWN_NAMES
 from codir.measure import ExportedRunner, open_exported
 from codir.store import FolderError, find_damage
 from conftest import WORDS
@@ -306,6 +306,23 @@ def test_auto_that_fails_for_one_engine_that_is_not_there(world, tmp_path):
     assert json.loads((tmp_path / "out" / "export.json").read_text())["engine"] == "onnx"
     blocked += "; sys.modules['onnxruntime'] = None"
     refused(codir_in(tmp_path, *words_of(world, "two", "--engine", "auto"), before=blocked), "onnxruntime", "openvino")
+
+
+def refusing(self, *given):
+    """In place of an engine's `write`: as it refuses a type of model that it cannot take."""
+    raise UserError(f"engine {self.engine}", expected="a model that it can run", got="bert", do="take another")
+
+
+def test_auto_that_fails_for_one_engine_that_refuses_the_model(world, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(type(EXPORTERS["openvino"]), "write", refusing)
+    result = runs.export_model(export_config(world, tmp_path / "out", engine="auto"))
+    assert result.chosen.engine == "onnx"
+    assert any("openvino fp32 was rejected: expected a model that it can run" in note for note in result.notes)
+    monkeypatch.setattr(type(EXPORTERS["onnx"]), "write", refusing)
+    with pytest.raises(UserError, match=r"(?s)engine onnx.*engine openvino"):
+        runs.export_model(export_config(world, tmp_path / "two", engine="auto"))
+    assert not (tmp_path / "two").exists()
 
 
 # ---- Damaged exports ----

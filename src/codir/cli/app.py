@@ -163,7 +163,7 @@ def evaluate(given: Given) -> None:
 
     Example: `codir evaluate --model student --data glue:RTE --data-dir glue`
     """
-    from codir.cli.given import is_data_of_run, recipe_of_evaluation
+    from codir.cli.given import recipe_of_evaluation, run_of_data
     from codir.config import EvaluateConfig
 
     config = replace(given, recipe=recipe_of_evaluation(given)).config(EvaluateConfig)
@@ -174,7 +174,7 @@ def evaluate(given: Given) -> None:
 
         for key, file in files_of(config) if given.file else ():
             check_apart(file, {"recipe": [str(given.file)]}, key=key)
-        tables.show_evaluation(runs.examine(**dict(config), as_in_training=is_data_of_run(given)))
+        tables.show_evaluation(runs.examine(**dict(config), of_run=run_of_data(given)))
 
 
 @recipe_command(app)
@@ -189,11 +189,12 @@ def export(given: Given) -> None:
     from codir.cli.given import with_data_of_run
     from codir.config import ExportConfig
 
-    config = with_data_of_run(given).config(ExportConfig)
+    given, of_run = with_data_of_run(given)
+    config = given.config(ExportConfig)
     with _shown("export", given):
         from codir import runs
 
-        tables.show_export(runs.export_model(config))
+        tables.show_export(runs.export_model(config, of_run=of_run))
 
 
 @recipe_command(app)
@@ -205,12 +206,12 @@ def benchmark(given: Given) -> None:
     from codir.cli.given import with_data_of_run
     from codir.config import BenchmarkConfig
 
-    given = with_data_of_run(given)
-    config, of_run = given.config(BenchmarkConfig), "data" in given.recipe
+    given, of_run = with_data_of_run(given)
+    config = given.config(BenchmarkConfig)
     with _shown("benchmark", given):
         from codir import runs
 
-        tables.show_benchmark(runs.benchmark(config, as_in_training=of_run), config.output_dir)
+        tables.show_benchmark(runs.benchmark(config, of_run=of_run), config.output_dir)
 
 
 @recipe_command(app)

@@ -68,9 +68,10 @@ class Given:
         content, mistakes = self.laid_over_recipe(), [*self.mistakes]
         names = dict(self.flags)
         for setting in self.settings:
+            key = setting.partition("=")[0]
             try:
                 content = deep_merge(content, _parse(model, setting))
-                names[setting.partition("=")[0]] = f"--set {setting.partition('=')[0]}"
+                names[key] = f"--set {key}"
             except UserError as error:
                 mistakes.append(error)
         try:
@@ -109,7 +110,8 @@ def as_adaptation(given: Given, *, epochs: float) -> Given:
     content = given.laid_over_recipe()
     data, model = content.pop("data", {}), content.pop("model", None)
     settings = [setting for setting in given.settings if not setting.startswith("data.task=")]
-    settings = [READ_BY_ADAPTATION.get(key, key) + equals + value for key, equals, value in map(_parted, settings)]
+    parted = [setting.partition("=") for setting in settings]
+    settings = [READ_BY_ADAPTATION.get(key, key) + equals + value for key, equals, value in parted]
     strays = [key for key in data if key != "task" and f"data.{key}" not in READ_BY_ADAPTATION]
     mistakes = [
         UserError(
@@ -157,27 +159,29 @@ def recipe_of_evaluation(given: Given) -> dict[str, Any]:
     return {"model": recipe["output_dir"], **{key: recipe[key] for key in ("data",) if key in recipe}}
 
 
-def with_data_of_run(given: Given) -> Given:
-    """A model that a run left has the run's recipe beside it: where no data was named, it is the run's."""
+def with_data_of_run(given: Given) -> tuple[Given, Path | None]:
+    """A model that a run left has the run's recipe beside it: where no data was named, it is the run's.
+
+    Returns:
+        What was given, and the folder of the run whose data it is; `None` where data was named.
+    """
     models = [given.values.get("model", ""), *given.values.get("models", ())]
     records = [record for model in models if os.path.isfile(record := Path(str(model)) / RECORD_NAME)]
     if "data.source" in given.values or not records:
-        return given
+        return given, None
     recipe = read_recipe(records[0])
-    return replace(given, recipe={key: recipe[key] for key in ("data",) if key in recipe})
+    data = {key: recipe[key] for key in ("data",) if key in recipe}
+    return replace(given, recipe=data), records[0].parent if data else None
 
 
-def is_data_of_run(given: Given) -> bool:
-    """Whether `codir evaluate` was given the recipe of a run, and no other data beside it."""
-    return "output_dir" in given.recipe and not _keys_given(given) & {"data", "data.source"}
+def run_of_data(given: Given) -> Path | None:
+    """The folder of the run whose recipe `codir evaluate` was given, with no other data beside it."""
+    is_of_run = "output_dir" in given.recipe and not _keys_given(given) & {"data", "data.source"}
+    return Path(str(given.recipe["output_dir"])) if is_of_run else None
 
 
 def _keys_given(given: Given) -> set[str]:
-    return {*given.flags, *(_parted(setting)[0] for setting in given.settings)}
-
-
-def _parted(setting: str) -> tuple[str, str, str]:
-    return setting.partition("=")
+    return {*given.flags, *(setting.partition("=")[0] for setting in given.settings)}
 
 
 def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:

@@ -43,6 +43,9 @@ class Contestant(Room):
     preset: str = Field(description="whose objectives these are")
     objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
     training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
+    labelled_only: bool = Field(
+        False, description="train on the rows with a label alone, for as many steps: what rows without one add"
+    )
 
     @field_validator("preset")
     @classmethod
@@ -141,6 +144,29 @@ class CompareConfig(Room):
     def _training_of_each(self) -> CompareConfig:
         for contestant in self.presets:
             self.training_of(contestant)
+        return self
+
+    @model_validator(mode="after")
+    def _rows_of_each(self) -> CompareConfig:
+        alone = next((one.label for one in self.presets if one.labelled_only), None)
+        if alone is None:
+            return self
+        if not self.data.unlabelled and self.data.unlabelled_rows is None:
+            raise UserError(
+                "presets.labelled_only",
+                expected="rows without a label that the other presets train on",
+                got=f"neither `data.unlabelled` nor `data.unlabelled_rows`, for {alone}",
+                otherwise="it would have had no effect",
+                do="leave it out, or add such rows",
+            )
+        if (self.training.max_steps or 0) < 1:
+            raise UserError(
+                "presets.labelled_only",
+                expected="a number of steps, `training.max_steps`",
+                got=f"{self.training.num_train_epochs:g} epochs, of fewer rows for {alone}",
+                otherwise="it would have been trained for fewer steps than the others",
+                do="set `training.max_steps`",
+            )
         return self
 
     @model_validator(mode="after")

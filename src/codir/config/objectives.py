@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     Field,
     PositiveFloat,
     SerializerFunctionWrapHandler,
@@ -34,6 +35,7 @@ from codir.config.terms import (
     TokenCosineConfig,
     TokenKLConfig,
     TokenLabelConfig,
+    WordContrastConfig,
 )
 from codir.config.words import OpenedLayers
 from codir.config.yaml import deep_merge
@@ -59,6 +61,7 @@ class ObjectivesConfig(Room):
     token_label: TokenLabelConfig | None = Field(None, description=TokenLabelConfig.__doc__)
     token_kl: TokenKLConfig | None = Field(None, description=TokenKLConfig.__doc__)
     contrastive: ContrastiveConfig | None = Field(None, description=ContrastiveConfig.__doc__)
+    word_contrast: WordContrastConfig | None = Field(None, description=WordContrastConfig.__doc__)
     embedding_mse: EmbeddingMSEConfig | None = Field(None, description=EmbeddingMSEConfig.__doc__)
     embedding_cosine: EmbeddingCosineConfig | None = Field(None, description=EmbeddingCosineConfig.__doc__)
     embedding_contrast: EmbeddingContrastConfig | None = Field(None, description=EmbeddingContrastConfig.__doc__)
@@ -150,8 +153,11 @@ class StageConfig(ObjectivesConfig):
         return [name for name, term in self.terms().items() if getattr(term, "student_layers", None) == "all"]
 
 
-def refuse_pretraining(objectives: ObjectivesConfig) -> None:
+def refuse_pretraining(objectives: ObjectivesConfig) -> ObjectivesConfig:
     """Refuse a preset of the pre-training stage, or a stage that names one, where classes or scores are learned.
+
+    Returns:
+        The same objectives.
 
     Raises:
         UserError: names the preset, and the one of this stage where there is one.
@@ -168,6 +174,13 @@ def refuse_pretraining(objectives: ObjectivesConfig) -> None:
                 otherwise="there would have been no masked or next tokens to predict",
                 do=f"take `{here}`, or pre-train with it: `codir pretrain --preset {part.preset}`",
             )
+    return objectives
+
+
+TaskObjectives = Annotated[
+    ObjectivesConfig, AfterValidator(refuse_pretraining), Field(description=ObjectivesConfig.__doc__)
+]
+"""Of the commands that learn a task, each preset of which is of that stage."""
 
 
 def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from codir.config.words import (
     RELATION_KL,
     TOKEN_COSINE,
     VECTORS,
+    WORD_CONTRAST,
     Anchor,
     EstimatorName,
     HeadKind,
@@ -59,6 +60,17 @@ MapOfWidths = Annotated[
 ]
 Scale = Annotated[Normalisation, Field(description="how vectors are scaled before they are compared")]
 Pooled = Annotated[Pooling, Field(description="one vector per example: the mean over its tokens, or `[CLS]`")]
+
+
+Rising = Annotated[
+    int, Field(ge=0, le=MOST_STEPS, description="optimiser steps over which its weight rises to `weight`")
+]
+TeacherLayers = Annotated[
+    LayerWord | list[int],
+    Field(description="layers of the teacher's representation: a word, or numbers from 1"),
+]
+StudentLayers = Annotated[LayerWord | list[int], Field(description="the same of the student")]
+SpaceWidth = Annotated[PositiveInt, Field(description="P, the width of the contrast's space")]
 
 
 class HardLabelConfig(Room):
@@ -107,9 +119,14 @@ class PooledMSEConfig(LayerWiseConfig):
     normalisation: Scale = POOLED_MSE.normalisation
     pooling: Pooled = POOLED_MSE.pooling
     target: PooledTarget = Field(
-        POOLED_MSE.target, description="each layer's partner, or all of the teacher's layers from all of the student's"
+        POOLED_MSE.target,
+        description="each layer's partner; or, from all of the student's layers, all of the teacher's, or their "
+        "principal components, a fixed space as of `teacher_head: pca`",
     )
     width_map: MapOfWidths = POOLED_MSE.width_map
+    projection_dim: PositiveInt = Field(
+        POOLED_MSE.projection_dim, description="P, for `target: principal`: how many components"
+    )
 
 
 class ClsCosineConfig(LayerWiseConfig):
@@ -206,16 +223,25 @@ class EmbeddingContrastConfig(VectorConfig):
     )
 
 
+class WordContrastConfig(Room):
+    """A contrast over words: each among words of another tag."""
+
+    weight: Weight = 0.1
+    warmup_steps: Rising = CONTRAST.warmup_steps
+    contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
+    num_words: PositiveInt = Field(
+        WORD_CONTRAST.num_words, description="words of a batch that are compared at most; drawn where there are more"
+    )
+    teacher_layers: TeacherLayers = CONTRAST.teacher_layers
+    student_layers: StudentLayers = CONTRAST.student_layers
+    projection_dim: SpaceWidth = CONTRAST.projection_dim
+
+
 class ContrastiveConfig(Room):
     """A contrast over pooled layers."""
 
     weight: Weight = 0.1
-    warmup_steps: int = Field(
-        CONTRAST.warmup_steps,
-        ge=0,
-        le=MOST_STEPS,
-        description="optimiser steps over which its weight rises to `weight`",
-    )
+    warmup_steps: Rising = CONTRAST.warmup_steps
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
     contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
@@ -231,13 +257,12 @@ class ContrastiveConfig(Room):
         None, description="for scores: how far apart negatives must be; one standard deviation by default"
     )
     hard_pool: PositiveInt = Field(
-        CONTRAST.hard_pool, description="draw this many times K, and keep the K nearest to the anchors"
+        CONTRAST.hard_pool,
+        description="draw this many times K, and keep the K nearest to the anchors; with soft targets, to each anchor",
     )
     source: NegativeSource = Field(CONTRAST.source, description="rows of the data set, or the other rows of the batch")
-    teacher_layers: LayerWord | list[int] = Field(
-        CONTRAST.teacher_layers, description="layers of the teacher's representation: a word, or numbers from 1"
-    )
-    student_layers: LayerWord | list[int] = Field(CONTRAST.student_layers, description="the same of the student")
+    teacher_layers: TeacherLayers = CONTRAST.teacher_layers
+    student_layers: StudentLayers = CONTRAST.student_layers
     pooling: Pooled = CONTRAST.pooling
     per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
     head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
@@ -245,7 +270,7 @@ class ContrastiveConfig(Room):
         None,
         description="the same of the teacher; `pca` is fixed, fitted when the cache is built; as `head` by default",
     )
-    projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
+    projection_dim: SpaceWidth = CONTRAST.projection_dim
     keys: KeyKind | None = Field(
         None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"
     )

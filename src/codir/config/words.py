@@ -80,7 +80,7 @@ StudentLayerWord = Literal["all", "all-but-last", "last"]
 LayerMapWord = Literal["uniform", "skip", "last"]
 Normalisation = Literal["none", "layer", "l2"]
 WidthMap = Literal["linear", "none"]
-PooledTarget = Literal["matched", "all"]
+PooledTarget = Literal["matched", "all", "principal"]
 Relation = Literal["qk", "qq", "kk", "vv"]
 """Which vectors are multiplied: `qk` is attention itself."""
 OpenedLayers = Literal["all", "one-by-one", "stacked"]
@@ -105,6 +105,7 @@ class PooledMSEDefaults(LayerWiseDefaults):
     pooling: Pooling = "mean"
     target: PooledTarget = "matched"
     width_map: WidthMap = "linear"
+    projection_dim: int = 256
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,18 @@ class EmbeddingContrastDefaults:
 SENTENCE_POOLING: Final[SentencePooling] = "mean"
 VECTORS: Final = VectorDefaults()
 EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
+
+# ---- Words ----
+
+
+@dataclass(frozen=True)
+class WordContrastDefaults:
+    """Of `codir.objectives.WordContrast`, beside what it has from the contrast."""
+
+    num_words: int = 1024
+
+
+WORD_CONTRAST: Final = WordContrastDefaults()
 
 # ---- The contrast ----
 

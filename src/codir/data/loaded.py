@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from datasets import Dataset
 
@@ -31,3 +31,10 @@ class LoadedData:
     num_unlabelled: int = 0
     origins: Mapping[str, str] = field(default_factory=dict)
     row_numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def labelled_only(self) -> LoadedData:
+        """The same, to be trained on the rows that have a label alone."""
+        if self.train is None or not self.num_unlabelled:
+            return self
+        labelled = self.train.select(range(len(self.train) - self.num_unlabelled))
+        return replace(self, train=labelled, num_unlabelled=0)

@@ -45,11 +45,9 @@ class UserError(CodirError, ValueError):
             _part("got", got),
         )
         self.do, self.otherwise = _part("do", do), _part("otherwise", otherwise) if otherwise else None
-        silence = f" Otherwise {self.otherwise}." if self.otherwise else ""
-        end = "" if self.do.endswith("?") else "."
-        super().__init__(
-            f"{self.subject}: expected {self.expected}, got {self.got}.{silence} What to do: {self.do}{end}"
-        )
+        silence = f" Otherwise {_ended(self.otherwise)}" if self.otherwise else ""
+        found = f"{self.subject}: expected {self.expected}, got {_ended(self.got)}"
+        super().__init__(f"{found}{silence} What to do: {_ended(self.do)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors travel between processes as they are; `Exception` alone would call `__init__` with the message."""
@@ -93,6 +91,11 @@ def _as_it_was(kind: type[UserError], args: tuple[Any, ...], attributes: dict[st
 def together(errors: Sequence[UserError]) -> UserError:
     """One error for one mistake or for several; at least one is given."""
     return errors[0] if len(errors) == 1 else JointUserError(errors)
+
+
+def _ended(text: str) -> str:
+    """With a full stop, where the text is no whole sentence yet, such as another error's message."""
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _part(name: str, text: str) -> str:

@@ -104,7 +104,7 @@ class Contrastive(Objective):
             and half from all examples, `neighbours` takes all and has sequences of one document read close together.
         score_distance: for scores, how far is far; one standard deviation of the training scores by default.
         hard_pool: above 1, draw that many times K, and keep the K that are most similar to the group's mean in the
-            teacher's projections.
+            teacher's projections; with soft targets, for each example the K nearest to its own, its neighbours.
         source: `dataset` or `batch`.
         teacher_layers: layers of the teacher's representation.
         student_layers: layers of the student's representation.

@@ -50,10 +50,14 @@ class PooledMSE(Objective):
     Args:
         normalisation: `l2` as in PKD, `layer`, or `none`.
         pooling: `cls` as in PKD, or the mean over real tokens.
-        target: `matched`, or `all`: one linear map from all chosen student layers to every layer of the teacher.
+        target: `matched`, or `all`: one linear map from all chosen student layers to every layer of the teacher; or
+            `principal`: to the principal components of the teacher's layers, the fixed space that a contrast with
+            `teacher_head="pca"` meets its teacher in (`codir.teacher.PrincipalSpace`). With `normalisation="l2"` it is
+            `2 / P` times the cosine distance there.
         student_layers: which are matched; PKD leaves the last out, whose answer the logits are.
-        layer_map: `uniform`, `skip`, `last`, or pairs; has no meaning for `target="all"`.
-        width_map: `linear`, a map per layer, or `none` as in PKD, which has none; no meaning for `target="all"` either.
+        layer_map: `uniform`, `skip`, `last`, or pairs; has no meaning unless layers are `matched`.
+        width_map: `linear`, a map per layer, or `none` as in PKD, which has none; no meaning there either.
+        projection_dim: P, for `target="principal"`; all components where there are fewer.
 
     Raises:
         UserError: when built, for widths that differ without a map, or layers that cannot be matched.
@@ -68,34 +72,41 @@ class PooledMSE(Objective):
         student_layers: StudentLayers = POOLED_MSE.student_layers,
         layer_map: LayerMap = POOLED_MSE.layer_map,
         width_map: WidthMap = POOLED_MSE.width_map,
+        projection_dim: int = POOLED_MSE.projection_dim,
     ) -> None:
         super().__init__()
-        self.normalisation, self.target = normalisation, target
+        self.normalisation, self.target, self.projection_dim = normalisation, target, projection_dim
         self.student_layers, self.layer_map, self.width_map = student_layers, layer_map, width_map
         self.representation = Representation("all", pooling)
-        asked = frozenset({self.representation})
-        self.needs = Needs(teacher_pooled=asked, student_pooled=asked)
+        principal = projection_dim if target == "principal" else None
+        self.teacher_representation = Representation("all", pooling, principal)
+        self.needs = Needs(
+            teacher_pooled=frozenset({self.teacher_representation}), student_pooled=frozenset({self.representation})
+        )
 
     def make_weights(self, *, teacher: ModelShape | None, student: ModelShape) -> None:
         """Match the layers, and make the maps between widths."""
         assert teacher is not None, "`needs` asks for one"
-        is_all = self.target == "all"
+        is_matched = self.target == "matched"
         pairs = match_layers(
-            "uniform" if is_all else self.layer_map,
+            self.layer_map if is_matched else "uniform",
             self.student_layers,
             teacher_depth=teacher.num_layers,
             student_depth=student.num_layers,
         )
         self.student_index = [layer - 1 for layer, _ in pairs]
-        self.teacher_index = [*range(teacher.num_layers)] if is_all else [answer - 1 for _, answer in pairs]
         self.map: nn.Module
-        if is_all:
-            teacher_shape = (teacher.num_layers, teacher.hidden)
-            self.map = MapAllLayers(student_shape=(len(pairs), student.hidden), teacher_shape=teacher_shape)
-        else:
+        if is_matched:
+            self.teacher_index = [answer - 1 for _, answer in pairs]
             self.map = MapEachLayer(
                 self.width_map, layers=len(pairs), student_width=student.hidden, teacher_width=teacher.hidden
             )
+            return
+        shape = (teacher.num_layers, teacher.hidden)
+        if self.target == "principal":  # one vector in the place of the layers; no more axes than dimensions
+            shape = (1, min(self.projection_dim, teacher.num_layers * teacher.hidden))
+        self.teacher_index = [*range(shape[0])]
+        self.map = MapAllLayers(student_shape=(len(pairs), student.hidden), teacher_shape=shape)
 
     def forward(
         self, student: StudentSignal, teacher: TeacherSignal, batch: Batch, negatives: Negatives | None
@@ -103,6 +114,6 @@ class PooledMSE(Objective):
         """Mean over all examples."""
         return pooled_mse_loss(
             self.map(student.pooled[self.representation][:, self.student_index]),
-            teacher.pooled[self.representation][:, self.teacher_index],
+            teacher.pooled[self.teacher_representation][:, self.teacher_index],
             normalisation=self.normalisation,
         )

@@ -15,13 +15,12 @@ from codir.report.dots import plot_comparison
 from codir.report.evaluation import EvaluationResult, SecondModel, evaluation_table
 from codir.report.export import PYTORCH, ExportResult, export_table
 from codir.report.findings import Findings, findings_of_judgement, findings_of_pretraining, findings_of_run
+from codir.report.finetuning import write_finetuning_report
 from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
     RunResult,
-    markdown_table,
     result_table,
-    rows_in_words,
     summarise,
     table_rows,
     training_in_words,
@@ -29,7 +28,7 @@ from codir.report.results import (
 )
 from codir.report.row_files import write_rows
 from codir.report.sweep import SweepResult, sweep_table, write_sweep
-from codir.report.words import in_thousands, in_words, to_markdown, to_terminal
+from codir.report.words import in_thousands, in_words, rows_in_words, to_markdown, to_terminal
 
 __all__ = [
     "CARD_NAME",
@@ -60,7 +59,6 @@ __all__ = [
     "in_thousands",
     "in_words",
     "language_rows",
-    "markdown_table",
     "plot_comparison",
     "plot_training_curves",
     "result_table",
@@ -77,6 +75,7 @@ __all__ = [
     "write_benchmark",
     "write_card",
     "write_comparison",
+    "write_finetuning_report",
     "write_pretraining_report",
     "write_report",
     "write_rows",

@@ -30,6 +30,7 @@ from codir.measure import (
 from codir.models import Reader
 from codir.report import BenchmarkResult, Cost, Timing, write_benchmark
 from codir.runs.build import load, open_reader, open_runner
+from codir.runs.facts import note_changed_rows
 from codir.runs.inputs import check_apart
 from codir.runs.output import check_writable
 from codir.runs.preflight import check_labels, check_reader, has_pairs
@@ -54,7 +55,7 @@ class Entrant:
         return open_runner(self.reader, self.dtype, threads=threads)
 
 
-def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> BenchmarkResult:
+def benchmark(config: BenchmarkConfig, *, of_run: Path | None = None) -> BenchmarkResult:
     """Measure models side by side: the same texts, the models in turns, each with one thread and with all.
 
     Quality is scored on all rows of the first evaluation set, speed on the first `rows` of them. Only the model is
@@ -62,8 +63,8 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
 
     Args:
         config: models, data and how.
-        as_in_training: read the evaluation sets that a training on this data has, with the rows that it holds out of a
-            single file. By default, all rows of such a file are read.
+        of_run: the output folder of a run whose recipe names this data: its evaluation sets are read, with the rows
+            that it holds out of a single file. By default, all rows of such a file are read.
 
     Raises:
         UserError: a path that is no model, models that do not fit the data, or an engine that is not installed.
@@ -74,8 +75,8 @@ def benchmark(config: BenchmarkConfig, *, as_in_training: bool = False) -> Bench
         check_writable(config.output_dir)
     readers = {name: open_reader(str(path), config.data.task) for name, path in _named(config.models).items()}
     first = next(iter(readers.values()))
-    data = load(config.data, first, evaluation_only=not as_in_training)
-    notes = said(data.notes)
+    data = load(config.data, first, evaluation_only=of_run is None)
+    notes = said([*data.notes, *note_changed_rows(of_run, data)])
     for name, reader in readers.items():
         notes += said(check_labels(reader.model, data.task, role=name))
         check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=name)

@@ -25,7 +25,7 @@ from codir.runs.answers import (
     write_submissions,
 )
 from codir.runs.build import load, open_reader, open_runner
-from codir.runs.facts import data_facts
+from codir.runs.facts import data_facts, note_changed_rows
 from codir.runs.preflight import (
     check_labels,
     check_reader,
@@ -60,7 +60,7 @@ def examine(
     model: str,
     data: DataConfig,
     *,
-    as_in_training: bool = False,
+    of_run: Path | None = None,
     against: str | None = None,
     differences: Path | str | None = None,
     differing_rows: int = DIFFERING_ROWS,
@@ -73,8 +73,8 @@ def examine(
     Args:
         model: a folder, or a name on the hub.
         data: what it is scored on.
-        as_in_training: score the evaluation sets that a training on this data has, with the rows that it holds out of
-            a single file. By default, all rows of such a file are scored.
+        of_run: the output folder of a run whose recipe names this data: its evaluation sets are scored, with the rows
+            that it holds out of a single file. By default, all rows of such a file are scored.
         against: a second model on the same rows, with a tokenizer of its own: agreement and paired differences.
         differences: a `.tsv`, `.jsonl` or `.parquet` file for the rows where the two differ most.
         differing_rows: how many of them at most.
@@ -90,7 +90,7 @@ def examine(
     wanted |= {"predictions": predictions, "submission": submission, "output": output}
     config = EvaluateConfig(model=model, data=data, **wanted)
     join_processes(use_cpu=default_device().type == "cpu")
-    return on_main(_examine, config, as_in_training)
+    return on_main(_examine, config, of_run)
 
 
 @dataclass(frozen=True)
@@ -111,15 +111,15 @@ def _score(config: EvaluateConfig) -> dict[str, float]:
     return exam.score(answers)
 
 
-def _examine(config: EvaluateConfig, as_in_training: bool) -> EvaluationResult:
+def _examine(config: EvaluateConfig, of_run: Path | None) -> EvaluationResult:
     data, submissions = config.data, []
     if config.submission is not None:
         submissions = read_submissions(data.source, data.data_dir)
     check_places(config, submissions)
-    asked = _ask(config, as_in_training)
+    asked = _ask(config, of_run)
     exam, sets = asked.exam, data_facts(asked.data)["evaluation"]
     results = exam.results(asked.runners, asked.answers)
-    is_whole = not as_in_training and data.dev is None
+    is_whole = of_run is None and data.dev is None
     found = EvaluationResult(
         title=data.source if is_whole else ", ".join(rows["source"] for rows in sets.values()),
         model=results[MODEL],
@@ -134,15 +134,15 @@ def _examine(config: EvaluateConfig, as_in_training: bool) -> EvaluationResult:
     return found
 
 
-def _ask(config: EvaluateConfig, as_in_training: bool = False) -> _Asked:
+def _ask(config: EvaluateConfig, of_run: Path | None = None) -> _Asked:
     """Load models and data, see that they fit together, and ask."""
     readers = {MODEL: open_reader(config.model, config.data.task)}
     if config.against is not None:
         readers[AGAINST] = open_reader(config.against, config.data.task)
         say(check_same_labels(readers[MODEL].model, readers[AGAINST].model))
-    data = load(config.data, readers[MODEL], evaluation_only=not as_in_training)
+    data = load(config.data, readers[MODEL], evaluation_only=of_run is None)
     check_form(config, data.task)
-    say(data.notes)
+    say([*data.notes, *note_changed_rows(of_run, data)])
     for name, reader in readers.items():
         check_reader(reader, config.data.max_length, pairs=has_pairs(data), role=ROLES[name])
         unknown = [note for rows in data.dev.values() for note in note_unknown_tokens(rows, reader.tokenizer)]

@@ -17,7 +17,17 @@ from codir.config import ExportConfig
 from codir.config.words import EngineChoice
 from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
-from codir.export import EXPORTERS, Exporter, Gate, Rows, check_same, check_ships, quantise_within, write_folder
+from codir.export import (
+    EXPORTERS,
+    Exporter,
+    Gate,
+    Rows,
+    check_same,
+    check_ships,
+    quantise_within,
+    usage_of,
+    write_folder,
+)
 from codir.measure import (
     Answers,
     Candidate,
@@ -37,6 +47,7 @@ from codir.measure import (
 from codir.models import Reader
 from codir.report import PYTORCH, ExportResult
 from codir.runs.build import load, load_reader
+from codir.runs.facts import note_changed_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import check_empty, check_writable
 from codir.runs.preflight import check_labels, check_reader, has_pairs
@@ -54,7 +65,7 @@ SEED = 0
 FP32 = "fp32"
 
 
-def export_model(config: ExportConfig) -> ExportResult:
+def export_model(config: ExportConfig, *, of_run: Path | None = None) -> ExportResult:
     """Write a model for ONNX Runtime or OpenVINO, in fp32 or int8, and say what that keeps and gains.
 
     In fp32 its logits must be PyTorch's. In int8 it may lose `max_loss` points on the evaluation rows; where it loses
@@ -62,6 +73,11 @@ def export_model(config: ExportConfig) -> ExportResult:
 
     Leaves in `config.output_dir`: the graph, tokenizer, config, `infer.py`, `export.json` with all numbers, and a
     manifest.
+
+    Args:
+        config: model, data and how.
+        of_run: the output folder of a run whose recipe names this data; where its rows have changed since, that is
+            said.
 
     Raises:
         UserError: input that cannot work, an engine that is not installed, or no candidate that passes.
@@ -77,7 +93,7 @@ def export_model(config: ExportConfig) -> ExportResult:
     reader = load_reader(config.model, config.data.task)
     check_ships(reader.tokenizer)
     data = load(config.data, reader)
-    notes = said([*data.notes, *check_labels(reader.model, data.task, role="model")])
+    notes = said([*data.notes, *note_changed_rows(of_run, data), *check_labels(reader.model, data.task, role="model")])
     check_reader(reader, config.data.max_length, pairs=has_pairs(data))
     reader.model.to("cpu").eval()
     exam = Exam(data.dev, data.task, config.data.max_length)
@@ -86,7 +102,7 @@ def export_model(config: ExportConfig) -> ExportResult:
 
     with scratch_folder(Path(tempfile.gettempdir()), RUN) as scratch:
         bench = Bench(reader, data, exam, original[exam.first], config, scratch)
-        tried = [one for exporter in exporters for one in bench.candidates(exporter)]
+        tried = bench.tried(exporters)
         candidates = [one for one in tried if isinstance(one, Candidate)]
         rejected = [one for one in tried if isinstance(one, Rejected)]
         runners: dict[str, Runner] = {PYTORCH: TorchRunner.of(reader)}
@@ -106,6 +122,7 @@ def export_model(config: ExportConfig) -> ExportResult:
             notes=(*notes, *said(_notes(chosen, models, rejected))),
             conditions=gather_conditions(dtype="float32", seed=SEED),
             output_dir=config.output_dir,
+            usage=usage_of(kind_of(data.task), pairs=has_pairs(data)),
         )
         write_folder(
             chosen.folder,
@@ -199,6 +216,24 @@ class Bench:
         self.collate = RowCollator(self.encoded, reader.tokenizer)
         self.known = self.logits(TorchRunner.of(reader))
 
+    def tried(self, exporters: Sequence[Exporter]) -> list[Candidate | Rejected]:
+        """What each engine makes of the student; one that cannot take it stops no other.
+
+        Raises:
+            UserError: none can take it.
+        """
+        found: list[Candidate | Rejected] = []
+        refusals: list[UserError] = []
+        for exporter in exporters:
+            try:
+                found += self.candidates(exporter)
+            except UserError as error:
+                refusals.append(error)
+                found.append(_rejected(exporter, FP32, error))
+        if len(refusals) == len(exporters):
+            raise together(refusals)
+        return found
+
     def candidates(self, exporter: Exporter) -> list[Candidate | Rejected]:
         """The student in fp32, and in int8 by each recipe of the engine where that was asked for.
 
@@ -234,7 +269,7 @@ class Bench:
         try:
             return quantise_within(self.gate, exporter, written, work, recipe=recipe, rows=rows, layers=layers)
         except UserError as error:
-            return Rejected(exporter.engine, f"int8 {recipe}", f"expected {error.expected}, got {error.got}")
+            return _rejected(exporter, f"int8 {recipe}", error)
 
     def sample(self) -> dict[str, Tensor]:
         """The shortest and the longest calibration row: a graph traced on rows of one token would read no others."""
@@ -273,6 +308,10 @@ class Bench:
         """The calibration rows one by one, without padding."""
         batches = length_sorted_batches(self.encoded, self.reader.tokenizer, batch_size=1)
         return [{name: _array(inputs[name]) for name in names} for _, inputs in batches]
+
+
+def _rejected(exporter: Exporter, precision: str, error: UserError) -> Rejected:
+    return Rejected(exporter.engine, precision, f"expected {error.expected}, got {error.got}")
 
 
 def _array(tensor: Tensor) -> np.ndarray:

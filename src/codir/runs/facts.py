@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import Trainer
 
 from codir.data import LoadedData
+from codir.store import fingerprint_texts, read_json
+
+REPORT_NAME = "report.json"
 
 
 def data_facts(data: LoadedData) -> dict[str, Any]:
-    """Where rows come from, and how many there are: `train`, and each evaluation set under `evaluation`."""
+    """Where rows come from, and how many there are: `train`, and each evaluation set under `evaluation`.
+
+    Evaluation sets have a fingerprint of their texts, for `note_changed_rows`.
+    """
     facts: dict[str, Any] = {}
     if data.train is not None:
         facts["train"] = {"source": data.origins.get("train", "train"), "rows": len(data.train) - data.num_unlabelled}
         if data.num_unlabelled:
             facts["train"]["unlabelled_rows"] = data.num_unlabelled
     facts["evaluation"] = {
-        name: {"source": data.origins.get(name, name), "rows": len(rows)} for name, rows in data.dev.items()
+        name: {
+            "source": data.origins.get(name, name),
+            "rows": len(rows),
+            "fingerprint": fingerprint_texts(rows),
+        }
+        for name, rows in data.dev.items()
     }
     return facts
+
+
+def note_changed_rows(run: Path | None, data: LoadedData) -> list[str]:
+    """Say so where evaluation sets are not those that a run was judged by, though its recipe names them.
+
+    Args:
+        run: its output folder; without one, or without a report in it that knows its rows, nothing is said.
+        data: as the run's recipe reads it now.
+    """
+    if run is None:
+        return []
+    judged_by = _evaluation_sets(read_json(run / REPORT_NAME))
+    now = {name: facts["fingerprint"] for name, facts in data_facts(data)["evaluation"].items()}
+    changed = [name for name, found in now.items() if judged_by.get(name, found) != found]
+    if not changed:
+        return []
+    return [
+        f"{', '.join(changed)}: other rows than those of the report in {run}, since the data changed; rows that the "
+        "run was trained on may be among them"
+    ]
+
+
+def _evaluation_sets(report: Any) -> dict[str, Any]:
+    """The fingerprint of each evaluation set that a report names."""
+    data = report.get("data") if isinstance(report, dict) else None
+    sets = data.get("evaluation") if isinstance(data, dict) else None
+    known = sets.items() if isinstance(sets, dict) else ()
+    return {name: one["fingerprint"] for name, one in known if isinstance(one, dict) and "fingerprint" in one}
 
 
 def training_facts(trainer: Trainer, seconds: float, *, resumed: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from codir.errors import UserError
 from codir.export import export_student
 from codir.measure import Exam, Judgement, gather_conditions
 from codir.models import Reader, load_model_for_task, load_tokenizer
-from codir.report import Findings, findings_of_judgement, write_card
+from codir.report import Findings, findings_of_judgement, write_card, write_finetuning_report
 from codir.runs.build import build_trainer, head_for, load, runner_of, start_at_scores
 from codir.runs.card import origin_of_finetuned
 from codir.runs.facts import data_facts, note_end, training_facts
@@ -27,7 +27,7 @@ from codir.tasks import Kind, kind_named
 def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, float]:
     """Make a task model (a teacher) from a pre-trained one.
 
-    Leaves in `output_dir` a plain transformers folder with its model card (`README.md`).
+    Leaves in `output_dir` a plain transformers folder with its model card (`README.md`) and `report.json`.
 
     Args:
         config: read from YAML, or made in Python.
@@ -58,6 +58,9 @@ def finetune(config: FinetuneConfig, *, is_scored: bool = True) -> dict[str, flo
             found = Findings(notes=notes, conditions=conditions)
             scores, judgement = _score(reader, data, config) if is_scored else ({}, None)
             facts = {**data_facts(data), "training": training}
+            write_finetuning_report(
+                config.output_dir, metrics=scores, judgement=judgement, facts=facts, notes=notes, conditions=conditions
+            )
             if judgement is not None:
                 found = findings_of_judgement(judgement, facts["evaluation"], notes=notes, conditions=conditions)
             origin = origin_of_finetuned(config, data, trainer.student, trainer.train_dataset, facts)

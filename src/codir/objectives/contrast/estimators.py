@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from codir.config.words import EstimatorName
@@ -126,10 +126,14 @@ class Soft(Estimator):
         keys: Keys,
         temperature: Tau,
         target: Float[Tensor, "batch keys"] | None = None,
+        kept: Bool[Tensor, "batch keys"] | None = None,
     ) -> Float[Tensor, ""]:
-        """Mean over the anchors, which are the student's; `target` is of the same keys."""
+        """Mean over the anchors, which are the student's; `target` is of the same keys, of which those `kept` count."""
         assert target is not None, "the space asks the teacher first"
-        return soft_contrast(_all_scores(anchors, positives, keys, temperature), target)
+        scores = _all_scores(anchors, positives, keys, temperature)
+        if kept is not None:
+            scores, target = (found.masked_fill(~kept, -math.inf) for found in (scores, target))
+        return soft_contrast(scores, target)
 
 
 ESTIMATORS: dict[EstimatorName, type[Estimator]] = {

@@ -65,20 +65,22 @@ def hardest(keys: GroupedKeys, anchors: Float[Tensor, "batch dim"], count: int) 
         tensor([[0.0000, 1.0000],
                 [0.6000, 0.8000]])
     """
-    return take_keys(keys, hardest_places(keys, anchors, count))
+    is_member = F.one_hot(keys.group, len(keys.vectors)).to(anchors.dtype)
+    with torch.no_grad():
+        sums = is_member.T @ anchors  # in the order of the means
+        places = torch.einsum("gd,gkd->gk", sums, keys.vectors).topk(count, dim=1).indices
+    wanted = places.unsqueeze(-1).expand(-1, -1, keys.vectors.shape[-1])
+    return GroupedKeys(keys.vectors.gather(1, wanted), keys.group)
 
 
 @torch.no_grad()
-def hardest_places(
-    keys: GroupedKeys, anchors: Float[Tensor, "batch dim"], count: int
-) -> Int[Tensor, "groups negatives"]:
-    """Where, in each group, the keys are that `hardest` keeps."""
-    is_member = F.one_hot(keys.group, len(keys.vectors)).to(anchors.dtype)
-    sums = is_member.T @ anchors  # in the order of the means
-    return torch.einsum("gd,gkd->gk", sums, keys.vectors).topk(count, dim=1).indices
+def nearest(scores: Float[Tensor, "batch keys"], count: int) -> Bool[Tensor, "batch keys"]:
+    """Which keys are the `count` most similar to each anchor: its own neighbours, where `hardest` has those of a group.
 
-
-def take_keys(keys: GroupedKeys, places: Int[Tensor, "groups negatives"]) -> GroupedKeys:
-    """Some keys of each group, by their places."""
-    wanted = places.unsqueeze(-1).expand(-1, -1, keys.vectors.shape[-1])
-    return GroupedKeys(keys.vectors.gather(1, wanted), keys.group)
+    Example:
+        >>> nearest(torch.tensor([[0.1, 0.9, 0.5], [0.7, 0.2, 0.3]]), count=2)
+        tensor([[False,  True,  True],
+                [ True, False,  True]])
+    """
+    places = scores.topk(count, dim=1).indices
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, places, True)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from codir.objectives.contrast.estimators import Estimator, Soft
-from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest, hardest_places, take_keys
+from codir.objectives.contrast.keys import GroupedKeys, Keys, SharedKeys, hardest, nearest
 from codir.objectives.contrast.temperature import Temperature
 from codir.signals import Answered, Drawn, Negatives, OfTheStep, Queued, Unprojected
 from codir.system import gather_with_gradient
@@ -30,7 +30,8 @@ class ContrastSpace(nn.Module):
         student_head: the same.
         estimators: by whose anchors they judge; one or both sides.
         temperature: tau.
-        num_hardest: keep this many of a group's negatives, see `hardest`; all by default.
+        num_hardest: keep this many of a group's negatives, see `hardest`, or with soft targets this many for each
+            anchor, see `nearest`; all by default.
     """
 
     def __init__(
@@ -86,11 +87,12 @@ class ContrastSpace(nn.Module):
     ) -> Float[Tensor, ""]:
         """The student's similarities to the keys of a side, as the teacher's are to its own keys of the same rows."""
         (of_teacher, teacher_keys), (positives, keys) = sought["student"], sought[side]
-        if self.num_hardest is not None and isinstance(keys, GroupedKeys) and isinstance(teacher_keys, GroupedKeys):
-            places = hardest_places(teacher_keys, teacher_vectors, self.num_hardest)
-            teacher_keys, keys = take_keys(teacher_keys, places), take_keys(keys, places)
         target = estimator.target(teacher_vectors, of_teacher, teacher_keys)
-        loss: Tensor = estimator(student_vectors, positives, keys, self.temperature(), target)
+        kept = None
+        if self.num_hardest is not None:
+            own = torch.ones_like(target[:, :1], dtype=torch.bool)
+            kept = torch.cat([own, nearest(target[:, 1:], self.num_hardest)], dim=1)
+        loss: Tensor = estimator(student_vectors, positives, keys, self.temperature(), target, kept)
         return loss
 
 

@@ -56,7 +56,7 @@ def compare_presets(config: CompareConfig) -> Comparison:
         logger.info(
             "%d runs: %d already done, %d to do, %d at a time", *map(len, (entries, finished, to_do)), config.jobs
         )
-        build_shared_cache({entry.preset: entry.recipe for entry in to_do}, common)
+        build_shared_cache({entry.preset: entry.recipe for entry in to_do if not entry.labelled_only}, common)
         failed, begun = {}, time.monotonic()
         with phase("comparison", len(to_do), unit="runs") as progress:
             for number, (entry, outcome) in enumerate(carry_out(to_do, config, common), start=1):

@@ -33,6 +33,7 @@ class Entry:
     recipe: Recipe
     fingerprint: str
     is_saved: bool = False
+    labelled_only: bool = False
 
     @property
     def place(self) -> Path:
@@ -55,8 +56,10 @@ def entries_of(config: CompareConfig, common: Common, starts: Mapping[str, str])
         for name, student in config.students.items():
             for contestant in config.presets:
                 recipe = recipe_of(config, contestant, student, seed)
-                fingerprint = fingerprint_run(recipe, {**shared, "start": starts[name]})
-                yield Entry(contestant.label, name, seed, recipe, fingerprint, config.keep_students)
+                rows = {"rows_trained": "labelled"} if contestant.labelled_only else {}
+                fingerprint = fingerprint_run(recipe, {**shared, **rows, "start": starts[name]})
+                saved, alone = config.keep_students, contestant.labelled_only
+                yield Entry(contestant.label, name, seed, recipe, fingerprint, saved, alone)
 
 
 def recipe_of(config: CompareConfig, contestant: Contestant, student: StudentConfig, seed: int) -> Recipe:

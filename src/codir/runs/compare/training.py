@@ -34,12 +34,11 @@ def train_and_keep(entry: Entry, common: Common) -> Run:
 def train(entry: Entry, common: Common) -> Run:
     """Train one contestant and examine it."""
     recipe = entry.recipe
-    student = make_student(
-        recipe.student, common.teacher, common.data, seed=entry.seed, max_length=recipe.data.max_length
-    )
+    data = common.data.labelled_only() if entry.labelled_only else common.data
+    student = make_student(recipe.student, common.teacher, data, seed=entry.seed, max_length=recipe.data.max_length)
     with scratch_folder(recipe.output_dir, RUN) as scratch:
         with quiet_rooms("trainer.answers"):  # it was said for all runs
-            trainer = build_trainer(recipe, recipe.objectives, common.data, student, common.teacher, scratch)
+            trainer = build_trainer(recipe, recipe.objectives, data, student, common.teacher, scratch)
         trainer.remove_callback(PrinterCallback)
         start = time.perf_counter()
         trainer.train()

@@ -11,7 +11,7 @@ from pathlib import Path
 from codir.config import ExportConfig, Recipe, SweepConfig
 from codir.config.words import EXPORTED_TEACHER
 from codir.data import RowCollator, encode
-from codir.errors import UserError
+from codir.errors import UserError, together
 from codir.export import Exporter, check_ships
 from codir.measure import open_exported
 from codir.models import Reader
@@ -179,25 +179,36 @@ def check_replaceable(exporting: ExportConfig) -> None:
 
 
 def check_exports(student: Reader, common: Common, exporters: Sequence[Exporter]) -> None:
-    """Export a student before it has learned anything: a family that an engine cannot run is found out now."""
+    """Export a student before it has learned anything: a family that no engine can run is found out now.
+
+    Raises:
+        UserError: none can; one of several that cannot is named in the log.
+    """
     rows = common.data.dev[next(iter(common.data.dev))]
     encoded = encode(rows.select([0, len(rows) - 1]), student.tokenizer, max_length=32)
     model, batch = student.model.to("cpu").eval(), RowCollator(encoded, student.tokenizer)([0, 1])
+    refusals: list[UserError] = []
     for exporter in exporters:
         with tempfile.TemporaryDirectory(prefix="codir-sweep-") as scratch, phase(f"trying {exporter.engine}"):
             try:
                 exporter.write(model, batch, Path(scratch))
                 open_exported(scratch, student.tokenizer)
-            except UserError:
-                raise
+            except UserError as error:
+                refusals.append(error)
             except Exception as error:  # exporters raise whatever their parts do
-                raise UserError(
-                    f"engine {exporter.engine}",
-                    expected="a model that it can run",
-                    got=f"{model.config.model_type} ({type(error).__name__})",
-                    otherwise="this would have come out after its training",
-                    do="leave this student out, or choose another `--engine`",
-                ) from error
+                refusals.append(
+                    UserError(
+                        f"engine {exporter.engine}",
+                        expected="a model that it can run",
+                        got=f"{model.config.model_type} ({type(error).__name__})",
+                        otherwise="this would have come out after its training",
+                        do="leave this student out, or choose another `--engine`",
+                    )
+                )
+    if len(refusals) == len(exporters):
+        raise together(refusals)
+    for refusal in refusals:
+        logger.info("%s", refusal)
 
 
 def refuse_other_inputs(file: Path, inputs: Mapping[str, str]) -> None:
