@@ -64,6 +64,8 @@ PEERS = {
 with the cosine, `model_distillation_layer_reduction.py` for fewer layers, with the squared error."""
 UNTRAINED, FAST_MAP = "untrained", "-fast-map"
 TUNING_SEED = 100
+DEV = "dev"
+"""What a comparison calls the set that it is judged by."""
 RETRIEVAL, PAIRS = "mrpc-retrieval", "mrpc-pairs"
 TABLES = {STS_B: "spearman", HEADLINES: "spearman", RETRIEVAL: "ndcg@10", PAIRS: "average_precision"}
 """Each of one set, with the metric that it is told by. MRPC is read once and scored in two ways."""
@@ -192,6 +194,7 @@ def train_peers(config: CompareConfig, wanted: Mapping[str, tuple[str, float]], 
         seeds: of each.
     """
     steps = config.training.max_steps
+    assert steps is not None, "the recipe says how many"
     found = [
         Student(entry, seed, config.output_dir / "peers" / f"{loss}-{rate:g}-{steps}" / str(seed), steps=steps)
         for entry, (loss, rate) in wanted.items()
@@ -340,7 +343,7 @@ def write_tuning(
 ) -> Comparison:
     """A table of all rates that were tried, of codir's presets and of others."""
     runs = [run_of(one, score_once(one, [TUNE], config.data.max_length), TUNE, name) for one in others]
-    runs = [*(replace(run, agreements={TUNE: run.agreement}) for run in found.runs), *runs]
+    runs = [*(replace(run, agreements={TUNE: run.agreements[DEV]}) for run in found.runs), *runs]
     conditions = {**found.conditions, "evaluation_rows": {TUNE: len(rows_of(TUNE))}}
     found = replace(found, runs=runs, metric_on={TUNE: found.metric}, conditions=conditions)
     write(found, RESULTS / f"embeddings-{name}" / "tune", recipe)
@@ -352,7 +355,7 @@ def try_maps(name: str, config: CompareConfig) -> None:
     tuned, recipe = read_comparison(RESULTS / f"embeddings-{name}" / "tune"), maps_recipe(config, name)
     found = codir.compare_presets(recipe)
     slow = [run for run in tuned.runs if run.preset.startswith(MAPS)]
-    fast = [replace(run, agreements={TUNE: run.agreement}) for run in found.runs]
+    fast = [replace(run, agreements={TUNE: run.agreements[DEV]}) for run in found.runs]
     write(replace(tuned, runs=[*slow, *fast]), RESULTS / f"embeddings-{name}" / "maps", recipe.output_dir)
 
 

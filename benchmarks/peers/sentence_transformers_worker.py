@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from sentence_transformers import (  # type: ignore[import-not-found]
+from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss  # type: ignore[import-not-found]
+from sentence_transformers.sentence_transformer.losses import EmbedDistillLoss
 from transformers import set_seed
 
 WARMUP = 0.1
