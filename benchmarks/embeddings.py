@@ -44,7 +44,7 @@ from codir.measure import (
     predict_logits,
     read_comparison,
 )
-from codir.models import Reader
+from codir.models import Reader, load_tokenizer
 from codir.report import write_comparison
 from codir.runs.build import load, load_reader, make_student, runner_of
 from codir.tasks import KINDS
@@ -234,9 +234,15 @@ def rows_of(name: str) -> datasets.Dataset:
     return rows
 
 
-def answers_of(reader: Reader, rows: datasets.Dataset, max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosines of the pairs, the rank of each second text among all for its first, and the labels."""
-    encoded = encode(texts_apart(rows), reader.tokenizer, max_length=max_length)
+@cache
+def encoded_of(on: str, max_length: int) -> datasets.Dataset:
+    """The texts of a set as all read them: students have their teacher's tokenizer."""
+    return encode(texts_apart(rows_of(on)), load_tokenizer(FOLDER / TEACHER), max_length=max_length)
+
+
+def answers_of(reader: Reader, on: str, max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosines of a set's pairs, the rank of each second text among all for its first, and the labels."""
+    encoded = encoded_of(on, max_length)
     vectors = predict_logits(runner_of(reader, torch.float32), encoded)
     first, second, texts, labels = texts_together(vectors, np.asarray(encoded["labels"], np.float32))
     cosines, ranks = (KINDS[name].compare(first, second, texts=texts) for name in ("embedding", "retrieval"))
@@ -256,7 +262,7 @@ def score(folder: Path, sets: Sequence[str], max_length: int) -> dict[str, Any]:
     reader = load_reader(str(folder), "embedding")
     metrics, agreements = {}, {}
     for on in sets:
-        cosines, ranks, labels = answers_of(reader, rows_of(on), max_length)
+        cosines, ranks, labels = answers_of(reader, on, max_length)
         of_teacher, ranks_of_teacher, _ = answers_of_teacher(on, max_length)
         metrics[on] = scores_of(cosines, ranks, labels, on)
         agreements[PAIRS if on == MRPC else on] = agreement(cosines, of_teacher, KINDS["embedding"])
@@ -272,8 +278,13 @@ def set_of(table: str) -> str:
 
 @cache
 def answers_of_teacher(on: str, max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The teacher's, read once."""
-    return answers_of(load_reader(str(FOLDER / TEACHER), "embedding"), rows_of(on), max_length)
+    """The teacher's, which are kept."""
+    file = FOLDER / f"teacher-{on}-{max_length}.npz"
+    if not file.exists():
+        answers = answers_of(load_reader(str(FOLDER / TEACHER), "embedding"), on, max_length)
+        np.savez(file, cosines=answers[0], ranks=answers[1], labels=answers[2])
+    kept = np.load(file)
+    return kept["cosines"], kept["ranks"], kept["labels"]
 
 
 def score_once(student: Student, sets: Sequence[str], max_length: int) -> dict[str, Any]:
@@ -396,7 +407,7 @@ def write_tables(
     """Score all students, and write a comparison for each of `TABLES`; the first preset is the reference."""
     sets, length = [STS_B, HEADLINES, MRPC], config.data.max_length
     scored = [(one, score_once(one, sets, length)) for one in students]
-    of_teacher = score(FOLDER / TEACHER, sets, length)["metrics"]
+    of_teacher = {on: scores_of(*answers_of_teacher(on, length), on) for on in sets}
     conditions = conditions_of(config, rates, config.seed_list)
     for table, metric in TABLES.items():
         on, runs = set_of(table), [run_of(one, scores, table, name) for one, scores in scored]
