@@ -86,6 +86,12 @@ def test_a_final_comparison_with_rates_that_were_not_tuned(benchmarks):
             assert {run["seed"] for run in content["runs"]} == set(config.seed_list)
 
 
+def test_maps_that_are_slower_than_what_was_measured_asks_for(benchmarks):
+    embeddings = benchmarks("embeddings")
+    tried = read_comparison(embeddings.RESULTS / "embeddings-2x128" / "maps")
+    assert embeddings.gain_of_fast_maps(tried, embeddings.MAPS, embeddings.RATES["2x128"]) < 0
+
+
 def test_a_recipe_that_cannot_be_tuned(benchmarks):
     embeddings = benchmarks("embeddings")
     for name, rates in embeddings.RATES.items():
