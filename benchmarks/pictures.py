@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from codir.report.curves import COLOURS, MARKERS
+from codir.report.pictures import COLOURS, MARKERS
 
 Content = Mapping[str, Any]
 

@@ -69,6 +69,18 @@ def test_a_page_that_none_of_these_tests_reads():
     assert len([block for page in PAGES for block in blocks_of(page, "python")]) >= 8
 
 
+PATH = re.compile(r"(?<![\w/.<-])(?:benchmarks|docs|examples|scripts|src|tests)/[\w/.-]*[\w/](?![\w<*-])")
+TO_COME = {"benchmarks/results/gpu"}
+"""What a command of a page writes on a machine that not everybody has."""
+
+
+def test_a_page_that_names_a_file_that_is_gone():
+    named = {(page, path) for page in PAGES for path in PATH.findall(page.read_text())}
+    assert len(named) >= 80
+    gone = [f"{page.name}: {path}" for page, path in named if path not in TO_COME and not (ROOT / path).exists()]
+    assert gone == []
+
+
 # ---- Python ----
 
 
@@ -193,7 +205,14 @@ def test_a_make_target_that_is_not_there(page):
     assert {*typed, *re.findall(r"`make ([a-z-]+)`", page.read_text())} <= targets
 
 
-# ---- The reference of recipes ----
+# ---- The references ----
+
+
+def test_a_public_name_that_the_reference_leaves_out():
+    page = (ROOT / "docs" / "reference.md").read_text()
+    names = {*codir.__all__, *(objective.__name__ for objective in OBJECTIVES.values())}
+    assert len(names) >= 40
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
 
 
 def test_a_table_of_keys_that_the_models_do_not_say():

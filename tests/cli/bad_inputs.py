@@ -130,22 +130,8 @@ def flags() -> Iterator[BadInput]:
     ])  # fmt: skip
     for first, second in (("--predictions", "--differences"), ("--output", "--predictions")):
         yield BadInput("flags", f"one file for {first} and {second}", _one_file(first, second))
-    for words in (
-        [],
-        ["destil"],
-        ["\x1b[31m"],
-        ["distill"],
-        ["pretrain"],
-        ["compare"],
-        ["sweep"],
-        ["finetune"],
-        ["evaluate"],
-        ["plan"],
-        ["export"],
-        ["benchmark"],
-    ):
-        if words:
-            yield BadInput("flags", f"only {words}", lambda world, words=words: words)
+    for word in ("destil", "\x1b[31m", *COMMANDS):
+        yield BadInput("flags", f"only {word!r}", lambda world, word=word: [word])
     for name, value in {"--depths": "1,5", "--engine": "tvm", "--tolerate": "-1", "--student-layers": "2"}.items():
         yield _flag("sweep", f"{name} {value!r}", {name: value})
     for name, value in {"--output-dir": "", "--teacher": "", "--data": "", "--student-layers": "0"}.items():

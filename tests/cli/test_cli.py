@@ -396,14 +396,6 @@ def test_a_recipe_that_is_not_yaml(codir, tmp_path):
     assert "YAML" in bad(codir, "distill", path)
 
 
-def test_help_that_waits_for_torch():
-    script = (
-        "import sys; sys.argv = ['codir', '--help']\nfrom codir.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    )
-    script += "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
-
-
 @pytest.mark.parametrize("command", ["demo", "finetune", "distill", "evaluate"])
 def test_a_command_whose_help_has_no_example(codir, command):
     code, output = codir(command, "--help")

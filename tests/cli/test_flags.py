@@ -100,7 +100,7 @@ def test_a_command_too_long_to_read():
     assert max(lengths.values()) <= 20, lengths
 
 
-@pytest.mark.parametrize("module", ["torch", "pydantic", "codir.config"])
+@pytest.mark.parametrize("module", ["torch", "transformers", "pydantic", "codir.config"])
 def test_a_first_help_that_loads_what_it_does_not_show(module):
     script = "import sys; sys.argv = ['codir', '--help']\nfrom codir.cli import main\n"
     script += f"try: main()\nexcept SystemExit: pass\nassert {module!r} not in sys.modules"

@@ -43,6 +43,15 @@ def test_token_ids_that_are_tokenised_again(tokenizer, texts):
     assert again["example_index"] == list(range(len(texts)))
 
 
+def test_lengths_and_numbers_of_rows_that_stood_elsewhere(tokenizer, texts):
+    """Of a data set that was shuffled and cut after it was tokenised, and carries the columns of before."""
+    once = prepare(texts, tokenizer, max_length=16).shuffle(seed=0).select(range(5, 25))
+    again = prepare(once, tokenizer, max_length=16)
+    assert again["length"] == [len(ids) for ids in once["input_ids"]]
+    assert again["example_index"] == list(range(20))
+    assert again["input_ids"] == once["input_ids"]
+
+
 def test_a_data_set_without_texts_or_token_ids(tokenizer):
     with pytest.raises(UserError, match=r"column `text`.*got columns sentence"):
         prepare(datasets.Dataset.from_dict({"sentence": ["a"]}), tokenizer, max_length=8)

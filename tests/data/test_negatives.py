@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from codir.data import NegativeSampler, build_negative_sampler
 from codir.errors import UserError
 from codir.signals import IGNORED_CLASS
+from codir.tasks import KINDS
 
 
 def allowed_by_hand(labels, row, batch, radius=0.0):
@@ -115,6 +116,15 @@ def test_advice_that_forgets_the_pool_of_hard_negatives():
 def test_positives_of_one_class_where_there_are_no_classes(labels, found):
     with pytest.raises(UserError, match=f"class labels for `supcon`.*got {found}"):
         build_negative_sampler(labels, num_examples=2, count=0, batch_size=1, needs_classes=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "found"), [("reranking", "a relevance and the number of its query"), ("multi_label", "lists of 2 numbers")]
+)
+def test_positives_of_one_class_where_a_kind_of_task_has_none(task, found):
+    labels = np.array([[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(UserError, match=f"class labels for `supcon`.*got .*{found}"):
+        build_negative_sampler(labels, num_examples=2, count=0, batch_size=1, needs_classes=True, kind=KINDS[task])
 
 
 def test_a_sampler_that_takes_more_room_as_rows_come_in():

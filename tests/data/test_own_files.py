@@ -288,6 +288,27 @@ def test_a_separator_and_a_header_that_are_said(tmp_path: Path) -> None:
         read(tmp_path / "d.csv", **said, columns=["label"])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"columns": ["text", "label"], "index": [0], "data": [["so"]]}',
+        '{"columns": "text", "data": [["so"]]}',
+        '{"columns": [["text", "a"], ["label", "b"]], "data": [["so", "a"], 7]}',
+        '{"schema": {}, "data": [["so", "a"]]}',
+        '{"schema": {}, "data": ["so"]}',
+    ],
+)
+def test_a_data_frame_that_is_not_whole(tmp_path: Path, content: str) -> None:
+    (tmp_path / "d.json").write_text(content)
+    with pytest.raises(UserError):
+        read(tmp_path / "d.json")
+
+
+def test_columns_of_a_data_frame_that_have_numbers_for_names(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_text(pd.DataFrame(ROWS).to_json(orient="split"))
+    assert read(tmp_path / "d.json", text_column="0", label_column="1")[0] == TEXTS
+
+
 @pytest.mark.parametrize("separator", ["tab", "\t", r"\t"])
 def test_a_tab_that_a_shell_makes_hard_to_write(tmp_path: Path, separator: str) -> None:
     (tmp_path / "d.csv").write_text(AS_CSV.replace(",", "\t"))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
@@ -350,6 +351,29 @@ def test_nothing_is_held_out_of_classes_with_one_row_each(tmp_path: Path) -> Non
         load_data(write(tmp_path / "train.csv", sentences(["a", "b"])))
 
 
+def test_an_evaluation_set_without_a_row(tmp_path: Path) -> None:
+    rows = sentences(["a", "b", "c"])
+    with pytest.raises(UserError, match="expected a class with at least two rows, so that one can be held out as tune"):
+        load_data(write(tmp_path / "train.csv", rows), dev=write(tmp_path / "dev.csv", rows), tune_rows=1)
+
+
+def test_a_source_that_is_a_path(tmp_path: Path) -> None:
+    source = write(tmp_path / "train.csv", sentences(["a", "b"] * 10))
+    assert load_data(Path(source)).dev["dev"].to_dict() == load_data(source).dev["dev"].to_dict()
+
+
+def test_rows_that_a_seed_no_longer_holds_out() -> None:
+    """An oracle, class by class in plain loops: evaluation sets of earlier runs must stay as they are."""
+    groups = np.random.default_rng(0).integers(0, 7, 200).astype(float).tolist()
+    found = hold_out_rows(groups, 50, seed=3)[1]
+    shares, generator, held_out = Counter(groups[row] for row in found), np.random.default_rng(3), []
+    for group in sorted(shares):
+        rows = [row for row, of_row in enumerate(groups) if of_row == group]
+        held_out += generator.permutation(rows)[: shares[group]].tolist()
+    assert found == sorted(held_out)
+    assert len(found) == 50
+
+
 def test_a_dev_fraction_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a part between 0 and 1, got 1.0"):
         load_data(write(tmp_path / "train.csv", sentences(["a", "b"])), dev_fraction=1.0)
@@ -539,8 +563,9 @@ def test_a_folder_without_a_training_file_or_with_two_is_refused(tmp_path: Path)
 
 
 def test_from_datasets_without_any_rows_is_refused() -> None:
-    with pytest.raises(UserError, match="got neither"):
-        from_datasets(None)
+    for dev in (None, {}):
+        with pytest.raises(UserError, match="got neither"):
+            from_datasets(None, dev)
 
 
 # ---------------------------------------------------------------------------------------------------- the demo

@@ -29,7 +29,7 @@ from codir.measure.analysis import (
     project,
 )
 from codir.measure.analysis.analyse import HEAD_ROWS, READ_ROWS
-from codir.measure.analysis.layers import REGULARISATION
+from codir.measure.ridge import STRENGTHS
 from codir.tasks import Task, kind_of
 from conftest import SPECIAL, WORDS, make_texts
 from families import FAMILIES, tiny_classifier
@@ -143,7 +143,7 @@ def slow_probe(x, labels, new, *, classes: int):
         guesses = [slow_ridge(x[kept], y[kept], x[~kept], strength)[0] for kept in others]
         return float(np.mean((np.array(guesses) - y) ** 2))
 
-    answers = slow_ridge(x, y, new, min(REGULARISATION, key=error))
+    answers = slow_ridge(x, y, new, min(STRENGTHS, key=error))
     if classes == 2:
         return (answers[:, 0] > 0).astype(int)
     return answers.argmax(axis=1) if classes else answers[:, 0]

@@ -8,6 +8,7 @@ import pytest
 
 from codir.measure import Comparison, Run, lines_of
 from codir.report import comparison_markdown, comparison_rows, plot_comparison, summary_rows
+from measure.test_judgement import distance  # noqa: F401 - a fixture
 
 SCORES = {
     "fine-tune": (0.80, 0.81, 0.79),
@@ -181,3 +182,12 @@ def test_a_floor_that_nobody_hears_of(comparison):
     assert "these students (3-layers) are no better than the largest class (accuracy 80.05%): fine-tune." in first_lines
     assert "On dev" not in first_lines
     assert comparison_rows(found, "3-layers", "heldout")[1]["preset"] == "largest class"
+
+
+def test_the_largest_error_taken_for_the_best_score(comparison, distance):  # noqa: F811
+    """`distance` is a metric of which less is better: the best contestant is still the first."""
+    runs = [replace(run, metrics={"distance": run.metrics["accuracy"]}) for run in comparison.runs]
+    of_distance = {"metric": "distance", "metric_on": {"heldout": "distance"}, "teacher": {"distance": 0.7}}
+    errors = replace(comparison, runs=runs, **of_distance)
+    assert [line.preset for line in lines_of(errors, "3-layers", "heldout")] == ["fine-tune", "codir", "kd"]
+    assert [row["preset"] for row in summary_rows({"x": errors})] == ["*teacher*", "fine-tune", "codir", "kd"]

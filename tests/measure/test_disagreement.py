@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from codir.measure import find_farthest, measure_agreement, measure_distances
+from codir.measure import find_farthest, measure_agreement
 from codir.tasks import KINDS
 
 CLASSES, SCORES = KINDS["classification"], KINDS["regression"]
@@ -39,8 +39,8 @@ def test_a_distance_that_is_not_the_total_variation():
     one, other = logits_of(4, seed=2), logits_of(4, seed=3)
     shares = [torch.from_numpy(found).double().softmax(dim=1).numpy() for found in (one, other)]
     plain = [0.5 * sum(abs(p - q) for p, q in zip(*rows, strict=True)) for rows in zip(*shares, strict=True)]
-    np.testing.assert_allclose(measure_distances(one, other, CLASSES), plain, atol=1e-12)
-    np.testing.assert_array_equal(measure_distances(one, one + 1.0, CLASSES) < 1e-6, True)
+    np.testing.assert_allclose(CLASSES.distances(one, other), plain, atol=1e-12)
+    np.testing.assert_array_equal(CLASSES.distances(one, one + 1.0) < 1e-6, True)
 
 
 def test_rows_that_do_not_differ_or_are_out_of_order():

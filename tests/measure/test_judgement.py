@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import classification_report, confusion_matrix, precision_recall_fscore_support
 
 from codir.measure import AnsweredSet, judge, score_classes, stand
+from codir.measure.by_class import score_labels
 from codir.tasks import KINDS, Task
 from codir.tasks.classification import Classification
 
@@ -136,3 +137,21 @@ def test_a_class_that_is_never_seen_breaks_the_table():
     found = score_classes(np.array([0, 0]), np.array([0, 1]), {0: "a", 1: "b", 2: "c"})
     assert [one.rows for one in found.classes] == [1, 1, 0]
     assert found.classes[2].f1 == 0.0
+
+
+@pytest.mark.parametrize("names", [{0: "only"}, {1: "b", 0: "a"}], ids=str)
+def test_one_label_or_labels_in_another_order_that_break_the_table(names):
+    rng = np.random.default_rng(3)
+    answered, true = (rng.random((50, len(names))) < 0.5 for _ in range(2))
+    for one, index in zip(score_labels(answered, true, names).classes, names, strict=True):
+        expected = precision_recall_fscore_support(true[:, index], answered[:, index], average="binary")[:3]
+        assert (one.name, one.rows, one.answered) == (names[index], true[:, index].sum(), answered[:, index].sum())
+        assert (one.precision, one.recall, one.f1) == pytest.approx(expected)
+
+
+def test_a_set_without_an_entity_that_ends_the_run():
+    """Nothing is there and nothing is answered: as many spans on either side."""
+    nothing = np.zeros(0, np.int64)
+    found = score_classes(nothing, nothing, {0: "PER", 1: "no entity"})
+    assert [(one.rows, one.answered, one.f1) for one in found.classes] == [(0, 0, 0.0)] * 2
+    assert found.confusion == ((0, 0), (0, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from torch import Tensor
 
 import codir
-import codir.measure.selection as selection
 from codir.config import StudentConfig
 from codir.data import load_data
 from codir.errors import UserError
@@ -22,6 +22,7 @@ from codir.runs.build import make_student
 from codir.student import build_student, find_layer_stack, select_layers, student_origin
 from conftest import WORDS, make_texts
 from families import tiny_classifier, tiny_language_model
+from measure.test_judgement import distance  # noqa: F401 - a fixture
 
 
 def make_easy_texts(rows: int) -> datasets.Dataset:
@@ -74,7 +75,7 @@ def ridge_by_hand(train: np.ndarray, target: np.ndarray, other: np.ndarray) -> n
 @pytest.mark.parametrize("kind", ["scores", "none"])
 def test_a_score_that_is_not_the_candidates_own(tokenizer, monkeypatch, kind):
     """By hand: the student that `build_student` makes reads each text, and a ridge head is fitted fold by fold."""
-    monkeypatch.setattr(selection, "STRENGTHS", (1.0, 1.0))
+    monkeypatch.setattr("codir.measure.ridge.STRENGTHS", (1.0, 1.0))
     rows, teacher = make_texts(60, kind=kind), make_teacher(num_labels=1)
     ranking = rank_layers(teacher, tokenizer, rows, 3, max_length=16)
     student = build_student(teacher, layers=ranking.best.layers)
@@ -165,6 +166,30 @@ def test_a_recipe_whose_student_keeps_other_layers_than_the_best(tmp_path, token
     assert f"the best of 6 candidates by a linear head before training: accuracy {ranking.best.score:.3f}" in str(
         origin
     )
+    others = replace(data, train=data.train.map(lambda row, at: {"label": at % 3 % 2}, with_indices=True))
+    ranking = codir.rank_layers(teacher.model, tokenizer, others.train, 2, max_length=16)
+    said = str(student_origin(make_student(config, teacher, others, seed=0, max_length=16).model))
+    assert f"accuracy {ranking.best.score:.3f}" in said, "other labels of the same texts are judged anew"
     monkeypatch.setattr("codir.runs.selection.rank_layers", None)
     again = make_student(config, teacher, data, seed=1, max_length=16)
     assert student_origin(again.model) == origin
+
+
+def test_whole_scores_that_a_head_may_only_answer_in_whole_numbers(tokenizer):
+    """From a data set of the user's own; `load_data` makes floats of them."""
+    rows = make_texts(60, kind="scores")
+    whole = rows.remove_columns("label").add_column("label", [round(10 * score) for score in rows["label"]])
+    floats = rows.remove_columns("label").add_column("label", [float(score) for score in whole["label"]])
+    teacher = make_teacher(num_labels=1)
+    found, expected = (rank_layers(teacher, tokenizer, one, 2, max_length=16) for one in (whole, floats))
+    assert found == expected
+
+
+def test_the_layers_with_the_largest_error_kept(tokenizer, distance):  # noqa: F811
+    teacher = make_teacher(broken=1)
+    teacher.config.codir_task = "distance"
+    ranking = rank_layers(teacher, tokenizer, make_easy_texts(96), 2, max_length=16)
+    assert ranking.metric == "distance"
+    assert 1 not in ranking.best.layers
+    scores = [one.score for one in ranking.candidates]
+    assert scores == sorted(scores)

@@ -55,6 +55,18 @@ def test_two_evaluation_sets_that_become_one(tmp_path):
     assert card.data.base_model == "org/teacher"
 
 
+def test_a_set_whose_name_ends_as_another_does_that_gets_its_scores():
+    sets = {"dev": {}, "dev_new": {}, "dev_brand_new": {}}
+    metrics = {"accuracy": 0.1, "accuracy_new": 0.2, "accuracy_brand_new": 0.3}
+    model = ModelResult(metrics, 10, 40, None)
+    result = RunResult(
+        title="x", task_name="x", primary_metric="accuracy", teacher=model, student=model, baseline=None, agreement=1.0,
+        baseline_agreement=None, conditions={}, notes=(), log_history=[], output_dir=None, data={"evaluation": sets},
+    )  # fmt: skip
+    found = {one.name: dict(one.values) for one in findings_of_run(result).results}
+    assert found == {"dev": {"accuracy": 0.1}, "dev_new": {"accuracy": 0.2}, "dev_brand_new": {"accuracy": 0.3}}
+
+
 def test_a_hostile_name_or_note_that_breaks_a_card(tmp_path):
     origin = replace(
         ORIGIN,

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codir.measure import Analysis, Comparison, HeadComparison, Latency, LayerAnalysis, ModelResult
+from codir.measure import Analysis, Comparison, HeadComparison, Latency, LayerAnalysis, ModelResult, calibrate
 from codir.measure.analysis import ClosestHead, Disagreement, Projection, VectorSpread
 from codir.report import RunResult, write_comparison, write_report, write_sweep
 from codir.report.html.analysis import vector_charts
 from codir.report.html.charts import Mark, bar_chart, heat_map, interval_chart, line_chart, scatter_chart
 from codir.report.html.comparison import comparison_chart
-from codir.report.html.svg import scale_over
+from codir.report.html.svg import point, scale_over
 from codir.report.html.templates import condition_in_words
 from codir.report.words import render_page
 from measure.test_comparison import SCORES, make_run
@@ -28,6 +28,9 @@ from report.test_report import HOSTILE, LOG, judged
 from report.test_sweep_report import EXPORTED, model, sweep_of
 
 PARTS = (
+    "91.2%",
+    "6.9x",
+    "77%",
     "codir demo",
     "model: teacher",
     "python 3.12, codir unknown",
@@ -134,15 +137,7 @@ def page_of(result: RunResult, folder: Path) -> Page:
 def test_a_page_that_lacks_a_part(result, tmp_path):
     page = page_of(result, tmp_path)
     words = " ".join(page.text.split())
-    for part in (
-        "91.2%",
-        "6.9x",
-        "77%",
-        "codir demo",
-        "model: teacher",
-        "python 3.12, codir unknown",
-        "student - teacher",
-    ):
+    for part in PARTS:
         assert part in words, part
     titles = re.findall(r"<title[^>]*>([^<]*)</title>", (tmp_path / "report.html").read_text("utf-8"))
     for part in ("Quality on 90 rows", "Total loss", "Hard label", "Contrastive", "Evaluation", "Sentences per second"):
@@ -163,6 +158,23 @@ def test_a_run_of_which_little_is_known_has_no_page(result, tmp_path):
     assert "0.800 of 0.800" in page.text
     assert "To repeat it" not in page.text
     assert "What the layers hold" not in page.text
+
+
+def test_a_page_that_explains_the_agreement_with_a_teacher_that_was_not_scored(result, tmp_path):
+    alone = replace(result, teacher=None, agreement=None, baseline_agreement=None, judgement=None)
+    page = page_of(alone, tmp_path)
+    for text in (page.text, (tmp_path / "report.md").read_text()):
+        assert "the file of its answers has not all evaluation rows" in text
+        assert "Agreement with the teacher is" not in text
+
+
+def test_probabilities_that_the_markdown_judges_and_the_page_does_not(result, tmp_path):
+    found = calibrate(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 0]))
+    page = page_of(replace(result, judgement=replace(result.judgement, calibration={"student": found})), tmp_path)
+    for text in (page.text, (tmp_path / "report.md").read_text()):
+        for part in ("45.0%", "0.325", "85.0%", "the model is too sure"):
+            assert part in text, part
+    assert "Brier" not in page_of(result, tmp_path / "without").text
 
 
 def test_a_part_that_is_left_out_without_a_word(result, tmp_path):
@@ -367,6 +379,11 @@ def test_points_of_one_group_in_the_colour_of_another():
     chart = scatter_chart("one", "One", {"a": [(0.0, 0.0)], "b": [(1.0, 1.0), (2.0, 2.0)]}, across="x", up="y")
     assert (chart.picture.count("fill0"), chart.picture.count("fill1")) == (1, 2)
     assert chart.legend.index(">a<") < chart.legend.index(">b<")
+
+
+def test_two_of_many_series_that_look_the_same():
+    marks = [re.sub(r' (?:cx|cy|x|y)="[^"]*"', "", point(series, 0.0, 0.0)) for series in range(36)]
+    assert len({*marks}) == 36
 
 
 @pytest.mark.parametrize("values", [[], [0.0], [5.0, 5.0], [-3.0, 1e-9], [1e6, 3e6], [0.8279, 0.8281]])

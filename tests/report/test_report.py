@@ -25,18 +25,17 @@ from codir.measure import (
     AnsweredSet,
     Latency,
     ModelResult,
+    Throughput,
     TorchRunner,
     count_parameters,
     folder_bytes,
     gather_conditions,
     judge,
     measure_latencies,
-    measure_throughput,
     measure_throughputs,
 )
 from codir.report import (
     RunResult,
-    markdown_table,
     plot_training_curves,
     result_table,
     summarise,
@@ -85,6 +84,10 @@ def batches(count: int = 2, rows: int = 4) -> list[dict[str, Tensor]]:
     return [{"inputs": torch.ones(rows, 3), "attention_mask": torch.ones(rows, 3)} for _ in range(count)]
 
 
+def throughput_of(runner: TorchRunner, read: Sequence[dict[str, Tensor]], **how: int) -> Throughput:
+    return measure_throughputs({"model": runner}, {"model": read}, **how)["model"]
+
+
 @pytest.fixture
 def result() -> RunResult:
     return RunResult(
@@ -126,7 +129,7 @@ def test_folder_without_weights_counts_as_free(tmp_path: Path) -> None:
 
 def test_throughput_leaves_the_model_in_another_mode() -> None:
     model = Recorder("model", [])
-    measured = measure_throughput(TorchRunner(model), batches())
+    measured = throughput_of(TorchRunner(model), batches())
     assert model.training
     assert not model.frozen.training
     assert 0 < measured.spread[0] <= measured.sentences_per_second <= measured.spread[1]
@@ -143,21 +146,21 @@ def test_models_are_measured_one_after_the_other() -> None:
 
 def test_autocast_is_ignored() -> None:
     model = Recorder("model", [])
-    measure_throughput(TorchRunner(model, dtype=torch.bfloat16), batches(), repeats=1)
+    throughput_of(TorchRunner(model, dtype=torch.bfloat16), batches(), repeats=1)
     assert model.dtype == torch.bfloat16
-    measure_throughput(TorchRunner(model), batches(), repeats=1)
+    throughput_of(TorchRunner(model), batches(), repeats=1)
     assert model.dtype == torch.float32
 
 
 def test_sentences_are_counted_as_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter(range(1000))
     monkeypatch.setattr("codir.measure.cost.time.perf_counter", lambda: float(next(seconds)))
-    assert measure_throughput(TorchRunner(Recorder("model", [])), batches(count=3, rows=5)).sentences_per_second == 15.0
+    assert throughput_of(TorchRunner(Recorder("model", [])), batches(count=3, rows=5)).sentences_per_second == 15.0
 
 
 def test_nothing_to_read_is_measured_as_infinitely_fast() -> None:
     with pytest.raises(UserError, match="at least one batch"):
-        measure_throughput(TorchRunner(Recorder("model", [])), [])
+        throughput_of(TorchRunner(Recorder("model", [])), [])
 
 
 def test_one_sentence_timed_as_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +266,7 @@ def test_page_lacks_a_part(result: RunResult, tmp_path: Path) -> None:
     for part in (
         in_markdown(result.title),
         summarise(result),
-        markdown_table(result),
+        to_markdown(table_rows(result)),
         "(training_curves.png)",
         *result.notes,
     ):
@@ -283,7 +286,7 @@ def test_run_without_a_baseline_has_no_report(result: RunResult, tmp_path: Path)
 def test_terminal_and_page_tell_different_numbers(result: RunResult) -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(result_table(result))
-    terminal, page = console.export_text(), markdown_table(result)
+    terminal, page = console.export_text(), to_markdown(table_rows(result))
     for row in table_rows(result):
         for column, cell in row.items():
             assert column in terminal
@@ -377,6 +380,13 @@ def test_a_table_that_a_terminal_cuts(result: RunResult, width: int) -> None:
     for part in ("student - no teacher", "90.8 MB", "1,203", "d.csv, 90 rows", "student 4.1 ms (p95 5.2)", "largest"):
         assert part in words
     assert words.startswith("The student trained without a teacher answers 'no' to each of 90 rows")
+
+
+def test_a_page_that_counts_what_is_no_entity_among_the_classes(result, tmp_path):
+    """It has a row in the confusions and none in the table, which leaves out nothing here."""
+    found = judged(result, *(f"class {number}" for number in range(30)), "no entity")
+    for file in texts_of(write_report(found, tmp_path)):
+        assert "classes with the lowest F1" not in file.read_text("utf-8"), file
 
 
 def test_more_classes_than_a_page_holds(result: RunResult, tmp_path: Path) -> None:

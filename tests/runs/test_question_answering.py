@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -82,6 +83,17 @@ def test_questions_that_are_not_read_as_they_stand(tmp_path, without):
         ("[]", "expected a file of SQuAD's form"),
         ('{"data": []}', "got no question"),
         ('{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", "question": "b"}]}]}]}', "got no 'answers'"),
+        ('{"data": [{"paragraphs": [{"context": "a", "qas": ["b"]}]}]}', "got something else"),
+        (
+            '{"data": [{"paragraphs": [{"context": null, "qas": [{"id": 1, "question": "b", "answers": []}]}]}]}',
+            "got so",
+        ),
+        (
+            '{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "1", "question": "b", '
+            '"answers": [{"text": "a", "answer_start": "first"}]}]}]}]}',
+            "got something else",
+        ),
+        ("[" * 100_000, "no JSON"),
         (
             '{"data": [{"paragraphs": [{"context": "a b", "qas": [{"id": "7", "question": "c", '
             '"answers": [{"text": "b", "answer_start": 1}]}]}]}]}',
@@ -95,10 +107,48 @@ def test_files_that_are_not_squads(tmp_path, content, message):
         load_data(str(tmp_path / "train.json"), task="question_answering", evaluation_only=True)
 
 
-def test_options_that_files_of_squad_leave_unused(tmp_path):
+@pytest.mark.parametrize(
+    "given",
+    [{"text_column": "question"}, {"separator": ";"}, {"header": False}, {"id_column": "uid"}, {"data_dir": "glue"}],
+    ids=lambda given: next(iter(given)),
+)
+def test_options_that_files_of_squad_leave_unused(tmp_path, given):
     source = write(tmp_path / "train.json", squad(4))
-    with pytest.raises(UserError, match="text_column: expected nothing"):
-        load_data(source, task="question_answering", text_column="question")
+    with pytest.raises(UserError, match=f"{next(iter(given))}: expected nothing"):
+        load_data(source, task="question_answering", **given)
+
+
+@pytest.mark.parametrize("given", [{"dev_fraction": 1.5}, {"max_train_rows": 0}], ids=["fraction", "rows"])
+def test_a_part_of_the_questions_that_is_none(tmp_path, given):
+    with pytest.raises(UserError, match=next(iter(given))):
+        load_data(write(tmp_path / "train.json", squad(4)), task="question_answering", **given)
+
+
+def test_held_out_questions_that_are_shown_under_other_numbers_or_names(tmp_path):
+    data = load_data(write(tmp_path / "train.json", squad(10)), task="question_answering")
+    numbers = [
+        int(article) * 3 + int(question) + 1 for article, question in (i.split("-") for i in data.dev["dev"]["id"])
+    ]
+    assert list(data.row_numbers["dev"]) == numbers
+    assert data.origins == {"train": "train.json", "dev": "held out of train.json"}
+    (tmp_path / "other").mkdir()
+    own = load_data(
+        str(tmp_path / "train.json"),
+        dev=write(tmp_path / "other" / "train.json", squad(2, seed=1)),
+        task="question_answering",
+    )
+    assert own.origins["dev"] == "train.json"
+    assert list(own.row_numbers["dev"]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_folder_of_squad_that_lacks_a_part(tmp_path):
+    write(tmp_path / "train-v1.1.json", squad(4))
+    with pytest.raises(UserError, match=r"expected a file dev\*.json, got train-v1.1.json"):
+        load_data(str(tmp_path), task="question_answering", evaluation_only=True)  # not judged by what it trained on
+    (tmp_path / "train-v1.1.json").rename(tmp_path / "dev-v1.1.json")
+    assert len(load_data(str(tmp_path), task="question_answering", evaluation_only=True).dev["dev"]) == 12
+    with pytest.raises(UserError, match=r"expected a file train\*.json, got dev-v1.1.json"):
+        load_data(str(tmp_path), task="question_answering")
 
 
 # ---- Windows ----
@@ -134,7 +184,15 @@ def load_rows(content):
     from codir.data.sources.squad import Questions, _row
 
     rows = [_row(Path("x"), q, p["context"]) for a in content for p in a["paragraphs"] for q in p["qas"]]
-    return Questions("x", rows, []).to_dataset()
+    return Questions("x", rows, [], []).to_dataset()
+
+
+@pytest.mark.parametrize("column", ["text", "text_pair"])
+def test_a_question_or_a_context_that_is_none(tokenizer, column):
+    rows = load_rows(squad(2)["data"]).to_list()
+    rows[1][column] = None
+    with pytest.raises(UserError, match=f"column '{column}', row 2: expected a text"):
+        encode_windows(datasets.Dataset.from_list(rows), tokenizer, max_length=20)
 
 
 def test_a_span_of_another_window_or_of_the_question(tokenizer):

@@ -29,7 +29,7 @@ def hard_and_soft() -> WeightedObjectives:
     return WeightedObjectives({"hard_label": HardLabel(), "soft_target": SoftTarget()}, weights)
 
 
-def make_trainer(tmp_path, tokenizer, *, teacher=None, student=None, train=None, own=None, **settings):
+def make_trainer(tmp_path, tokenizer, *, teacher=None, student=None, train=None, dev=None, own=None, **settings):
     args = {"max_steps": 2, "teacher_cache_dir": tmp_path / "cache", "teacher_cache": False, **settings}
     return DistillationTrainer(
         teacher or tiny_classifier("bert", num_labels=2, seed=1),
@@ -37,6 +37,7 @@ def make_trainer(tmp_path, tokenizer, *, teacher=None, student=None, train=None,
         arguments(tmp_path / "run", **args),
         hard_and_soft(),
         make_texts(32) if train is None else train,
+        dev,
         processing_class=tokenizer,
         teacher_processing_class=own,
     )
@@ -226,6 +227,13 @@ def test_a_stream_that_no_check_can_look_into(tmp_path, tokenizer, are_tokenised
     for stream in (rows.to_iterable_dataset(), rows.to_list()):
         with pytest.raises(UserError, match=r"a `datasets\.Dataset`, whose rows can be numbered"):
             make_trainer(tmp_path, tokenizer, train=stream)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one set", "several"])
+def test_evaluation_labels_that_the_loss_trips_over_after_an_epoch(tmp_path, tokenizer, several):
+    rows = make_texts(8).map(lambda row: {"label": 2 * row["label"]})  # 0 and 2, of two classes
+    with pytest.raises(UserError, match=r"labels: expected class indices from 0 to 1.*got 2"):
+        make_trainer(tmp_path, tokenizer, dev={"dev": rows} if several else rows)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.0])

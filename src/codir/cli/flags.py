@@ -107,7 +107,8 @@ FORMAT = (
 )
 LABELS = Flag("--labels", "data.labels", read=read_names)
 MAX_LENGTH = Flag("--max-length", "data.max_length")
-DATA = (SOURCE, DATA_DIR, DEV, UNLABELLED, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH)
+LABELLED = (SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH)
+DATA = (*LABELLED[:3], UNLABELLED, *LABELLED[3:])
 
 LAYERS = Flag("--student-layers", "student.layers", read=read_numbers)
 SELECTION = Flag("--selection", "student.selection")
@@ -152,6 +153,12 @@ STOPPING = (
     Flag("--early-stopping", "training.early_stopping_patience"),
     Flag("--best", "training.load_best_model_at_end", value=True, help="End with the best model, not the last."),
 )
+
+PLANNED = (
+    "rows layers hidden classes epochs batch_size negatives dim queue_size keys processes student_parameters "
+    "cache_dtype memory_dtype free_memory free_disk"
+)
+"""Sizes that `codir plan` is told, one flag each."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +224,7 @@ COMMANDS = {
     "evaluate": Command(
         "EvaluateConfig",
         (
-            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
+            *(Flag("--model", "model"), *LABELLED),
             *(Flag("--against", "against"), Flag("--differences", "differences")),
             *(Flag("--differing-rows", "differing_rows"), Flag("--predictions", "predictions")),
             *(Flag("--submission", "submission"), Flag("--output", "output")),
@@ -225,17 +232,14 @@ COMMANDS = {
     ),
     "export": Command(
         "ExportConfig",
-        (
-            *(Flag("--model", "model"), SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
-            *(*EXPORTING, OUTPUT_DIR, OVERWRITE),
-        ),
+        (*(Flag("--model", "model"), *LABELLED, *EXPORTING, OUTPUT_DIR, OVERWRITE),),
         has_recipe=False,
         words="model",
     ),
     "benchmark": Command(
         "BenchmarkConfig",
         (
-            *(SOURCE, DATA_DIR, DEV, *COLUMNS, *FORMAT, TASK, LABELS, MAX_LENGTH),
+            *LABELLED,
             *(Flag("--batch-sizes", "batch_sizes", read=read_list), THREADS),
             *(Flag("--rows", "rows"), Flag("--rounds", "rounds"), Flag("--bf16", "bf16", value=True), OUTPUT_DIR),
         ),
@@ -265,24 +269,7 @@ COMMANDS = {
     ),
     "plan": Command(
         "PlanConfig",
-        tuple(
-            Flag(f"--{key.replace('_', '-')}", key)
-            for key in (
-                *(
-                    "rows",
-                    "layers",
-                    "hidden",
-                    "classes",
-                    "epochs",
-                    "batch_size",
-                    "negatives",
-                    "dim",
-                    "queue_size",
-                    "keys",
-                ),
-                *("processes", "student_parameters", "cache_dtype", "memory_dtype", "free_memory", "free_disk"),
-            )
-        ),
+        tuple(Flag(f"--{key.replace('_', '-')}", key) for key in PLANNED.split()),
         home="codir.cli.sizes",
         has_recipe=False,
         takes_long=False,

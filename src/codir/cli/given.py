@@ -68,9 +68,10 @@ class Given:
         content, mistakes = self.laid_over_recipe(), [*self.mistakes]
         names = dict(self.flags)
         for setting in self.settings:
+            key = setting.partition("=")[0]
             try:
                 content = deep_merge(content, _parse(model, setting))
-                names[setting.partition("=")[0]] = f"--set {setting.partition('=')[0]}"
+                names[key] = f"--set {key}"
             except UserError as error:
                 mistakes.append(error)
         try:
@@ -109,7 +110,8 @@ def as_adaptation(given: Given, *, epochs: float) -> Given:
     content = given.laid_over_recipe()
     data, model = content.pop("data", {}), content.pop("model", None)
     settings = [setting for setting in given.settings if not setting.startswith("data.task=")]
-    settings = [READ_BY_ADAPTATION.get(key, key) + equals + value for key, equals, value in map(_parted, settings)]
+    parted = [setting.partition("=") for setting in settings]
+    settings = [READ_BY_ADAPTATION.get(key, key) + equals + value for key, equals, value in parted]
     strays = [key for key in data if key != "task" and f"data.{key}" not in READ_BY_ADAPTATION]
     mistakes = [
         UserError(
@@ -179,11 +181,7 @@ def run_of_data(given: Given) -> Path | None:
 
 
 def _keys_given(given: Given) -> set[str]:
-    return {*given.flags, *(_parted(setting)[0] for setting in given.settings)}
-
-
-def _parted(setting: str) -> tuple[str, str, str]:
-    return setting.partition("=")
+    return {*given.flags, *(setting.partition("=")[0] for setting in given.settings)}
 
 
 def _of_one_student(flags: Mapping[str, str]) -> dict[str, str]:

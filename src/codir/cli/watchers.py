@@ -62,10 +62,10 @@ def in_time(seconds: float) -> str:
     """Minutes and seconds, hours where there are any.
 
     Example:
-        >>> in_time(7.04), in_time(75), in_time(3700)
-        ('7.0 s', '1:15', '1:01:40')
+        >>> in_time(7.04), in_time(59.97), in_time(75), in_time(3700)
+        ('7.0 s', '1:00', '1:15', '1:01:40')
     """
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from codir.config.trainer_options import TrainerOptions
     from codir.config.training import PretrainingConfig, TrainingConfig
     from codir.config.yaml import deep_merge, parse_settings, parse_yaml, read_yaml
-    from codir.errors.shown import redacted
 
 __all__ = [
     "AnyRun",
@@ -95,61 +94,32 @@ __all__ = [
     "preset_names",
     "read_preset",
     "read_yaml",
-    "redacted",
     "validate",
 ]
 
-_HOMES = {
-    "EvaluateConfig": "codir.config.evaluate",
-    "BenchmarkConfig": "codir.config.export",
-    "ExportConfig": "codir.config.export",
-    "AnyRun": "codir.config.runs",
-    "AttentionKLConfig": "codir.config.terms",
-    "AttentionMSEConfig": "codir.config.terms",
-    "ClsCosineConfig": "codir.config.terms",
-    "CompareConfig": "codir.config.compare",
-    "Contestant": "codir.config.compare",
-    "ContrastiveConfig": "codir.config.terms",
-    "CorpusConfig": "codir.config.sections",
-    "DataConfig": "codir.config.sections",
-    "EmbeddingContrastConfig": "codir.config.terms",
-    "EmbeddingCosineConfig": "codir.config.terms",
-    "EmbeddingMSEConfig": "codir.config.terms",
-    "FinetuneConfig": "codir.config.runs",
-    "HardLabelConfig": "codir.config.terms",
-    "HiddenMSEConfig": "codir.config.terms",
-    "LayerWiseConfig": "codir.config.terms",
-    "ListwiseKLConfig": "codir.config.terms",
-    "LogitMSEConfig": "codir.config.terms",
-    "MarginMSEConfig": "codir.config.terms",
-    "MaskingConfig": "codir.config.sections",
-    "ObjectivesConfig": "codir.config.objectives",
-    "PooledMSEConfig": "codir.config.terms",
-    "PretrainRecipe": "codir.config.runs",
-    "PretrainingConfig": "codir.config.training",
-    "Recipe": "codir.config.runs",
-    "RelationKLConfig": "codir.config.terms",
-    "Room": "codir.config.base",
-    "SoftTargetConfig": "codir.config.terms",
-    "StageConfig": "codir.config.objectives",
-    "StudentConfig": "codir.config.sections",
-    "SweepConfig": "codir.config.sweep",
-    "TeacherConfig": "codir.config.sections",
-    "TokenCosineConfig": "codir.config.terms",
-    "TokenKLConfig": "codir.config.terms",
-    "TokenLabelConfig": "codir.config.terms",
-    "TrainerOptions": "codir.config.trainer_options",
-    "TrainingConfig": "codir.config.training",
-    "VectorConfig": "codir.config.terms",
-    "deep_merge": "codir.config.yaml",
-    "parse_settings": "codir.config.yaml",
-    "parse_yaml": "codir.config.yaml",
-    "preset_names": "codir.config.presets",
-    "read_preset": "codir.config.presets",
-    "read_yaml": "codir.config.yaml",
-    "redacted": "codir.errors.shown",
-    "validate": "codir.config.check",
+_NAMES = {
+    "base": "Room",
+    "check": "validate",
+    "compare": "CompareConfig Contestant",
+    "evaluate": "EvaluateConfig",
+    "export": "BenchmarkConfig ExportConfig",
+    "objectives": "ObjectivesConfig StageConfig",
+    "presets": "preset_names read_preset",
+    "runs": "AnyRun FinetuneConfig PretrainRecipe Recipe",
+    "sections": "CorpusConfig DataConfig MaskingConfig StudentConfig TeacherConfig",
+    "sweep": "SweepConfig",
+    "terms": (
+        "AttentionKLConfig AttentionMSEConfig ClsCosineConfig ContrastiveConfig EmbeddingContrastConfig "
+        "EmbeddingCosineConfig EmbeddingMSEConfig HardLabelConfig HiddenMSEConfig LayerWiseConfig "
+        "ListwiseKLConfig LogitMSEConfig MarginMSEConfig PooledMSEConfig RelationKLConfig SoftTargetConfig "
+        "TokenCosineConfig TokenKLConfig TokenLabelConfig VectorConfig"
+    ),
+    "trainer_options": "TrainerOptions",
+    "training": "PretrainingConfig TrainingConfig",
+    "yaml": "deep_merge parse_settings parse_yaml read_yaml",
 }
+_HOMES = {name: f"codir.config.{home}" for home, names in _NAMES.items() for name in names.split()}
+"""The module of each name above."""
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     Field,
     PositiveFloat,
     SerializerFunctionWrapHandler,
@@ -150,8 +151,11 @@ class StageConfig(ObjectivesConfig):
         return [name for name, term in self.terms().items() if getattr(term, "student_layers", None) == "all"]
 
 
-def refuse_pretraining(objectives: ObjectivesConfig) -> None:
+def refuse_pretraining(objectives: ObjectivesConfig) -> ObjectivesConfig:
     """Refuse a preset of the pre-training stage, or a stage that names one, where classes or scores are learned.
+
+    Returns:
+        The same objectives.
 
     Raises:
         UserError: names the preset, and the one of this stage where there is one.
@@ -168,6 +172,13 @@ def refuse_pretraining(objectives: ObjectivesConfig) -> None:
                 otherwise="there would have been no masked or next tokens to predict",
                 do=f"take `{here}`, or pre-train with it: `codir pretrain --preset {part.preset}`",
             )
+    return objectives
+
+
+TaskObjectives = Annotated[
+    ObjectivesConfig, AfterValidator(refuse_pretraining), Field(description=ObjectivesConfig.__doc__)
+]
+"""Of the commands that learn a task, each preset of which is of that stage."""
 
 
 def over_stages(staged: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

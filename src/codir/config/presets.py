@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -19,7 +20,7 @@ def preset_names(command: PresetCommand | None = None) -> list[str]:
     """
     folder = resources.files("codir") / "presets"
     names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return names if command is None else [name for name in names if read_preset(name)["command"] == command]
+    return [name for name in names if command is None or _command_of(name) == command]
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -37,3 +38,10 @@ def read_preset(name: str) -> dict[str, Any]:
         raise UserError("preset", expected="the name of a preset", got=repr(name), do=nearest(str(name), names))
     file = resources.files("codir") / "presets" / f"{name}.yaml"
     return {"command": "distill", **parse_yaml(file.read_text("utf-8"))}
+
+
+@cache
+def _command_of(name: str) -> PresetCommand:
+    """Kept, since every check of a recipe asks it of all presets."""
+    command: PresetCommand = read_preset(name)["command"]
+    return command

@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from codir.config.base import KeepCheckpoints, OutputDir, Overwrite, PathOrName, PushToHub, ReportTexts, Resume, Room
-from codir.config.objectives import ObjectivesConfig, refuse_pretraining
+from codir.config.objectives import ObjectivesConfig, TaskObjectives
 from codir.config.presets import preset_names
 from codir.config.sections import CorpusConfig, DataConfig, MaskingConfig, StudentConfig, TeacherConfig
 from codir.config.training import PretrainingConfig, TrainingConfig
@@ -97,7 +97,7 @@ class Recipe(Room):
     teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
     data: DataConfig = Field(description=DataConfig.__doc__)
     student: StudentConfig = Field(default_factory=to_be_named, description=StudentConfig.__doc__)
-    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig, description=ObjectivesConfig.__doc__)
+    objectives: TaskObjectives = Field(default_factory=ObjectivesConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
     output_dir: OutputDir
     baseline: bool = Field(False, description="also train the same student without a teacher, for comparison")
@@ -106,12 +106,6 @@ class Recipe(Room):
     resume: Resume = False
     keep_checkpoints: KeepCheckpoints = False
     push_to_hub: PushToHub = None
-
-    @field_validator("objectives")
-    @classmethod
-    def _presets_of_this_command(cls, objectives: ObjectivesConfig) -> ObjectivesConfig:
-        refuse_pretraining(objectives)
-        return objectives
 
 
 AnyRun = Recipe | FinetuneConfig | PretrainRecipe

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from codir.config.base import FileName, ReportTexts, Room, UserPath
 from codir.config.export import CalibrationRows, InInt8, MaxLoss, Threads, WhichEngine
-from codir.config.objectives import ObjectivesConfig, refuse_pretraining
+from codir.config.objectives import ObjectivesConfig, TaskObjectives
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
 from codir.config.training import TrainingConfig
 from codir.config.words import (
@@ -35,7 +35,7 @@ class SweepConfig(Room):
     )
     selection: LayerSelection = Field(LAYER_SELECTION, description="which layers the students of `depths` get")
     students: dict[FileName, StudentConfig] = Field({}, description="further students by name, such as narrow ones")
-    objectives: ObjectivesConfig = Field(default_factory=ObjectivesConfig, description=ObjectivesConfig.__doc__)
+    objectives: TaskObjectives = Field(default_factory=ObjectivesConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
     engine: WhichEngine = ENGINE
     int8: InInt8 = False
@@ -68,12 +68,6 @@ class SweepConfig(Room):
                 do="write this student among `students`, under a name, and leave `student` out",
             )
         return {**({"selection": named["selection"]} if "selection" in named else {}), **rest}
-
-    @field_validator("objectives")
-    @classmethod
-    def _presets_of_this_command(cls, objectives: ObjectivesConfig) -> ObjectivesConfig:
-        refuse_pretraining(objectives)
-        return objectives
 
     @model_validator(mode="after")
     def _students_that_differ(self) -> SweepConfig:

@@ -12,13 +12,12 @@ from codir.config.words import PRECISION, PRETRAINING, TRAINING, EvalStrategy, P
 from codir.errors import UserError, together
 
 OWNED = {
-    "bf16": (
-        "`training.precision`, which also says how models are measured",
-        "set `precision: bf16`, `fp32` or `auto`",
-    ),
-    "fp16": (
-        "`training.precision`, which also says how models are measured",
-        "set `precision: bf16`, `fp32` or `auto`",
+    **dict.fromkeys(
+        ("bf16", "fp16"),
+        (
+            "`training.precision`, which also says how models are measured",
+            "set `precision: bf16`, `fp32` or `auto`",
+        ),
     ),
     "output_dir": (
         "`output_dir` of the recipe, under which checkpoints are kept",

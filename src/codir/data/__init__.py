@@ -2,10 +2,7 @@
 
 from codir.data.apart import texts_apart, texts_together
 from codir.data.collate import DistillationCollator
-from codir.data.corpus.causal import CausalCollator
-from codir.data.corpus.load import load_corpus
-from codir.data.corpus.masking import MaskingCollator
-from codir.data.corpus.split import split_documents
+from codir.data.corpus import CausalCollator, MaskingCollator, load_corpus, split_documents
 from codir.data.encode import (
     RowCollator,
     check_room,
@@ -13,6 +10,7 @@ from codir.data.encode import (
     column_of,
     encode,
     fit_labels,
+    fitted_dtype,
     label_feature,
     labels_of,
     length_sorted_batches,
@@ -67,6 +65,7 @@ __all__ = [
     "find_minilm",
     "find_text_columns",
     "fit_labels",
+    "fitted_dtype",
     "from_datasets",
     "is_table",
     "join_words",

@@ -28,7 +28,7 @@ SAMPLED_ROWS, SAMPLED_TOKENS = 1000, 512
 """How much is read to see how many tokens are unknown."""
 
 MOST_UNKNOWN = 0.03
-"""A share of unknown tokens above it is told. Byte-level and SentencePiece tokenizers have next to none."""
+"""A share of unknown tokens above it is noted. Byte-level and SentencePiece tokenizers have next to none."""
 
 
 def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> datasets.Dataset:
@@ -159,8 +159,9 @@ def with_example_index(dataset: datasets.Dataset) -> datasets.Dataset:
     dataset = dataset.remove_columns(stale)  # from before it was shuffled or selected from
     if "label" in dataset.column_names:
         dataset = dataset.rename_column("label", "labels")
+    lengths = pc.list_value_length(dataset.select_columns(["input_ids"]).with_format("arrow")[:]["input_ids"])
     dataset = dataset.add_column("example_index", list(range(len(dataset))))
-    return dataset.add_column("length", [len(ids) for ids in dataset["input_ids"]])
+    return dataset.add_column("length", lengths.to_pylist())
 
 
 def prepare(
@@ -216,17 +217,27 @@ def fit_labels(encoded: datasets.Dataset, num_labels: int, kind: Kind | None = N
         return encoded
     kind = kind or kind_of_outputs(num_labels)
     labels = labels_of(encoded, kind, "labels")
+    dtype = fitted_dtype(labels, num_labels, kind)
+    return (
+        encoded if dtype == str(labels.dtype) else encoded.cast_column("labels", label_feature(kind, num_labels, dtype))
+    )
+
+
+def fitted_dtype(labels: NDArray[Any], num_labels: int, kind: Kind) -> str:
+    """The dtype in which a model with this many outputs learns labels, rows first.
+
+    Raises:
+        UserError: as `fit_labels`.
+    """
     dtype = kind.fitted(labels, num_labels)
-    if dtype is None:
-        raise UserError(
-            "labels",
-            expected=kind.labels_in_words(num_labels),
-            got=f"{labels[kind.misfit(labels, num_labels)]!r} ({labels.dtype})",
-            do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
-        )
-    if dtype == str(labels.dtype):
-        return encoded
-    return encoded.cast_column("labels", label_feature(kind, num_labels, dtype))
+    if dtype is not None:
+        return dtype
+    raise UserError(
+        "labels",
+        expected=kind.labels_in_words(num_labels),
+        got=f"{labels[kind.misfit(labels, num_labels)].tolist()!r} ({labels.dtype})",
+        do="number the classes, for instance with `codir.load_data`, or take a model with as many outputs",
+    )
 
 
 def label_feature(kind: Kind, outputs: int, dtype: str | None = None) -> Any:

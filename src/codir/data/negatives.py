@@ -292,24 +292,28 @@ def build_negative_sampler(
         count: K, negatives per anchor.
         batch_size: the largest batch that will ask.
         strategy: `auto` takes `other_class` for classes, `distant` for scores, `disjoint` for several labels at once,
-            `any` without labels; `mixed` draws half
-            of them as `auto` would, and half from all rows. `neighbours` judges as `any` does: that rows of one
-            document are near is up to the order in which they are read (`NeighbourSampler`).
+            `any` without labels; `mixed` draws half of them as `auto` would, and half from all rows. `neighbours`
+            judges as `any` does: that rows of one document are near is up to the order in which they are read
+            (`NeighbourSampler`).
         score_distance: scores no farther apart than this are alike; one standard deviation of the scores by default.
         needs_classes: refuse anything else, since examples of one class are to be each other's positives.
         hard_pool: how many times more rows `count` is than negatives are kept of it.
         seed: of the draws.
         kind: of the task, which says which rows are alike; what the dtype of the labels says by default.
         term: the objective that asks, for messages.
+
+    Raises:
+        UserError: no classes where they are needed, a strategy of another kind of task, or too few rows.
     """
+    if labels is not None:
+        kind = kind or kind_of_labels(labels)
     if needs_classes:
-        _check_classes(labels)
+        _check_classes(labels, kind)
     nothing_known = np.broadcast_to(np.nan, num_examples)  # takes no room, whatever N is
-    if labels is None or strategy in ("any", "neighbours"):
+    if labels is None or kind is None or strategy in ("any", "neighbours"):
         return NegativeSampler(
             nothing_known, count=count, batch_size=batch_size, hard_pool=hard_pool, seed=seed, term=term
         )
-    kind = kind or kind_of_labels(labels)
     _check_strategy(strategy, kind)
     places = kind.places(labels)
     sampler = SetNegativeSampler if places.ndim == 2 else NegativeSampler
@@ -335,12 +339,14 @@ def _check_strategy(strategy: NegativeStrategy, kind: Kind) -> None:
         )
 
 
-def _check_classes(labels: NDArray[np.float64] | NDArray[np.int64] | None) -> None:
-    are_scores = labels is not None and not kind_of_labels(labels).one_class
-    if labels is None or are_scores or np.isnan(kind_of_labels(labels).places(labels)).all():
+def _check_classes(labels: NDArray[np.float64] | NDArray[np.int64] | None, kind: Kind | None) -> None:
+    found = "no labels"
+    if labels is not None and kind is not None and not kind.one_class:
+        found = kind.labels_in_words(labels.shape[-1])
+    if labels is None or kind is None or not kind.one_class or np.isnan(kind.places(labels)).all():
         raise UserError(
             "estimator",
             expected="class labels for `supcon`, whose positives are examples of one class",
-            got="scores" if are_scores else "no labels",
+            got=found,
             do="take `estimator: info_nce`, which the preset `in-batch` does",
         )

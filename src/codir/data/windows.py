@@ -5,6 +5,7 @@ Knows tokenizers; knows nothing of models or losses.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import datasets
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from codir.data.encode import check_texts
 from codir.errors import UserError
 from codir.system import progress
 from codir.tasks import IGNORED_CLASS
@@ -52,16 +54,16 @@ def encode_windows(
         positions of the answer's first and last token, or of the first token of all where the window has none.
 
     Raises:
-        UserError: a slow tokenizer, which does not say where tokens stand, or a question that leaves no room.
+        UserError: a slow tokenizer, which does not say where tokens stand, a text that is missing, or a question that
+            leaves no room.
     """
     _check(dataset, tokenizer, max_length)
     stride = stride_for(max_length)
 
     def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
         questions = [question.strip() for question in rows["text"]]
-        _check_questions(questions, indices, tokenizer, max_length)
         room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-        longest = max(map(len, tokenizer(questions, add_special_tokens=False)["input_ids"]))
+        longest = max(_question_lengths(questions, indices, tokenizer, room))
         encoded = tokenizer(
             questions,
             rows["text_pair"],
@@ -72,12 +74,12 @@ def encode_windows(
             return_offsets_mapping=True,
         )
         places, offsets = encoded.pop("overflow_to_sample_mapping"), encoded.pop("offset_mapping")
-        cut = {place for place in places if places.count(place) > 1}
+        windows_of = Counter(places)
         found: dict[str, list[Any]] = {
             **encoded,
             ROW: [indices[place] for place in places],
             "length": [len(ids) for ids in encoded["input_ids"]],
-            "truncated": [place in cut for place in places],
+            "truncated": [windows_of[place] > 1 for place in places],
         }
         of_context = [
             [span if part == 1 else (-1, -1) for span, part in zip(spans, encoded.sequence_ids(window), strict=True)]
@@ -172,18 +174,22 @@ def _check(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_le
             got=f"columns {', '.join(dataset.column_names)}",
             do="rename the columns, or read SQuAD's files with `codir.load_data(..., task='question_answering')`",
         )
+    for column in ("text", "text_pair"):
+        check_texts(dataset, column)
 
 
-def _check_questions(
-    questions: list[str], indices: list[int], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> None:
+def _question_lengths(
+    questions: list[str], indices: list[int], tokenizer: PreTrainedTokenizerBase, room: int
+) -> list[int]:
+    """Tokens of each question; one that leaves no room for its context is refused."""
     lengths = [len(ids) for ids in tokenizer(questions, add_special_tokens=False)["input_ids"]]
-    room = max_length - tokenizer.num_special_tokens_to_add(pair=True) - LEAST_CONTEXT
+    most = room - LEAST_CONTEXT
     for index, length in zip(indices, lengths, strict=True):
-        if length > room:
+        if length > most:
             raise UserError(
                 f"question {index + 1}",
-                expected=f"at most {room} tokens, so that a window of {max_length} has room for its context",
+                expected=f"at most {most} tokens, so that its window has room for {LEAST_CONTEXT} of its context",
                 got=str(length),
                 do="set `--max-length 384`, or shorten the question",
             )
+    return lengths

@@ -6,8 +6,8 @@ from codir.measure.by_class import ByClass, ClassScore, score_classes
 from codir.measure.calibration import Calibration, ConfidenceBin, calibrate
 from codir.measure.comparison import Comparison, Line, Run, lines_of, read_comparison, read_run
 from codir.measure.conditions import gather_conditions
-from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughput, measure_throughputs
-from codir.measure.disagreement import find_farthest, measure_agreement, measure_distances
+from codir.measure.cost import Latency, Throughput, measure_latencies, measure_throughputs
+from codir.measure.disagreement import find_farthest, measure_agreement
 from codir.measure.engines import (
     FILE_NAMES,
     INSTALL,
@@ -97,10 +97,8 @@ __all__ = [
     "judge",
     "lines_of",
     "measure_agreement",
-    "measure_distances",
     "measure_latencies",
     "measure_losses",
-    "measure_throughput",
     "measure_throughputs",
     "open_exported",
     "paired_p_value",

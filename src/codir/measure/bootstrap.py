@@ -95,7 +95,18 @@ def resample_metrics(
 
 
 def interval_of(value: float, resampled: NDArray[np.float64], rows: int) -> Interval:
-    """The percentile interval of a number and its resamples."""
+    """The percentile interval of a number and its resamples.
+
+    Args:
+        value: as measured.
+        resampled: the same of each resample, `[resamples]`.
+        rows: how many it was measured on.
+
+    Example:
+        >>> found = interval_of(20.0, np.arange(41.0), rows=9)
+        >>> round(found.low, 6), round(found.high, 6)
+        (1.0, 39.0)
+    """
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(value), float(low), float(high), rows)
 

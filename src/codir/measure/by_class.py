@@ -1,7 +1,8 @@
-"""How a model does on each class: precision, recall, and what is taken for what. scikit-learn counts."""
+"""How a model does on each class: precision, recall, and what is taken for what."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,23 +56,14 @@ def score_labels(answered: NDArray[np.bool_], true: NDArray[np.bool_], names: di
         >>> [(one.name, one.rows, one.precision) for one in score_labels(answered, true, {0: "a", 1: "b"}).classes]
         [('a', 1, 0.5), ('b', 1, 1.0)]
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    precision, recall, f1, rows = precision_recall_fscore_support(true, answered, average=None, zero_division=0.0)
-    return ByClass(
-        tuple(
-            ClassScore(names[index], int(rows[place]), int(answered[:, index].sum()), *map(float, scores))
-            for place, (index, scores) in enumerate(zip(names, zip(precision, recall, f1, strict=True), strict=True))
-        ),
-        (),
-    )
+    return ByClass(_scores(names, *(found[:, [*names]].sum(axis=0) for found in (answered & true, answered, true))), ())
 
 
 def score_classes(answers: NDArray[np.generic], labels: NDArray[np.generic], names: dict[int, str]) -> ByClass:
     """Count right and wrong answers by class.
 
     Args:
-        answers: class indices.
+        answers: class indices, `[rows]`; there may be no row.
         labels: of the same rows.
         names: of all classes, by index.
 
@@ -80,15 +72,24 @@ def score_classes(answers: NDArray[np.generic], labels: NDArray[np.generic], nam
         >>> found.confusion, found.classes[0].recall, found.classes[1].precision
         (((1, 1), (0, 1)), 0.5, 0.5)
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import confusion_matrix
 
-    indices = list(names)
-    confusion = confusion_matrix(labels, answers, labels=indices)
-    precision, recall, f1, rows = precision_recall_fscore_support(labels, answers, labels=indices, zero_division=0.0)
-    classes = tuple(
-        ClassScore(names[index], int(count), int(answered), float(right), float(found), float(both))
-        for index, count, answered, right, found, both in zip(
-            indices, rows, confusion.sum(axis=0), precision, recall, f1, strict=True
-        )
+    shape = len(names), len(names)  # scikit-learn refuses no rows, such as no entities on either side
+    confusion = confusion_matrix(labels, answers, labels=[*names]) if len(labels) else np.zeros(shape, np.int64)
+    answered, rows = ([int((found == index).sum()) for index in names] for found in (answers, labels))
+    return ByClass(_scores(names, np.diag(confusion), answered, rows), tuple(tuple(map(int, row)) for row in confusion))
+
+
+def _scores(
+    names: Mapping[int, str], right: Iterable[int], answered: Iterable[int], rows: Iterable[int]
+) -> tuple[ClassScore, ...]:
+    """The scores of each class, from how many rows are answered so and rightly, are answered so, and are so."""
+    return tuple(
+        ClassScore(name, int(of), int(said), _share(hits, said), _share(hits, of), _share(2 * hits, said + of))
+        for name, hits, said, of in zip(names.values(), right, answered, rows, strict=True)
     )
-    return ByClass(classes, tuple(tuple(map(int, row)) for row in confusion))
+
+
+def _share(part: int, whole: int) -> float:
+    """Zero of nothing."""
+    return float(part / whole) if whole else 0.0

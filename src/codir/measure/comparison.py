@@ -127,18 +127,24 @@ class Line:
 
 
 def lines_of(comparison: Comparison, student: str, on: str) -> list[Line]:
-    """One line per contestant, best first; p corrected for the number of contestants tested (Holm)."""
+    """One line per contestant, best first; p corrected for the number of contestants tested (Holm).
+
+    Args:
+        comparison: of presets.
+        student: kind of student.
+        on: evaluation set.
+    """
     presets = dict.fromkeys(run.preset for run in comparison.runs if run.student == student)
     lines = [_line(comparison, student, preset, on) for preset in presets]
     corrected = iter(holm([line.p_value for line in lines if line.p_value is not None]))
     lines = [line if line.p_value is None else replace(line, p_value=next(corrected)) for line in lines]
-    return sorted(lines, key=lambda line: -line.score.mean)
+    return sorted(lines, key=lambda line: line.score.mean, reverse=better_than(comparison.metric, 1.0, 0.0))
 
 
 def _line(comparison: Comparison, student: str, preset: str, on: str) -> Line:
     runs, reference = comparison.of(student, preset), comparison.of(student, comparison.reference)
-    of_floor = comparison.floor.get(comparison.metric_on[on])
-    key, of_teacher = comparison.metric_on[on], comparison.teacher.get(comparison.metric_on[on])
+    key = comparison.metric_on[on]
+    of_floor, of_teacher = comparison.floor.get(key), comparison.teacher.get(key)
     shared = [] if preset == comparison.reference else sorted(runs.keys() & reference.keys())
     ours, theirs = ([runs_of[seed].metrics[key] for seed in shared] for runs_of in (runs, reference))
     values = tuple(run.metrics[key] for run in runs.values())

@@ -47,13 +47,6 @@ class Latency:
     rows: int
 
 
-def measure_throughput(
-    runner: Runner, batches: Sequence[TensorBatch], *, warmup: int = 2, repeats: int = 3
-) -> Throughput:
-    """Measure one model; see `measure_throughputs`."""
-    return measure_throughputs({"model": runner}, {"model": batches}, warmup=warmup, repeats=repeats)["model"]
-
-
 def measure_throughputs(
     runners: Mapping[str, Runner],
     batches_of: Mapping[str, Sequence[TensorBatch]],

@@ -35,32 +35,11 @@ def measure_agreement(
     return interval_of(agreement(logits, others, kind), resampled, len(said))
 
 
-def measure_distances(
-    logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."], kind: Kind
-) -> Float[np.ndarray, " rows"]:
-    """How far the answers to each row are apart.
-
-    For classes, the total variation distance `1/2 sum_k |p_k - q_k|` of the two models' probabilities, from 0 to 1; for
-    scores, their difference without its sign. Any other kind of task says for itself: `Kind.distances`.
-
-    Args:
-        logits: of the one.
-        others: of the other, on the same rows.
-        kind: of the task.
-
-    Example:
-        >>> from codir.tasks import KINDS
-        >>> measure_distances(np.array([[3.5], [1.0]]), np.array([[1.0], [1.5]]), KINDS["regression"])
-        array([2.5, 0.5])
-    """
-    return kind.distances(logits, others)
-
-
 def find_farthest(distances: Float[np.ndarray, " rows"], most: int) -> Int[np.ndarray, " farthest"]:
     """The rows that are farthest apart, the farthest first; rows with equal answers are none of them.
 
     Args:
-        distances: from `measure_distances`.
+        distances: of each row, such as `Kind.distances` gives them.
         most: how many rows at most.
 
     Example:

@@ -5,7 +5,6 @@ Imports neither engine before a file of its own is opened.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 from codir.config.words import ONNX, OPENVINO, Engine
 from codir.errors import UserError
 from codir.measure.runner import TensorBatch
-from codir.store import MANIFEST_NAME, find_damage
+from codir.store import MANIFEST_NAME, find_damage, read_json
 from codir.tasks.thresholds import thresholds_of
 
 RECORD_NAME = "export.json"
@@ -97,7 +96,7 @@ class ExportedRunner:
     @property
     def parameters(self) -> int:
         """How many weights it has: as the folder's record says, or else the numbers in the graph."""
-        recorded = _read_json(self.file.parent / RECORD_NAME).get("parameters")
+        recorded = _object_in(self.file.parent / RECORD_NAME).get("parameters")
         return recorded if isinstance(recorded, int) else _count_numbers(self.file)
 
     @property
@@ -155,10 +154,9 @@ def open_exported(
     unknown = sorted({*names} - {*tokenizer.model_input_names})
     if unknown:
         raise _damaged(file, f"it reads {', '.join(unknown)}, which the tokenizer beside it does not give")
-    found = (
-        thresholds_of(SimpleNamespace(**_read_json(file.parent / CONFIG_NAME))) if thresholds is None else thresholds
-    )
-    return ExportedRunner(file, tokenizer, names, ask, None if found is None else tuple(found))
+    if thresholds is None:
+        thresholds = thresholds_of(SimpleNamespace(**_object_in(file.parent / CONFIG_NAME)))
+    return ExportedRunner(file, tokenizer, names, ask, None if thresholds is None else tuple(thresholds))
 
 
 def _open_onnx(onnxruntime: Any, file: Path, threads: int) -> tuple[tuple[str, ...], Callable[..., np.ndarray]]:
@@ -202,10 +200,7 @@ def _count_numbers(file: Path) -> int:
     return int(sum(np.prod(one.shape) for one in operations if one.get_type_name() == "Constant"))
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    """An object in a file; empty where there is none."""
-    try:
-        content = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+def _object_in(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none."""
+    content = read_json(file)
     return content if isinstance(content, dict) else {}

@@ -147,8 +147,9 @@ class Exam:
             runners: by name.
             answers: of those that were asked already, which need no runner; the others are asked now.
         """
-        asked = {name: answers.get(name) or self.answers(runner) for name, runner in runners.items()}
-        answers = {name: given for name in MODELS if (given := asked.get(name) or answers.get(name)) is not None}
+        asked = {name: self.answers(runner) for name, runner in runners.items() if name not in answers}
+        known = {**answers, **asked}
+        answers = {name: known[name] for name in MODELS if name in known}
         results = self.results(runners, answers)
         agreements = {}
         if "teacher" in answers:

@@ -21,6 +21,8 @@ from codir.signals import Batch, Representation
 from codir.system import autocast
 
 LAST_LAYER = Representation("last", "mean")
+MOST_SPREAD = 10_000
+"""Vectors whose pairs are compared for `uniformity`; of more, as many are taken, evenly over all of them."""
 
 
 @dataclass
@@ -44,20 +46,25 @@ def examine_language_models(
 
     - `loss`: cross-entropy, mean over all predicted tokens; `perplexity`: its exponential.
     - `kl`: `KL(teacher || model)` of the distributions over tokens, in the mean over predicted tokens, where one of the
-      models is called `teacher`.
-    - `uniformity` of the last layer's means over tokens, and `alignment` of those of two views of a sequence.
+      models is called `teacher`, whatever its place among them.
+    - `uniformity` of the last layer's means over tokens, on at most `MOST_SPREAD` sequences, since it compares all
+      pairs; `alignment` of those of two views of a sequence.
 
     Args:
         models: by name, on their devices.
         batches: sequences with `token_labels`; beside each the same sequences masked otherwise, or `None` where a
             sequence has one view only.
         dtype: of the matrix products.
+
+    Returns:
+        These scores of each model, by the models' names; what cannot be measured is left out.
     """
     sums = {name: _Sums() for name in models}
     was_training = {name: model.training for name, model in models.items()}
+    teacher_first = sorted(models.items(), key=lambda one: one[0] != "teacher")
     for batch, again in batches:
         of_teacher: Tensor | None = None
-        for name, model in models.items():
+        for name, model in teacher_first:
             token_logits = _read(model.eval(), batch, sums[name].views[0], dtype)
             count, kept = len(token_logits), sums[name]
             kept.loss += count * float(token_label_loss(token_logits, batch.predicted_tokens.to(model.device)))
@@ -96,5 +103,5 @@ def _scores(sums: _Sums, *, has_kl: bool) -> dict[str, float]:
     if second is not None:
         scores["alignment"] = alignment(first, second)
     if len(first) > 1:
-        scores["uniformity"] = uniformity(first)
+        scores["uniformity"] = uniformity(first[:: math.ceil(len(first) / MOST_SPREAD)])
     return scores

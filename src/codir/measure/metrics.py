@@ -19,7 +19,16 @@ def agreement(
 ) -> float:
     """How far a student answers as its teacher does, whatever the labels say.
 
-    For classes, the share of rows with the same prediction; for scores, the Pearson correlation of the two.
+    For classes, the share of rows with the same prediction; for scores, the Pearson correlation of the two. Other kinds
+    of task say for themselves: `Kind.agreement`.
+
+    Args:
+        logits: of the student, `[rows, classes]` or as its kind of task has them.
+        teacher_logits: of the teacher, on the same rows.
+        kind: of the task; what the logits say by default.
+
+    Raises:
+        UserError: rows that do not match, or a logit that is NaN or infinite.
 
     Example:
         >>> agreement(np.array([[0.0, 1.0], [2.0, 1.0]]), np.array([[0.3, 0.4], [0.1, 0.9]]))

@@ -1,15 +1,15 @@
-"""Anything that has logits: a PyTorch model today, an exported file tomorrow.
+"""Anything that has logits: a PyTorch model here, an exported file in `codir.measure.engines`.
 
 Exam, prediction and cost take a `Runner` and ask nothing else of a model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,6 @@ from codir.errors import UserError
 from codir.models import Reader
 from codir.system import autocast
 from codir.tasks.thresholds import thresholds_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TensorBatch = Mapping[str, Tensor]
 

@@ -21,12 +21,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.config.words import MAX_LENGTH
 from codir.data import cls_token_position, column_of, length_sorted_batches, prepare
 from codir.errors import UserError
+from codir.measure.ridge import read_out
+from codir.measure.runner import TorchRunner
 from codir.models import kind_of_model, run_model, vocabulary_of
 from codir.signals import Representation
 from codir.student import copy_layers, find_layer_stack, select_layers
-from codir.system import autocast, seeded, weights_cast_once
+from codir.system import seeded, weights_cast_once
 from codir.system.progress import phase
-from codir.tasks import Kind
+from codir.tasks import Kind, better_than
 from codir.tasks.metrics import find_metric
 
 LAST = Representation("last")
@@ -35,8 +37,6 @@ MOST_CANDIDATES = 32
 FOLDS = 4
 BATCH = 64
 FEWEST_ROWS = 16
-STRENGTHS = tuple(10.0**power for power in range(-1, 6))
-"""Of the heads' penalty; each head takes the one that leave-one-out prefers."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class KeptLayers:
 
     Attributes:
         layers: 1-based, rising.
-        score: by the metric of the ranking; higher is better.
+        score: by the metric of the ranking.
     """
 
     layers: tuple[int, ...]
@@ -135,8 +135,9 @@ def rank_layers(
             with seeded(seed):  # new weights are drawn and then replaced
                 candidate, *_ = copy_layers(teacher, one)
             scores.append(_score(read(candidate.to(teacher.device)), target, kind, seed))
-    ranked = sorted(zip(chosen, scores, strict=True), key=lambda each: (-each[1], each[0]))
     metric = "agreement" if kind is None else kind.metrics[0]
+    sign = -1 if better_than(metric, 1.0, 0.0) else 1
+    ranked = sorted(zip(chosen, scores, strict=True), key=lambda each: (sign * each[1], each[0]))
     return LayerRanking(tuple(KeptLayers(*each) for each in ranked), metric, len(prepared), ways)
 
 
@@ -192,16 +193,13 @@ def _last_layer(
 ) -> NDArray[np.float64]:
     """The mean over tokens of the last layer, `[rows, hidden]`."""
     vectors: NDArray[Any] | None = None
-    was_training, position = model.training, cls_token_position(tokenizer)
-    model.eval()
-    with torch.inference_mode(), autocast(model.device, dtype), weights_cast_once(model, dtype):
+    runner, position = TorchRunner(model, tokenizer, dtype), cls_token_position(tokenizer)
+    with runner.running(), weights_cast_once(model, dtype):
         for places, inputs in length_sorted_batches(prepared, tokenizer, batch_size=BATCH):
-            placed = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-            _, pooled, *_ = run_model(model, placed, pooled=[LAST], cls_position=position)
+            _, pooled, *_ = run_model(model, runner.place(inputs), pooled=[LAST], cls_position=position)
             if vectors is None:
                 vectors = np.empty((len(prepared), pooled[LAST].shape[-1]))
             vectors[places] = pooled[LAST].squeeze(1).cpu().numpy()
-    model.train(was_training)
     assert vectors is not None, "there is a row"
     return vectors
 
@@ -216,19 +214,14 @@ def _score(vectors: NDArray[np.float64], target: NDArray[Any], kind: Kind | None
 
 
 def _held_out(vectors: NDArray[np.float64], target: NDArray[Any], *, are_classes: bool, seed: int) -> NDArray[Any]:
-    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    said = np.empty_like(target)
+    said = np.empty(target.shape, target.dtype if are_classes else np.float64)
     fold = np.random.default_rng(seed).permutation(len(target)) % FOLDS
     for number in range(FOLDS):
         others, own = fold != number, fold == number
         if are_classes and len(np.unique(target[others])) < 2:
             said[own] = target[others][0]
             continue
-        head = RidgeClassifierCV(alphas=STRENGTHS) if are_classes else RidgeCV(alphas=STRENGTHS)
-        said[own] = make_pipeline(StandardScaler(), head).fit(vectors[others], target[others]).predict(vectors[own])
+        said[own] = read_out(vectors[others], target[others], vectors[own], are_classes=are_classes)
     return said
 
 

@@ -20,9 +20,7 @@ from codir.report.judgement import warn_of, warnings_of
 from codir.report.pretraining import PretrainingResult, language_rows, write_pretraining_report
 from codir.report.results import (
     RunResult,
-    markdown_table,
     result_table,
-    rows_in_words,
     summarise,
     table_rows,
     training_in_words,
@@ -30,7 +28,7 @@ from codir.report.results import (
 )
 from codir.report.row_files import write_rows
 from codir.report.sweep import SweepResult, sweep_table, write_sweep
-from codir.report.words import in_thousands, in_words, to_markdown, to_terminal
+from codir.report.words import in_thousands, in_words, rows_in_words, to_markdown, to_terminal
 
 __all__ = [
     "CARD_NAME",
@@ -61,7 +59,6 @@ __all__ = [
     "in_thousands",
     "in_words",
     "language_rows",
-    "markdown_table",
     "plot_comparison",
     "plot_training_curves",
     "result_table",

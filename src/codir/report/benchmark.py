@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import redacted
 from codir.measure import Latency, Throughput
-from codir.report.curves import COLOURS, MARKERS
-from codir.report.words import in_words, render_page, show_metric, to_markdown, to_terminal
+from codir.report.pictures import add_legend, look_of, quieten
+from codir.report.words import (
+    in_json,
+    in_megabytes,
+    in_thousands,
+    in_threads,
+    in_words,
+    render_page,
+    scale_of,
+    show_metric,
+    stacked,
+    to_markdown,
+    to_terminal,
+)
 from codir.store import files_added_whole, writing_to
-from codir.tasks import is_share
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -97,8 +107,8 @@ def cost_rows(result: BenchmarkResult) -> Rows:
         {
             "model": one.name,
             in_words(result.metric): show_metric(result.metric, one.metrics[result.metric]),
-            "params": f"{one.parameters / 1e6:.1f}M",
-            "on disk": f"{one.bytes / 1e6:,.1f} MB",
+            "params": in_thousands(one.parameters),
+            "on disk": in_megabytes(one.bytes),
             "memory": f"{one.peak_bytes / 1e6:,.0f} MB",
         }
         for one in result.costs
@@ -126,11 +136,6 @@ def timing_rows(result: BenchmarkResult, threads: int) -> Rows:
     return [row(timing) for timing in timings]
 
 
-def title_of(threads: int) -> str:
-    """What stands above the table of timings."""
-    return f"{threads} thread{'' if threads == 1 else 's'}"
-
-
 def caption_of(result: BenchmarkResult) -> str:
     """How numbers were measured, in a sentence or two."""
     conditions = result.conditions
@@ -143,27 +148,24 @@ def caption_of(result: BenchmarkResult) -> str:
 
 def benchmark_table(result: BenchmarkResult) -> Group:
     """Build what `codir benchmark` prints."""
-    from rich.console import Group
     from rich.text import Text
 
-    tables = [to_terminal(cost_rows(result), title=result.title)]
-    tables += [to_terminal(timing_rows(result, count), title=title_of(count)) for count in result.threads]
-    spaced = [part for table in tables for part in (table, Text())]
-    return Group(*spaced, Text(caption_of(result)))
+    timings = [to_terminal(timing_rows(result, count), title=in_threads(count)) for count in result.threads]
+    return stacked((), to_terminal(cost_rows(result), title=result.title), *timings, Text(caption_of(result)))
 
 
 def write_benchmark(result: BenchmarkResult, folder: Path) -> None:
     """Write `benchmark.json`, `benchmark.md` and `benchmark.png`; other files in the folder stay."""
     blocks = [to_markdown(cost_rows(result))]
     for count in result.threads:
-        blocks += [f"## {title_of(count).capitalize()}", to_markdown(timing_rows(result, count))]
+        blocks += [f"## {in_threads(count).capitalize()}", to_markdown(timing_rows(result, count))]
     blocks += [caption_of(result), "![Quality against speed](benchmark.png)"]
     page = render_page(result.title, blocks, notes=result.notes, conditions=result.conditions)
     with (
         writing_to(folder, "benchmark", do="free some space, or choose another `--output-dir`"),
         files_added_whole(folder) as drafts,
     ):
-        (drafts / "benchmark.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False), "utf-8")
+        (drafts / "benchmark.json").write_text(in_json(result.to_json()), "utf-8")
         (drafts / "benchmark.md").write_text(page, "utf-8")
         plot_benchmark(result, drafts / "benchmark.png")
 
@@ -172,7 +174,7 @@ def plot_benchmark(result: BenchmarkResult, path: Path) -> None:
     """Draw quality against rows per second, a panel for each number of threads, at the largest batch."""
     from matplotlib.figure import Figure
 
-    scale = 100.0 if is_share(result.metric) else 1.0
+    scale, unit = scale_of(result.metric)
     scores = {one.name: scale * one.metrics[result.metric] for one in result.costs}
     figure = Figure(figsize=(max(5.5, 4.0 * len(result.threads)), 3.6), dpi=150, layout="constrained")
     axes = list(figure.subplots(1, len(result.threads), squeeze=False, sharey=True).flat)
@@ -180,24 +182,18 @@ def plot_benchmark(result: BenchmarkResult, path: Path) -> None:
         timings = [timing for timing in result.timings if timing.threads == count]
         size = max(timings[0].throughput)
         for place, timing in enumerate(timings):
-            look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "linestyle": ""}
             rate = timing.throughput[size]
             axis.errorbar(
                 rate.sentences_per_second,
                 scores[timing.name],
                 xerr=[[rate.sentences_per_second - rate.spread[0]], [rate.spread[1] - rate.sentences_per_second]],
                 label=timing.name,
-                **look,
+                **look_of(place),
             )
-        axis.set_title(title_of(count), fontsize=10, loc="left")
+        axis.set_title(in_threads(count), fontsize=10, loc="left")
         axis.set_xscale("log")
         axis.set_xlabel(f"rows per second in batches of {size} (log scale)", fontsize=9)
-        axis.tick_params(labelsize=8, length=3)
-        axis.grid(color="0.9", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    unit = "" if scale == 1.0 else ", %"
+        quieten(axis)
     axes[0].set_ylabel(f"{in_words(result.metric)}{unit}", fontsize=9, parse_math=False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), fontsize=8, frameon=False)
+    add_legend(figure)
     figure.savefig(path, format="png")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from codir.errors.shown import redact, without_paths
 from codir.report.findings import Findings
-from codir.report.words import in_code, in_markdown, in_words
+from codir.report.words import fill_in_markdown, in_code, in_markdown, in_words
 from codir.store import write_whole
 
 CARD_NAME = "README.md"
@@ -171,11 +170,8 @@ def write_card(origin: Origin, found: Findings, folder: Path) -> None:
 
 def render_card(origin: Origin, found: Findings) -> str:
     """The text of a card: metadata between two lines of dashes, then Markdown."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = resources.files("codir.report").joinpath("card.md.j2").read_text("utf-8")
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(template).render(
+    return fill_in_markdown(
+        "card.md.j2",
         metadata=metadata_of(origin, found),
         name=in_markdown(origin.name),
         warnings=[_public(warning) for warning in found.warnings],

@@ -4,7 +4,6 @@ Turns numbers into words; knows nothing of how they were measured. Everything co
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,8 +11,18 @@ from pathlib import Path
 
 from codir.errors.shown import redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
+from codir.report.dots import plot_comparison
 from codir.report.html import render_comparison
-from codir.report.words import NOT_MEASURED, TEACHER, in_code, in_markdown, in_words, render_page, to_markdown
+from codir.report.words import (
+    NOT_MEASURED,
+    TEACHER,
+    in_code,
+    in_json,
+    in_markdown,
+    in_words,
+    render_page,
+    to_markdown,
+)
 from codir.store import files_added_whole
 from codir.tasks import better_than, is_share
 
@@ -22,7 +31,13 @@ FILES = ("results.json", "table.md", "comparison.png", "report.html")
 
 
 def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[str, str]]:
-    """A table in words, column name to cell: the teacher, and a row per contestant."""
+    """A table in words, column name to cell: the teacher, and a row per contestant.
+
+    Args:
+        comparison: of presets.
+        student: kind of student.
+        on: evaluation set.
+    """
     metric = comparison.metric
     unit = " %" if is_share(metric) else ""
     of_teacher = comparison.teacher.get(_key(comparison, on))
@@ -84,7 +99,7 @@ def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
         preset for comparison in comparisons.values() for preset in dict.fromkeys(run.preset for run in comparison.runs)
     )
     shown = [preset for preset, count in taking_part.items() if count >= min(2, len(comparisons))]
-    shown.sort(key=lambda preset: -sum(of[preset].score.mean for _, of in columns.values() if preset in of))
+    shown.sort(key=lambda preset: sum(_rank(one, of[preset]) for one, of in columns.values() if preset in of))
     of_teachers = {heading: (one, one.teacher.get(_key(one, one.first))) for heading, (one, _) in columns.items()}
     teacher = {
         heading: NOT_MEASURED if score is None else _show(one.metric, score)
@@ -94,6 +109,11 @@ def summary_rows(comparisons: Mapping[str, Comparison]) -> list[dict[str, str]]:
         {heading: _show_line(one.metric, of.get(preset)) for heading, (one, of) in columns.items()} for preset in shown
     ]
     return [{"preset": name} | row for name, row in zip([TEACHER, *shown], [teacher, *rows], strict=True)]
+
+
+def _rank(comparison: Comparison, line: Line) -> float:
+    """Lower is better."""
+    return -line.score.mean if better_than(comparison.metric, 1.0, 0.0) else line.score.mean
 
 
 def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> str:
@@ -106,8 +126,7 @@ def _heading(name: str, student: str, comparisons: Mapping[str, Comparison]) -> 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The page of a comparison: all tables, with what a reader has to know of them."""
-    warned = [f"**Warning:** {in_markdown(warning)}" for warning in comparison_warnings(comparison)]
-    blocks = [*warned, explain(comparison)]
+    blocks = [explain(comparison)]
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
         size = f" ({rows:,} rows)" if rows else ""
@@ -116,7 +135,7 @@ def comparison_markdown(comparison: Comparison) -> str:
             to_markdown(comparison_rows(comparison, student, on)),
         ]
     blocks += [f"Did not come to its end: {in_markdown(failure)}" for failure in comparison.failed]
-    return render_page(short_paths(comparison.runs[0].task), blocks)
+    return render_page(short_paths(comparison.runs[0].task), blocks, warnings=comparison_warnings(comparison))
 
 
 def explain(comparison: Comparison) -> str:
@@ -175,13 +194,11 @@ def _show_p(value: float) -> str:
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write `results.json`, `table.md`, `report.html` and `comparison.png`, none of them ever half-written."""
-    from codir.report.dots import plot_comparison
-
     content = redacted(asdict(comparison))
     content["runs"] = content.pop("runs")  # last, since they are many
     with files_added_whole(folder) as drafts:
         numbers, table, picture, page = (drafts / name for name in FILES)
-        numbers.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
+        numbers.write_text(in_json(content), "utf-8")
         table.write_text(comparison_markdown(comparison), "utf-8")
         plot_comparison(comparison, picture)
         page.write_text(_page(comparison), "utf-8")

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codir.report.pictures import COLOURS, MARKERS, quieten
 from codir.report.words import in_words
 
 LogHistory = Sequence[Mapping[str, float | int]]
 Line = tuple[list[float | int], list[float | int]]
 """Steps, and the values logged at them."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NOT_A_METRIC = ("_loss", "_runtime", "_per_second", "_time")
 """Endings of `eval_` entries that are on another scale than metrics, or measure time."""
 
@@ -101,10 +98,8 @@ def _draw(axis: Any, panel: Panel, *, first_colour: int) -> None:
     axis.set_title(panel.title, fontsize=10, loc="left", parse_math=False)
     axis.set_xlabel("step", fontsize=9)
     axis.set_ylabel(panel.quantity, fontsize=9)
-    axis.tick_params(labelsize=8, length=3, labelbottom=True)
     axis.locator_params(axis="both", nbins=5)
-    axis.grid(axis="y", color="0.9", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelbottom=True)  # below every panel, though they share the axis
+    quieten(axis, grid="y")
     if len(panel.lines) > 1:
         axis.legend(fontsize=8, frameon=False)

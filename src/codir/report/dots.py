@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from codir.measure import Comparison, Line, lines_of
-from codir.report.curves import COLOURS
-from codir.report.words import in_words
-from codir.tasks import is_share
+from codir.report.pictures import COLOURS, add_legend, quieten
+from codir.report.words import in_words, scale_of
 
 PANELS_PER_ROW = 3
 
@@ -27,13 +26,12 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
         _draw(axis, student, lines, comparison)
     for empty in axes[len(panels) :]:
         empty.set_axis_off()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+    add_legend(figure)
     figure.savefig(path, format="png")
 
 
 def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) -> None:
-    scale = 100.0 if is_share(comparison.metric) else 1.0
+    scale, unit = scale_of(comparison.metric)
     for place, line in enumerate(lines):
         colour = COLOURS[1] if line.preset == comparison.reference else COLOURS[0]
         values, spread = [scale * value for value in line.values], scale * (line.score.half_width or 0.0)
@@ -48,13 +46,9 @@ def _draw(axis: Any, student: str, lines: list[Line], comparison: Comparison) ->
     axis.set_yticks(range(len(lines)), [line.preset for line in lines], fontsize=9, parse_math=False)
     axis.set_ylim(-0.6, len(lines) - 0.4)
     axis.set_title(student, fontsize=10, loc="left", parse_math=False)
-    unit = "" if scale == 1.0 else ", %"
     axis.set_xlabel(f"{in_words(comparison.metric)} on {comparison.first}{unit}", fontsize=9, parse_math=False)
-    axis.tick_params(labelsize=8, length=3)
     axis.locator_params(axis="x", nbins=5)
-    axis.grid(axis="x", color="0.9", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    quieten(axis, grid="x")
 
 
 def _draw_teacher(axis: Any, score: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain, redacted, short_paths
+from codir.errors.shown import redacted, short_paths
 from codir.measure import Interval, Judgement, ModelResult
 from codir.report.judgement import (
     MOST_CONFUSED,
@@ -22,7 +22,7 @@ from codir.report.judgement import (
     to_json,
     warnings_of,
 )
-from codir.report.words import LONGEST_TEXT, NOT_MEASURED, in_words, show_metric, to_terminal
+from codir.report.words import NOT_MEASURED, in_words, show_metric, stacked, to_terminal
 from codir.tasks import kind_of_metric
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ class EvaluationResult:
 
     def to_json(self) -> dict[str, Any]:
         """The metrics by name, and beside them all the rest."""
-        alone = self.model.latency
         content = {
             **self.metrics,
             "warnings": list(self.warnings),
@@ -97,7 +96,7 @@ class EvaluationResult:
             "parameters": self.model.parameters,
             "bytes": self.model.bytes,
             "sentences_per_second": self.model.sentences_per_second,
-            "latency": None if alone is None else {"p50": alone.p50, "p95": alone.p95, "rows": alone.rows},
+            "latency": None if self.model.latency is None else asdict(self.model.latency),
             "speed": dict(self.speed),
             **({} if self.against is None else {AGAINST: self.against.to_json()}),
         }
@@ -106,11 +105,7 @@ class EvaluationResult:
 
 def evaluation_table(result: EvaluationResult) -> Group:
     """Build what `codir evaluate` prints: warnings, metrics with intervals, classes, and lengths."""
-    from rich.console import Group
-    from rich.text import Text
-
     judgement = result.judgement
-    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
     alone = latency_sentence({MODEL: result.model}, result.speed, result.dtype)
     caption = alone if result.against is None else f"Scores and speeds in {result.dtype}."
     tables = [to_terminal(_metric_rows(result), title=short_paths(result.title), caption=caption)]
@@ -128,8 +123,7 @@ def evaluation_table(result: EvaluationResult) -> Group:
     if len(judgement.by_length) > 1:
         title = f"{in_words(judgement.primary).capitalize()} by length"
         tables.append(to_terminal(length_rows(judgement), title=title))
-    spaced = [part for table in tables for part in (table, Text())]
-    return Group(*warnings, *spaced[:-1])
+    return stacked(result.warnings, *tables)
 
 
 def _metric_rows(result: EvaluationResult) -> Rows:

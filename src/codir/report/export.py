@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import redacted
 from codir.measure import Candidate, Interval, ModelResult
-from codir.report.benchmark import title_of
-from codir.report.words import NOT_MEASURED, in_megabytes, in_words, show_metric, to_terminal
+from codir.report.words import NOT_MEASURED, in_megabytes, in_threads, in_words, show_metric, to_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -84,7 +83,7 @@ def export_table(result: ExportResult) -> Table:
     speed = result.speed
     caption = (
         f"{result.chosen.verdict.rows:,} rows; sentences per second in batches of {speed['batch_size']}, the median "
-        f"milliseconds of one row, {title_of(result.conditions['threads'])}."
+        f"milliseconds of one row, {in_threads(result.conditions['threads'])}."
     )
     rows = [row(name, model) for name, model in result.models.items()]
     return to_terminal(rows, title=result.title, caption=caption, bold=result.chosen.name)

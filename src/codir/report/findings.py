@@ -8,19 +8,15 @@ from typing import Any
 
 from codir.errors.shown import without_paths
 from codir.measure import Judgement
-from codir.report.judgement import certainty_rows, floor_row, speed_rows, warnings_of
+from codir.report.judgement import INTERVALS, certainty_rows, floor_row, speed_rows, timed_in_words, warnings_of
 from codir.report.pretraining import LOWER_IS_BETTER, PretrainingResult
 from codir.report.results import RunResult, summarise
-from codir.report.words import NOT_MEASURED, in_markdown, in_words, show_metric, to_markdown
+from codir.report.words import NOT_MEASURED, in_markdown, in_threads, in_words, show_metric, to_markdown
 
 CURVES_NAME = "training_curves.png"
 ONE_TRAINING = "The scores are those of one training. Another seed would have given other scores."
 NO_BASELINE = "No student was trained without a teacher, so the scores do not show what the distillation added."
 NO_SPEED = "Speed and memory were not measured."
-INTERVALS = (
-    "Intervals are 95% bootstrap intervals over rows (1,000 resamples). Differences are paired: both models on the "
-    "same rows. They say what other rows could have given, not what another training could have."
-)
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def findings_of_pretraining(result: PretrainingResult, source: str) -> Findings:
 def _by_set(metrics: Mapping[str, float], sets: Mapping[str, Any]) -> list[Scores]:
     """Metrics by evaluation set; the names of those on a second one end in its name."""
     first, *others = sets or {"dev": {}}
-    endings = {f"_{name.removeprefix('dev_')}": name for name in others}
+    endings = {f"_{name.removeprefix('dev_')}": name for name in sorted(others, key=len, reverse=True)}
     found: dict[str, dict[str, float]] = {name: {} for name in (first, *others)}
     for key, value in metrics.items():
         ending = next((ending for ending in endings if key.endswith(ending)), "")
@@ -158,12 +154,7 @@ def _judged(judgement: Judgement, sets: Mapping[str, Any], conditions: Mapping[s
 def _speeds(result: RunResult) -> list[str]:
     known = {name: result.conditions.get(name) for name in ("device", "threads", "dtype")}
     told = [
-        f"{value} thread{'' if value == 1 else 's'}" if name == "threads" else str(value)
-        for name, value in known.items()
-        if value is not None
+        in_threads(value) if name == "threads" else str(value) for name, value in known.items() if value is not None
     ]
-    how = (
-        f"Forward pass alone, in PyTorch: {result.speed['rows']} rows in batches of {result.speed['batch_size']}, and "
-        f"{result.speed['latency_rows']} rows one at a time, the models in turns"
-    )
-    return [to_markdown(speed_rows(result.models, result.speed)), f"{how}. {in_markdown(', '.join(told))}."]
+    how = f"{timed_in_words(result.speed)}. {in_markdown(', '.join(told))}."
+    return [to_markdown(speed_rows(result.models, result.speed)), how]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from codir.errors.shown import redacted
 from codir.measure import Judgement
 from codir.report.judgement import to_json, warnings_of
+from codir.report.words import in_json
 from codir.store import files_added_whole
 
 
@@ -43,5 +43,4 @@ def write_finetuning_report(
         "conditions": dict(conditions),
     }
     with files_added_whole(folder) as drafts:
-        text = json.dumps(redacted(content), indent=2, allow_nan=False)
-        (drafts / "report.json").write_text(text + "\n", "utf-8")
+        (drafts / "report.json").write_text(in_json(redacted(content)), "utf-8")

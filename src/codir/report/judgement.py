@@ -28,6 +28,12 @@ CALIBRATION = (
 )
 
 
+INTERVALS = (
+    "Intervals are 95% bootstrap intervals over rows (1,000 resamples). Differences are paired: both models on the "
+    "same rows. They say what other rows could have given, not what another training could have."
+)
+
+
 def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float], metric: str) -> list[str]:
     """What a reader has to hear first: a model that might as well not read.
 
@@ -128,6 +134,18 @@ def speed_rows(models: Mapping[str, ModelResult], speed: Mapping[str, int]) -> R
     return rows
 
 
+def timed_in_words(speed: Mapping[str, int]) -> str:
+    """How speeds were measured, without a full stop.
+
+    Args:
+        speed: `batch_size`, `rows`, `latency_rows`.
+    """
+    return (
+        f"Forward pass alone, in PyTorch: {speed['rows']} rows in batches of {speed['batch_size']}, and "
+        f"{speed['latency_rows']} rows one at a time, the models in turns"
+    )
+
+
 def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int], dtype: str | None) -> str:
     """The same of one row alone, and of a single model, where a table has no room."""
     alone = [
@@ -151,11 +169,9 @@ def latency_sentence(models: Mapping[str, ModelResult], speed: Mapping[str, int]
 def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:
     """Precision and recall of each class, by model; of many classes, those that the model `judged` does worst on."""
     found = by_class[judged].classes
-    named = [index for index, one in enumerate(found) if one.name != NO_ENTITY]  # which is never right
-    classes = sorted(named, key=lambda index: found[index].f1)
-    shown = sorted(classes[:MOST_CLASSES])
+    worst = sorted(_scored(by_class[judged]), key=lambda index: found[index].f1)
     rows = []
-    for index in shown:
+    for index in sorted(worst[:MOST_CLASSES]):
         one = found[index]
         row = {"class": one.name, "rows": f"{one.rows:,}"}
         for name, of_model in by_class.items():
@@ -166,6 +182,17 @@ def class_rows(by_class: Mapping[str, ByClass], judged: str) -> Rows:
                 row["f1"] = f"{score.f1:.1%}"
         rows.append(row)
     return rows
+
+
+def classes_left_out(found: ByClass) -> str:
+    """Which classes `class_rows` shows, without a full stop; empty where it shows all."""
+    count = len(_scored(found))
+    return f"The {MOST_CLASSES} of {count} classes with the lowest F1" if count > MOST_CLASSES else ""
+
+
+def _scored(found: ByClass) -> list[int]:
+    """Places of the classes that can be right: what is no entity never is."""
+    return [place for place, one in enumerate(found.classes) if one.name != NO_ENTITY]
 
 
 def confusion_rows(found: ByClass) -> Rows:
@@ -233,21 +260,14 @@ def sections(
     blocks = [
         "## How sure the numbers are",
         to_markdown(certainty_rows(judgement, list(judgement.floor))),
-        "Bootstrap intervals over rows (1,000 resamples); differences are paired: both models on the same rows. They "
-        "say what other rows could have given, not what another training could have.",
+        INTERVALS,
     ]
     if speed:
-        blocks += [
-            "## Speed",
-            to_markdown(speed_rows(models, speed)),
-            f"Forward pass alone: {speed['rows']} rows in batches of {speed['batch_size']}, and "
-            f"{speed['latency_rows']} rows one at a time, the models in turns.",
-        ]
+        blocks += ["## Speed", to_markdown(speed_rows(models, speed)), f"{timed_in_words(speed)}."]
     if judgement.by_class:
         blocks += ["## By class", to_markdown(class_rows(judgement.by_class, judged))]
-        count = len(judgement.by_class[judged].classes)
-        if count > MOST_CLASSES:
-            blocks.append(f"The {MOST_CLASSES} of {count} classes with the lowest F1; all are in the JSON file.")
+        if left_out := classes_left_out(judgement.by_class[judged]):
+            blocks.append(f"{left_out}; all are in the JSON file.")
         if confused := confusion_rows(judgement.by_class[judged]):
             blocks += [f"What the {judged} takes for what, in rows:", to_markdown(confused)]
     if judgement.calibration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,17 @@ from typing import Any
 
 from codir.errors.shown import redacted
 from codir.report.curves import LogHistory, plot_training_curves
-from codir.report.words import NOT_MEASURED, render_page, to_markdown
+from codir.report.words import NOT_MEASURED, in_json, in_thousands, render_page, to_markdown
 from codir.store import files_added_whole
 
-COLUMNS = {"loss": "loss", "perplexity": "perplexity", "kl": "KL to teacher"}
-
-
-COLUMNS |= {"alignment": "alignment", "uniformity": "uniformity"}
+COLUMNS = {
+    "loss": "loss",
+    "perplexity": "perplexity",
+    "kl": "KL to teacher",
+    "alignment": "alignment",
+    "uniformity": "uniformity",
+}
+"""What tables call scores of language models, by what `examine_language_models` calls them."""
 LOWER_IS_BETTER = (
     "On held-out documents. Loss and KL are means over predicted tokens. Alignment and uniformity (Wang & Isola "
     "2020) are of the last layer's mean vectors. For every column, lower is better."
@@ -62,7 +65,7 @@ def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping
         {
             "model": name,
             **{COLUMNS[key]: f"{of[key]:.3f}" if key in of else NOT_MEASURED for key in shown},
-            "params": f"{parameters[name] / 1e6:.1f}M",
+            "params": in_thousands(parameters[name]),
         }
         for name, of in scores.items()
     ]
@@ -72,7 +75,7 @@ def write_pretraining_report(result: PretrainingResult) -> None:
     """Write `report.json`, `report.md` and `training_curves.png`, none of them ever half-written."""
     with files_added_whole(result.output_dir) as drafts:
         numbers, page, curves = (drafts / name for name in ("report.json", "report.md", "training_curves.png"))
-        numbers.write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+        numbers.write_text(in_json(result.to_json()), "utf-8")
         page.write_text(_page(result), "utf-8")
         plot_training_curves(result.log_history, curves, title="Pre-training of the student")
 

@@ -5,26 +5,26 @@ Turns numbers into words; knows nothing of how they were measured. Every table i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain, redacted, short_paths
+from codir.errors.shown import redacted, short_paths
 from codir.measure import Analysis, Judgement, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.html import render_html
 from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
 from codir.report.words import (
-    LONGEST_TEXT,
     NOT_MEASURED,
-    in_markdown,
+    in_json,
     in_megabytes,
     in_thousands,
     in_words,
     render_page,
+    rows_in_words,
     show_metric,
+    stacked,
     to_markdown,
     to_terminal,
 )
@@ -161,25 +161,16 @@ def write_report(result: RunResult, folder: Path) -> list[Path]:
 
 def result_table(result: RunResult) -> Group:
     """Build what ends a run in the terminal: warnings, the table, and how sure it is."""
-    from rich.console import Group
-    from rich.text import Text
-
-    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
     table = to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student", wraps=True)
     if result.judgement is None:
-        return Group(*warnings, table)
+        return stacked(result.warnings, table)
     sure = to_terminal(
         certainty_rows(result.judgement, [result.primary_metric]),
         title="; ".join(rows_in_words(result.data.get("evaluation", {}))),
         caption=latency_sentence(result.models, result.speed, result.conditions.get("dtype")),
         bold="student",
     )
-    return Group(*warnings, table, Text(), sure)
-
-
-def rows_in_words(sets: Mapping[str, Any]) -> list[str]:
-    """Data sets with their numbers of rows."""
-    return [f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in sets.values()]
+    return stacked(result.warnings, table, sure)
 
 
 def training_in_words(training: Mapping[str, Any]) -> str:
@@ -192,11 +183,6 @@ def training_in_words(training: Mapping[str, Any]) -> str:
     words = f"{training['steps']:,} steps, {training['epochs']:g} epochs, {training['minutes']:.1f} minutes"
     since = " since it was resumed" if training.get("resumed") else ""
     return f"{words}{since}, {training['batch_size']} rows per step, learning rate {training['learning_rate']:g}"
-
-
-def markdown_table(result: RunResult) -> str:
-    """Build the same table in Markdown."""
-    return to_markdown(table_rows(result))
 
 
 def table_rows(result: RunResult) -> list[dict[str, str]]:
@@ -254,33 +240,45 @@ def _row(
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
     names = ("report.json", "report.md", "training_curves.png", "report.html")
     numbers, page, curves, html = (folder / name for name in names)
-    numbers.write_text(json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    numbers.write_text(in_json(result.to_json()), "utf-8")
     page.write_text(_render_page(result, curves.name), "utf-8")
     plot_training_curves(result.log_history, curves, title="Training of the student")
-    html.write_text(
-        render_html(result, summary=summarise(result), rows=table_rows(result), conditions=_conditions(result)), "utf-8"
+    shown = render_html(
+        result,
+        summary=summarise(result),
+        rows=table_rows(result),
+        explained=explain_columns(result),
+        conditions=_conditions(result),
     )
+    html.write_text(shown, "utf-8")
     return [numbers, page, curves, html]
 
 
-def _render_page(result: RunResult, curves: str) -> str:
-    _, meaning = kind_of_metric(result.primary_metric).agreement
-    explained = (
-        f"Agreement with the teacher is the {meaning}.\n"
-        f"Retention is a model's {in_words(result.primary_metric)} over the teacher's."
-    )
+def explain_columns(result: RunResult) -> str:
+    """What agreement and retention are, or why there are none."""
     if result.teacher is None:
-        explained = "The teacher was not scored: the file of its answers has not all evaluation rows."
+        return "The teacher was not scored: the file of its answers has not all evaluation rows."
+    _, meaning = kind_of_metric(result.primary_metric).agreement
+    of_metric = in_words(result.primary_metric)
+    return f"Agreement with the teacher is the {meaning}. Retention is a model's {of_metric} over the teacher's."
+
+
+def _render_page(result: RunResult, curves: str) -> str:
     is_evaluated = any(key.startswith("eval_") for entry in result.log_history for key in entry)
     drawn = (
         "The loss, each of its terms and the evaluation metrics" if is_evaluated else "The loss and each of its terms"
     )
     picture = f"![{drawn} over training steps]({curves})"
-    warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
-    blocks = [*warned, summarise(result), markdown_table(result), explained]
+    blocks = [summarise(result), to_markdown(table_rows(result)), explain_columns(result)]
     if result.judgement is not None:
         blocks += [*sections(result.judgement, result.models, result.speed, "student"), "## Training"]
-    return render_page(result.title, [*blocks, picture], notes=result.notes, conditions=_conditions(result))
+    return render_page(
+        result.title,
+        [*blocks, picture],
+        warnings=result.warnings,
+        notes=result.notes,
+        conditions=_conditions(result),
+    )
 
 
 def _conditions(result: RunResult) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Turns numbers into words; knows nothing of how they were measured.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,24 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 from codir.errors.shown import plain, redacted, short_paths
 from codir.measure import POINTS, Contender, choose_smallest, is_within
-from codir.report.benchmark import Timing, title_of
-from codir.report.curves import COLOURS, MARKERS
+from codir.report.benchmark import Timing
 from codir.report.export import in_points
 from codir.report.html import render_sweep
 from codir.report.judgement import show_interval
+from codir.report.pictures import add_legend, look_of, quieten
 from codir.report.words import (
     LONGEST_TEXT,
     NOT_MEASURED,
+    in_json,
     in_markdown,
+    in_megabytes,
     in_thousands,
+    in_threads,
     in_words,
     render_page,
+    scale_of,
     show_metric,
+    stacked,
     to_markdown,
     to_terminal,
 )
 from codir.store import files_added_whole, writing_to
-from codir.tasks import better_than, is_share
+from codir.tasks import better_than
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -129,7 +133,7 @@ def verdict(result: SweepResult) -> list[str]:
     said = [
         f"{chosen.name} is the smallest student within {tolerance} of the teacher: {in_words(result.metric)} "
         f"{scores[0]} where the teacher has {scores[1]}, so it {_loses(chosen)} on {chosen.loss.rows:,} rows.",
-        f"It reads one row in {mine:.1f} ms where the teacher takes {teachers:.1f} ms ({title_of(threads)}).",
+        f"It reads one row in {mine:.1f} ms where the teacher takes {teachers:.1f} ms ({in_threads(threads)}).",
     ]
     if chosen.loss.high <= result.tolerate:
         said.append("The whole interval is inside the tolerance.")
@@ -193,8 +197,11 @@ def quality_rows(result: SweepResult) -> list[dict[str, str]]:
             in_words(result.metric): show_metric(result.metric, one.score.value),
             "95% interval": show_interval(result.metric, one.score),
             "points lost": NOT_MEASURED if is_teacher else in_points(one.loss),
-            f"within {result.tolerate:g}": NOT_MEASURED if is_teacher else _yes_or_no(is_within(one, result.tolerate)),
+            f"within {result.tolerate:g}": NOT_MEASURED if is_teacher else within(one),
         }
+
+    def within(one: Contender) -> str:
+        return "yes" if is_within(one, result.tolerate) else "no"
 
     return [row(one) for one in result.models]
 
@@ -209,8 +216,8 @@ def cost_rows(result: SweepResult) -> list[dict[str, str]]:
             "model": one.name,
             "runs": one.runs,
             "params": in_thousands(one.parameters),
-            "on disk": f"{one.bytes / 1e6:,.1f} MB",
-            **{title_of(count): f"{result.latency(one.name, count):.2f} ms" for count in threads},
+            "on disk": in_megabytes(one.bytes),
+            **{in_threads(count): f"{result.latency(one.name, count):.2f} ms" for count in threads},
             "faster": f"{base / result.latency(one.name, threads[0]):.1f}x",
         }
 
@@ -227,7 +234,7 @@ def rate_rows(result: SweepResult) -> list[dict[str, str]]:
     def row(one: Contender) -> dict[str, str]:
         return {
             "model": one.name,
-            **{title_of(count): f"{result.rate(one.name, count):,.0f}/s" for count in threads},
+            **{in_threads(count): f"{result.rate(one.name, count):,.0f}/s" for count in threads},
             "faster": f"{result.rate(one.name, threads[0]) / base:.1f}x",
         }
 
@@ -237,10 +244,6 @@ def rate_rows(result: SweepResult) -> list[dict[str, str]]:
 def rates_title(result: SweepResult) -> str:
     """What stands above the table of rates."""
     return f"Rows per second in batches of {result.batch_size}"
-
-
-def _yes_or_no(is_so: bool) -> str:
-    return "yes" if is_so else "no"
 
 
 def caption_of(result: SweepResult) -> str:
@@ -257,7 +260,6 @@ def caption_of(result: SweepResult) -> str:
 
 def sweep_table(result: SweepResult) -> Group:
     """Build what `codir sweep` prints."""
-    from rich.console import Group
     from rich.text import Text
 
     bold = result.chosen.name if result.chosen else None
@@ -267,10 +269,8 @@ def sweep_table(result: SweepResult) -> Group:
     ]
     if rates := rate_rows(result):
         tables.append(to_terminal(rates, title=rates_title(result), bold=bold))
-    spaced = [part for table in tables for part in (table, Text())]
-    warnings = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in result.warnings]
     finding = Text(plain(" ".join(verdict(result)), longest=LONGEST_TEXT), style="bold")
-    return Group(*warnings, *spaced, Text(caption_of(result)), Text(), finding)
+    return stacked(result.warnings, *tables, Text(caption_of(result)), finding)
 
 
 # ---- On disk ----
@@ -280,17 +280,21 @@ def write_sweep(result: SweepResult, folder: Path) -> None:
     """Write `report.html`, `sweep.json`, `sweep.md` and `sweep.png`; other files in the folder stay."""
     failed = [f"Failed: {one}" for one in result.failed]
     picture = "![Quality against milliseconds of one row, the smallest student inside the tolerance marked](sweep.png)"
-    warned = [f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in result.warnings]
     tables = [to_markdown(quality_rows(result)), to_markdown(cost_rows(result))]
     if rates := rate_rows(result):
         tables += [f"{rates_title(result)}:", to_markdown(rates)]
-    blocks = [*warned, in_markdown(" ".join(verdict(result))), *tables, caption_of(result), picture]
-    page = render_page(short_paths(result.title), blocks, notes=[*failed, *result.notes], conditions=result.conditions)
+    page = render_page(
+        short_paths(result.title),
+        [in_markdown(" ".join(verdict(result))), *tables, caption_of(result), picture],
+        warnings=result.warnings,
+        notes=[*failed, *result.notes],
+        conditions=result.conditions,
+    )
     with (
         writing_to(folder, "sweep", do="free some space, or choose another `--output-dir`"),
         files_added_whole(folder) as drafts,
     ):
-        (drafts / "sweep.json").write_text(json.dumps(result.to_json(), indent=2, allow_nan=False) + "\n", "utf-8")
+        (drafts / "sweep.json").write_text(in_json(result.to_json()), "utf-8")
         (drafts / "sweep.md").write_text(page, "utf-8")
         plot_sweep(result, drafts / "sweep.png")
         (drafts / "report.html").write_text(_page(result), "utf-8")
@@ -311,17 +315,16 @@ def plot_sweep(result: SweepResult, path: Path) -> None:
     axes = list(figure.subplots(1, len(result.threads), squeeze=False, sharey=True).flat)
     for axis, threads in zip(axes, result.threads, strict=True):
         _draw(axis, result, threads)
-    unit = ", %" if is_share(result.metric) else ""
+    _, unit = scale_of(result.metric)
     axes[0].set_ylabel(f"{in_words(result.metric)}{unit}, 95% interval", fontsize=9, parse_math=False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), fontsize=8, frameon=False)
+    add_legend(figure)
     figure.savefig(path, format="png")
 
 
 def _draw(axis: Any, result: SweepResult, threads: int) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    scale = POINTS if is_share(result.metric) else 1.0
+    scale, _ = scale_of(result.metric)
     top = scale * result.teacher.score.value
     worse = -1 if better_than(result.metric, 1.0, 0.0) else 1
     edge = top + worse * scale * result.tolerate / POINTS
@@ -329,21 +332,17 @@ def _draw(axis: Any, result: SweepResult, threads: int) -> None:
     axis.axhspan(min(edge, top), max(edge, top), color="0.93", zorder=0, label=f"within {tolerance} of the teacher")
     for place, one in enumerate(result.models):
         value, low, high = (scale * number for number in (one.score.value, one.score.low, one.score.high))
-        at, colour = result.latency(one.name, threads), COLOURS[place % len(COLOURS)]
-        look = {"color": colour, "marker": MARKERS[place % len(MARKERS)], "linestyle": "", "capsize": 2}
-        bars = [[max(0.0, value - low)], [max(0.0, high - value)]]
-        axis.errorbar(at, value, yerr=bars, label=f"{one.name} ({one.runs})", elinewidth=1, **look)
+        at, bars = result.latency(one.name, threads), [[max(0.0, value - low)], [max(0.0, high - value)]]
+        label = f"{one.name} ({one.runs})"
+        axis.errorbar(at, value, yerr=bars, label=label, elinewidth=1, capsize=2, **look_of(place))
         if one is result.chosen:
             ring = {"s": 190, "facecolors": "none", "edgecolors": "0.2", "linewidths": 1.5, "zorder": 3}
             axis.scatter(at, value, label=f"smallest within {tolerance}", **ring)
-    axis.set_title(title_of(threads), fontsize=10, loc="left")
+    axis.set_title(in_threads(threads), fontsize=10, loc="left")
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter("{x:g}")
     axis.margins(x=0.15)
     axis.set_xlabel("milliseconds of one row (log scale)", fontsize=9)
-    axis.tick_params(labelsize=8, length=3)
-    axis.grid(color="0.9", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+    quieten(axis)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain
+from codir.errors.shown import plain, short_paths
 from codir.tasks import is_share
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
 NOT_MEASURED = "—"
 TEACHER = "*teacher*"
@@ -57,15 +60,57 @@ def in_thousands(number: int | None) -> str:
     """A count, such as that of parameters.
 
     Example:
-        >>> in_thousands(22_713_986), in_thousands(12), in_thousands(None)
-        ('22.7M', '12', '—')
+        >>> in_thousands(22_713_986), in_thousands(999_960), in_thousands(12), in_thousands(None)
+        ('22.7M', '1.0M', '12', '—')
     """
     if number is None:
         return NOT_MEASURED
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if number >= size:
+        if number >= 0.99995 * size:  # what rounds to it too
             return f"{number / size:.1f}{letter}"
     return str(number)
+
+
+def in_threads(threads: int) -> str:
+    """A number of threads.
+
+    Example:
+        >>> in_threads(1), in_threads(8)
+        ('1 thread', '8 threads')
+    """
+    return f"{threads} thread{'' if threads == 1 else 's'}"
+
+
+def scale_of(metric: str) -> tuple[float, str]:
+    """What a picture multiplies a metric with, and what it writes behind its name.
+
+    Example:
+        >>> scale_of("accuracy"), scale_of("pearson")
+        ((100.0, ', %'), (1.0, ''))
+    """
+    return (100.0, ", %") if is_share(metric) else (1.0, "")
+
+
+def in_json(content: Mapping[str, Any]) -> str:
+    """Numbers for programs.
+
+    Raises:
+        ValueError: one of them is NaN or infinite.
+    """
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def rows_in_words(sets: Mapping[str, Any]) -> list[str]:
+    """Data sets with their numbers of rows.
+
+    Args:
+        sets: by name, each with `source` and `rows`.
+
+    Example:
+        >>> rows_in_words({"dev": {"source": "dev.csv", "rows": 1000}})
+        ['dev.csv, 1,000 rows']
+    """
+    return [f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in sets.values()]
 
 
 def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:
@@ -167,24 +212,59 @@ def to_terminal(
     return table
 
 
+def stacked(warnings: Sequence[str], *parts: Table | Text) -> Group:
+    """What a command prints at its end: warnings, and below them tables with room between them.
+
+    Args:
+        warnings: what a reader has to hear first, one sentence each.
+        *parts: tables and texts, from top to bottom.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    said = [Text(plain(warning, longest=LONGEST_TEXT), style="bold red") for warning in warnings]
+    spaced = [one for part in parts for one in (part, Text())]
+    return Group(*said, *spaced[:-1])
+
+
 def render_page(
-    title: str, blocks: Sequence[str], *, notes: Sequence[str] = (), conditions: Mapping[str, Any] | None = None
+    title: str,
+    blocks: Sequence[str],
+    *,
+    warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    conditions: Mapping[str, Any] | None = None,
 ) -> str:
     """A report as a page of Markdown.
 
     Args:
         title: what stands above it.
         blocks: paragraphs, tables and pictures, in order; Markdown already.
+        warnings: what a reader has to hear first, one sentence each.
         notes: what a reader has to know, one sentence each.
         conditions: under which the numbers were measured, by name.
     """
+    return fill_in_markdown(
+        "page.md.j2",
+        title=in_markdown(title),
+        blocks=[*(f"**Warning:** {in_markdown(warning, keeps_code=True)}" for warning in warnings), *blocks],
+        notes=[in_markdown(note, keeps_code=True) for note in notes],
+        conditions={name: _condition(name, value) for name, value in (conditions or {}).items()},
+    )
+
+
+def fill_in_markdown(template: str, /, **shown: Any) -> str:
+    """A template of `codir/report` with what it shows, which is Markdown already.
+
+    Args:
+        template: its name.
+        **shown: by the names that it uses.
+    """
     from jinja2 import Environment, StrictUndefined
 
-    template = resources.files("codir.report").joinpath("page.md.j2").read_text("utf-8")
+    written = resources.files("codir.report").joinpath(template).read_text("utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    written = {name: _condition(name, value) for name, value in (conditions or {}).items()}
-    said = {"title": in_markdown(title), "notes": [in_markdown(note, keeps_code=True) for note in notes]}
-    return environment.from_string(template).render(blocks=blocks, conditions=written, **said)
+    return environment.from_string(written).render(shown)
 
 
 def _condition(name: str, value: Any) -> str:

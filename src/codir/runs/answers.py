@@ -22,7 +22,7 @@ from codir.config import EvaluateConfig
 from codir.config.words import ROW_FILES, SQUAD_FILE
 from codir.data import LoadedData, Submission, join_words
 from codir.errors import UserError, naming
-from codir.measure import Answers, find_farthest, measure_distances, predictions
+from codir.measure import Answers, find_farthest, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
@@ -94,8 +94,7 @@ def write_predictions(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> None:
-    """Write the answer to each row: by its class and with the probability of each, or the score; or to each
-    word.
+    """Write the answer to each row, or to each word: its class with the probability of each, or its score.
 
     The texts stand beside it, so that the file can be the teacher of a student.
 
@@ -133,7 +132,7 @@ def write_differences(
         most: how many rows at most.
     """
     kind = kind_of(data.task)
-    sets = {name: measure_distances(answers["model"][name], answers["against"][name], kind) for name in data.dev}
+    sets = {name: kind.distances(answers["model"][name], answers["against"][name]) for name in data.dev}
     every = [(name, row) for name, distances in sets.items() for row in range(len(distances))]
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)

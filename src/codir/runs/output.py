@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
-from codir.config import AnyRun, parse_yaml, redacted
+from codir.config import AnyRun, parse_yaml
 from codir.errors import CompleteError, UserError
+from codir.errors.shown import redacted
 from codir.report import CARD_NAME
 from codir.runs.hub import push
 from codir.runs.inputs import check_apart, inputs_of

@@ -9,7 +9,7 @@ from codir.config.words import LAYER_SELECTION
 from codir.data import LoadedData
 from codir.measure import LayerRanking, rank_layers, ranking_in_words
 from codir.models import Reader
-from codir.store import fingerprint_model, fingerprint_texts
+from codir.store import fingerprint_labels, fingerprint_model, fingerprint_texts
 from codir.student import select_layers
 from codir.system import on_main
 
@@ -39,7 +39,8 @@ def choose_layers(
     """
     assert isinstance(config.layers, int)
     assert data.train is not None, "there is something to train on"
-    key = (fingerprint_model(teacher.model), fingerprint_texts(data.train), config.layers, max_length)
+    rows = fingerprint_texts(data.train), fingerprint_labels(data.train, "label")
+    key = (fingerprint_model(teacher.model), *rows, config.layers, max_length)
     usual = select_layers(teacher.model.config.num_hidden_layers, config.layers, LAYER_SELECTION)
     if key not in _RANKED:
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import yaml
 
-from codir.config import CompareConfig, SweepConfig, parse_yaml, redacted
+from codir.config import CompareConfig, SweepConfig, parse_yaml
 from codir.errors import UserError
+from codir.errors.shown import redacted
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.output import (
     RECORD_NAME,

@@ -57,7 +57,7 @@ def files_of_checkpoint(checkpoint: Path) -> list[Path]:
     What shows that it is a checkpoint comes last, so that one that was moved or deleted in part is still seen as one.
     """
     manifest = read_sealed(checkpoint / MANIFEST_NAME)
-    listed = () if isinstance(manifest, Damage) else manifest["files"]
+    listed = () if isinstance(manifest, Damage) else manifest.get("files", ())
 
     def is_own(path: Path) -> bool:
         inside = path.relative_to(checkpoint)

@@ -79,15 +79,15 @@ def fingerprint_texts(dataset: datasets.Dataset) -> str:
     return _digest(json.dumps(rows, sort_keys=True).encode() for rows in texts.iter(batch_size=4096))
 
 
-def fingerprint_labels(dataset: datasets.Dataset) -> str:
-    """Of the label of every row; empty where there are none."""
-    if "labels" not in dataset.column_names:
+def fingerprint_labels(dataset: datasets.Dataset, column: str = "labels") -> str:
+    """Of the label of every row; empty where there is no such column."""
+    if column not in dataset.column_names:
         return ""
-    columns = dataset.select_columns(["labels"]).with_format("arrow")
+    columns = dataset.select_columns([column]).with_format("arrow")
 
     def chunks() -> Iterable[bytes]:
         for table in columns.iter(batch_size=65_536):
-            labels = table["labels"].combine_chunks()
+            labels = table[column].combine_chunks()
             while pa.types.is_nested(labels.type):  # NumPy would give the addresses of lists
                 yield pc.list_value_length(labels).to_numpy(zero_copy_only=False).tobytes()
                 labels = pc.list_flatten(labels)

@@ -119,7 +119,7 @@ def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
 def sweep(parent: Path) -> None:
     """Remove the scratch folders under `parent` whose processes are gone; nothing else is touched."""
     try:
-        left = [path for path in parent.iterdir() if path.name.startswith((BUILDING, DRAFTS, READING, RUN))]
+        left = [path for path in parent.iterdir() if is_scratch(path)]
     except OSError:  # there is no such folder, or nobody may look
         return
     for scratch in left:
@@ -204,9 +204,10 @@ def files_added_whole(folder: Path, *, last: str | None = None) -> Iterator[Path
         for note in _noting:
             note([folder / draft.name for draft in in_order])
         for draft in in_order:
-            if (folder / draft.name).is_dir() and not (folder / draft.name).is_symlink():
-                clear_place(folder / draft.name)  # no file takes the place of a folder
-            os.replace(draft, folder / draft.name)
+            target = folder / draft.name
+            if target.is_dir() and not target.is_symlink():
+                clear_place(target)  # no file takes the place of a folder
+            os.replace(draft, target)
 
 
 @contextmanager

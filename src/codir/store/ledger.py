@@ -21,6 +21,8 @@ LEDGER_NAME = ".codir-files.jsonl"
 REPLACED_NAME = ".replaced"
 RUNNING, WHOLE, MOVING = "running", "whole", "moving"
 """States of a run's files: being written, all there, on their way to `.replaced/`."""
+Entry = dict[str, str]
+"""A line of the list: a `file`, a folder of `checkpoints`, or a `state`."""
 
 
 class Ledger:
@@ -55,7 +57,7 @@ class Ledger:
 
     def is_whole(self) -> bool:
         """Whether the run whose files are listed came to its end."""
-        return self._states()[-1:] == [WHOLE]
+        return self._state() == WHOLE
 
     def names(self) -> set[str]:
         """The files listed, relative to the folder; a name that leads out of the folder is none."""
@@ -82,8 +84,9 @@ class Ledger:
             checkpoints: folders in which codir's checkpoints are this run's.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = [{"state": RUNNING}, *({"checkpoints": name} for name in checkpoints), *({"file": f} for f in files)]
-        self._rewrite([json.dumps(line) for line in lines])
+        self._rewrite(
+            [{"state": RUNNING}, *({"checkpoints": name} for name in checkpoints), *({"file": name} for name in files)]
+        )
 
     def reopen(self) -> None:
         """Go on with the list of an earlier run."""
@@ -116,16 +119,17 @@ class Ledger:
         If the earlier run is itself one that did not come to its end, and replaced another, its own files go and those
         in `.replaced/` stay. A move that was interrupted is completed.
         """
-        if self._states()[-1:] == [WHOLE]:
+        state = self._state()
+        if state == WHOLE:
             shutil.rmtree(self.replaced, ignore_errors=True)  # of a run that was killed while it removed them
-        if self._states()[-1:] == [RUNNING] and self.replaced.is_dir():
+        if state == RUNNING and self.replaced.is_dir():
             self._remove_all()
             return
         self._append([{"state": MOVING}])
         self.replaced.mkdir(exist_ok=True)
         kept = Ledger(self.replaced)
         if not kept.exists():
-            kept._rewrite([line for line in self._lines() if json.loads(line).get("state") != MOVING])
+            kept._rewrite([entry for entry in self._entries() if entry.get("state") != MOVING])
         for path in self.paths():
             _move(path, self.replaced / path.relative_to(self.folder))
             _remove_empty(path.parent, self.folder)
@@ -137,11 +141,11 @@ class Ledger:
         if not kept.exists():
             self.file.unlink(missing_ok=True)
             return
-        lines = kept._lines()
-        self._rewrite([*lines, json.dumps({"state": MOVING})])
+        entries = kept._entries()
+        self._rewrite([*entries, {"state": MOVING}])
         for path in reversed(kept.paths()):  # what shows a checkpoint first, so that half of one is seen here
             _move(path, self.folder / path.relative_to(self.replaced))
-        self._rewrite(lines)
+        self._rewrite(entries)
         shutil.rmtree(self.replaced, ignore_errors=True)
 
     def finish(self) -> None:
@@ -157,30 +161,31 @@ class Ledger:
             _remove_empty(path.parent, self.folder)
 
     def _all(self, key: str) -> list[str]:
-        return [str(entry[key]) for line in self._lines() if key in (entry := json.loads(line))]
+        return [entry[key] for entry in self._entries() if key in entry]
 
-    def _states(self) -> list[str]:
-        return self._all("state")
+    def _state(self) -> str | None:
+        """The last that was noted."""
+        return next(reversed(self._all("state")), None)
 
-    def _lines(self) -> list[str]:
+    def _entries(self) -> list[Entry]:
         """Without the end of a line that a killed process did not complete."""
         try:
             written = self.file.read_text("utf-8", errors="replace").splitlines()
         except (OSError, ValueError):
             return []
-        return [line for line in written if _is_entry(line)]
+        return [entry for line in written if (entry := _entry_of(line)) is not None]
 
-    def _append(self, entries: Sequence[dict[str, str]]) -> None:
+    def _append(self, entries: Sequence[Entry]) -> None:
         """One write, which the system puts behind whatever other processes wrote."""
         text = "".join(f"\n{json.dumps(entry)}\n" for entry in entries)  # a newline first: the last line may be cut
         if entries:
             with self.file.open("ab", buffering=0) as file:
                 file.write(text.encode())
 
-    def _rewrite(self, lines: Sequence[str]) -> None:
+    def _rewrite(self, entries: Sequence[Entry]) -> None:
         new = self.file.with_name(f"{LEDGER_NAME}.new")
         new.unlink(missing_ok=True)
-        new.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        new.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries), "utf-8")
         os.replace(new, self.file)
 
     def _is_within(self, name: str) -> bool:
@@ -190,11 +195,13 @@ class Ledger:
         return (self.folder / path).parent.resolve().is_relative_to(self.folder.resolve())
 
 
-def _is_entry(line: str) -> bool:
+def _entry_of(line: str) -> Entry | None:
+    """`None` of half a line, and of what no run writes."""
     try:
-        return isinstance(json.loads(line), dict)
+        entry = json.loads(line)
     except (ValueError, RecursionError):
-        return False
+        return None
+    return entry if isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values()) else None
 
 
 def _checkpoints(parent: Path) -> list[Path]:

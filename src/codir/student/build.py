@@ -150,10 +150,7 @@ def build_student(
     give_logits(student)
     if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
         delattr(student.config, THRESHOLDS)
-    student.codir_origin = origin
-    depth = student.config.num_hidden_layers
-    logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
-    return student.train()
+    return _of_origin(student, origin)
 
 
 def load_student(
@@ -186,8 +183,13 @@ def load_student(
         check_label_order(old, new, whose="the student checkpoint's")
         if old != new:
             notes.append(f"its head was trained for {', '.join(old)} and now stands for {', '.join(new)}")
-    student.codir_origin = StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=is_new)
-    logger.info("Student of %d layers: %s.", student.config.num_hidden_layers, student.codir_origin)
+    return _of_origin(student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=is_new))
+
+
+def _of_origin(student: PreTrainedModel, origin: StudentOrigin) -> PreTrainedModel:
+    """A finished student, in train mode; how it starts is noted on it, and logged."""
+    student.codir_origin, depth = origin, student.config.num_hidden_layers
+    logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
     return student.train()
 
 

@@ -83,8 +83,7 @@ def load_scaffolding(folder: Path, objectives: nn.Module, memories: Memories, *,
             f"{folder}: expected {SCAFFOLDING_NAME} with heads and memory, found none. Resuming without them would "
             "have started the contrast anew in silence. What to do: resume from another checkpoint."
         )
-    with safe_open(path, framework="pt") as stored:
-        begun_with = stored.metadata()
+    begun_with = _metadata(folder) or {}
     for key, what in IDENTITY.items():
         if begun_with.get(key, identity[key]) != identity[key]:
             raise UserError(

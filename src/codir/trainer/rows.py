@@ -28,6 +28,7 @@ from codir.data import (
     column_of,
     encode_windows,
     fit_labels,
+    fitted_dtype,
     labels_of,
     mask_unread,
     prepare,
@@ -87,7 +88,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Examples with a class, a score or no label, from texts or token ids.
+    """Examples of any kind of task, with or without a label, from texts or token ids.
 
     Attributes:
         tokenizer: the student's.
@@ -107,12 +108,15 @@ class LabelledRows:
         return mask_unread(encoded) if self.kind.reads_words else encoded
 
     def for_evaluation(self, dataset: Any) -> Any:
-        """Token ids; a string names one of the data sets that the trainer has."""
+        """Token ids, with labels that the loss can take; a string names one of the data sets that the trainer has."""
         if isinstance(dataset, Mapping):
             return {name: self.for_evaluation(part) for name, part in dataset.items()}
         if dataset is None or isinstance(dataset, str):
             return dataset
-        return self._read(dataset)
+        encoded = self._read(dataset)
+        if (labels := self.kinds(encoded)) is not None:
+            fitted_dtype(labels, self.num_labels, self.kind)
+        return encoded
 
     def _read(self, dataset: Any) -> datasets.Dataset:
         """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""

@@ -70,20 +70,21 @@ class DistillationTrainer(WholeCheckpoints):
     evaluation, `load_best_model_at_end`, pushing to the hub, `accelerate launch` and `torchrun`.
 
     Args:
-        teacher: a model with a trained classification or regression head, of any architecture. Frozen here, and cast to
-            fp32. Or a file of answers, `codir.AnswersFile(path)`. `None` when no objective needs one (preset
-            `fine-tune`).
+        teacher: a model with a trained head for the task, or a `codir.models.SentenceEncoder`, of any architecture.
+            Frozen here, and cast to fp32. Or a file of answers, `codir.AnswersFile(path)`. `None` when no objective
+            needs one (preset `fine-tune`).
         student: the model to train, from `codir.build_student` or anywhere else. Cast to fp32; see `precision`.
         args: `codir.DistillationArguments`, or plain `TrainingArguments` with codir's own keys at their defaults. They
             stay as they are: the trainer works on a copy.
         objectives: from `codir.preset(...)`, or put together by hand; in stages or not.
-        train_dataset: columns `text`, optionally `text_pair` and `label`; or tokenised already (`input_ids`, ...).
+        train_dataset: columns `text`, optionally `text_pair` and `label`, or `words` with a `label` for each; or
+            tokenised already (`input_ids`, ...).
         eval_dataset: the same, or a dictionary of such. Evaluation runs the bare student.
         processing_class: the student's tokenizer.
         teacher_processing_class: the teacher's; the student's by default, refused if the teacher's own is another.
         **trainer_kwargs: `callbacks`, `compute_metrics`, `optimizers` (heads are added to it) and what else `Trainer`
             takes; not `compute_loss_func`, `data_collator` or `model_init`. Without `compute_metrics`, evaluation
-            reports the metrics of the task: accuracy and macro F1, or correlations.
+            reports the metrics of the task.
 
     Raises:
         UserError: rows, models or tokenizers that do not fit together, in the words of the recipes' checks.

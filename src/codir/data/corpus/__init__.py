@@ -4,10 +4,9 @@ Whole documents are read (`documents`, `files`), cut and packed (`sequences`) in
 memory-mapped ever after (`build`, `load`). Knows tokenizers; knows nothing of models, losses or training.
 """
 
-from codir.config.words import DocumentBoundary, Packing
 from codir.data.corpus.causal import CausalCollator
 from codir.data.corpus.load import load_corpus
 from codir.data.corpus.masking import MaskingCollator
 from codir.data.corpus.split import split_documents
 
-__all__ = ["CausalCollator", "DocumentBoundary", "MaskingCollator", "Packing", "load_corpus", "split_documents"]
+__all__ = ["CausalCollator", "MaskingCollator", "load_corpus", "split_documents"]

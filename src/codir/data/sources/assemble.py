@@ -73,6 +73,9 @@ class SplitOptions:
         unlabelled_rows: how many of the other rows to train on without their labels.
         evaluate_on: which evaluation sets are kept, and in which order; all by default.
         seed: of every choice.
+
+    Raises:
+        UserError: a share that is none, or fewer than one row to train on.
     """
 
     dev_fraction: float = DEV_FRACTION
@@ -81,6 +84,13 @@ class SplitOptions:
     unlabelled_rows: int | None = None
     evaluate_on: tuple[str, ...] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        fraction, most = self.dev_fraction, self.max_train_rows
+        if not 0 < fraction < 1:
+            raise UserError("dev_fraction", expected="a part between 0 and 1", got=str(fraction), do="0.1 is usual")
+        if most is not None and most < 1:
+            raise UserError("max_train_rows", expected="at least 1", got=str(most), do="leave it out for all rows")
 
 
 def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split: SplitOptions) -> LoadedData:
@@ -95,7 +105,7 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
         read = _read_texts_of(parts, columns, labels)
     task, dev, notes = read.task, read.dev, [*read.notes]
     for rows in dev.values():
-        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+        _check_relevances(rows)
         notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     if read.train is None:
         dev = choose_sets(dev, split.evaluate_on)
@@ -104,8 +114,8 @@ def assemble(parts: Parts, *, columns: ColumnNames, labels: LabelOptions, split:
     for rows in (read.train, *read.unlabelled):
         notes += note_blank_texts(rows.name, rows.texts) + _describe_groups(rows)
     train, dev, stripped, split_notes = _split(read.train, dev, task, split)
-    for rows in dev.values():
-        check_relevances(rows.name, rows.numbers, rows.labels if rows.groups is not None else ())
+    for name in dev.keys() - read.dev.keys():  # held out just now
+        _check_relevances(dev[name])
     joined = _join(train, dev, [*read.unlabelled, *stripped], task, notes + split_notes)
     return replace(joined, origins=_origins(parts, joined.dev), row_numbers=_numbers(dev))
 
@@ -162,6 +172,11 @@ def _numbers(dev: Mapping[str, Rows]) -> dict[str, Sequence[int]]:
     return {name: rows.numbers for name, rows in dev.items()}
 
 
+def _check_relevances(rows: Rows) -> None:
+    if rows.groups is not None:
+        check_relevances(rows.name, rows.numbers, rows.labels)
+
+
 def _describe_groups(rows: Rows) -> list[str]:
     return [] if rows.groups is None else describe_groups(rows.name, rows.groups, rows.texts)
 
@@ -213,9 +228,9 @@ def _split(
 
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
     require_rows(f"{name}_rows", count, len(train) - 1)
-    stay, aside = _hold_out(train, task, count, seed)
+    rest, aside = _hold_out_set(train, task, name, count, seed, do=f"leave `{name}_rows` out, or give more rows")
     note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
-    return train.take(stay), train.take(aside, name), note
+    return rest, aside, note
 
 
 def choose_sets(dev: dict[str, Rows], wanted: tuple[str, ...] | None) -> dict[str, Rows]:
@@ -269,31 +284,31 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
 
 
 def _hold_out_dev(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, dict[str, Rows], str]:
-    if not 0 < split.dev_fraction < 1:
-        raise UserError(
-            "dev_fraction", expected="a part between 0 and 1", got=str(split.dev_fraction), do="0.1 is usual"
-        )
-    count = max(1, round(split.dev_fraction * len(train)))
-    stay, held_out = _hold_out(train, task, count, split.seed)
+    count, do = max(1, round(split.dev_fraction * len(train))), "give a dev file with `--dev`, or more rows"
+    rest, dev = _hold_out_set(train, task, "dev", count, split.seed, do=do)
+    how = f"{kind_of(task).dealt}, seed {split.seed}"
+    note = f"no dev file: held out {len(dev)} of {len(train)} rows of {train.name}, {how}"
+    return rest, {"dev": dev}, note
+
+
+def _hold_out_set(train: Rows, task: Task, name: str, count: int, seed: int, *, do: str) -> tuple[Rows, Rows]:
+    """Rows that stay, and others that are an evaluation set; it has at least one."""
+    stay, held_out = _hold_out(train, task, count, seed)
     if not held_out:
+        are_alone = train.groups is None
+        one = "a class with at least two rows" if are_alone else "at least two queries"
         raise UserError(
             train.name,
-            expected="a class with at least two rows, so that one can be held out as dev"
-            if train.groups is None
-            else "at least two queries, so that one can be held out as dev",
-            got=f"{len(train)} rows in as many classes" if train.groups is None else f"{len(train)} rows of one",
-            do="give a dev file with `--dev`, or more rows",
+            expected=f"{one}, so that one can be held out as {name}",
+            got=f"{len(train)} rows in as many classes" if are_alone else f"{len(train)} rows of one",
+            do=do,
         )
-    how = f"{kind_of(task).dealt}, seed {split.seed}"
-    note = f"no dev file: held out {len(held_out)} of {len(train)} rows of {train.name}, {how}"
-    return train.take(stay), {"dev": train.take(held_out, "dev")}, note
+    return train.take(stay), train.take(held_out, name)
 
 
 def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, list[str]]:
     """Rows to train on with their labels, and those that are left."""
     asked, reserved = split.max_train_rows, split.unlabelled_rows or 0
-    if asked is not None and asked < 1:
-        raise UserError("max_train_rows", expected="at least 1", got=str(asked), do="leave it out for all rows")
     spare = max(0, len(train) - asked) if asked is not None else min(reserved, len(train) - 1)
     if spare == 0:
         return train, train.take([]), []

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from codir.data.sources.columns import Columns
+from codir.data.sources.columns import Columns, plain_id
 from codir.data.sources.tables import Table
 from codir.errors import UserError
 
@@ -53,7 +53,7 @@ def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str
                 got="none" if name is None or name == "" else repr(name),
                 do="correct the row, or leave `--group-column` out: rows with the same text are then a group",
             )
-    return [f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name).strip() for name in names]
+    return [plain_id(name) for name in names]
 
 
 def check_relevances(name: str, numbers: Sequence[int], relevances: Sequence[float]) -> None:

@@ -159,7 +159,8 @@ def learn_labels(labels: Sequence[Label], options: LabelOptions, known_names: tu
     names, class_index = name_classes(found, options, known_names)
     num_labels = len(names) if names is not None else len(class_index)
     if not options.may_lack_classes:
-        class_index = {key: index for key, index in class_index.items() if key in found}
+        in_data = set(found)
+        class_index = {key: index for key, index in class_index.items() if key in in_data}
     kind = KINDS["classification"] if options.task == TASK else kind_named(options.task)
     return LabelCode(Task(kind.name, names, num_labels, kind.metrics), class_index)
 

@@ -40,7 +40,7 @@ HUB_NAME = re.compile(r"(?P<name>[\w-][\w.-]*(/[\w-][\w.-]*)?)(:(?P<config>[\w.-
 
 
 def load_data(
-    source: str,
+    source: str | Path,
     *,
     data_dir: str | Path | None = None,
     dev: str | Path | None = None,
@@ -88,7 +88,8 @@ def load_data(
         id_column: keep this column as `id`; a teacher that is a file may find its rows by it.
         group_column: for reranking, where the name or number of the query stands; without one, rows with the same text
             are of one query.
-        task: classes or scores; `"auto"` reads scores where a label has a fraction.
+        task: name of a kind of task (`codir.tasks.KINDS`); `"auto"` reads tags where lists of words and of tags stand
+            side by side, scores where a label has a fraction, and classes otherwise.
         labels: the names of the classes, in the order of their indices.
         num_labels: how many classes a given model has; 1 where it gives a score.
         model_names: what that model calls its classes, if it has names for them.
@@ -112,27 +113,35 @@ def load_data(
         >>> data.task.label_names, len(data.train), len(data.dev["dev"])
         (('down', 'up'), 18, 2)
     """
+    source = str(source)
+    split = SplitOptions(
+        dev_fraction=dev_fraction,
+        max_train_rows=max_train_rows,
+        set_aside={"heldout": heldout_rows, "tune": tune_rows} if not evaluation_only else {},
+        unlabelled_rows=unlabelled_rows,
+        evaluate_on=tuple(evaluate_on) if evaluate_on is not None else None,
+        seed=seed,
+    )
     if task in KINDS and KINDS[task].reads_windows:
         _refuse_for_squad(
+            data_dir=None if data_dir is None else str(data_dir),
+            separator=separator,
+            header=None if header else header,
+            columns=columns,
+            encoding=encoding,
+            text_column=text_column,
+            text_pair_column=text_pair_column,
+            label_column=label_column,
+            label_separator=label_separator,
+            id_column=id_column,
+            group_column=group_column,
+            labels=labels,
             heldout_rows=heldout_rows,
             tune_rows=tune_rows,
             unlabelled_rows=unlabelled_rows,
             evaluate_on=evaluate_on,
-            labels=labels,
-            text_column=text_column,
-            text_pair_column=text_pair_column,
-            label_column=label_column,
-            group_column=group_column,
         )
-        return load_squad(
-            source,
-            dev=dev,
-            unlabelled=unlabelled,
-            dev_fraction=dev_fraction,
-            max_train_rows=max_train_rows,
-            seed=seed,
-            evaluation_only=evaluation_only,
-        )
+        return load_squad(source, dev=dev, unlabelled=unlabelled, split=split, evaluation_only=evaluation_only)
     folder = None if data_dir is None else _existing(Path(data_dir))
     names = tuple(columns) if columns is not None else None
     reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
@@ -158,14 +167,7 @@ def load_data(
             may_lack_classes=evaluation_only,
             separator=label_separator,
         ),
-        split=SplitOptions(
-            dev_fraction=dev_fraction,
-            max_train_rows=max_train_rows,
-            set_aside={"heldout": heldout_rows, "tune": tune_rows} if not evaluation_only else {},
-            unlabelled_rows=unlabelled_rows,
-            evaluate_on=tuple(evaluate_on) if evaluate_on is not None else None,
-            seed=seed,
-        ),
+        split=split,
     )
 
 
@@ -212,9 +214,9 @@ def from_datasets(
     Raises:
         UserError: anything wrong with the rows, or neither `train` nor `dev` is given.
     """
-    if train is None and dev is None:
-        raise UserError("data", expected="`train`, `dev` or both", got="neither", do="give one of them")
     named_dev = {"dev": dev} if isinstance(dev, Dataset) else dict(dev or {})
+    if train is None and not named_dev:
+        raise UserError("data", expected="`train`, `dev` or both", got="neither", do="give one of them")
     parts = Parts(
         train=Table.from_dataset(train, "train") if train is not None else None,
         dev={name: Table.from_dataset(rows, name) for name, rows in named_dev.items()},

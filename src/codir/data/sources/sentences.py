@@ -79,7 +79,7 @@ def assemble_sentences(parts: Parts, *, columns: ColumnNames, labels: LabelOptio
         return _judged(None, _chosen(sets, split), task, notes, parts)
     tables = [(parts.train, trained), *((table, _find(table, columns)) for table in parts.unlabelled)]
     sentences, more = _sentences(tables)
-    if not sets or any(split.set_aside.values()):
+    if not sets or any(count is not None for count in split.set_aside.values()):
         aside, said = _set_aside(parts.train, trained, kind, split, has_dev=bool(sets))
         more += said
         sets |= aside

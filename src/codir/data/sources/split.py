@@ -35,8 +35,9 @@ def hold_out_rows(groups: Sequence[float], count: int, *, seed: int) -> tuple[li
 
     generator = np.random.default_rng(seed)
     is_held_out = np.zeros(len(groups), dtype=bool)
-    for group, share in enumerate(shares):
-        is_held_out[generator.permutation(np.flatnonzero(group_of_row == group))[:share]] = True
+    rows_of_groups = np.split(np.argsort(group_of_row, kind="stable"), np.cumsum(sizes)[:-1])
+    for rows, share in zip(rows_of_groups, shares, strict=True):
+        is_held_out[generator.permutation(rows)[:share]] = True
     return np.flatnonzero(~is_held_out).tolist(), np.flatnonzero(is_held_out).tolist()
 
 

@@ -15,6 +15,8 @@ from datasets import Dataset, Features, Value
 from datasets import Sequence as Listed
 
 from codir.data.loaded import LoadedData
+from codir.data.sources.assemble import SplitOptions
+from codir.data.sources.folders import describe_folder
 from codir.data.sources.split import hold_out_groups
 from codir.errors import UserError, naming
 from codir.tasks import IGNORED_CLASS, KINDS, Task
@@ -33,25 +35,33 @@ FEATURES = Features(
 
 @dataclass(frozen=True)
 class Questions:
-    """The questions of a file.
+    """The questions of a file, or some of them.
 
     Attributes:
-        name: of the file.
+        name: of the file, or from where they were held out.
         rows: in the columns of `FEATURES`.
         articles: the number of each row's article.
+        numbers: where each row stands in the file, counted from 1.
     """
 
     name: str
     rows: list[dict[str, Any]]
     articles: list[int]
+    numbers: Sequence[int]
 
-    def take(self, rows: Sequence[int]) -> Questions:
+    def take(self, rows: Sequence[int], name: str | None = None) -> Questions:
         """Some of them."""
-        return Questions(self.name, [self.rows[row] for row in rows], [self.articles[row] for row in rows])
+        articles, numbers = ([values[row] for row in rows] for values in (self.articles, self.numbers))
+        return Questions(name or self.name, [self.rows[row] for row in rows], articles, numbers)
 
-    def to_dataset(self) -> Dataset:
-        """As a `datasets` object: question, context, the first answer's characters, all answers, and the id."""
-        return Dataset.from_dict({name: [row[name] for row in self.rows] for name in FEATURES}, features=FEATURES)
+    def to_dataset(self, more: Sequence[dict[str, Any]] = ()) -> Dataset:
+        """As a `datasets` object: question, context, the first answer's characters, all answers, and the id.
+
+        Args:
+            more: rows that follow.
+        """
+        rows = [*self.rows, *more]
+        return Dataset.from_dict({name: [row[name] for row in rows] for name in FEATURES}, features=FEATURES)
 
 
 def load_squad(
@@ -59,48 +69,55 @@ def load_squad(
     *,
     dev: str | Path | None = None,
     unlabelled: Sequence[str | Path] = (),
-    dev_fraction: float,
-    max_train_rows: int | None = None,
-    seed: int = 0,
+    split: SplitOptions,
     evaluation_only: bool = False,
 ) -> LoadedData:
     """Read questions to train on and to be judged by.
 
     Args:
-        source: a file of SQuAD's form, or a folder with `train-*.json` and `dev-*.json`.
+        source: a file of SQuAD's form, or a folder with `train*.json` and `dev*.json`.
         dev: a file to evaluate on; without one, whole articles are held out.
         unlabelled: files whose answers are not read.
-        dev_fraction: share of the questions that is held out.
-        max_train_rows: train on about this many questions, of whole articles.
-        seed: of what is held out.
+        split: the share of the questions that is held out, and on about how many to train, of whole articles.
         evaluation_only: read the dev part alone, or the single file given.
 
     Raises:
-        UserError: a file is not of that form, or an answer does not stand where it says.
+        UserError: a file is missing or not of that form, or an answer does not stand where it says.
     """
-    path, of_dev = Path(source), None if dev is None else read_squad(Path(dev))
-    if path.is_dir():
-        train, found = (_part(path, name) for name in ("train", "dev"))
-        of_dev = of_dev or (read_squad(found) if found is not None else None)
-        path = (found if evaluation_only and found is not None else train) or path
-    task = Task(NAME, None, 2, KINDS[NAME].metrics)
-    if evaluation_only:
-        of_dev = of_dev or read_squad(path)
-        return _loaded(None, of_dev, task, [])
-    train_rows, notes = read_squad(path), []
-    if of_dev is None:
-        count = max(1, round(dev_fraction * len(train_rows.rows)))
-        train_rows, of_dev, note = _hold_out(train_rows, count, seed)
+    train_file, dev_file = _find_files(Path(source), None if dev is None else Path(dev), evaluation_only)
+    found = None if dev_file is None else read_squad(dev_file)
+    if train_file is None:
+        assert found is not None, "one of the two is there"
+        return _loaded(None, found, [])
+    train, notes = read_squad(train_file), list[str]()
+    if found is None:
+        train, found, note = _hold_out(train, max(1, round(split.dev_fraction * len(train.rows))), split.seed)
         notes.append(note)
-    if max_train_rows is not None and max_train_rows < len(train_rows.rows):
-        spare = len(train_rows.rows) - max_train_rows
-        train_rows, _, _ = _hold_out(train_rows, spare, seed)
-        notes.append(f"trains on a part of the data: {len(train_rows.rows)} questions, of whole articles, seed {seed}")
+    most = split.max_train_rows
+    if most is not None and most < len(train.rows):
+        train, _, _ = _hold_out(train, len(train.rows) - most, split.seed)
+        notes.append(f"trains on a part of the data: {len(train.rows)} questions, of whole articles, seed {split.seed}")
     more = [row for file in unlabelled for row in read_squad(Path(file)).rows]
     more = [{**row, "label": [IGNORED_CLASS] * 2, "answers": []} for row in more]
     if more:
         notes.append(f"{len(more)} questions without an answer join the training data")
-    return _loaded(train_rows, of_dev, task, notes, more)
+    return _loaded(train, found, notes, more)
+
+
+def _find_files(path: Path, dev: Path | None, evaluation_only: bool) -> tuple[Path | None, Path | None]:
+    """The file to train on, where that is wanted, and the file to be judged by, where there is one."""
+    if not path.is_dir():
+        return (None, dev or path) if evaluation_only else (path, dev)
+    train, dev = None if evaluation_only else _part(path, "train"), dev or _part(path, "dev")
+    wanted, found = ("dev", dev) if evaluation_only else ("train", train)
+    if found is None:
+        raise UserError(
+            f"folder '{path}'",
+            expected=f"a file {wanted}*.json",
+            got=describe_folder(path),
+            do="rename the file, or give its path",
+        )
+    return train, dev
 
 
 def read_squad(path: Path) -> Questions:
@@ -112,7 +129,7 @@ def read_squad(path: Path) -> Questions:
     with naming(path):
         try:
             content = json.loads(path.read_text("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _not_squad(path, f"no JSON ({error})") from None
     rows: list[dict[str, Any]] = []
     articles: list[int] = []
@@ -122,15 +139,19 @@ def read_squad(path: Path) -> Questions:
                 for question in paragraph["qas"]:
                     rows.append(_row(path, question, paragraph["context"]))
                     articles.append(number)
-    except (KeyError, TypeError, IndexError) as error:
+    except UserError:
+        raise
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         found = f"no {error}" if isinstance(error, KeyError) else "something else"
         raise _not_squad(path, found) from None
     if not rows:
         raise _not_squad(path, "no question")
-    return Questions(path.name, rows, articles)
+    return Questions(path.name, rows, articles, range(1, len(rows) + 1))
 
 
-def _row(path: Path, question: dict[str, Any], context: str) -> dict[str, Any]:
+def _row(path: Path, question: dict[str, Any], context: Any) -> dict[str, Any]:
+    if not isinstance(context, str) or not isinstance(question["question"], str):
+        raise TypeError("texts are strings")
     answers = [] if question.get("is_impossible") else question["answers"]
     label = [-1, -1]
     if answers:
@@ -174,25 +195,23 @@ def _hold_out(questions: Questions, count: int, seed: int) -> tuple[Questions, Q
     note = (
         f"no dev file: held out {len(aside)} of {len(questions.rows)} questions of {questions.name}, {how}, seed {seed}"
     )
-    return questions.take(stay), questions.take(aside), note
+    return questions.take(stay), questions.take(aside, f"held out of {questions.name}"), note
 
 
 def _loaded(
-    train: Questions | None, dev: Questions, task: Task, notes: list[str], more: Sequence[dict[str, Any]] = ()
+    train: Questions | None, dev: Questions, notes: list[str], more: Sequence[dict[str, Any]] = ()
 ) -> LoadedData:
     for one in (*((train,) if train is not None else ()), dev):
         without = sum(not row["answers"] for row in one.rows)
         notes.append(f"{one.name}: {len(one.rows)} questions" + (f", {without} without an answer" if without else ""))
-    rows = None if train is None else Questions(train.name, [*train.rows, *more], []).to_dataset()
-    origins = {"dev": dev.name if train is None or dev.name != train.name else f"held out of {dev.name}"}
     return LoadedData(
-        train=rows,
+        train=None if train is None else train.to_dataset(more),
         dev={"dev": dev.to_dataset()},
-        task=task,
+        task=Task(NAME, None, 2, KINDS[NAME].metrics),
         notes=tuple(notes),
         num_unlabelled=len(more),
-        origins={**({} if train is None else {"train": train.name}), **origins},
-        row_numbers={"dev": range(1, len(dev.rows) + 1)},
+        origins={**({} if train is None else {"train": train.name}), "dev": dev.name},
+        row_numbers={"dev": dev.numbers},
     )
 
 

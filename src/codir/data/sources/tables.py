@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from datasets import ClassLabel, Dataset, load_dataset
+from datasets.exceptions import DatasetsError
 
 from codir.errors import UserError
 
@@ -126,14 +127,16 @@ def fetch_hub(name: str, config: str | None = None, *, absent: str, do: str) -> 
     """Fetch all splits of a data set on the Hugging Face hub, or of its copy in the local cache.
 
     Raises:
-        UserError: no such data set, or the hub could not be reached. The message says what was `absent` on this
-            machine, and what to `do`.
+        UserError: no such data set, one that cannot be read, or the hub could not be reached. The message says what
+            was `absent` on this machine, and what to `do`.
     """
     try:
         return load_dataset(name, config)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         unreachable = isinstance(error, ConnectionError)
-        reason = "the hub could not be reached" if unreachable else str(error).splitlines()[0]
+        reason = (
+            "the hub could not be reached" if unreachable else (str(error).splitlines() or [type(error).__name__])[0]
+        )
         raise UserError(
             f"data '{name}'",
             expected="data on this machine, or the name of a data set on the hub",

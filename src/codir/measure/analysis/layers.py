@@ -5,7 +5,6 @@ A layer speaks through one vector per text, the mean over its tokens. Layer 0 is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import datasets
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from codir.data import encode, length_sorted_batches
 from codir.errors import CodirError
+from codir.measure.ridge import read_out
 from codir.measure.runner import TorchRunner
 from codir.signals import masked_mean, token_mask
 from codir.system.progress import advance
@@ -23,8 +23,6 @@ from codir.tasks.metrics import find_metric
 
 Vectors = NDArray[np.float32]
 BATCH = 32
-REGULARISATION = tuple(10.0**power for power in range(-1, 6))
-"""Strengths of the probes' penalty that are tried."""
 
 
 class NoHiddenStatesError(CodirError):
@@ -139,19 +137,6 @@ def probe_layers(
     """
     score = find_metric(metric, kind)
     return [
-        score(_fit_and_read(layer, kind.targets(train_labels), of_dev, kind), dev_labels)
+        score(read_out(layer, kind.targets(train_labels), of_dev, are_classes=kind.one_class), dev_labels)
         for layer, of_dev in zip(train, dev, strict=True)
     ]
-
-
-def _fit_and_read(
-    train: Vectors, labels: NDArray[np.generic], dev: Vectors, kind: Kind, strengths: Sequence[float] = REGULARISATION
-) -> NDArray[np.generic]:
-    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    head = RidgeClassifierCV(alphas=strengths) if kind.one_class else RidgeCV(alphas=strengths)
-    probe = make_pipeline(StandardScaler(), head).fit(train.astype(np.float64), labels)
-    answers: NDArray[np.generic] = probe.predict(dev.astype(np.float64))
-    return answers

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from codir.data import join_words
 from codir.errors.shown import plain
-from codir.measure.disagreement import find_farthest, measure_distances
+from codir.measure.disagreement import find_farthest
 from codir.tasks import Task, kind_of
 from codir.tasks.metrics import predictions
 
@@ -53,7 +53,7 @@ def find_disagreements(
         most: rows at most.
     """
     kind, names = kind_of(task), task.id2label
-    distances = measure_distances(teacher, student, kind)
+    distances = kind.distances(teacher, student)
     said, answered = predictions(teacher, kind), predictions(student, kind)
     return tuple(
         Disagreement(

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from codir.measure import Analysis, HeadComparison, LayerAnalysis
 from codir.report.html.charts import Chart, heat_map, line_chart, low_end, scatter_chart
 from codir.report.judgement import Rows
-from codir.report.words import NOT_MEASURED, in_words
-from codir.tasks import is_share
+from codir.report.words import NOT_MEASURED, in_words, scale_of
 
 MOST_GROUPS = 5
 """Groups of points that have a colour of their own; the rest are one group."""
@@ -75,7 +74,7 @@ def layer_charts(layers: LayerAnalysis, metric: str) -> list[Chart]:
         )
     ]
     if layers.probes:
-        scale = 100.0 if is_share(metric) else 1.0
+        scale, unit = scale_of(metric)
         of_models = {
             name: ([float(layer) for layer in range(len(scores))], [scale * score for score in scores])
             for name, scores in layers.probes.items()
@@ -86,7 +85,7 @@ def layer_charts(layers: LayerAnalysis, metric: str) -> list[Chart]:
                 "Where each model knows the task",
                 of_models,
                 across="layer, 0 being the embedding output",
-                up=f"{in_words(metric)} of a linear probe" + (", %" if is_share(metric) else ""),
+                up=f"{in_words(metric)} of a linear probe{unit}",
                 reference=("answer without reading", scale * layers.probe_floor),
                 note=f"A linear head on each layer, trained on {layers.training_rows} rows and scored on {layers.rows} "
                 "others (after Tenney et al. 2019).",

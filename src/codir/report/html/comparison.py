@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from codir.errors.shown import short_paths
 from codir.measure import Comparison, Line, lines_of
 from codir.report.html.charts import Chart, Mark, interval_chart
-from codir.report.html.templates import condition_in_words, fill_in
+from codir.report.html.templates import fill_in
 from codir.report.judgement import Rows
-from codir.report.words import TEACHER, in_words
-from codir.tasks import is_share
+from codir.report.words import TEACHER, in_words, scale_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ def render_comparison(
         warnings: what a reader has to hear first.
         explained: what the numbers mean, one sentence or paragraph each.
     """
-    conditions, of_sections = dict(comparison.conditions), zip(comparison.sections, tables, strict=True)
     return fill_in(
         "comparison.html.j2",
         title=f"Presets compared on {short_paths(comparison.runs[0].task)}",
@@ -45,12 +43,10 @@ def render_comparison(
         explained=explained,
         sections=[
             Section(_title(comparison, *section), comparison_chart(comparison, *section, number), plain_rows(rows))
-            for number, (section, rows) in enumerate(of_sections)
+            for number, (section, rows) in enumerate(zip(comparison.sections, tables, strict=True))
         ],
         failed=comparison.failed,
-        command=conditions.pop("command", None),
-        recipe="",
-        conditions={in_words(name): condition_in_words(value) for name, value in conditions.items()},
+        conditions=comparison.conditions,
     )
 
 
@@ -76,7 +72,7 @@ def comparison_chart(comparison: Comparison, student: str, on: str, number: int)
         number: of the picture.
     """
     metric, lines = comparison.metric, lines_of(comparison, student, on)
-    scale = 100.0 if is_share(metric) else 1.0
+    scale, unit = scale_of(metric)
     marks = [_mark(line, scale, is_reference=line.preset == comparison.reference) for line in lines]
     drawn = [value for mark in marks for value in (mark.low, mark.high, *mark.others) if value is not None]
     score = comparison.teacher.get(comparison.metric_on[on])
@@ -87,7 +83,7 @@ def comparison_chart(comparison: Comparison, student: str, on: str, number: int)
         f"comparison-{number}",
         f"{in_words(metric).capitalize()} of each preset, mean and 95% interval over seeds",
         marks,
-        across=in_words(metric) + (", %" if scale > 1 else ""),
+        across=f"{in_words(metric)}{unit}",
         reference=("teacher", teacher) if is_near and teacher is not None else None,
         note=small if is_near or teacher is None else f"{small} The teacher has {teacher:.4g} and lies outside.",
     )

@@ -9,23 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import short_paths
 from codir.measure import Interval, Judgement
 from codir.report.curves import select_panels
 from codir.report.html.analysis import analysis_part
 from codir.report.html.charts import Chart, Mark, bar_chart, interval_chart, line_chart
-from codir.report.html.templates import condition_in_words, fill_in, recipe_in_words
+from codir.report.html.templates import fill_in, recipe_in_words
 from codir.report.judgement import (
-    MOST_CLASSES,
+    CALIBRATION,
+    INTERVALS,
     SHOWN,
     Rows,
+    calibration_rows,
     certainty_rows,
     class_rows,
+    classes_left_out,
     confusion_rows,
     length_rows,
+    show_interval,
     speed_rows,
+    timed_in_words,
 )
-from codir.report.words import in_megabytes, in_thousands, in_words, show_metric
+from codir.report.words import in_megabytes, in_thousands, in_words, rows_in_words, scale_of, show_metric
 from codir.tasks import is_share, kind_of_metric
 
 if TYPE_CHECKING:
@@ -50,17 +54,16 @@ class Tile:
     more: str
 
 
-def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapping[str, Any]) -> str:
+def render_html(result: RunResult, *, summary: str, rows: Rows, explained: str, conditions: Mapping[str, Any]) -> str:
     """The whole page.
 
     Args:
         result: of a run.
         summary: it in one sentence.
         rows: the table of all models.
+        explained: what its columns mean.
         conditions: under which the numbers were found, by name.
     """
-    _, agreement = kind_of_metric(result.primary_metric).agreement
-    shown = dict(conditions)
     return fill_in(
         "page.html.j2",
         title=result.title,
@@ -69,7 +72,9 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         tiles=tiles(result),
         measured=measured(result),
         rows=rows,
-        agreement=agreement,
+        explained=explained,
+        intervals=INTERVALS,
+        calibration=CALIBRATION,
         metric=in_words(result.primary_metric),
         quality=quality_charts(result),
         judgement=judgement_tables(result.judgement),
@@ -77,10 +82,9 @@ def render_html(result: RunResult, *, summary: str, rows: Rows, conditions: Mapp
         curves=curve_charts(result),
         costs=cost_charts(result),
         speeds=speed_rows(result.models, result.speed) if result.speed else [],
-        speed=result.speed,
+        timed=f"{timed_in_words(result.speed)}." if result.speed else "",
         notes=result.notes,
-        command=shown.pop("command", None),
-        conditions={in_words(name): condition_in_words(value) for name, value in shown.items()},
+        conditions=conditions,
         recipe=recipe_in_words(result.recipe),
     )
 
@@ -114,9 +118,7 @@ def tiles(result: RunResult) -> list[Tile]:
 
 def measured(result: RunResult) -> str:
     """What the numbers of the headline were measured on."""
-    sets = [
-        f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in result.data.get("evaluation", {}).values()
-    ]
+    sets = rows_in_words(result.data.get("evaluation", {}))
     batches = f"batches of {result.speed['batch_size']}" if result.speed else None
     threads = f"threads: {result.conditions['threads']}" if "threads" in result.conditions else None
     how = [batches, result.conditions.get("dtype"), result.conditions.get("device"), threads]
@@ -130,10 +132,11 @@ def measured(result: RunResult) -> str:
 def quality_charts(result: RunResult) -> list[Chart]:
     """The primary metric of all models with intervals, and what lies between the student and the others."""
     metric, judgement = result.primary_metric, result.judgement
-    quantity = in_words(metric) + (", %" if is_share(metric) else "")
+    scale, unit = scale_of(metric)
+    quantity = f"{in_words(metric)}{unit}"
     if judgement is None:
         marks = [
-            Mark(SHOWN.get(name, name), _scaled(metric, score), show_metric(metric, score), series=SERIES[name])
+            Mark(SHOWN.get(name, name), scale * score, show_metric(metric, score), series=SERIES[name])
             for name, model in result.models.items()
             if (score := model.metrics.get(metric)) is not None
         ]
@@ -142,7 +145,7 @@ def quality_charts(result: RunResult) -> list[Chart]:
         _mark(metric, SHOWN.get(name, name), judgement.intervals[name][metric], SERIES[name]) for name in result.models
     ]
     floor = judgement.floor[metric]
-    marks.append(Mark(judgement.floor_name, _scaled(metric, floor), show_metric(metric, floor), series=None))
+    marks.append(Mark(judgement.floor_name, scale * floor, show_metric(metric, floor), series=None))
     rows = f"{judgement.intervals['student'][metric].rows:,} rows"
     charts = [interval_chart("quality", f"Quality on {rows}, with 95% intervals", marks, across=quantity)]
     against = judgement.differences.get("student", {})
@@ -158,14 +161,10 @@ def quality_charts(result: RunResult) -> list[Chart]:
 
 
 def _mark(metric: str, name: str, interval: Interval, series: int, *, signed: bool = False) -> Mark:
-    value, low, high = (_scaled(metric, one) for one in (interval.value, interval.low, interval.high))
-    ends = [show_metric(metric, end, signed=signed) for end in (interval.low, interval.high)]
-    text = f"{show_metric(metric, interval.value, signed=signed)} ({' to '.join(ends)})"
-    return Mark(name, value, text, low, high, series)
-
-
-def _scaled(metric: str, value: float) -> float:
-    return 100 * value if is_share(metric) else value
+    scale, _ = scale_of(metric)
+    shown = show_metric(metric, interval.value, signed=signed)
+    text = f"{shown} ({show_interval(metric, interval, signed=signed)})"
+    return Mark(name, scale * interval.value, text, scale * interval.low, scale * interval.high, series)
 
 
 def curve_charts(result: RunResult) -> list[Chart]:
@@ -190,8 +189,8 @@ def cost_charts(result: RunResult) -> list[Chart]:
     rates = {name: model.sentences_per_second for name, (_, model) in models.items()}
     alone = {name: model.latency.p50 for name, (_, model) in models.items() if model.latency}
     charts = []
-    if measured := {name: rate for name, rate in rates.items() if rate is not None}:
-        marks = [Mark(models[name][0], rate, f"{rate:,.0f}", series=SERIES[name]) for name, rate in measured.items()]
+    if known := {name: rate for name, rate in rates.items() if rate is not None}:
+        marks = [Mark(models[name][0], rate, f"{rate:,.0f}", series=SERIES[name]) for name, rate in known.items()]
         charts.append(bar_chart("speed", "Sentences per second, more is better", marks))
     if alone:
         marks = [Mark(models[name][0], p50, f"{p50:.1f} ms", series=SERIES[name]) for name, p50 in alone.items()]
@@ -214,15 +213,16 @@ def cost_charts(result: RunResult) -> list[Chart]:
 
 
 def judgement_tables(judgement: Judgement | None) -> dict[str, Any] | None:
-    """How sure the numbers are, classes, confusions and lengths, in words."""
+    """How sure the numbers are, classes, confusions, probabilities and lengths, in words."""
     if judgement is None:
         return None
     classes = judgement.by_class
-    count = len(classes["student"].classes) if classes else 0
+    left_out = classes_left_out(classes["student"]) if classes else ""
     return {
         "certainty": certainty_rows(judgement, list(judgement.floor)),
         "classes": class_rows(classes, "student") if classes else [],
         "confusions": confusion_rows(classes["student"]) if classes else [],
+        "calibration": calibration_rows(judgement.calibration),
         "lengths": length_rows(judgement) if len(judgement.by_length) > 1 else [],
-        "left_out": f"The {MOST_CLASSES} of {count} classes with the lowest F1." if count > MOST_CLASSES else "",
+        "left_out": f"{left_out}." if left_out else "",
     }

@@ -16,7 +16,7 @@ WIDTH = 328
 LETTER = 6.9
 """Pixels of an average letter at the size of labels, 11 pixels, in a wide typeface."""
 SHAPES = ("circle", "square", "triangle", "diamond", "cross", "star")
-"""Of points, so that colour alone tells nothing apart."""
+"""Of points, so that colour alone tells nothing apart; after as many series, each colour has the next shape."""
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
@@ -92,7 +92,8 @@ def point(series: int, x: float, y: float, *, size: float = 3.5, hint: str = "")
         hint: what is shown while a pointer rests on it.
     """
     children = [tag("title", hint)] if hint else []
-    shape, of_series = SHAPES[series % len(SHAPES)], f"fill{series % len(SHAPES)}"
+    lap, colour = divmod(series, len(SHAPES))
+    shape, of_series = SHAPES[(colour + lap) % len(SHAPES)], f"fill{colour}"
     if shape == "circle":
         return tag("circle", *children, cx=x, cy=y, r=size, class_=of_series)
     if shape == "square":

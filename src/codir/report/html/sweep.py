@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from codir.errors.shown import short_paths
 from codir.measure import POINTS, Contender, Interval
-from codir.report.benchmark import title_of
 from codir.report.export import in_points
 from codir.report.html.charts import Chart, Mark, bar_chart, interval_chart, scatter_chart
 from codir.report.html.page import Tile
-from codir.report.html.templates import condition_in_words, fill_in
+from codir.report.html.templates import fill_in
 from codir.report.judgement import Rows, show_interval
-from codir.report.words import in_thousands, in_words, show_metric
-from codir.tasks import better_than, is_share
+from codir.report.words import in_megabytes, in_thousands, in_threads, in_words, scale_of, show_metric
+from codir.tasks import better_than
 
 if TYPE_CHECKING:
     from codir.report.sweep import SweepResult
@@ -37,7 +36,6 @@ def render_sweep(
         rates: the table of throughputs; empty where they were not measured.
         rates_title: what stands above it.
     """
-    conditions = dict(result.conditions)
     return fill_in(
         "sweep.html.j2",
         title=short_paths(result.title),
@@ -53,8 +51,7 @@ def render_sweep(
         rates_title=rates_title,
         failed=result.failed,
         notes=result.notes,
-        command=conditions.pop("command", None),
-        conditions={in_words(name): condition_in_words(value) for name, value in conditions.items()},
+        conditions=result.conditions,
     )
 
 
@@ -64,7 +61,7 @@ def sweep_tiles(result: SweepResult) -> list[Tile]:
     if one is None:
         return []
     threads, metric, batch = result.threads[0], result.metric, result.batch_size
-    on = title_of(threads)
+    on = in_threads(threads)
     scores = " of ".join(show_metric(metric, model.score.value) for model in (one, teacher))
     mine, hers = (result.latency(model.name, threads) for model in (one, teacher))
     low, high = (round(end, 1) + 0.0 for end in (one.loss.low, one.loss.high))
@@ -77,7 +74,7 @@ def sweep_tiles(result: SweepResult) -> list[Tile]:
         rate, base = (result.rate(model.name, threads) for model in (one, teacher))
         more = f"{rate:,.0f} rows per second in place of {base:,.0f}, {on}"
         tiles.append(Tile(f"{rate / base:.1f}x", f"as fast in batches of {batch}", more))
-    sizes = " in place of ".join(f"{model.bytes / 1e6:.1f} MB" for model in (one, teacher))
+    sizes = " in place of ".join(in_megabytes(model.bytes) for model in (one, teacher))
     return [*tiles, Tile(f"{one.bytes / teacher.bytes:.0%}", "of the size", sizes)]
 
 
@@ -86,13 +83,13 @@ def sweep_tiles(result: SweepResult) -> list[Tile]:
 
 def trade_offs(result: SweepResult) -> list[Chart]:
     """Quality over the time for one row, a picture for each number of threads."""
-    scale, unit = _scale_of(result)
+    scale, unit = scale_of(result.metric)
     worse = -1 if better_than(result.metric, 1.0, 0.0) else 1
     edge = scale * result.teacher.score.value + worse * scale * result.tolerate / POINTS
     return [
         scatter_chart(
             f"trade-off-{threads}",
-            f"Quality over the time for one row, {title_of(threads)}",
+            f"Quality over the time for one row, {in_threads(threads)}",
             {one.name: [(result.latency(one.name, threads), scale * one.score.value)] for one in result.models},
             across="milliseconds of one row, less is better",
             up=f"{in_words(result.metric)}{unit}",
@@ -105,7 +102,7 @@ def trade_offs(result: SweepResult) -> list[Chart]:
 
 def quality_charts(result: SweepResult) -> list[Chart]:
     """Scores, and points lost to the teacher on the same rows, with their intervals."""
-    scale, unit = _scale_of(result)
+    scale, unit = scale_of(result.metric)
     scores = [
         _mark(one, series, one.score, scale, show_interval(result.metric, one.score))
         for series, one in enumerate(result.models)
@@ -135,15 +132,11 @@ def _mark(one: Contender, series: int, interval: Interval, scale: float, text: s
     return Mark(one.name, value, text, min(low, value), max(high, value), series)
 
 
-def _scale_of(result: SweepResult) -> tuple[float, str]:
-    return (POINTS, ", %") if is_share(result.metric) else (1.0, "")
-
-
 def sweep_costs(result: SweepResult) -> list[Chart]:
     """Latency and throughput for each number of threads, and size."""
     charts = []
     for count in result.threads:
-        on = title_of(count)
+        on = in_threads(count)
         latencies = {one.name: result.latency(one.name, count) for one in result.models}
         texts = {name: f"{value:.1f} ms" for name, value in latencies.items()}
         charts.append(
@@ -154,7 +147,7 @@ def sweep_costs(result: SweepResult) -> list[Chart]:
             title = f"Rows per second in batches of {result.batch_size}, {on}, more is better"
             charts.append(_bars(f"rate-{count}", title, rates, {name: f"{rate:,.0f}" for name, rate in rates.items()}))
     sizes = {one.name: one.bytes / 1e6 for one in result.models}
-    texts = {one.name: f"{one.bytes / 1e6:.1f} MB, {in_thousands(one.parameters)}" for one in result.models}
+    texts = {one.name: f"{in_megabytes(one.bytes)}, {in_thousands(one.parameters)}" for one in result.models}
     return [*charts, _bars("size", "Megabytes on disk and number of parameters, less is better", sizes, texts)]
 
 

@@ -10,14 +10,15 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from codir.errors.shown import LONGEST_READ, plain, short_paths
-from codir.report.words import LONGEST_TEXT
+from codir.report.words import LONGEST_TEXT, in_words
 
 
-def fill_in(name: str, **shown: Any) -> str:
+def fill_in(name: str, *, conditions: Mapping[str, Any], **shown: Any) -> str:
     """A template of `codir/report` with what it shows.
 
     Args:
         name: of the template.
+        conditions: under which the numbers were found, by name; `command` stands apart, where it can be copied.
         **shown: by the names that it uses; what is not markup is escaped.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -31,7 +32,8 @@ def fill_in(name: str, **shown: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"plain": in_sentence, "code": with_code}
-    return environment.get_template(name).render(shown)
+    listed = {in_words(name): condition_in_words(value) for name, value in conditions.items() if name != "command"}
+    return environment.get_template(name).render(shown, conditions=listed, command=conditions.get("command"))
 
 
 def _read(name: str) -> str:

@@ -190,13 +190,22 @@ def _one_object(path: Path, record: dict[str, Any], notes: list[str]) -> Iterato
 def _frame_rows(record: dict[str, Any]) -> Iterator[dict[str, Any]] | None:
     """The rows of a data frame in any of pandas' orientations; `None` where the object is none."""
     keys = record.keys()
-    if keys == {"schema", "data"} and isinstance(record["data"], list):
-        return iter(record["data"])
-    if {"columns", "data"} <= keys <= {"columns", "index", "data"} and isinstance(record["data"], list):
-        return (dict(zip(record["columns"], row, strict=True)) for row in record["data"])
+    data: Any = record.get("data")
+    columns: Any = record.get("columns")
+    if keys == {"schema", "data"} and _are_all(dict, data):
+        return iter(data)
+    if keys <= {"columns", "index", "data"} and isinstance(columns, list) and _are_all(list, data, len(columns)):
+        names = [str(name) for name in columns]
+        return (dict(zip(names, row, strict=True)) for row in data)
     values = list(record.values())
     if not values or not all(isinstance(value, dict) and value.keys() == values[0].keys() for value in values):
         return None
     if all(key.isdigit() for key in keys):
         return iter(values)
     return (dict(zip(keys, row, strict=True)) for row in zip(*(value.values() for value in values), strict=True))
+
+
+def _are_all(kind: type, rows: Any, length: int | None = None) -> bool:
+    """Whether something is a list of lists or objects, all of this length."""
+    are = isinstance(rows, list) and all(isinstance(row, kind) for row in rows)
+    return are and (length is None or all(len(row) == length for row in rows))
