@@ -63,7 +63,7 @@ isa: setup ## Tests that rounding can break, as on a processor with AVX2 alone
 		"tests/trainer/test_recurrent_student.py::test_a_recurrent_student_that_learns_nothing[kd-bf16]"
 
 doctest: setup ## Examples in docstrings
-	$(BIN)/python -m pytest --quiet --doctest-modules --ignore-glob='*/export/infer_*.py' src
+	$(BIN)/python -m pytest --quiet --doctest-modules --ignore-glob='*/export/scripts/[a-z]*.py' src
 
 docs: setup ## Build the documentation, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -43,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "objectives.token_label": config.TokenLabelConfig,
     "objectives.token_kl": config.TokenKLConfig,
     "objectives.contrastive": config.ContrastiveConfig,
+    "objectives.word_contrast": config.WordContrastConfig,
     "vectors": config.VectorConfig,
     "objectives.embedding_mse": config.EmbeddingMSEConfig,
     "objectives.embedding_cosine": config.EmbeddingCosineConfig,

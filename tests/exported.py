@@ -36,11 +36,12 @@ def recurrent_classifier() -> PreTrainedModel:
 
 
 def with_outliers(model: PreTrainedModel, layer: int) -> PreTrainedModel:
-    """Give one layer of a BERT weights that no 8 bits can hold beside its others; fp32 answers do not depend on them.
+    """Give one layer of a BERT, whatever its head, weights that no 8 bits can hold beside its others.
 
-    They multiply a feature that is always 0, and every output of the layer has one.
+    Answers in fp32 do not depend on them: they multiply a feature that is always 0, and every output of the layer has
+    one.
     """
-    block = model.bert.encoder.layer[layer]
+    block = model.base_model.encoder.layer[layer]
     with torch.no_grad():
         block.attention.output.LayerNorm.weight[5] = 0.0
         block.attention.output.LayerNorm.bias[5] = 0.0

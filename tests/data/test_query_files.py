@@ -132,6 +132,16 @@ def test_a_pair_that_is_missing(tmp_path):
         load_data(source, task="reranking")
 
 
+def test_rows_that_are_said_to_be_drawn_where_queries_are(tmp_path):
+    source = write(tmp_path / "rows.jsonl", rows())
+    data = load_data(source, task="reranking", heldout_rows=8, tune_rows=12, max_train_rows=30, unlabelled_rows=8)
+    drawn = [note for note in data.notes if "seed 0" in note]
+    assert len(drawn) == 5
+    assert all("by whole queries, " in note for note in drawn), drawn
+    plain = load_data(source, task="regression", text_column="document", label_column="score", max_train_rows=30)
+    assert any("30 of 72 labelled rows, chosen with seed 0" in note for note in plain.notes), plain.notes
+
+
 def test_groups_that_are_not_whole_or_all():
     groups = np.repeat(np.arange(10), 7).tolist()
     stay, aside = hold_out_groups(groups, 20, seed=1)

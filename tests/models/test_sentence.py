@@ -18,9 +18,10 @@ from codir.errors import UserError
 from codir.export.student import export_student
 from codir.measure import TorchRunner, predict_logits
 from codir.models import SentenceEncoder, kind_of_model, load_model, load_shape, note_shape, shape_of
-from codir.models.sentence_files import MODULES, SentenceShape, is_sentence_encoder, read_shape
+from codir.models.sentence_files import MODULES, PROMPTS_FILE, SentenceShape, is_sentence_encoder, read_shape
+from codir.runs.preflight import check_labels
 from codir.student import build_student, student_origin
-from codir.tasks import KINDS
+from codir.tasks import KINDS, Task
 from conftest import make_texts
 from families import FAMILIES, HIDDEN_SIZE, tiny_classifier
 
@@ -193,6 +194,23 @@ def test_modules_that_would_give_other_vectors(tmp_path, change, found):
         file.write_text("not json" if content is None else json.dumps(content))
     with pytest.raises(UserError, match=found):
         read_shape(tmp_path)
+
+
+def test_prompts_that_are_left_out_in_silence(tmp_path, tokenizer):
+    """Named ones are said; one that stands before every text would give other vectors, so it is refused."""
+    tiny_encoder().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    task = Task("embedding", None, HIDDEN_SIZE, ("spearman",))
+    assert check_labels(load_model(tmp_path, tokenizer), task) == []
+    prompts = {"query": "w1: ", "document": "", "passage": "w2: "}
+    (tmp_path / PROMPTS_FILE).write_text(json.dumps({"prompts": prompts, "default_prompt_name": "document"}))
+    teacher = load_model(tmp_path, tokenizer)
+    (note,) = check_labels(teacher, task)
+    assert "prompts (query, passage), which codir does not put before texts" in note
+    assert not build_student(teacher, layers=[2]).prompts
+    (tmp_path / PROMPTS_FILE).write_text(json.dumps({"prompts": prompts, "default_prompt_name": "query"}))
+    with pytest.raises(UserError, match="reads texts as they stand, got the default prompt 'w1: '"):
+        load_model(tmp_path, tokenizer)
 
 
 def test_an_exported_config_that_has_lost_its_kind(tmp_path, tokenizer):

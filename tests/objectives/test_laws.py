@@ -32,6 +32,7 @@ from codir.objectives import (
     TokenCosine,
     TokenKL,
     TokenLabel,
+    WordContrast,
 )
 from codir.signals import (
     IGNORED_CLASS,
@@ -78,6 +79,7 @@ MAKERS: dict[str, Callable[[], Objective]] = {
     "EmbeddingCosine-map": lambda: EmbeddingCosine(width_map="linear", prefixes=(1, 2)),
     "EmbeddingContrast": lambda: EmbeddingContrast(prefixes=(2,)),
     "EmbeddingContrast-nce": lambda: EmbeddingContrast(estimator="info_nce", width_map="linear"),
+    "WordContrast": WordContrast,
     "Contrastive-teacher": lambda: Contrastive(anchor="teacher", projection_dim=8),
     "Contrastive-student": lambda: Contrastive(anchor="student", projection_dim=8),
     "Contrastive-both": lambda: Contrastive(anchor="both", projection_dim=8, keys="fresh"),
@@ -125,6 +127,7 @@ MAKERS: dict[str, Callable[[], Objective]] = {
 }
 
 LOOKING_AT_THE_WHOLE_BATCH = {
+    "WordContrast",
     "EmbeddingContrast",
     "EmbeddingContrast-nce",
     "Contrastive-batch",
@@ -164,6 +167,7 @@ def make(name: str, *, student: ModelShape = STUDENT) -> Objective:
     torch.manual_seed(0)
     objective = MAKERS[name]()
     sizes = {"classes": 1, "kind": KINDS["reranking"]} if name in OVER_CANDIDATES else {}
+    sizes |= {"kind": KINDS["token_classification"]} if name == "WordContrast" else {}
     objective.build(teacher=replace(TEACHER, **sizes), student=replace(student, **sizes))
     return objective
 
@@ -319,13 +323,22 @@ def loss_of(objective: Objective, student, teacher, batch, negatives) -> torch.T
         student, teacher = (replace(signal, logits=signal.logits[:, :1]) for signal in (student, teacher))
         queries = batch.example_index // CANDIDATES
         batch = replace(batch, labels=torch.stack([batch.labels, queries], dim=1).float())
+    if isinstance(objective, WordContrast):
+        student, teacher, batch = of_words(student, teacher, batch)
     return objective(student, teacher, batch, select(objective, negatives))
+
+
+def of_words(student, teacher, batch):
+    """The same where the first two tokens of each row are words, of two tags."""
+    student, teacher = (replace(one, logits=one.logits.unsqueeze(1).expand(-1, 2, -1)) for one in (student, teacher))
+    tags = torch.stack([batch.labels, (batch.labels + 1) % 3], dim=1)
+    return student, teacher, replace(batch, labels=tags, word_positions=torch.tensor([0, 1]).expand_as(tags))
 
 
 def test_an_objective_that_no_law_looks_at():
     public = {getattr(codir.objectives, name) for name in codir.objectives.__all__}
     found = {c.__name__ for c in public if isinstance(c, type) and issubclass(c, Objective) and c is not Objective}
-    assert len(found) == 18
+    assert len(found) == 19
     assert found == {name.split("-")[0] for name in MAKERS}
 
 

@@ -183,6 +183,35 @@ def test_an_export_that_leaves_the_thresholds_behind(student, world, tmp_path):
     assert said == (", ".join(expected) or "(none)")
 
 
+def test_a_file_of_answers_that_is_judged_by_other_thresholds_than_its_model(world, tmp_path):
+    """A model's thresholds are no part of what it answers; those of its file are tuned where the student's are."""
+    lines = []
+    for name in ("train", "dev"):
+        data = codir.config.DataConfig(**{**data_of(world), "source": str(world / f"{name}.csv"), "dev": None})
+        codir.examine(str(world / "teacher"), data, predictions=tmp_path / f"{name}.jsonl")
+        lines += (tmp_path / f"{name}.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    kept = {json.dumps({key: value for key, value in row.items() if key not in ("row", "answer")}) for row in rows}
+    (tmp_path / "answers.jsonl").write_text("\n".join(sorted(kept)))
+    result = codir.distill(
+        codir.Recipe(
+            teacher={"model": str(tmp_path / "answers.jsonl")},
+            data=data_of(world),
+            student={"checkpoint": str(world / "start")},
+            objectives="kd",
+            training={**TRAINING, "max_steps": 3},
+            output_dir=tmp_path / "student",
+        )
+    )
+    scores = codir.evaluate(str(world / "teacher"), codir.config.DataConfig(**data_of(world)))
+    assert result.teacher is not None
+    assert result.teacher.metrics == pytest.approx(scores, abs=1e-6)
+    assert (
+        "answers.jsonl: the thresholds of the labels were tuned on the evaluation set `dev`, as the student's are."
+        in (result.notes)
+    )
+
+
 def test_a_preset_for_classes_that_is_trained_on_labels(world, tmp_path):
     with pytest.raises(UserError, match=r"for task `multi_label`, one of .*`codir`.*got `supcon`, whose `contrastive`"):
         codir.distill(

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, BertTokenizer
 
 import codir
@@ -22,6 +23,8 @@ from codir.runs.evaluate import examine
 from codir.runs.export import export_model
 from codir.tasks import KINDS
 from codir.tasks.squad import Gold
+from codir.teacher import CacheKey
+from codir.teacher.found import find_fault
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -107,6 +110,67 @@ def test_files_that_are_not_squads(tmp_path, content, message):
         load_data(str(tmp_path / "train.json"), task="question_answering", evaluation_only=True)
 
 
+def rows_of(content: dict) -> list[dict]:
+    """As the hub has SQuAD: a question in each row, its answers as two lists."""
+    return [
+        {
+            "id": question["id"],
+            "title": article["title"],
+            "context": paragraph["context"],
+            "question": question["question"],
+            "answers": {key: [one[key] for one in question["answers"]] for key in ("text", "answer_start")},
+        }
+        for article in content["data"]
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+    ]
+
+
+FORMS = {
+    "parquet": lambda file, rows: Dataset.from_list(rows).to_parquet(str(file)),
+    "jsonl": lambda file, rows: file.write_text("\n".join(map(json.dumps, rows))),
+    "json": lambda file, rows: file.write_text("\n".join(map(json.dumps, rows))),
+    "array.json": lambda file, rows: file.write_text(json.dumps(rows)),
+    "data.json": lambda file, rows: file.write_text(json.dumps({"version": "2.0", "data": rows}, indent=1)),
+}
+"""How people keep SQuAD's rows; `datasets` writes `to_json` as lines, whatever the name."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_the_hub_that_are_read_otherwise_than_squads_own_file(tmp_path, form):
+    content = squad(8, without=0.4)
+    (tmp_path / "hub").mkdir()
+    FORMS[form](tmp_path / "hub" / f"train.{form}", rows_of(content))
+    FORMS[form](tmp_path / "hub" / f"validation.{form}", rows_of(squad(2, seed=1, without=0.4)))
+    own = load_data(write(tmp_path / "train.json", content), task="question_answering", evaluation_only=True)
+    found = load_data(str(tmp_path / "hub" / f"train.{form}"), task="question_answering", evaluation_only=True)
+    assert found.dev["dev"][:] == own.dev["dev"][:]
+    both = load_data(str(tmp_path / "hub"), task="question_answering")
+    assert (len(both.train), len(both.dev["dev"])) == (24, 6)
+    held_out = load_data(str(tmp_path / "hub" / f"train.{form}"), task="question_answering")
+    articles = [{row["id"].split("-")[0] for row in part} for part in (held_out.train, held_out.dev["dev"])]
+    assert not articles[0] & articles[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.pop("answers"), "got no 'answers'"),
+        (lambda row: row["answers"].pop("answer_start"), "got no 'answer_start'"),
+        (
+            lambda row: row["answers"].update(answer_start=[3]),
+            "question '0-0': expected its answer 'w80 w81' at character 3",
+        ),
+    ],
+)
+def test_rows_of_the_hub_without_what_is_read(tmp_path, change, message):
+    rows = rows_of(squad(2))
+    change(rows[0])
+    FORMS["jsonl"](tmp_path / "train.jsonl", rows)
+    with pytest.raises(UserError, match=message):
+        load_data(str(tmp_path / "train.jsonl"), task="question_answering", evaluation_only=True)
+
+
 @pytest.mark.parametrize(
     "given",
     [{"text_column": "question"}, {"separator": ";"}, {"header": False}, {"id_column": "uid"}, {"data_dir": "glue"}],
@@ -143,11 +207,11 @@ def test_held_out_questions_that_are_shown_under_other_numbers_or_names(tmp_path
 
 def test_a_folder_of_squad_that_lacks_a_part(tmp_path):
     write(tmp_path / "train-v1.1.json", squad(4))
-    with pytest.raises(UserError, match=r"expected a file dev\*.json, got train-v1.1.json"):
+    with pytest.raises(UserError, match=r"expected a file dev\*.json.*, got train-v1.1.json"):
         load_data(str(tmp_path), task="question_answering", evaluation_only=True)  # not judged by what it trained on
     (tmp_path / "train-v1.1.json").rename(tmp_path / "dev-v1.1.json")
     assert len(load_data(str(tmp_path), task="question_answering", evaluation_only=True).dev["dev"]) == 12
-    with pytest.raises(UserError, match=r"expected a file train\*.json, got dev-v1.1.json"):
+    with pytest.raises(UserError, match=r"expected a file train\*.json.*, got dev-v1.1.json"):
         load_data(str(tmp_path), task="question_answering")
 
 
@@ -301,6 +365,22 @@ def test_a_cached_teacher_that_marks_other_words_than_a_live_one(made, tmp_path)
         result = codir.distill(codir.Recipe(**config))
         metrics.append([line["loss"] for line in result.log_history if "loss" in line])
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
+
+
+@pytest.mark.training
+def test_a_teachers_cache_of_windows_that_is_built_anew(made, tmp_path, caplog):
+    """A second run finds it whole, and so does the second process of a run."""
+    for run in ("first", "second"):
+        config = recipe_of(made, tmp_path / run, "kd", max_steps=2).model_dump()
+        config["teacher"]["cache"] = True
+        with caplog.at_level("WARNING"):
+            codir.distill(codir.Recipe(**config))
+    assert "is not used as a teacher cache" not in caplog.text
+    (cache,) = [folder for folder in (tmp_path / "cache").iterdir() if folder.name[0] != "."]
+    key = CacheKey.read(cache)
+    assert find_fault(cache, key) is None
+    np.save(cache / "logits.npy", np.load(cache / "logits.npy")[:, :-1])
+    assert "which is not what key.json says" in str(find_fault(cache, key, is_checked=True))
 
 
 @pytest.mark.training

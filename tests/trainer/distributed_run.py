@@ -6,13 +6,15 @@ python distributed_run.py FOLDER JOB [JOB ...]
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from math import nan
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import datasets
+import numpy as np
 import test_pretraining
 import torch
 from test_pretraining import MAX_LENGTH, make_documents
@@ -21,9 +23,21 @@ from token_objectives import TokenMse
 from transformers import BertTokenizer, set_seed
 
 from codir.data import load_corpus
-from codir.objectives import HardLabel, SoftTarget, Stage, StagedObjectives, WeightedObjectives
+from codir.objectives import (
+    Contrastive,
+    HardLabel,
+    ListwiseKL,
+    MarginMSE,
+    SoftTarget,
+    Stage,
+    StagedObjectives,
+    WeightedObjectives,
+    WordContrast,
+)
+from codir.tasks import IGNORED_CLASS
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
+from kind_worlds import WORLDS
 
 world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
 tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(SPECIAL + WORDS)})
@@ -119,8 +133,8 @@ def label_sets(folder: Path) -> dict:
     train = make_balanced_texts(24)
     sets = [[float(label), float(1 - label), float(row % 8 == 0)] for row, label in enumerate(train["label"])]
     for row in range(0, len(sets), 16):
-        sets[row][1] = nan
-        sets[row + 3 : row + 8] = [[nan] * 3] * 5
+        sets[row][1] = math.nan
+        sets[row + 3 : row + 8] = [[math.nan] * 3] * 5
     head = {"num_labels": 3, "problem_type": "multi_label_classification"}
     settings = {
         **shared(),
@@ -187,6 +201,69 @@ def family(folder: Path) -> dict:
     return reports
 
 
+PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.1}
+
+
+def kinds(folder: Path) -> dict:
+    """Words, candidates and questions: what a mean is over is dealt out unevenly, in labels, words and queries."""
+    reports = {}
+    for name, (kind, train, terms) in rows_of_kinds().items():
+        trainer = make_trainer(
+            folder / f"{name}-{world}",
+            tokenizer,
+            teacher=WORLDS[kind].build(2, PLAIN),
+            student=WORLDS[kind].build(1, PLAIN),
+            train=train,
+            objectives=WeightedObjectives(terms, dict.fromkeys(terms, 1.0)),
+            max_steps=6,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=2 // world,
+            ddp_backend="gloo" if world > 1 else None,
+            **PLAIN_DESCENT,
+        )
+        before = flat_weights(trainer)
+        trainer.train()
+        kept = [] if trainer.bank is None else trainer.bank.vectors[:, 0].tolist()
+        reports[name] = {"moves": (flat_weights(trainer) - before).tolist(), "bank": kept}
+    return reports
+
+
+def rows_of_kinds() -> dict[str, tuple[str, datasets.Dataset, dict]]:
+    rng = np.random.default_rng(0)
+
+    def text(fewest: int, most: int) -> list[str]:
+        return [WORDS[number] for number in rng.integers(0, len(WORDS), rng.integers(fewest, most))]
+
+    def contrast() -> Contrastive:
+        return Contrastive(anchor="both", num_negatives=20, projection_dim=8, warmup_steps=0)
+
+    words = [text(1, 12) for _ in range(60)]
+    tags = [[int(tag) for tag in rng.choice([0, 1, 2, 3, 4, IGNORED_CLASS], len(row))] for row in words]
+    of_query = [query for query in range(15) for _ in range((2, 4, 6)[query % 3])]
+    scores = [math.nan if row % 7 == 0 else float(rng.integers(0, 3)) for row in range(len(of_query))]
+    candidates = {"text": [f"w{query}" for query in of_query], "text_pair": [" ".join(text(2, 9)) for _ in of_query]}
+    contexts = [text(4, 30) for _ in range(30)]
+    places = [int(rng.integers(0, len(row))) for row in contexts]
+    starts = [len(" ".join([*row[:place], ""])) for row, place in zip(contexts, places, strict=True)]
+    answers = [row[place] for row, place in zip(contexts, places, strict=True)]
+    questions = {
+        "text": [" ".join(text(1, 3)) for _ in contexts],
+        "text_pair": [" ".join(row) for row in contexts],
+        "label": [[start, start + len(answer)] for start, answer in zip(starts, answers, strict=True)],
+    }
+    tagged = datasets.Dataset.from_dict({"words": words, "label": tags})
+    ranked = datasets.Dataset.from_dict({**candidates, "label": scores, "group": of_query})
+    of_words = {"hard": HardLabel(), "soft": SoftTarget(), "contrast": contrast()}
+    of_questions = {"hard": HardLabel(), "soft": SoftTarget(), "contrast": contrast()}
+    of_queries = {"hard": HardLabel(), "margins": MarginMSE(), "lists": ListwiseKL()}
+    return {
+        "words": ("token_classification", tagged, of_words),
+        "contrast of words": ("token_classification", tagged, {"words": WordContrast(warmup_steps=0)}),
+        "queries": ("reranking", ranked, of_queries),
+        "questions": ("question_answering", datasets.Dataset.from_dict(questions), of_questions),
+    }
+
+
 def pretrain(folder: Path) -> dict:
     """Masked tokens, a queue of each side and neighbours in them, over a corpus that both processes find prepared."""
     corpus = load_corpus(make_documents(), tokenizer, max_length=MAX_LENGTH, cache_dir=folder / "corpora")
@@ -206,7 +283,7 @@ def pretrain(folder: Path) -> dict:
 
 JOBS = {
     job.__name__: job
-    for job in (compare, queue, tokens, unlabelled, label_sets, stages, family, pretrain, straight, stop, resume)
+    for job in (compare, queue, tokens, unlabelled, label_sets, stages, family, kinds, pretrain, straight, stop, resume)
 }
 
 root = Path(sys.argv[1])

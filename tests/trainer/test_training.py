@@ -635,7 +635,7 @@ def test_teacher_and_student_of_different_families(tmp_path, tokenizer, family):
     train_two_steps(tmp_path, tokenizer, teacher, tiny_classifier("distilbert", num_labels=2, layers=1))
 
 
-JOBS = ["compare", "queue", "tokens", "unlabelled", "label_sets", "stages", "family"]
+JOBS = ["compare", "queue", "tokens", "unlabelled", "label_sets", "stages", "family", "kinds"]
 """Of `distributed_run.py`: what two processes must do as one does."""
 
 
@@ -676,6 +676,18 @@ def test_two_processes_that_resume_elsewhere(once_per_suite):
     resumed = run_processes(once_per_suite, "resume", processes=2)
     assert [report["steps"] for report in (straight[0], stopped[0], resumed[0])] == [16, 11, 16]
     assert resumed == straight
+
+
+@pytest.mark.parametrize("kind", ["words", "contrast of words", "queries", "questions"])
+def test_two_processes_that_weigh_words_queries_or_windows_otherwise(once_per_suite, kind):
+    """Micro-batches of few and of many words, labels and queries, in one process and in two."""
+    first, second = (report[kind] for report in run_processes(once_per_suite, "kinds", processes=2))
+    (alone,) = (report[kind] for report in run_processes(once_per_suite, "kinds", processes=1))
+    assert first == second
+    moves = [np.array(report["moves"]) for report in (first, alone)]
+    assert np.linalg.norm(moves[1]) > 0.01
+    assert np.linalg.norm(moves[0] - moves[1]) < 1e-3 * np.linalg.norm(moves[1])
+    assert first["bank"] == pytest.approx(alone["bank"], abs=1e-3)
 
 
 @pytest.mark.parametrize("stages", [False, True])

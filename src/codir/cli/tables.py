@@ -57,7 +57,7 @@ def show_export(result: ExportResult) -> None:
 
     _show(export_table(result))
     _show_place(f"{result.chosen.name}, infer.py and export.json", result.output_dir)
-    show_next(f'python {result.output_dir}/infer.py "a text"')
+    show_next(f"python {result.output_dir}/infer.py {result.usage}")
 
 
 def show_benchmark(result: BenchmarkResult, output_dir: Path | None) -> None:

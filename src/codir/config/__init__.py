@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TokenKLConfig,
         TokenLabelConfig,
         VectorConfig,
+        WordContrastConfig,
     )
     from codir.config.trainer_options import TrainerOptions
     from codir.config.training import PretrainingConfig, TrainingConfig
@@ -88,6 +89,7 @@ __all__ = [
     "TrainerOptions",
     "TrainingConfig",
     "VectorConfig",
+    "WordContrastConfig",
     "deep_merge",
     "parse_settings",
     "parse_yaml",
@@ -112,7 +114,7 @@ _NAMES = {
         "AttentionKLConfig AttentionMSEConfig ClsCosineConfig ContrastiveConfig EmbeddingContrastConfig "
         "EmbeddingCosineConfig EmbeddingMSEConfig HardLabelConfig HiddenMSEConfig LayerWiseConfig "
         "ListwiseKLConfig LogitMSEConfig MarginMSEConfig PooledMSEConfig RelationKLConfig SoftTargetConfig "
-        "TokenCosineConfig TokenKLConfig TokenLabelConfig VectorConfig"
+        "TokenCosineConfig TokenKLConfig TokenLabelConfig VectorConfig WordContrastConfig"
     ),
     "trainer_options": "TrainerOptions",
     "training": "PretrainingConfig TrainingConfig",

@@ -35,6 +35,7 @@ from codir.config.terms import (
     TokenCosineConfig,
     TokenKLConfig,
     TokenLabelConfig,
+    WordContrastConfig,
 )
 from codir.config.words import OpenedLayers
 from codir.config.yaml import deep_merge
@@ -60,6 +61,7 @@ class ObjectivesConfig(Room):
     token_label: TokenLabelConfig | None = Field(None, description=TokenLabelConfig.__doc__)
     token_kl: TokenKLConfig | None = Field(None, description=TokenKLConfig.__doc__)
     contrastive: ContrastiveConfig | None = Field(None, description=ContrastiveConfig.__doc__)
+    word_contrast: WordContrastConfig | None = Field(None, description=WordContrastConfig.__doc__)
     embedding_mse: EmbeddingMSEConfig | None = Field(None, description=EmbeddingMSEConfig.__doc__)
     embedding_cosine: EmbeddingCosineConfig | None = Field(None, description=EmbeddingCosineConfig.__doc__)
     embedding_contrast: EmbeddingContrastConfig | None = Field(None, description=EmbeddingContrastConfig.__doc__)

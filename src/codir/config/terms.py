@@ -21,6 +21,7 @@ from codir.config.words import (
     RELATION_KL,
     TOKEN_COSINE,
     VECTORS,
+    WORD_CONTRAST,
     Anchor,
     EstimatorName,
     HeadKind,
@@ -59,6 +60,17 @@ MapOfWidths = Annotated[
 ]
 Scale = Annotated[Normalisation, Field(description="how vectors are scaled before they are compared")]
 Pooled = Annotated[Pooling, Field(description="one vector per example: the mean over its tokens, or `[CLS]`")]
+
+
+Rising = Annotated[
+    int, Field(ge=0, le=MOST_STEPS, description="optimiser steps over which its weight rises to `weight`")
+]
+TeacherLayers = Annotated[
+    LayerWord | list[int],
+    Field(description="layers of the teacher's representation: a word, or numbers from 1"),
+]
+StudentLayers = Annotated[LayerWord | list[int], Field(description="the same of the student")]
+SpaceWidth = Annotated[PositiveInt, Field(description="P, the width of the contrast's space")]
 
 
 class HardLabelConfig(Room):
@@ -211,16 +223,25 @@ class EmbeddingContrastConfig(VectorConfig):
     )
 
 
+class WordContrastConfig(Room):
+    """A contrast over words: each among words of another tag."""
+
+    weight: Weight = 0.1
+    warmup_steps: Rising = CONTRAST.warmup_steps
+    contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
+    num_words: PositiveInt = Field(
+        WORD_CONTRAST.num_words, description="words of a batch that are compared at most; drawn where there are more"
+    )
+    teacher_layers: TeacherLayers = CONTRAST.teacher_layers
+    student_layers: StudentLayers = CONTRAST.student_layers
+    projection_dim: SpaceWidth = CONTRAST.projection_dim
+
+
 class ContrastiveConfig(Room):
     """A contrast over pooled layers."""
 
     weight: Weight = 0.1
-    warmup_steps: int = Field(
-        CONTRAST.warmup_steps,
-        ge=0,
-        le=MOST_STEPS,
-        description="optimiser steps over which its weight rises to `weight`",
-    )
+    warmup_steps: Rising = CONTRAST.warmup_steps
     anchor: Anchor = Field(CONTRAST.anchor, description="whose vectors look for their partner")
     estimator: EstimatorName = Field(CONTRAST.estimator, description="how anchors are judged")
     contrastive_temperature: Temperature = Field(CONTRAST.contrastive_temperature, description="tau")
@@ -240,10 +261,8 @@ class ContrastiveConfig(Room):
         description="draw this many times K, and keep the K nearest to the anchors; with soft targets, to each anchor",
     )
     source: NegativeSource = Field(CONTRAST.source, description="rows of the data set, or the other rows of the batch")
-    teacher_layers: LayerWord | list[int] = Field(
-        CONTRAST.teacher_layers, description="layers of the teacher's representation: a word, or numbers from 1"
-    )
-    student_layers: LayerWord | list[int] = Field(CONTRAST.student_layers, description="the same of the student")
+    teacher_layers: TeacherLayers = CONTRAST.teacher_layers
+    student_layers: StudentLayers = CONTRAST.student_layers
     pooling: Pooled = CONTRAST.pooling
     per_layer: bool = Field(False, description="a contrast for each pair of layers, in place of one for all together")
     head: HeadKind = Field(CONTRAST.head, description="the projection: one linear map, or one hidden layer")
@@ -251,7 +270,7 @@ class ContrastiveConfig(Room):
         None,
         description="the same of the teacher; `pca` is fixed, fitted when the cache is built; as `head` by default",
     )
-    projection_dim: PositiveInt = Field(CONTRAST.projection_dim, description="P, the width of the contrast's space")
+    projection_dim: SpaceWidth = CONTRAST.projection_dim
     keys: KeyKind | None = Field(
         None, description="made in this step, or read from banks or queues; by default `banked` where a bank can serve"
     )

@@ -167,6 +167,18 @@ SENTENCE_POOLING: Final[SentencePooling] = "mean"
 VECTORS: Final = VectorDefaults()
 EMBEDDING_CONTRAST: Final = EmbeddingContrastDefaults()
 
+# ---- Words ----
+
+
+@dataclass(frozen=True)
+class WordContrastDefaults:
+    """Of `codir.objectives.WordContrast`, beside what it has from the contrast."""
+
+    num_words: int = 1024
+
+
+WORD_CONTRAST: Final = WordContrastDefaults()
+
 # ---- The contrast ----
 
 Anchor = Literal["teacher", "student", "both"]

@@ -6,6 +6,7 @@ from codir.export.folder import OWN_NAMES, check_ships, write_folder
 from codir.export.gate import SAME, Gate, check_same, quantise_within
 from codir.export.onnx import OnnxExporter
 from codir.export.openvino import OpenVinoExporter
+from codir.export.scripts import script_of, usage_of
 from codir.export.student import export_student
 
 EXPORTERS: dict[Engine, Exporter] = {one.engine: one for one in (OnnxExporter(), OpenVinoExporter())}
@@ -22,5 +23,7 @@ __all__ = [
     "check_ships",
     "export_student",
     "quantise_within",
+    "script_of",
+    "usage_of",
     "write_folder",
 ]

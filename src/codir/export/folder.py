@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,13 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from codir.config.words import Engine
 from codir.errors import UserError
+from codir.export.scripts import script_of
 from codir.measure import FILE_NAMES, RECORD_NAME
 from codir.models import shipped_config
 from codir.store import MANIFEST_NAME, clear_place, write_manifest, writing_to, written_whole
-from codir.tasks import Kind, kind_of_config
+from codir.tasks import kind_of_config
 
 INFER_NAME = "infer.py"
-ANSWERS = "# ---- Answers ----"
-"""Where a script has asked the model, and begins to say what it answers."""
-SAY_VECTORS = """
-for vector in answers:
-    print(json.dumps([round(float(number), 6) for number in vector]))
-"""
-SAY_SPANS = """
-
-for text, row, logits in zip(texts, read, answers, strict=True):
-    found = spans_in(text, row.offsets, logits, record["labels"], record["spans"])
-    print(json.dumps(found, ensure_ascii=False))
-"""
 OWN_NAMES = (
     "model.onnx*",
     "model.xml",
@@ -92,7 +80,7 @@ def write_folder(
             shipped_config(config).save_pretrained(staging)
             tokenizer.save_pretrained(staging)
             kind = kind_of_config(config)
-            (staging / INFER_NAME).write_text(script_of(engine, kind), "utf-8")
+            (staging / INFER_NAME).write_text(script_of(engine, kind, pairs=bool(record.get("pairs"))), "utf-8")
             truncation = truncation_of(tokenizer, max_length)
             if record.get("stride") is not None:  # windows of a context
                 truncation |= {"stride": record["stride"], "strategy": "only_second"}
@@ -105,22 +93,6 @@ def write_folder(
             write_manifest(staging)
             is_export = (folder / RECORD_NAME).is_file()
             clear_place(folder, own=OWN_NAMES if is_export else ())
-
-
-def script_of(engine: Engine, kind: Kind) -> str:
-    """`infer.py` for an engine and a kind of task: how to ask the model, and how to say what it answers."""
-    asks = _resource(f"infer_{engine}.py")  # ends in what says classes and scores
-    if kind.reads_apart:
-        return asks.partition(ANSWERS)[0] + ANSWERS + SAY_VECTORS
-    if not kind.reads_words:
-        return asks
-    asks = asks.replace("import json\nimport sys\n", "import json\nimport re\nimport sys\n")
-    function = _resource("infer_words.py").partition(ANSWERS)[2]
-    return asks.partition(ANSWERS)[0] + ANSWERS + function + SAY_SPANS
-
-
-def _resource(name: str) -> str:
-    return resources.files("codir.export").joinpath(name).read_text("utf-8")
 
 
 def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from codir.tasks import Task, kind_of
 from codir.tasks.metrics import compute_metrics, find_metric, predictions
 
 SPEED_BATCH, LATENCY_ROWS = 32, 100
+TUNE = "tune"
+"""The evaluation set that settings are chosen on, where there is one."""
 MODELS = ("teacher", "student", "baseline")
 """Who sits the exam of a run, in the order of its report."""
 
@@ -64,6 +66,11 @@ class Exam:
     def first(self) -> str:
         """Name of the first dev set."""
         return next(iter(self.dev))
+
+    @property
+    def tuned_on(self) -> str:
+        """Name of the set that settings are chosen on: `tune`, or else the first."""
+        return TUNE if TUNE in self.dev else self.first
 
     def labels(self, name: str) -> np.ndarray:
         """The right answers on a dev set, rows first."""

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.errors import UserError
-from codir.models.sentence_files import DENSE, SentenceShape, read_shape, write_modules
+from codir.models.sentence_files import DENSE, SentenceShape, read_prompts, read_shape, write_modules
 from codir.signals import masked_mean, token_at, token_mask
 from codir.tasks import KINDS, NAMED_IN_CONFIG
 
@@ -38,6 +39,9 @@ class SentenceEncoder(PreTrainedModel):
     Args:
         config: of the encoder, with a `SentenceShape` under `codir_sentence`; mean pooling by default.
 
+    Attributes:
+        prompts: what its folder has for `encode(..., prompt_name=...)`, by name. It reads texts without them.
+
     Example:
         >>> from transformers import BertConfig
         >>> sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
@@ -47,6 +51,7 @@ class SentenceEncoder(PreTrainedModel):
         (torch.Size([1, 8]), True)
     """
 
+    prompts: Mapping[str, str] = MappingProxyType({})
     base_model_prefix = ENCODER
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
@@ -166,7 +171,7 @@ class SentenceEncoder(PreTrainedModel):
             model.dense = model.dense.to_empty(device="cpu").to(encoder.dtype)
             model.dense.load_state_dict(_dense_weights(load_file(_dense_file(path)), shape))
         model._freeze_unread()
-        model.name_or_path = str(path)
+        model.name_or_path, model.prompts = str(path), read_prompts(path)
         if not output_loading_info:
             return model.eval()
         return model.eval(), {**found, **_renamed(found)}

@@ -46,11 +46,21 @@ def read_shape(path: str | Path) -> SentenceShape | None:
     """How the tokens of this model become one vector; `None` where no file says so.
 
     Raises:
-        UserError: modules in another order than encoder, pooling, dense, normalisation, or others than these.
+        UserError: modules in another order than encoder, pooling, dense, normalisation, or others than these; or a
+            prompt that stands before every text.
     """
     modules = _read(path, MODULES)
     if modules is None:
         return None
+    default = (_read(path, PROMPTS_FILE) or {}).get("default_prompt_name")
+    if default is not None and (prompt := read_prompts(path).get(default)) is not None:
+        raise UserError(
+            f"model {path}",
+            expected="a sentence encoder that reads texts as they stand",
+            got=f"the default prompt {prompt!r} in {PROMPTS_FILE}",
+            otherwise="its vectors would have been others than sentence-transformers gives",
+            do="write the prompt into your texts, and set `default_prompt_name` to null in a copy of that file",
+        )
     kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
     known = [name for name in ("Transformer", "Pooling", "Dense", "Normalize") if name in kinds]
     if kinds != known or kinds[:2] != ["Transformer", "Pooling"] or modules[0]["path"]:
@@ -65,6 +75,12 @@ def read_shape(path: str | Path) -> SentenceShape | None:
     limit = (_read(path, TRANSFORMER_FILE) or {}).get("max_seq_length")
     dense = _dense(path, places["Dense"]) if "Dense" in places else None
     return SentenceShape(_pooling(path, _read(path, f"{places['Pooling']}/config.json") or {}), dense, limit)
+
+
+def read_prompts(path: str | Path) -> dict[str, str]:
+    """What sentence-transformers puts before texts where it is told to, by name; prompts without a letter are none."""
+    found = (_read(path, PROMPTS_FILE) or {}).get("prompts") or {}
+    return {str(name): str(prompt) for name, prompt in found.items() if prompt}
 
 
 def write_modules(folder: Path, shape: SentenceShape, *, hidden: int) -> None:

@@ -32,6 +32,7 @@ from codir.objectives.token_cosine import TokenCosine, token_cosine_loss
 from codir.objectives.token_kl import TokenKL, token_kl_loss
 from codir.objectives.token_label import TokenLabel, token_label_loss
 from codir.objectives.weighted import WeightedObjectives
+from codir.objectives.word_contrast import WordContrast, word_contrast_loss
 
 __all__ = [
     "AttentionKL",
@@ -64,6 +65,7 @@ __all__ = [
     "TokenKL",
     "TokenLabel",
     "WeightedObjectives",
+    "WordContrast",
     "attention_kl_loss",
     "attention_mse_loss",
     "cls_cosine_loss",
@@ -90,4 +92,5 @@ __all__ = [
     "token_cosine_loss",
     "token_kl_loss",
     "token_label_loss",
+    "word_contrast_loss",
 ]

@@ -44,8 +44,15 @@ PIPELINES = {
     "AutoModelForCausalLM": "text-generation",
 }
 """The hub's word for a model's task, by the class of `transformers` that loads it."""
-VECTORS = PIPELINES["AutoModel"]
+VECTORS, ANSWERS = PIPELINES["AutoModel"], PIPELINES["AutoModelForQuestionAnswering"]
 SAMPLE_TEXT = "a text like those that it was trained on"
+ASKED = """\
+question, context = "a question", "{text}, which may hold the answer"
+read = tokenizer(question, context, truncation="only_second", max_length={most}, return_tensors="pt")
+found = model(**read)
+start, end = found.start_logits.argmax(), found.end_logits.argmax()
+print(tokenizer.decode(read["input_ids"][0, start : end + 1]))"""
+"""How a question is asked: transformers has no pipeline for it since version 5."""
 
 
 @dataclass(frozen=True)
@@ -226,10 +233,13 @@ def snippet_of(origin: Origin) -> str:
     """How to load the model and ask it, in Python."""
     called = f'"{_called(origin)}"'
     first = ["import codir  # makes its type of model known to transformers"] if origin.needs_codir else []
-    if origin.pipeline is None:
+    if origin.pipeline in (None, ANSWERS):
         auto = origin.auto_class
         lines = [f"from transformers import {auto}, AutoTokenizer", "", f"model = {auto}.from_pretrained({called})"]
-        return "\n".join([*first, *lines, f"tokenizer = AutoTokenizer.from_pretrained({called})"])
+        lines += [f"tokenizer = AutoTokenizer.from_pretrained({called})"]
+        if origin.pipeline == ANSWERS and origin.lengths:
+            lines += [ASKED.format(text=SAMPLE_TEXT, most=origin.lengths.limit)]
+        return "\n".join([*first, *lines])
     if origin.pipeline == VECTORS:
         lines = ["from sentence_transformers import SentenceTransformer", "", f"model = SentenceTransformer({called})"]
         lines += [f'vectors = model.encode(["{SAMPLE_TEXT}", "and another one"])']

@@ -30,6 +30,7 @@ class ExportResult:
         notes: what a reader has to know.
         conditions: under which numbers were measured.
         output_dir: where the chosen one is.
+        usage: what its `infer.py` is given, as it would be typed.
     """
 
     title: str
@@ -40,6 +41,7 @@ class ExportResult:
     notes: tuple[str, ...]
     conditions: Mapping[str, Any]
     output_dir: Path
+    usage: str
 
     def to_json(self) -> dict[str, Any]:
         """All numbers, for the folder's record."""

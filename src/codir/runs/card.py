@@ -39,6 +39,7 @@ PAPERS: Mapping[str, tuple[str, str]] = {
     "token_label": ("Devlin et al. 2019", "1810.04805"),
     "token_kl": ("Hinton et al. 2015", "1503.02531"),
     "contrastive": ("Sun et al. 2020", "2009.14167"),
+    "word_contrast": ("Sun et al. 2020", "2009.14167"),
     "margin_mse": ("Hofstätter et al. 2020", "2010.02666"),
     "listwise_kl": ("Santhanam et al. 2021", "2112.01488"),
     "embedding_mse": ("Reimers and Gurevych 2020", "2004.09813"),

@@ -39,6 +39,7 @@ from codir.runs.teachers import (
     check_start,
     check_teacher,
     judge_teacher,
+    note_file,
     note_readers,
 )
 from codir.student import student_origin
@@ -183,7 +184,7 @@ def prepare(recipe: Recipe) -> Prepared:
         note_unread(name, given, exam.labels(name), data.task, whose="the teacher")
         for name, given in (answers or {}).items()
     ]
-    notes += said([note for of_set in unread for note in of_set])
+    notes += said([*(note for of_set in unread for note in of_set), *note_file(teacher, answers, exam)])
     notes += warnings if answers is None else []
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 

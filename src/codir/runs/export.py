@@ -17,7 +17,17 @@ from codir.config import ExportConfig
 from codir.config.words import EngineChoice
 from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
-from codir.export import EXPORTERS, Exporter, Gate, Rows, check_same, check_ships, quantise_within, write_folder
+from codir.export import (
+    EXPORTERS,
+    Exporter,
+    Gate,
+    Rows,
+    check_same,
+    check_ships,
+    quantise_within,
+    usage_of,
+    write_folder,
+)
 from codir.measure import (
     Answers,
     Candidate,
@@ -112,6 +122,7 @@ def export_model(config: ExportConfig, *, of_run: Path | None = None) -> ExportR
             notes=(*notes, *said(_notes(chosen, models, rejected))),
             conditions=gather_conditions(dtype="float32", seed=SEED),
             output_dir=config.output_dir,
+            usage=usage_of(kind_of(data.task), pairs=has_pairs(data)),
         )
         write_folder(
             chosen.folder,

@@ -9,9 +9,6 @@ from codir.models import Reader
 from codir.runs.build import runner_of
 from codir.tasks import kind_of
 
-TUNE = "tune"
-"""The evaluation set that settings are chosen on, where there is one."""
-
 
 def settle(reader: Reader, exam: Exam, dtype: torch.dtype) -> list[str]:
     """Write into a model's configuration what its kind of task decides by rows, such as thresholds of labels.
@@ -29,7 +26,7 @@ def settle(reader: Reader, exam: Exam, dtype: torch.dtype) -> list[str]:
     kind = kind_of(exam.task)
     if kind.tuned_in_words is None:
         return []
-    name = TUNE if TUNE in exam.dev else exam.first
+    name = exam.tuned_on
     logits = exam.ask(runner_of(reader, dtype), exam.dev[name])
     settings = kind.tuned(logits, exam.labels(name))
     if not settings:

@@ -37,6 +37,7 @@ from codir.objectives import (
     TokenKL,
     TokenLabel,
     WeightedObjectives,
+    WordContrast,
 )
 from codir.tasks import OFFERS, Kind, Offer
 
@@ -56,6 +57,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "token_label": TokenLabel,
     "token_kl": TokenKL,
     "contrastive": Contrastive,
+    "word_contrast": WordContrast,
     "embedding_mse": EmbeddingMSE,
     "embedding_cosine": EmbeddingCosine,
     "embedding_contrast": EmbeddingContrast,

@@ -43,7 +43,7 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
     """
     outputs, given = teacher.config.num_labels, kind_of_config(teacher.config)
     if given.reads_apart and kind_of(task).reads_apart:
-        return []  # vectors of any width are judged alike
+        return note_prompts(teacher, role)  # vectors of any width are judged alike
     is_other_task = (given.problem_type, given.auto_class) != (kind_of(task).problem_type, kind_of(task).auto_class)
     if outputs != task.num_labels or is_other_task:
         raise UserError(
@@ -60,6 +60,16 @@ def check_labels(teacher: PreTrainedModel, task: Task, *, role: str = "teacher")
         return []
     return [
         f"The {role} calls its classes {', '.join(names)}, the data {', '.join(task.label_names)}; matched by place."
+    ]
+
+
+def note_prompts(model: PreTrainedModel, role: str) -> list[str]:
+    """Say so where a sentence encoder has prompts, which are not put before the texts."""
+    if not getattr(model, "prompts", None):
+        return []
+    return [
+        f"The {role} has prompts ({', '.join(model.prompts)}), which codir does not put before texts: write them into "
+        "your texts where they belong."
     ]
 
 

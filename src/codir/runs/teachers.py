@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig
@@ -15,6 +16,7 @@ from codir.runs.preflight import check_labels, check_reader, check_teacher_score
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
 from codir.tasks import Task, kind_of, kind_of_outputs
+from codir.tasks.thresholds import move, thresholds_of
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
 from codir.trainer import held_in, lacking_in
 
@@ -158,10 +160,27 @@ def note_readers(teacher: TeacherOfRun, student: Reader) -> list[str]:
 
 
 def answers_of_file(file: AnswersFile, exam: Exam) -> Answers | None:
-    """What a file answers to the evaluation sets; `None` where it has not all of their rows."""
+    """What a file answers to the evaluation sets; `None` where it has not all of their rows.
+
+    Less the thresholds of labels, which are tuned on the rows that a student's are tuned on: a file has none.
+    """
     found = {name: file.answer(rows, exam.task) for name, rows in exam.dev.items()}
     answers = {name: logits for name, logits in found.items() if logits is not None}
-    return answers if len(answers) == len(found) else None
+    if len(answers) < len(found):
+        return None
+    tuned = kind_of(exam.task).tuned(answers[exam.tuned_on], exam.labels(exam.tuned_on))
+    return {name: move(logits, thresholds_of(SimpleNamespace(**tuned))) for name, logits in answers.items()}
+
+
+def note_file(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> list[str]:
+    """Say what is different in the report where the teacher is a file; of a model there is nothing to say."""
+    if not isinstance(teacher, AnswersFile):
+        return []
+    notes = [f"{teacher.name} has no layers: the report neither looks behind its scores nor gives its speed."]
+    tuned = kind_of(exam.task).tuned_in_words
+    if tuned is not None and answers is not None:
+        notes.append(f"{teacher.name}: {tuned} tuned on the evaluation set `{exam.tuned_on}`, as the student's are.")
+    return notes
 
 
 def judge_teacher(answers: Answers | None, exam: Exam, file: str) -> list[str]:

@@ -28,13 +28,14 @@ Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], NDArray[np.float64]]
 DIGITS = 6
 """Of a probability or score behind the point, in files."""
 
-Offer = Literal["labels", "answers", "one_class", "groups", "vectors"]
+Offer = Literal["labels", "answers", "one_class", "groups", "vectors", "words"]
 OFFERS: Mapping[Offer, str] = {
     "labels": "labels to learn from",
     "answers": "a head whose answers teacher and student share",
     "one_class": "one class for each row",
     "vectors": "a vector for each text",
     "groups": "candidates of a query to compare",
+    "words": "an answer for each word",
 }
 """What an objective may ask of a kind of task (`Needs.of_kind`), in words."""
 
@@ -74,6 +75,9 @@ class Kind(ABC):
         head_name: what messages call the head.
         reads_words: whether a row is a list of words, each with a label and an answer of its own.
         pipeline_arguments: what `transformers.pipeline` has to be told, as Python code.
+        script: the part of an export's `infer.py` that prints answers, a module of `codir.export.scripts`.
+        asked: what `infer.py` is given, in words.
+        asked_pairs: the same where a model reads two texts at once.
     """
 
     name: ClassVar[str]
@@ -104,6 +108,9 @@ class Kind(ABC):
     head_name: ClassVar[str] = "classification (or regression) head"
     reads_words: ClassVar[bool] = False
     pipeline_arguments: ClassVar[tuple[str, ...]] = ()
+    script: ClassVar[str] = "classes"
+    asked: ClassVar[tuple[str, ...]] = ("a text", "another")
+    asked_pairs: ClassVar[tuple[str, ...]] = ("a text", "its second text")
 
     @property
     def one_class(self) -> bool:

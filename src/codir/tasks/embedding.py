@@ -37,6 +37,7 @@ class Embedding(Regression):
     agreement = ("spearman", "rank correlation of the two models' cosines")
     strategy = "any"
     head_name = "encoder"
+    script = "vectors"
 
     def compare(
         self,

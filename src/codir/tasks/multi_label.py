@@ -44,6 +44,7 @@ class MultiLabel(Kind):
     floor_name = "most frequent labels"
     pipeline_arguments = ("top_k=None",)
     tuned_in_words = "the thresholds of the labels were"
+    script = "labels"
 
     # ---- Labels ----
 

@@ -92,6 +92,8 @@ class QuestionAnswering(Kind):
     floor_name = "no answer"
     tuned_in_words = "the threshold of no answer was"
     head_name = "question answering head"
+    script = "answer"
+    asked_pairs = ("a question", "a context")
 
     # ---- Labels ----
 

@@ -58,6 +58,8 @@ class Reranking(Regression):
     agreement = ("spearman", "rank correlation of the two models' scores")
     floor_name = "random order"
     dealt = "by whole queries"
+    script = "ranking"
+    asked_pairs = ("a query", "a candidate", "another")
 
     # ---- Labels ----
 

@@ -45,10 +45,11 @@ class TokenClassification(Classification):
     problem_type = None
     auto_class = "AutoModelForTokenClassification"
     head_name = "token classification head"
-    offers = frozenset({"labels", "answers"})
+    offers = frozenset({"labels", "answers", "words"})
     dealt = "at random"
     reads_words = True
     pipeline_arguments = ('aggregation_strategy="first"',)
+    script = "spans"
     metrics: tuple[str, ...] = OF_WORDS
     known_metrics = ()
     correlations = frozenset()

@@ -92,6 +92,17 @@ def _folders_in(cache_dir: Path) -> list[Path]:
         return []
 
 
+def _has_right_shape(name: str, shape: tuple[int, ...], key: CacheKey) -> bool:
+    """Whether a table has the axes that its key says; logits are of rows, of words, or of all tokens of windows."""
+    if name == OFFSETS:
+        return len(shape) == 1
+    vectors = vectors_of_table(name)
+    if vectors is not None:
+        return len(shape) == 3 and shape[1] == vectors
+    is_of_windows = len(shape) == 3 and shape[1] == key.max_length and OFFSETS not in key.tables
+    return len(shape) == 2 or is_of_windows
+
+
 def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
     rows: set[int] = set()
     words = logits = 0
@@ -101,10 +112,7 @@ def _fault_of_tables(folder: Path, key: CacheKey) -> Damage | None:
             table = np.load(folder / file, mmap_mode="r")
         except (OSError, ValueError, SyntaxError, EOFError) as error:
             return Damage(file, f"cannot be opened ({error})")
-        vectors = None if name == OFFSETS else vectors_of_table(name)
-        axes = 1 if name == OFFSETS else 2 if vectors is None else 3
-        is_of_key = table.ndim == axes and (vectors is None or table.shape[1] == vectors)
-        if table.dtype != key.dtype_of(name) or not is_of_key:
+        if table.dtype != key.dtype_of(name) or not _has_right_shape(name, table.shape, key):
             return Damage(file, f"holds {table.dtype} of shape {table.shape}, which is not what {KEY_NAME} says")
         if name == OFFSETS:
             rows.add(len(table) - 1)

@@ -229,7 +229,7 @@ def _split(
 def _set_aside(train: Rows, task: Task, name: str, count: int, seed: int) -> tuple[Rows, Rows, str]:
     require_rows(f"{name}_rows", count, len(train) - 1)
     rest, aside = _hold_out_set(train, task, name, count, seed, do=f"leave `{name}_rows` out, or give more rows")
-    note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, chosen with seed {seed}"
+    note = f"{name}: {len(aside)} of {len(train)} rows of {train.name} set aside, {_drawn(train, task)} seed {seed}"
     return rest, aside, note
 
 
@@ -249,7 +249,7 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     require_rows("unlabelled_rows", count, len(rest))
     drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
     chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
-    note = f"{len(chosen)} other rows of {rest.name} lose their labels, chosen with seed {split.seed}"
+    note = f"{len(chosen)} other rows of {rest.name} lose their labels, {_drawn(rest, task)} seed {split.seed}"
     return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
@@ -313,7 +313,8 @@ def _limit(train: Rows, task: Task, split: SplitOptions) -> tuple[Rows, Rows, li
     if spare == 0:
         return train, train.take([]), []
     kept, rest = _hold_out(train, task, spare, split.seed)
-    note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, chosen with seed {split.seed}"
+    how = f"{_drawn(train, task)} seed {split.seed}"
+    note = f"trains on a part of the data: {len(kept)} of {len(train)} labelled rows, {how}"
     return train.take(kept), train.take(rest), [note]
 
 
@@ -328,6 +329,11 @@ def _hold_out(rows: Rows, task: Task, count: int, seed: int) -> tuple[list[int],
     if rows.groups is not None:
         return hold_out_groups(rows.groups, count, seed=seed)
     return hold_out_rows(_strata(rows, task), count, seed=seed)
+
+
+def _drawn(rows: Rows, task: Task) -> str:
+    """How `_hold_out` draws, in words that a seed follows: whole groups, so that rows are about as many as asked."""
+    return "chosen with" if rows.groups is None else f"{kind_of(task).dealt}, with"
 
 
 def _strata(rows: Rows, task: Task) -> list[float]:

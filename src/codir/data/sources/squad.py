@@ -1,12 +1,13 @@
-"""SQuAD's files as they are published: articles, their paragraphs, and questions with answers that stand in them.
+"""SQuAD's files: articles, their paragraphs, and questions with answers that stand in them; or a question in each row.
 
-Version 1.1, where each question has an answer, and 2.0, where some have none. Knows JSON; knows nothing of tokens.
+Version 1.1, where each question has an answer, and 2.0, where some have none. As they are published, or as the hub
+has them: JSON lines or Parquet with `question`, `context` and `answers`. Knows files; knows nothing of tokens.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,17 @@ from datasets import Sequence as Listed
 from codir.data.loaded import LoadedData
 from codir.data.sources.assemble import SplitOptions
 from codir.data.sources.folders import describe_folder
+from codir.data.sources.formats import ending_of, read_table
 from codir.data.sources.split import hold_out_groups
 from codir.errors import UserError, naming
 from codir.tasks import IGNORED_CLASS, KINDS, Task
 
 NAME = "question_answering"
+PARTS = {"train": ("train",), "dev": ("dev", "validation")}
+"""How files of a folder begin that hold a part."""
+ENDINGS = (".json", ".jsonl", ".ndjson", ".parquet")
+COLUMNS = ("id", "title", "context", "question", "answers", "is_impossible")
+"""Of rows with a question each; `id`, `title` and `is_impossible` may lack."""
 FEATURES = Features(
     {
         "text": Value("string"),
@@ -75,7 +82,7 @@ def load_squad(
     """Read questions to train on and to be judged by.
 
     Args:
-        source: a file of SQuAD's form, or a folder with `train*.json` and `dev*.json`.
+        source: a file of SQuAD's form, or a folder with `train*` and `dev*` or `validation*` in one of `ENDINGS`.
         dev: a file to evaluate on; without one, whole articles are held out.
         unlabelled: files whose answers are not read.
         split: the share of the questions that is held out, and on about how many to train, of whole articles.
@@ -113,7 +120,7 @@ def _find_files(path: Path, dev: Path | None, evaluation_only: bool) -> tuple[Pa
     if found is None:
         raise UserError(
             f"folder '{path}'",
-            expected=f"a file {wanted}*.json",
+            expected=f"a file {wanted}*.json, or one of the endings {', '.join(ENDINGS[1:])}",
             got=describe_folder(path),
             do="rename the file, or give its path",
         )
@@ -124,21 +131,15 @@ def read_squad(path: Path) -> Questions:
     """Read a file of SQuAD's form.
 
     Raises:
-        UserError: it is not JSON, a key is missing, or an answer does not stand where it says.
+        UserError: it is not JSON or Parquet, a key is missing, or an answer does not stand where it says.
     """
-    with naming(path):
-        try:
-            content = json.loads(path.read_text("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise _not_squad(path, f"no JSON ({error})") from None
     rows: list[dict[str, Any]] = []
     articles: list[int] = []
+    numbers: dict[Any, int] = {}
     try:
-        for number, article in enumerate(content["data"]):
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    rows.append(_row(path, question, paragraph["context"]))
-                    articles.append(number)
+        for article, context, question in _questions_in(path):
+            rows.append(_row(path, {"id": len(rows) + 1, **question}, context))
+            articles.append(numbers.setdefault(article, len(numbers)))
     except UserError:
         raise
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
@@ -149,10 +150,49 @@ def read_squad(path: Path) -> Questions:
     return Questions(path.name, rows, articles, range(1, len(rows) + 1))
 
 
-def _row(path: Path, question: dict[str, Any], context: Any) -> dict[str, Any]:
+def _questions_in(path: Path) -> Iterator[tuple[Any, str, Mapping[str, Any]]]:
+    """Each question, with what tells its article from others, and its context."""
+    content = _published(path)
+    if content is not None and any("paragraphs" in one for one in content):
+        for number, article in enumerate(content):
+            for paragraph in article["paragraphs"]:
+                yield from ((number, paragraph["context"], question) for question in paragraph["qas"])
+        return
+    for row in _table_rows(path) if content is None else content:
+        yield row.get("title") or row["context"], row["context"], row
+
+
+def _published(path: Path) -> list[Any] | None:
+    """The articles or rows of one JSON value; `None` of files with an object on each line, and of Parquet."""
+    if ending_of(path) != ".json" or path.suffix.lower() != ".json":
+        return None
+    with naming(path):
+        text = path.read_text("utf-8-sig")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().partition("\n")[0].rstrip().endswith("}"):
+            return None
+        raise _not_squad(path, f"no JSON ({error})") from None
+    found = content["data"] if isinstance(content, dict) and "question" not in content else content
+    return found if isinstance(found, list) else [found]
+
+
+def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a table, in the columns of `COLUMNS` that it has."""
+    table = read_table(path)
+    table = table.select([name for name in COLUMNS if name in table.columns])
+    for cells in zip(*(column[:] for column in table.columns.values()), strict=True):
+        yield {name: cell for name, cell in zip(table.columns, cells, strict=True) if cell is not None}
+
+
+def _row(path: Path, question: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if not isinstance(context, str) or not isinstance(question["question"], str):
         raise TypeError("texts are strings")
     answers = [] if question.get("is_impossible") else question["answers"]
+    if isinstance(answers, Mapping):  # lists of texts and of starts, as the hub has them
+        pairs = zip(answers["text"], answers["answer_start"], strict=True)
+        answers = [{"text": text, "answer_start": start} for text, start in pairs]
     label = [-1, -1]
     if answers:
         start, text = int(answers[0]["answer_start"]), answers[0]["text"]
@@ -175,11 +215,13 @@ def _row(path: Path, question: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _part(folder: Path, name: str) -> Path | None:
-    found = sorted(folder.glob(f"{name}*.json"))
+    found = sorted(
+        file for file in folder.iterdir() if file.name.startswith(PARTS[name]) and file.suffix.lower() in ENDINGS
+    )
     if len(found) > 1:
         raise UserError(
             f"folder '{folder}'",
-            expected=f"one file {name}*.json",
+            expected=f"one file whose name begins with {' or '.join(PARTS[name])}",
             got=", ".join(file.name for file in found),
             do="name the files: `--data train-v2.0.json --dev dev-v2.0.json`",
         )
@@ -218,7 +260,8 @@ def _loaded(
 def _not_squad(path: Path, got: str) -> UserError:
     return UserError(
         str(path),
-        expected="a file of SQuAD's form: `data`, `paragraphs`, `context`, `qas`, `question`, `answers`",
+        expected="a file of SQuAD's form: `data`, `paragraphs`, `context`, `qas`, `question`, `answers`; or rows with "
+        "`question`, `context` and `answers` (`text` and `answer_start`)",
         got=got,
-        do="give SQuAD's own JSON files, or write yours in that form",
+        do="give SQuAD's own files, in JSON, JSON lines or Parquet, or write yours in that form",
     )

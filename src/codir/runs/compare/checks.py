@@ -12,7 +12,7 @@ from codir.runs.compare.entries import recipe_of
 from codir.runs.objectives import build_objectives, check_preset
 from codir.runs.preflight import check_reader, has_pairs
 from codir.runs.processes import say
-from codir.runs.teachers import TeacherOfRun, check_needs, check_teacher, judge_teacher, note_readers
+from codir.runs.teachers import TeacherOfRun, check_needs, check_teacher, judge_teacher, note_file, note_readers
 from codir.store import fingerprint_model, fingerprint_tokenizer
 from codir.tasks import Task, kind_of
 
@@ -24,6 +24,7 @@ def check_all(config: CompareConfig, common: Common) -> dict[str, str]:
         check_objectives(contestant, config.objectives_of(contestant), teacher, data.task)
     say(check_teacher(teacher, data))
     say(judge_teacher(common.of_teacher or None, exam, Path(config.teacher.model).name))
+    say(note_file(teacher, common.of_teacher or None, exam))
     starts = {}
     for name, section in config.students.items():
         student = make_student(section, teacher, data, seed=config.seed_list[0], max_length=config.data.max_length)

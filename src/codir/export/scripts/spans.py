@@ -1,21 +1,32 @@
-"""What `infer.py` holds for a model that tags words, behind the lines that ask it."""
+"""What `infer.py` says where words have tags."""
 
+import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-# ---- Answers ----
+
+def say(rows: list[Any], read: list[Any], answers: np.ndarray, record: dict[str, Any]) -> Iterator[str]:
+    """For each text, its spans in JSON."""
+    for text, row, logits in zip(rows, read, answers, strict=True):
+        found = spans_in(text, row.offsets, logits, record["labels"], has_scheme=record["spans"])
+        yield json.dumps(found, ensure_ascii=False)
 
 
-def spans_in(text: str, offsets: list, logits: np.ndarray, labels: list, has_scheme: bool) -> list:  # type: ignore[type-arg]
+def spans_in(
+    text: str, offsets: list[tuple[int, int]], logits: np.ndarray, labels: list[str], *, has_scheme: bool
+) -> list[dict[str, Any]]:
     """The spans of a text, with the characters where they start and end, and the mean probability of their words.
 
     Words are told apart by white space and punctuation, and answered at their first token. A tag without a scheme
     (`NOUN`, not `B-PER`) makes a span of each word.
     """
     places = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
-    spans, before = [], ("O", "")
-    for word in re.finditer(r"\w+(?:[-'’.]\w+)*|[^\w\s]", text):  # noqa: RUF001
+    spans: list[dict[str, Any]] = []
+    before = ("O", "")
+    for word in re.finditer(r"\w+(?:[-'\u2019.]\w+)*|[^\w\s]", text):
         start, end = word.span()
         first = next((i for i, (a, b) in enumerate(offsets) if a < end and b > max(start, a)), None)
         if first is None:  # the text was cut before it

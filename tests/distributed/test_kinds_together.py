@@ -1,0 +1,84 @@
+"""Two processes on the command line must train the same tagger, reranker and reader of questions as one does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_command_line import DESCENT, TORCHRUN, losses, run, weights
+
+from codir.trainer.checkpoints import last_complete_checkpoint
+from kind_worlds import WORLDS, data_of, fill_world
+
+pytestmark = pytest.mark.distributed
+
+PLAIN = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.1}
+RUNS = {
+    "token_classification": "codir",
+    "question_answering": "codir",
+    "reranking": "rerank-margin",
+    "multi_label": "kd",
+    "embedding": "embed-soft",
+}
+
+
+@pytest.fixture(scope="module")
+def world_of(once_per_suite, tokenizer):
+    """Without dropout, whose masks would differ from process to process."""
+    return lambda kind: once_per_suite(f"plain-{kind}", lambda folder: fill_world(kind, folder, tokenizer, **PLAIN))
+
+
+def command_of(kind: str, world: Path, output: Path, **training: object) -> list[str]:
+    settings: dict[str, object] = {f"training.{key}": value for key, value in training.items()}
+    settings |= {f"data.{key}": value for key, value in data_of(kind, world).items() if key not in ("source", "dev")}
+    settings |= {"objectives.preset": RUNS[kind], "keep_checkpoints": True}
+    settings |= {"objectives.contrastive.num_negatives": 20} if RUNS[kind] == "codir" else {}
+    settings |= {"objectives.embedding_contrast.num_negatives": 20} if RUNS[kind] == "embed-soft" else {}
+    given = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    files = [
+        word for key, flag in (("source", "--data"), ("dev", "--dev")) for word in (flag, data_of(kind, world)[key])
+    ]
+    teacher = ["--teacher", str(world / "model"), "--student-layers", "1", "--cache-dir", f"{output}-cache"]
+    return ["distill", *teacher, *files, *given, "--output-dir", str(output)]
+
+
+@pytest.mark.parametrize("kind", WORLDS)
+def test_two_processes_that_train_another_student_of_a_kind(kind, world_of, tmp_path):
+    """Every step reads the same rows in the same micro-batches; one report is written, with the same scores.
+
+    A last step of fewer rows would not: two processes fill it up.
+    """
+    for processes in (1, 2):
+        settings = {**DESCENT, "learning_rate": 0.01, "per_device_train_batch_size": 6, "max_steps": 8}
+        settings |= {"gradient_accumulation_steps": 2 // processes, "logging_steps": 1, "precision": "fp32"}
+        settings |= {"use_cpu": True, "disable_tqdm": True, "eval_strategy": "steps", "eval_steps": 8}
+        settings |= {"save_steps": 8, "warmup_steps": 0}
+        command = command_of(kind, world_of(kind), tmp_path / str(processes), **settings)
+        printed = run(TORCHRUN if processes == 2 else [], command)
+        assert printed.count("training_curves.png") == 1
+    alone, together = (losses(tmp_path / str(processes)) for processes in (1, 2))
+    assert len(alone) == 8
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(weights(tmp_path / "2"), weights(tmp_path / "1"), atol=1e-5)
+    reports = [json.loads((tmp_path / str(processes) / "report.json").read_text()) for processes in (1, 2)]
+    assert reports[1]["student"]["metrics"] == pytest.approx(reports[0]["student"]["metrics"], abs=1e-3)
+    evaluated = [evaluations(tmp_path / str(processes)) for processes in (1, 2)]
+    assert evaluated[1] == pytest.approx(evaluated[0], abs=2e-2)
+
+
+def evaluations(folder: Path) -> dict[str, float]:
+    """The metrics that the trainer itself found in the end, on evaluation rows that two processes read in parts.
+
+    Its loss is a mean over batches, of which two processes have others.
+    """
+    checkpoint = last_complete_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None
+    history = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+    last = [line for line in history if any(key.startswith("eval_") for key in line)][-1]
+    return {
+        key: value
+        for key, value in last.items()
+        if not key.endswith(("loss", "runtime", "per_second", "model_preparation_time"))
+    }
