@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import os
 import shutil
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -29,6 +31,7 @@ install_import_hook(SHAPES_CHECKED_IN, "beartype.beartype")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import datasets
 import numpy as np
@@ -124,6 +127,18 @@ def make_texts(
 def texts() -> datasets.Dataset:
     """64 rows of two classes."""
     return make_texts(64)
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Import a benchmark's module as `python benchmarks/<name>.py` would."""
+    folder = str(Path(__file__).resolve().parents[1] / "benchmarks")
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
