@@ -205,7 +205,10 @@ def test_a_file_of_answers_that_is_judged_by_other_thresholds_than_its_model(wor
     )
     scores = codir.evaluate(str(world / "teacher"), codir.config.DataConfig(**data_of(world)))
     assert result.teacher is not None
-    assert result.teacher.metrics == pytest.approx(scores, abs=1e-6)
+    found = dict(result.teacher.metrics)
+    near = scores.pop("average_precision")  # of ranks: two rows whose probabilities differ in the last bit may change
+    assert found.pop("average_precision") == pytest.approx(near, abs=1e-3)
+    assert found == pytest.approx(scores, abs=1e-6)
     assert (
         "answers.jsonl: the thresholds of the labels were tuned on the evaluation set `dev`, as the student's are."
         in (result.notes)
