@@ -6,9 +6,9 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -60,6 +60,7 @@ from codir.tasks.question_answering import LONGEST_ANSWER
 from codir.tasks.thresholds import thresholds_of
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SEED = 0
 FP32 = "fp32"
@@ -175,20 +176,34 @@ def exporters_for(choice: EngineChoice) -> list[Exporter]:
     if choice != "auto":
         EXPORTERS[choice].check_installed()
         return [EXPORTERS[choice]]
-    there: list[Exporter] = []
-    missing: list[UserError] = []
-    for exporter in EXPORTERS.values():
+    outcomes = of_each(list(EXPORTERS.values()), lambda exporter: exporter.check_installed())
+    log_refusals(outcomes)
+    return [exporter for exporter, outcome in outcomes if not isinstance(outcome, UserError)]
+
+
+def of_each(exporters: Sequence[Exporter], attempt: Callable[[Exporter], T]) -> list[tuple[Exporter, T | UserError]]:
+    """What an attempt gives with each engine, or why it refuses; one that refuses stops no other.
+
+    Raises:
+        UserError: all refuse.
+    """
+    outcomes: list[tuple[Exporter, T | UserError]] = []
+    for exporter in exporters:
         try:
-            exporter.check_installed()
+            outcomes.append((exporter, attempt(exporter)))
         except UserError as error:
-            missing.append(error)
-        else:
-            there.append(exporter)
-    if not there:
-        raise together(missing)
-    for one in missing:
-        logger.info("%s", one)
-    return there
+            outcomes.append((exporter, error))
+    refusals = [outcome for _, outcome in outcomes if isinstance(outcome, UserError)]
+    if len(refusals) == len(outcomes):
+        raise together(refusals)
+    return outcomes
+
+
+def log_refusals(outcomes: Sequence[tuple[Exporter, object]]) -> None:
+    """Name the engines that refuse, where others do not."""
+    for _, outcome in outcomes:
+        if isinstance(outcome, UserError):
+            logger.info("%s", outcome)
 
 
 class Bench:
@@ -223,15 +238,8 @@ class Bench:
             UserError: none can take it.
         """
         found: list[Candidate | Rejected] = []
-        refusals: list[UserError] = []
-        for exporter in exporters:
-            try:
-                found += self.candidates(exporter)
-            except UserError as error:
-                refusals.append(error)
-                found.append(_rejected(exporter, FP32, error))
-        if len(refusals) == len(exporters):
-            raise together(refusals)
+        for exporter, outcome in of_each(exporters, self.candidates):
+            found += [_rejected(exporter, FP32, outcome)] if isinstance(outcome, UserError) else outcome
         return found
 
     def candidates(self, exporter: Exporter) -> list[Candidate | Rejected]:

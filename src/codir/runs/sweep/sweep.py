@@ -11,7 +11,7 @@ from pathlib import Path
 from codir.config import ExportConfig, Recipe, SweepConfig
 from codir.config.words import EXPORTED_TEACHER
 from codir.data import RowCollator, encode
-from codir.errors import UserError, together
+from codir.errors import UserError
 from codir.export import Exporter, check_ships
 from codir.measure import open_exported
 from codir.models import Reader
@@ -20,7 +20,7 @@ from codir.runs.build import check_training, make_student
 from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
 from codir.runs.compare.entries import fingerprint_of
 from codir.runs.distill import distill
-from codir.runs.export import exporters_for
+from codir.runs.export import exporters_for, log_refusals, of_each
 from codir.runs.objectives import build_objectives
 from codir.runs.output import RECORD_NAME as OF_RUN
 from codir.runs.output import check_empty, check_output_dir
@@ -187,28 +187,24 @@ def check_exports(student: Reader, common: Common, exporters: Sequence[Exporter]
     rows = common.data.dev[next(iter(common.data.dev))]
     encoded = encode(rows.select([0, len(rows) - 1]), student.tokenizer, max_length=32)
     model, batch = student.model.to("cpu").eval(), RowCollator(encoded, student.tokenizer)([0, 1])
-    refusals: list[UserError] = []
-    for exporter in exporters:
+
+    def attempt(exporter: Exporter) -> None:
         with tempfile.TemporaryDirectory(prefix="codir-sweep-") as scratch, phase(f"trying {exporter.engine}"):
             try:
                 exporter.write(model, batch, Path(scratch))
                 open_exported(scratch, student.tokenizer)
-            except UserError as error:
-                refusals.append(error)
+            except UserError:
+                raise
             except Exception as error:  # exporters raise whatever their parts do
-                refusals.append(
-                    UserError(
-                        f"engine {exporter.engine}",
-                        expected="a model that it can run",
-                        got=f"{model.config.model_type} ({type(error).__name__})",
-                        otherwise="this would have come out after its training",
-                        do="leave this student out, or choose another `--engine`",
-                    )
-                )
-    if len(refusals) == len(exporters):
-        raise together(refusals)
-    for refusal in refusals:
-        logger.info("%s", refusal)
+                raise UserError(
+                    f"engine {exporter.engine}",
+                    expected="a model that it can run",
+                    got=f"{model.config.model_type} ({type(error).__name__})",
+                    otherwise="this would have come out after its training",
+                    do="leave this student out, or choose another `--engine`",
+                ) from error
+
+    log_refusals(of_each(exporters, attempt))
 
 
 def refuse_other_inputs(file: Path, inputs: Mapping[str, str]) -> None:
