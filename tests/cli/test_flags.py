@@ -243,6 +243,7 @@ def test_a_mistake_that_hides_the_next(codir):
         ("distill", "--steps", "--max-steps"),
         ("pretrain", "--epochs", "--set training.num_train_epochs=3"),
         ("plan", "--hiden", "--hidden"),
+        ("finetune", "--unlabelled", "--set data.unlabelled=[3]"),
     ],
 )
 def test_another_tools_flag_that_is_only_refused(codir, command, typed, meant):

@@ -170,3 +170,31 @@ def test_a_data_set_in_python_whose_groups_are_lost():
         with_groups(datasets.Dataset.from_dict({"input_ids": [[1]], "labels": [1.0]}), kind)
     other = datasets.Dataset.from_dict({"text": ["a"], "label": [1.0]})
     assert with_groups(other, KINDS["regression"]) is other
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "advice"),
+    [
+        ({"query": "q", "document": "d", "score": 1}, {}, "`--task reranking`"),
+        ({"question": "q", "context": "c", "answers": {"text": [], "answer_start": []}}, {}, "question_answering`"),
+        ({"query": "q", "docs": ["a", "b"], "labels": [1, 0]}, {"task": "reranking"}, "a row for each candidate"),
+        ({"query": "q", "positive": "a", "negative": ["b"]}, {"task": "reranking"}, "a row for each candidate"),
+    ],
+    ids=["ranking", "questions", "lists", "positive and negative"],
+)
+def test_rows_of_another_task_or_form_without_a_way_out(tmp_path, row, settings, advice):
+    with pytest.raises(UserError) as caught:
+        load_data(write(tmp_path / "train.jsonl", [row] * 20), **settings)
+    assert advice in str(caught.value)
+
+
+def test_squad_without_its_task_that_is_to_be_saved_otherwise(tmp_path):
+    article = {"title": "t", "paragraphs": [{"context": "c", "qas": []}]}
+    (tmp_path / "train.json").write_text(json.dumps({"version": "v2.0", "data": [article]}))
+    with pytest.raises(UserError, match="give `--task question_answering`"):
+        load_data(str(tmp_path / "train.json"))
+
+
+def test_questions_of_the_hub_taken_for_a_file_without_an_ending():
+    with pytest.raises(UserError, match="to_parquet"):
+        load_data("rajpurkar/squad", task="question_answering")

@@ -189,3 +189,34 @@ def test_a_label_that_no_row_is_without():
     labels = np.array([[1.0, 1], [1, 0], [1, 1]])
     with pytest.raises(UserError, match=r"without any of its labels.*none for label set \[0"):
         build_negative_sampler(labels, num_examples=3, count=1, batch_size=1, kind=KINDS["multi_label"])
+
+
+def test_truth_values_as_pandas_writes_them(tmp_path):
+    lines = [",".join([text, *(str(bool(flag)) for flag in row)]) for text, row in zip(TEXTS, FLAGS, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join([f"text,{','.join(NAMES)}", *lines]) + "\n")
+    data = load_data(str(tmp_path / "rows.csv"), label_column=list(NAMES))
+    assert rows_of(data) == dict(zip(TEXTS, FLAGS, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "settings", "advice"),
+    [
+        ("rows.csv", "text,label\na,\"['calm', 'loud']\"\n", {}, "save the data as JSON lines or Parquet"),
+        ("rows.csv", "text,label\na,\"['calm', 'loud']\"\n", {"label_separator": ","}, "JSON lines or Parquet"),
+        ("rows.csv", "text,label\na,\nb,calm; loud\n", {}, '--set "data.label_separator=;"'),
+        ("rows.jsonl", '{"text": "a", "label": {"calm": 1, "loud": 0}}\n', {}, "a column of 0 and 1 for each label"),
+        ("rows.csv", "text,calm,loud\na,1,0\n", {}, "--label-column first,second,third"),
+    ],
+    ids=["a list in a cell", "a list that is separated", "no separator", "an object", "columns that nobody named"],
+)
+def test_labels_in_a_form_that_cannot_be_read_without_a_way_out(tmp_path, name, written, settings, advice):
+    (tmp_path / name).write_text(written)
+    with pytest.raises(UserError) as caught:
+        load_data(str(tmp_path / name), task="multi_label", **settings)
+    assert advice in str(caught.value)
+
+
+def test_the_advice_on_separators_that_is_no_yaml():
+    from codir.config.yaml import parse_settings
+
+    assert parse_settings(["data.label_separator=;"]) == {"data": {"label_separator": ";"}}

@@ -234,3 +234,57 @@ def test_a_slow_tokenizer_that_does_not_say_where_words_begin(tokenizer):
 
     with pytest.raises(UserError, match="a fast one"):
         encode(datasets.Dataset.from_dict({"words": [["a"]]}), Slow(), max_length=8)
+
+
+def numbered(path, labels=((3, 4), (0, 1)), **more) -> str:
+    """Tags as the numbers that `datasets` keeps, without their names."""
+    rows = [{"tokens": ["Ada", "York"], "ner_tags": list(row), **more} for row in labels]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows * 4))
+    return str(path)
+
+
+NUMBERED_NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def test_numbers_of_tags_that_no_name_can_be_given(tmp_path):
+    path = numbered(tmp_path / "train.jsonl")
+    data = load_data(path, dev=path, labels=NUMBERED_NAMES)
+    assert data.task.label_names == NUMBERED_NAMES
+    assert data.task.metrics[0] == "entity_f1"
+    assert data.train["label"][:2] == [[3, 4], [0, 1]]
+    with pytest.raises(UserError, match="'4'"):
+        load_data(path, dev=path, labels=NUMBERED_NAMES[:3])
+
+
+def test_numbers_of_tags_that_a_model_with_names_is_not_judged_by_entities_on(tmp_path):
+    path = numbered(tmp_path / "train.jsonl")
+    data = load_data(path, dev=path, model_names=NUMBERED_NAMES, num_labels=5)
+    assert data.task.label_names == NUMBERED_NAMES
+    assert data.train["label"][:2] == [[3, 4], [0, 1]]
+
+
+def test_numbers_of_tags_without_names_in_silence(tmp_path):
+    path = numbered(tmp_path / "train.jsonl")
+    assert any("--labels O,B-PER,..." in note for note in load_data(path, dev=path).notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "advice"),
+    [
+        ("train.tsv", "Ada\tB-PER\nLovelace\tI-PER\n\nYork\tB-LOC\n", "call the file `.conll`"),
+        ("train.csv", "tokens,tags\n\"['Ada', 'York']\",\"['B-PER', 'B-LOC']\"\n", "as JSON lines or Parquet"),
+        ("train.jsonl", '{"text": "Ada in York", "entities": [[0, 3, "PER"]]}\n', "split into words with a tag each"),
+    ],
+    ids=["words in cells", "lists in cells", "spans"],
+)
+def test_words_in_a_form_that_cannot_be_read_without_a_way_out(tmp_path, name, written, advice):
+    (tmp_path / name).write_text(written)
+    with pytest.raises(UserError) as caught:
+        load_data(str(tmp_path / name), task=TASK)
+    assert advice in str(caught.value)
+
+
+def test_spans_that_are_taken_for_several_labels(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "Ada in York", "label": [[0, 3, "PER"]]}\n')
+    with pytest.raises(UserError, match="turn spans into lists `tokens` and `tags`"):
+        load_data(str(tmp_path / "train.jsonl"))

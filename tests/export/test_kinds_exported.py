@@ -136,15 +136,17 @@ def check_question(texts, lines, model, tokenizer):
     offsets = read.pop("offset_mapping")[0].tolist()
     start, end = model(**read).logits[0].T.tolist()
     parts = read.encodings[0].sequence_ids
-    best, text = max(
-        (start[first] + end[last], context[offsets[first][0] : offsets[last][1]])
+    best, place = max(
+        (start[first] + end[last], (offsets[first][0], offsets[last][1]))
         for first in range(len(parts))
         for last in range(first, min(first + 30, len(parts)))
         if parts[first] == parts[last] == 1
     )
     found = json.loads(line)
     assert found["score"] == pytest.approx(best, abs=1e-3)
-    assert found["answer"] == ("" if start[0] + end[0] > best else text)
+    is_none = start[0] + end[0] > best
+    assert found["answer"] == ("" if is_none else context[slice(*place)])
+    assert (found["start"], found["end"]) == ((None, None) if is_none else place)
 
 
 def check_ranking(texts, lines, model, tokenizer):

@@ -7,6 +7,7 @@ import torch
 
 import codir
 from codir.config import Recipe
+from codir.measure.runner import TorchRunner
 from codir.models import last_layer, load_model_for_task, start_head
 from codir.runs.distill import prepare
 from conftest import make_texts
@@ -93,3 +94,26 @@ def test_a_student_whose_new_head_begins_at_zero(tmp_path, tokenizer, student, i
     )
     made = prepare(recipe).student.model.eval()
     assert (abs(float(read(made).mean()) - 102.5) < 1.5) == is_new
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_scores_that_bf16_makes_equal(family):
+    """Autocast rounds a score to 8 bits: 40 rows near one another would share a score, and lose their order."""
+    model = tiny_classifier(family, num_labels=1, layers=2)
+    start_head(model, 3.2, 0.02)
+    runner = TorchRunner(model, dtype=torch.bfloat16)
+    ids = torch.randint(5, 95, (40, 6), generator=torch.Generator().manual_seed(0))
+    with runner.running():
+        scores = runner.logits({"input_ids": ids, "attention_mask": torch.ones_like(ids)})[:, 0]
+    assert scores.dtype == torch.float32
+    assert len(scores.unique()) > 30
+    assert torch.allclose(scores, read(model), atol=0.005)
+    assert "forward" not in vars(last_layer(model))
+
+
+def test_classes_in_another_number_format_than_was_asked_for():
+    model = tiny_classifier("bert", num_labels=3, layers=2)
+    runner = TorchRunner(model, dtype=torch.bfloat16)
+    ids = torch.randint(5, 95, (4, 6), generator=torch.Generator().manual_seed(0))
+    with runner.running():
+        assert runner.logits({"input_ids": ids}).dtype == torch.bfloat16

@@ -23,8 +23,10 @@ from codir.cli import tables
 from codir.errors import UserError
 from codir.measure import (
     AnsweredSet,
+    Interval,
     Latency,
     ModelResult,
+    Standing,
     Throughput,
     TorchRunner,
     count_parameters,
@@ -44,6 +46,7 @@ from codir.report import (
     write_report,
 )
 from codir.report.curves import select_panels
+from codir.report.judgement import warn_of
 from codir.report.words import in_markdown
 from codir.tasks import Task
 
@@ -380,6 +383,26 @@ def test_a_table_that_a_terminal_cuts(result: RunResult, width: int) -> None:
     for part in ("student - no teacher", "90.8 MB", "1,203", "d.csv, 90 rows", "student 4.1 ms (p95 5.2)", "largest"):
         assert part in words
     assert words.startswith("The student trained without a teacher answers 'no' to each of 90 rows")
+
+
+def test_a_table_of_many_metrics_that_a_terminal_cuts(result: RunResult) -> None:
+    names = ("entity_f1", "entity_precision", "entity_recall", "token_accuracy")
+    models = {
+        name: replace(getattr(result, name), metrics=dict.fromkeys(names, 0.4321)) for name in ("teacher", "student")
+    }
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(result_table(replace(result, **models, primary_metric="entity_f1", baseline=None)))
+    shown = console.export_text()
+    assert "…" not in shown
+    (head,) = [line.split() for line in shown.splitlines() if line.split()[:1] == ["what"]]
+    assert head == ["what", "teacher", "student"]
+    assert "entity precision    43.2%    43.2%" in shown
+
+
+def test_a_floor_that_is_called_the_no_answer() -> None:
+    standing = Standing(Interval(0.0, -0.1, 0.1, 30), 0.5, None)
+    (said,) = warn_of("model", standing, 0.4, ("no answer", 0.4), "exact_match")
+    assert said.endswith("no better than no answer (exact match 40.0%).")
 
 
 def test_a_page_that_counts_what_is_no_entity_among_the_classes(result, tmp_path):

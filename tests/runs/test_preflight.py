@@ -6,10 +6,11 @@ import datasets
 import numpy as np
 import pytest
 
-from codir.config import ObjectivesConfig
+from codir.config import FinetuneConfig, ObjectivesConfig
 from codir.data import Task, encode
 from codir.errors import UserError
 from codir.models import check_max_length, count_positions
+from codir.runs.finetune import check_labelled
 from codir.runs.preflight import (
     check_labels,
     check_teacher_score,
@@ -98,3 +99,9 @@ def test_a_contrast_of_a_few_steps_that_nobody_is_warned_of(objectives, steps, n
     notes = note_budget(ObjectivesConfig.model_validate(objectives), steps)
     assert len(notes) == (noted is not None)
     assert all(noted in note for note in notes)
+
+
+def test_rows_without_a_label_that_fine_tuning_spends_steps_on(tmp_path):
+    data = {"source": "train.csv", "unlabelled": [tmp_path / "more.csv"]}
+    with pytest.raises(UserError, match="`codir distill --unlabelled`"):
+        check_labelled(FinetuneConfig(model="model", data=data, output_dir=tmp_path / "out"))

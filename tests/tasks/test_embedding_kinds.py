@@ -11,7 +11,8 @@ from sklearn.metrics import ndcg_score
 
 from codir.data import texts_apart, texts_together
 from codir.measure.bootstrap import resample_metrics
-from codir.tasks import KINDS
+from codir.measure.judgement import stand
+from codir.tasks import KINDS, Task
 from codir.tasks.embedding import Retrieval, ndcg_at_10, recall_at_10
 from codir.tasks.metrics import compute_metrics
 
@@ -103,3 +104,11 @@ def test_pairs_that_come_back_in_another_order():
     assert second[:, 0].tolist() == [1, 3, 5]
     assert texts.tolist() == [[0, 1], [2, 0], [0, 2]]
     assert labels == pytest.approx([1.0, math.nan, 3.0], nan_ok=True)
+
+
+def test_the_best_ranks_taken_for_answers_without_reading():
+    logits, labels = np.ones((6, 1), np.float32), np.ones(6)
+    found = stand(logits, labels, Task("retrieval", None, 1, RETRIEVAL.metrics))
+    assert found.only_answer is None
+    assert not found.hardly_varies
+    assert found.above.value > 0.4

@@ -435,3 +435,51 @@ def test_notes_that_a_python_user_never_hears(tmp_path, tokenizer, texts, studen
     assert "1 to 100.0%, 0 to 0.0% of 64 training rows; mean entropy 0.67 of at most 0.69" in caplog.text.replace(
         "LABEL_", ""
     )
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("column", ["probabilities", "logits"])
+def test_an_object_of_probabilities_that_is_no_answer(tmp_path, ending, column):
+    shares = SHARES if column == "probabilities" else np.log(SHARES)
+    cells = [{"up": up, "Down": down} for down, up in shares.tolist()]
+    answers = write(tmp_path / f"answers.{ending}", {"text": TEXTS, column: cells})
+    assert answers.label_names == ("up", "Down")
+    assert softmax(answers.logits(TASK)) == pytest.approx(SHARES, abs=1e-6)
+
+
+def test_an_object_that_names_other_classes_than_the_first(tmp_path):
+    cells = [{"up": 0.9, "down": 0.1}, {"up": 0.9, "sideways": 0.1}, {"up": 0.5, "down": 0.5}]
+    with pytest.raises(UserError, match=r"row 2.*a number for each of up, down"):
+        write(tmp_path / "answers.jsonl", {"text": TEXTS, "probabilities": cells}).logits(TASK)
+
+
+def test_labels_alone_without_a_way_out(tmp_path):
+    with pytest.raises(UserError, match=r"train on labels alone as data \(`--data answers.jsonl`\)"):
+        write(tmp_path / "answers.jsonl", {"text": TEXTS, "label": ["up", "down", "up"]})
+
+
+def test_scores_of_queries_and_documents_that_are_not_found(tmp_path):
+    columns = {"query": TEXTS, "document": ["d0", "d1", "d2"], "score": [0.5, 1.5, 2.5]}
+    answers = write(tmp_path / "answers.csv", columns)
+    rows = datasets.Dataset.from_dict({"text": TEXTS[::-1], "text_pair": ["d2", "d1", "d0"]})
+    task = Task("reranking", None, 1, KINDS["reranking"].metrics)
+    assert answers.answer(rows, task)[:, 0].tolist() == [2.5, 1.5, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "question_answering", "embedding", "retrieval"])
+def test_answers_to_words_windows_or_pairs_that_are_taken_for_those_of_rows(tmp_path, kind):
+    answers = write(tmp_path / "answers.csv", {"text": TEXTS, "p_down": [0.9] * 3, "p_up": [0.1] * 3})
+    task = Task(kind, ("down", "up") if kind == "token_classification" else None, 2, KINDS[kind].metrics)
+    for asked in (lambda: answers.logits(task), lambda: answers.places(rows_of(TEXTS), task)):
+        with pytest.raises(UserError, match=f"a model as the teacher for `{kind}`"):
+            asked()
+
+
+def test_scores_of_queries_beside_labels_that_have_a_query_each(tmp_path):
+    columns = {"text": ["q"] * 3, "text_pair": ["d0", "d1", "d2"], "score": [0.5, 1.5, 2.5]}
+    rows = datasets.Dataset.from_dict(
+        {"text": ["q"] * 3, "text_pair": ["d0", "d1", "d2"], "label": [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]}
+    )
+    task = Task("reranking", None, 1, KINDS["reranking"].metrics)
+    teacher = FileTeacher(write(tmp_path / "answers.csv", columns), rows, task)
+    assert "answers.csv: spearman 1.000 with the labels of 3 labelled training rows." in teacher.notes

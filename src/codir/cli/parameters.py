@@ -191,6 +191,7 @@ def _sort_words(words: list[str], command: Command) -> tuple[list[str], list[Use
 
 def _suggest(name: str, value: str, command: Command) -> str:
     """The flag that was meant, or the key where no flag sets it."""
+    from codir.cli.fields import find_key
     from codir.config.explain import key_meant
 
     model, word = command.load_model(), name.lstrip("-").replace("-", "_")
@@ -203,6 +204,7 @@ def _suggest(name: str, value: str, command: Command) -> str:
     if meant in by_key:
         return f"did you mean `{by_key[meant]}`?"
     if meant is not None and command.has_recipe:
+        value = f"[{value}]" if find_key(model, meant).is_repeatable else value
         return f"did you mean `--set {meant}={value}`?"
     return "leave it out; `--help` lists the flags"
 

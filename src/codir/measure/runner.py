@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from codir.errors import UserError
-from codir.models import Reader
+from codir.models import Reader, exact_scores
 from codir.system import autocast
 from codir.tasks.thresholds import thresholds_of
 
@@ -108,6 +108,7 @@ class TorchRunner:
             with ExitStack() as settings:
                 settings.enter_context(torch.inference_mode())
                 settings.enter_context(autocast(self._device, self.dtype))
+                settings.enter_context(exact_scores(self.model))
                 yield
         finally:
             for module, training in modes:

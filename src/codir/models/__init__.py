@@ -16,7 +16,7 @@ from codir.models.fit import (
     names_of,
 )
 from codir.models.forward import run_model
-from codir.models.head import last_layer, start_head
+from codir.models.head import exact_scores, last_layer, start_head
 from codir.models.language import is_masked, language_class, predict_only, reads_ahead, vocabulary_of
 from codir.models.layers import LayerPlaces, find_layers, reading_layers
 from codir.models.loading import (
@@ -56,6 +56,7 @@ __all__ = [
     "check_vocabulary",
     "count_embeddings",
     "count_positions",
+    "exact_scores",
     "find_layers",
     "give_logits",
     "has_new_head",

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codir.models.attention import capture_attention
+from codir.models.head import exact_scores
 from codir.models.language import predict_only, vocabulary_of
 from codir.models.layers import LayerPlaces, reading_layers
 from codir.models.shape import kind_of_model
@@ -67,6 +68,8 @@ def run_model(
             on_the_way = LayerPooling(pooled, len(places), mask, cls_position=cls_position)
             stack.enter_context(reading_layers(places, on_the_way.layers, on_the_way.take))
         keeps_states = hidden_states or (bool(pooled) and on_the_way is None)
+        if not model.training:  # a ranking is read off these scores; a loss does not need it
+            stack.enter_context(exact_scores(model))
         output = model(**model_inputs, output_hidden_states=keeps_states)
     if on_the_way is not None:
         vectors = on_the_way.vectors()

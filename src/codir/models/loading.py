@@ -291,7 +291,7 @@ def _without_head(
         expected=f"a model with a trained {kind}",
         got=f"the weights of {architecture}, without {', '.join(sorted(missing))}",
         otherwise="its head would have been random numbers",
-        do=f"{remedy} --data ... --output-dir ...`",
+        do=f"{remedy} --data ... --output-dir ...`; to distil the vectors of a bare encoder, give `--task embedding`",
     )
 
 

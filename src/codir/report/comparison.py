@@ -22,6 +22,7 @@ from codir.report.words import (
     in_words,
     render_page,
     to_markdown,
+    with_article,
 )
 from codir.store import files_added_whole
 from codir.tasks import better_than, is_share
@@ -72,7 +73,8 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
             continue
         metric = in_words(comparison.metric)
         unit = "%" if is_share(comparison.metric) else ""
-        floor = f"no better than the {comparison.floor_name} ({metric} {_show(comparison.metric, of_floor)}{unit})"
+        reached = f"{metric} {_show(comparison.metric, of_floor)}{unit}"
+        floor = f"no better than {with_article(comparison.floor_name)} ({reached})"
         if of_teacher is not None and not better_than(comparison.metric, of_teacher, of_floor):
             warnings.append(f"On {on}, the teacher is {floor}, so no retention is reported.")
         for student in comparison.students:

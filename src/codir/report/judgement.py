@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from codir.measure import ByClass, Calibration, Interval, Judgement, ModelResult, Standing
-from codir.report.words import NOT_MEASURED, in_words, show_metric, to_markdown
+from codir.report.words import NOT_MEASURED, in_words, show_metric, to_markdown, with_article
 from codir.tasks import NO_ENTITY
 
 Rows = list[dict[str, str]]
@@ -45,18 +45,18 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
         metric: name of that.
     """
     who, rows = IN_SENTENCES.get(name, f"The {name}"), f"{standing.above.rows:,} rows"
-    floor_in_words = f"{floor[0]} ({in_words(metric)} {show_metric(metric, floor[1])})"
+    floor_in_words = f"{with_article(floor[0])} ({in_words(metric)} {show_metric(metric, floor[1])})"
     reached = f"{who} reaches {in_words(metric)} {show_metric(metric, score)} on {rows},"
     if standing.only_answer is not None:
-        return [f"{who} answers {standing.only_answer} to each of {rows}: no better than the {floor_in_words}."]
+        return [f"{who} answers {standing.only_answer} to each of {rows}: no better than {floor_in_words}."]
     warnings = []
     if standing.hardly_varies:
         warnings.append(f"{who} hardly varies its answers: {standing.variation:.1%} as much as the labels vary.")
     if standing.above.value <= 0:
-        warnings.append(f"{reached} no better than the {floor_in_words}.")
+        warnings.append(f"{reached} no better than {floor_in_words}.")
     elif standing.is_at_floor:
         interval = show_interval(metric, standing.above, signed=True)
-        warnings.append(f"{reached} not clearly better than the {floor_in_words}: 95% interval {interval}.")
+        warnings.append(f"{reached} not clearly better than {floor_in_words}: 95% interval {interval}.")
     return warnings
 
 

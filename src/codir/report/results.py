@@ -16,6 +16,7 @@ from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.html import render_html
 from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
 from codir.report.words import (
+    MOST_COLUMNS,
     NOT_MEASURED,
     REPORT_NAME,
     in_json,
@@ -28,6 +29,7 @@ from codir.report.words import (
     stacked,
     to_markdown,
     to_terminal,
+    turned,
 )
 from codir.store import files_added_whole
 from codir.tasks import kind_of_metric, retention
@@ -162,7 +164,10 @@ def write_report(result: RunResult, folder: Path) -> list[Path]:
 
 def result_table(result: RunResult) -> Group:
     """Build what ends a run in the terminal: warnings, the table, and how sure it is."""
-    table = to_terminal(table_rows(result), title=result.title, caption=summarise(result), bold="student", wraps=True)
+    rows = table_rows(result)
+    is_wide = len(rows[0]) > MOST_COLUMNS
+    shown, wraps = (turned(rows), False) if is_wide else (rows, True)
+    table = to_terminal(shown, title=result.title, caption=summarise(result), bold="student", wraps=wraps)
     if result.judgement is None:
         return stacked(result.warnings, table)
     sure = to_terminal(

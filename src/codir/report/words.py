@@ -23,6 +23,8 @@ TEACHER = "*teacher*"
 """Names the row of the teacher among contestants."""
 MANY_COLUMNS = 7
 """So many columns stand one space apart, so that 80 characters hold them."""
+MOST_COLUMNS = 8
+"""More of them 80 characters do not hold."""
 
 
 def in_words(metric: str) -> str:
@@ -33,6 +35,16 @@ def in_words(metric: str) -> str:
         'macro f1'
     """
     return metric.replace("_", " ")
+
+
+def with_article(floor: str) -> str:
+    """What answers without reading, in a sentence.
+
+    Example:
+        >>> with_article("largest class"), with_article("no answer")
+        ('the largest class', 'no answer')
+    """
+    return floor if floor.startswith("no ") else f"the {floor}"
 
 
 def show_metric(metric: str, value: float | None, *, signed: bool = False) -> str:
@@ -212,6 +224,17 @@ def to_terminal(
         cells = ["teacher" if cell == TEACHER else cell for cell in row.values()]
         table.add_row(*map(text, cells), style="bold" if bold is not None and cells[0] == bold else None)
     return table
+
+
+def turned(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """A table with a column for each of these rows, whose first cells become its head.
+
+    Example:
+        >>> turned([{"model": "teacher", "f1": "0.9"}, {"model": "student", "f1": "0.8"}])
+        [{'what': 'f1', 'teacher': '0.9', 'student': '0.8'}]
+    """
+    first, *others = rows[0]
+    return [{"what": column, **{row[first]: row[column] for row in rows}} for column in others]
 
 
 def stacked(warnings: Sequence[str], *parts: Table | Text) -> Group:

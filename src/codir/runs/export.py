@@ -332,7 +332,8 @@ def _notes(chosen: Candidate, models: Mapping[str, ModelResult], rejected: Seque
     if best != chosen.name:
         notes.append(f"On this machine {best} is faster than {chosen.name}.")
     if chosen.left:
-        notes.append(f"{', '.join(chosen.left)} stayed in fp32: in int8 they cost more than may be lost.")
+        who = "it costs" if len(chosen.left) == 1 else "they cost"
+        notes.append(f"{', '.join(chosen.left)} stayed in fp32: in int8 {who} more than may be lost.")
     return notes
 
 

@@ -80,6 +80,7 @@ class Prepared:
 
 def prepare(config: FinetuneConfig) -> Prepared:
     """Load data and model, give the model a head, and check that they fit."""
+    check_labelled(config)
     if config.data.task != TASK:
         check_teachable(kind_named(config.data.task))
     data = load(config.data)
@@ -92,6 +93,22 @@ def prepare(config: FinetuneConfig) -> Prepared:
     if has_new_head:
         start_at_scores(model, data)
     return Prepared(data, reader)
+
+
+def check_labelled(config: FinetuneConfig) -> None:
+    """Refuse files of rows without a label, of which nothing is learned without a teacher.
+
+    Raises:
+        UserError: there are some.
+    """
+    if config.data.unlabelled:
+        raise UserError(
+            "data.unlabelled",
+            expected="none, for fine-tuning, which learns from labels alone",
+            got=", ".join(map(str, config.data.unlabelled)),
+            otherwise="these rows would have taken steps and taught nothing",
+            do="leave it out, and give the files to `codir distill --unlabelled`",
+        )
 
 
 def check_teachable(kind: Kind) -> None:

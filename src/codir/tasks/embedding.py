@@ -170,6 +170,14 @@ class Retrieval(Embedding):
         """The middle of all ranks."""
         return np.full(len(labels), (len(labels) + 1) / 2)
 
+    def is_constant(self, answers: NDArray[np.generic]) -> bool:
+        """Never: the first rank for every row is the best there is."""
+        return False
+
+    def variation(self, answers: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+        """1: a good model gives the same rank to many rows."""
+        return 1.0
+
     def in_words(self, answer: Any, names: Mapping[int, str]) -> str:
         """The rank."""
         return f"rank {answer:g}"

@@ -73,6 +73,8 @@ class QuestionAnswering(Kind):
     outputs = 2
     reads_windows = True
     has_pairs = True
+    text_names = ("question",)
+    text_pair_names = ("context",)
     label_dtype = "int64"
     no_label = IGNORED_CLASS
     metrics = ("exact_match", "f1")

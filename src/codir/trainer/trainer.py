@@ -28,7 +28,7 @@ from codir.data import (
     model_columns,
 )
 from codir.memory import Memory, MemoryBank
-from codir.models import give_logits, kind_of_model, shape_of
+from codir.models import exact_scores, give_logits, kind_of_model, shape_of
 from codir.objectives import Objectives, StagedObjectives, WeightedObjectives, rate_factors
 from codir.signals import Answered, Batch, Negatives, Unprojected
 from codir.speed import faster_training
@@ -207,7 +207,9 @@ class DistillationTrainer(WholeCheckpoints):
         if not model.training:
             is_asked_for_tokens = batch.token_labels is not None
             asked = {"labels": batch.labels, "words": batch.word_positions, **batch.model_inputs}
-            outputs = model(batch=batch) if is_asked_for_tokens else model(**asked)
+            exact = nullcontext() if self.args.torch_compile else exact_scores(self.student)
+            with exact:
+                outputs = model(batch=batch) if is_asked_for_tokens else model(**asked)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
             batch=batch, teacher=self._teacher_now().signal(batch), negatives=self._look_up_negatives(batch)

@@ -11,7 +11,7 @@ from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
-from codir.tasks import Kind
+from codir.tasks import KINDS, Kind
 
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
 TEXT_PAIR_NAMES = ("text_pair", "sentence2", "question2", "hypothesis")
@@ -65,18 +65,40 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
         return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
-    label = _column(table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
+    advice = (*_advice_of(kind), *_other_kinds(table, kind))
+    label = _column(
+        table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair), advice=advice
+    )
     group = _group_column(table, named.group, kind)
     taken = (label, named.text_pair, group)
     text_names = _own_first(table, own_text, TEXT_NAMES, taken)
-    text = _column(table, named.text, text_names, "--text-column", taken=taken)
+    text = _column(table, named.text, text_names, "--text-column", taken=taken, advice=advice)
     pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
     needs_pair = kind is not None and kind.has_pairs
     pair_is_absent = not find_usual(table, pair_names, (label, text, group))
     if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
         return Columns(text, None, label, group)
-    pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=(label, text, group))
+    taken = (label, text, group)
+    pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=taken, advice=advice)
     return Columns(text, pair, label, group)
+
+
+def _advice_of(kind: Kind | None) -> tuple[str, ...]:
+    """How rows of some kinds of task may stand in a file instead."""
+    if kind is not None and kind.cell == "set":
+        return ("or several columns of 0 and 1, one for each label: `--label-column first,second,third`",)
+    if kind is not None and kind.has_groups:
+        return ("write a row for each candidate of a query, with its relevance: lists of candidates are not read",)
+    return ()
+
+
+def _other_kinds(table: Table, kind: Kind | None) -> tuple[str, ...]:
+    """The kinds of task that were not named, and whose own names of columns these are."""
+    return tuple(
+        f"for {other.name.replace('_', ' ')}, give `--task {other.name}`"
+        for other in KINDS.values()
+        if kind is None and find_usual(table, other.text_names, ()) and find_usual(table, other.text_pair_names, ())
+    )
 
 
 def _own_first(
@@ -122,10 +144,16 @@ def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> 
     Raises:
         UserError: not exactly one column has a usual name.
     """
-    found = None if text is None else _same_name(table, text)
-    first = found or _column(table, None, TEXT_NAMES, "--text-column", taken=())
-    pair = None if text_pair is None else _same_name(table, text_pair)
-    return first, pair or next(iter(find_usual(table, TEXT_PAIR_NAMES, (first,))), None)
+    found = None if text is None else same_name(table, text)
+    own_texts, own_pairs = (
+        tuple(dict.fromkeys(name for kind in KINDS.values() for name in names_of(kind)))
+        for names_of in (lambda kind: kind.text_names, lambda kind: kind.text_pair_names)
+    )
+    names = TEXT_NAMES if find_usual(table, TEXT_NAMES, ()) else (*TEXT_NAMES, *own_texts)
+    first = found or _column(table, None, names, "--text-column", taken=())
+    pair = None if text_pair is None else same_name(table, text_pair)
+    usual = (find_usual(table, some, (first,)) for some in (TEXT_PAIR_NAMES, own_pairs))
+    return first, pair or next((name for some in usual for name in some), None)
 
 
 def plain_id(value: Any) -> str:
@@ -236,7 +264,14 @@ def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) 
     return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
 
 
-def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, taken: Collection[str | None]) -> str:
+def _column(
+    table: Table,
+    named: str | None,
+    usual: tuple[str, ...],
+    flag: str,
+    taken: Collection[str | None],
+    advice: tuple[str, ...] = (),
+) -> str:
     if named is not None:
         return present_column(table, named, flag)
     found = find_usual(table, usual, taken)
@@ -246,7 +281,7 @@ def _column(table: Table, named: str | None, usual: tuple[str, ...], flag: str, 
         table.name,
         expected="exactly one column named like " + ", ".join(usual),
         got=f"{len(found)} of them among {table.describe_columns()}",
-        do="; ".join((f"name the column with `{flag}`", *table.hints)),
+        do="; ".join((f"name the column with `{flag}`", *advice, *table.hints)),
     )
 
 
@@ -264,7 +299,7 @@ def present_column(table: Table, name: str, flag: str) -> str:
     Raises:
         UserError: there is none.
     """
-    if (found := _same_name(table, name)) is not None:
+    if (found := same_name(table, name)) is not None:
         return found
     raise UserError(
         table.name,
@@ -274,7 +309,7 @@ def present_column(table: Table, name: str, flag: str) -> str:
     )
 
 
-def _same_name(table: Table, name: str) -> str | None:
+def same_name(table: Table, name: str) -> str | None:
     """The column of this name, or the only one that differs from it in spaces around it and capitals alone."""
     if name in table.columns:
         return name
@@ -284,7 +319,7 @@ def _same_name(table: Table, name: str) -> str | None:
 
 def _matched(table: Table, name: str, plain_name: str) -> str:
     for candidate in (name, plain_name):
-        if (found := _same_name(table, candidate)) is not None:
+        if (found := same_name(table, candidate)) is not None:
             return found
     raise UserError(
         table.name,

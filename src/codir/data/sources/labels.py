@@ -270,6 +270,8 @@ def _no_label(value: object, where: str) -> UserError:
     do = "name the column that holds the label with `--label-column`"
     if isinstance(value, list | tuple | set):
         do = "read several labels in a row with `--task multi_label`, or give each row one label"
+        if any(isinstance(part, list | tuple | dict) for part in value):
+            do = "for `--task token_classification`, turn spans into lists `tokens` and `tags`, a tag for each word"
     elif isinstance(value, Decimal):
         do = "write that column as whole numbers, or as floating-point numbers for scores"
     return UserError(where, expected="a name or a number", got=f"{value!r} ({type(value).__name__})", do=do)

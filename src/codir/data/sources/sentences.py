@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from datasets import Dataset, Features, Value
@@ -26,6 +26,7 @@ from codir.data.sources.columns import (
     note_blank_texts,
     present_column,
     read_texts,
+    same_name,
 )
 from codir.data.sources.labels import LabelOptions, read_score
 from codir.data.sources.rows import Rows
@@ -71,13 +72,18 @@ def assemble_sentences(parts: Parts, *, columns: ColumnNames, labels: LabelOptio
         )
     notes = [note for table in parts.tables for note in table.notes]
     dev = {name: _find(table, columns) for name, table in parts.dev.items()}
-    trained = None if parts.train is None else _find(parts.train, columns)
+    trained = (
+        None if parts.train is None else _find(parts.train, _of_training(parts.train, columns) if dev else columns)
+    )
     kind = _kind([*dev.values(), *([trained] if trained is not None and not dev else [])], labels)
     task = Task(kind.name, None, labels.num_labels or 1, kind.metrics)
     sets = {name: _read_pairs(parts.dev[name], found, kind) for name, found in dev.items()}
     if parts.train is None or trained is None:
         return _judged(None, _chosen(sets, split), task, notes, parts)
-    tables = [(parts.train, trained), *((table, _find(table, columns)) for table in parts.unlabelled)]
+    tables = [
+        (parts.train, trained),
+        *((table, _find(table, _of_training(table, columns))) for table in parts.unlabelled),
+    ]
     sentences, more = _sentences(tables)
     if not sets or any(count is not None for count in split.set_aside.values()):
         aside, said = _set_aside(parts.train, trained, kind, split, has_dev=bool(sets))
@@ -119,6 +125,12 @@ def _find(table: Table, named: ColumnNames) -> _Found:
     return _Found(text, pair, label, False)
 
 
+def _of_training(table: Table, named: ColumnNames) -> ColumnNames:
+    """The names for sentences that are only learned from, which may lack a column of scores."""
+    is_there = named.label is not None and same_name(table, named.label) is not None
+    return named if is_there else replace(named, label=None)
+
+
 def _named(table: Table, name: str | None, flag: str) -> str | None:
     return None if name is None else present_column(table, name, flag)
 
@@ -149,7 +161,8 @@ def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
             expected="two texts and a score in each row (`text`, `text_pair`, `score`), or a `query` and a `document`",
             got=table.describe_columns(),
             otherwise="there would have been nothing to judge vectors by",
-            do="name a file of such rows with `--dev`; for classes or scores, train a head first: `codir finetune`",
+            do="name a file of such rows with `--dev`, or its columns with `--text-column`, `--text-pair-column` and "
+            "`--label-column`; for classes or scores, train a head first: `codir finetune`",
         )
     chosen = table.select([found.text, found.text_pair, found.label])
     texts = read_texts(chosen, found.names, may_be_numbers=True)

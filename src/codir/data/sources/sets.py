@@ -22,6 +22,8 @@ from codir.tasks import KINDS, Task, kind_named
 LabelSet = tuple[str, ...]
 """The keys of the labels that a row has, each once."""
 FLAGS = {0: False, 1: True}
+WRITTEN_FLAGS = {"false": False, "true": True}
+"""How pandas writes truth values into a CSV file; capitals do not count."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,20 @@ def of_columns(options: LabelOptions, names: Sequence[str]) -> tuple[LabelOption
 
 def _flags_of(table: Table, name: str) -> list[bool]:
     """A column of 0 and 1."""
-    values = table.values(name)
-    for row, value in enumerate(values, start=1):
-        if not isinstance(value, int | float) or value not in FLAGS:
+    flags = []
+    for row, value in enumerate(table.values(name), start=1):
+        flag = WRITTEN_FLAGS.get(value.strip().casefold()) if isinstance(value, str) else None
+        if isinstance(value, int | float) and value in FLAGS:
+            flag = FLAGS[int(value)]
+        if flag is None:
             raise UserError(
                 f"{table.name}, column '{name}', row {row}",
                 expected="0 or 1, for a label that the row has not or has",
                 got="no value" if value is None else repr(value),
-                do="correct the row, or name the columns of labels alone with `--label-column`",
+                do="write 0 or 1 in each row, or name the columns of labels alone with `--label-column`",
             )
-    return [FLAGS[int(value)] for value in values]
+        flags.append(flag)
+    return flags
 
 
 def read_sets(
@@ -143,7 +149,10 @@ def read_sets(
     """
     names = table.class_names.get(column, class_names or ())
     where = f"{table.name}, column '{column}'"
-    cells = [_list_of(cell, f"{where}, row {row}", separator) for row, cell in enumerate(table.texts(column), start=1)]
+    cells = [
+        _list_of(cell, f"{where}, row {row}", separator, is_text=table.untyped)
+        for row, cell in enumerate(table.texts(column), start=1)
+    ]
     if not names and _are_flags(cells):
         width = len(cells[0])
         note = f"{where}: lists of {width} numbers 0 and 1 are read as a flag for each of {width} labels"
@@ -156,9 +165,10 @@ def read_sets(
     )
 
 
-def _list_of(cell: Any, where: str, separator: str | None) -> Sequence[Any]:
-    """What stands in a cell, as a list."""
-    if isinstance(cell, str) and separator is not None:
+def _list_of(cell: Any, where: str, separator: str | None, *, is_text: bool) -> Sequence[Any]:
+    """What stands in a cell, as a list; `is_text` of cells of CSV and TSV."""
+    looks_listed = is_text and isinstance(cell, str) and cell.lstrip().startswith("[") and cell.rstrip().endswith("]")
+    if isinstance(cell, str) and separator is not None and not looks_listed:
         return [part.strip() for part in cell.split(separator) if part.strip()]
     if cell is None and separator is not None:  # an empty cell of a CSV file
         return []
@@ -169,8 +179,12 @@ def _list_of(cell: Any, where: str, separator: str | None) -> Sequence[Any]:
         if isinstance(found, list):
             return found
     do = "give rows without a label with `--unlabelled`; a row with none of the labels has an empty list"
-    if isinstance(cell, str):
-        do = "say what stands between the labels: `--set data.label_separator=,`"
+    if isinstance(cell, dict):
+        do = "write the names of the row's labels as a list, or a column of 0 and 1 for each label"
+    elif looks_listed:
+        do = "save the data as JSON lines or Parquet, or write the names alone, such as `toxic; insult`"
+    elif isinstance(cell, str) or is_text:
+        do = 'say what stands between them: `--set "data.label_separator=;"`; an empty cell is then a row with none'
     raise UserError(
         where,
         expected="a list of labels",

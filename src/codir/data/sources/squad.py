@@ -114,6 +114,14 @@ def load_squad(
 def _find_files(path: Path, dev: Path | None, evaluation_only: bool) -> tuple[Path | None, Path | None]:
     """The file to train on, where that is wanted, and the file to be judged by, where there is one."""
     if not path.is_dir():
+        if not path.exists() and ending_of(path) not in ENDINGS:
+            raise UserError(
+                f"data '{path}'",
+                expected="a file of questions, or a folder",
+                got="neither",
+                do="check the path; of a data set on the hub, write each split to a file first: "
+                "`load_dataset(...)['train'].to_parquet('train.parquet')`",
+            )
         return (None, dev or path) if evaluation_only else (path, dev)
     train, dev = None if evaluation_only else _part(path, "train"), dev or _part(path, "dev")
     wanted, found = ("dev", dev) if evaluation_only else ("train", train)

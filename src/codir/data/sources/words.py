@@ -19,6 +19,8 @@ WORD_NAMES = ("words", "tokens")
 TAG_NAMES = ("tags", "ner_tags", "labels", "label", "pos_tags", "ner", "upos")
 NO_TAG = (None, "", "_", IGNORED_CLASS, str(IGNORED_CLASS))
 """What stands for no tag of one word."""
+LONGEST_SHOWN = 60
+"""Characters of a text in a message."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,24 @@ def choose_word_columns(table: Table, named: ColumnNames) -> tuple[str, str | No
     """
     words = _present(table, named.text, "--text-column") or _usual(table, WORD_NAMES)
     if words is None:
-        raise UserError(
-            table.name,
-            expected=f"a column of lists of words, called {' or '.join(WORD_NAMES)}",
-            got=table.describe_columns(),
-            do="name the column with `--text-column`",
-        )
+        raise _no_words(table)
     return words, _present(table, named.label, "--label-column") or _usual(table, TAG_NAMES)
+
+
+def _no_words(table: Table) -> UserError:
+    """What to raise where no column is called as lists of words are."""
+    do = "name the column with `--text-column`; texts with spans are to be split into words with a tag each"
+    if table.untyped:
+        do = (
+            "call the file `.conll` if each line is a word with its tag; save lists of words and of tags as JSON "
+            "lines, since no cell of CSV or TSV holds a list"
+        )
+    return UserError(
+        table.name,
+        expected=f"a column of lists of words, called {' or '.join(WORD_NAMES)}",
+        got=table.describe_columns(),
+        do=do,
+    )
 
 
 def _usual(table: Table, names: Sequence[str]) -> str | None:
@@ -182,7 +195,10 @@ def _words_of(row: object, where: str) -> list[str]:
         return []
     if not isinstance(row, list):
         do = "split the texts into words, or train a classifier of texts with `--task classification`"
-        raise UserError(where, expected="a list of words", got=repr(row)[:60], do=do)
+        if isinstance(row, str) and row.lstrip().startswith("["):
+            do = "save the data as JSON lines or Parquet: a cell of CSV or TSV is text, also where it looks like a list"
+        shown = row if not isinstance(row, str) or len(row) <= LONGEST_SHOWN else f"{row[:LONGEST_SHOWN]}..."
+        raise UserError(where, expected="a list of words", got=repr(shown), do=do)
     wrong = next((word for word in row if not isinstance(word, str)), "")
     if not isinstance(wrong, str):
         raise not_a_text(wrong, where)
@@ -229,10 +245,17 @@ def learn_tags(tables: Sequence[Tagged], options: LabelOptions, known: Sequence[
         options: what is known beforehand.
         known: names that the source itself keeps, in their order.
 
+    Bare numbers are the places of the names that someone gave, or else of the model's.
+
     Raises:
         UserError: tags that the given names do not have, or a single one.
     """
     found = {tag for rows in tables for tags in rows.tags for tag in tags or () if tag is not None}
+    by_place = None if known else options.names or options.model_names
+    if by_place is not None and not found <= set(by_place) and found <= _numbers_below(len(by_place)):
+        return TagCode(
+            _task_of(options, by_place, len(by_place)), {str(place): place for place in range(len(by_place))}
+        )
     names = options.names or known or (options.model_names if found <= set(options.model_names or ()) else None)
     if names is None:
         names = _in_order(found, options)
@@ -253,9 +276,12 @@ def learn_tags(tables: Sequence[Tagged], options: LabelOptions, known: Sequence[
             otherwise="any model would seem right",
             do="add rows with other tags, or name another column with `--label-column`",
         )
+    return TagCode(_task_of(options, names, len(index)), index)
+
+
+def _task_of(options: LabelOptions, names: Sequence[str] | None, count: int) -> Task:
     kind = kind_named(options.task if options.task != "auto" else "token_classification").named(names)
-    task = Task(kind.name, None if names is None else tuple(names), len(index), kind.metrics)
-    return TagCode(task, index)
+    return Task(kind.name, None if names is None else tuple(names), count, kind.metrics)
 
 
 def note_tags(task: Task, rows: Tagged) -> list[str]:
@@ -265,14 +291,22 @@ def note_tags(task: Task, rows: Tagged) -> list[str]:
     what = "they mark entities" if are_span_tags(names) else "each word has one of them"
     without = sum(tag is None for tags in rows.tags for tag in tags or ())
     more = [f"{rows.name}: {without} words without a tag do not count"] if without else []
+    if all(name.isdecimal() for name in task.label_names or ()):
+        more.append(
+            f"{rows.name}: the tags are numbers; to score entities, name them in their order: `--labels O,B-PER,...`"
+        )
     return [f"the tags are read as {len(names)} classes ({shown}); {what}", *more]
 
 
 def _in_order(found: set[str], options: LabelOptions) -> list[str] | None:
     """`O` first, then type by type; `None` where classes are bare numbers."""
-    if found <= {str(number) for number in range(max(options.num_labels or 0, len(found)))}:
+    if found <= _numbers_below(max(options.num_labels or 0, len(found))):
         return None
     return sorted(found, key=lambda tag: (tag != OUTSIDE, split_tag(tag)[1] or tag, split_tag(tag)[0]))
+
+
+def _numbers_below(count: int) -> set[str]:
+    return {str(number) for number in range(count)}
 
 
 def _numbered(found: set[str], options: LabelOptions) -> dict[str, int]:

@@ -10,7 +10,8 @@ import numpy as np
 def say(rows: list[Any], read: list[Any], answers: np.ndarray, record: dict[str, Any]) -> Iterator[str]:
     """The answer, the characters where it starts and ends in the context, and its score, in JSON.
 
-    Of all windows, the best span of at most `longest_answer` tokens. There is no answer where that scores more.
+    Of all windows, the best span of at most `longest_answer` tokens. There is no answer where that scores more: it is
+    then empty and stands nowhere (`null`), and the score is still that of the best span.
     """
     spans = [
         (float(logits[first, 0] + logits[last, 1]), window.offsets[first][0], window.offsets[last][1])
@@ -21,9 +22,11 @@ def say(rows: list[Any], read: list[Any], answers: np.ndarray, record: dict[str,
         if first <= last < first + record["longest_answer"]
     ]
     if not spans:
-        yield json.dumps({"answer": "", "start": 0, "end": 0, "score": None})
+        yield json.dumps({"answer": "", "start": None, "end": None, "score": None})
         return
     score, start, end = max(spans)
     none = min(float(logits[0].sum()) for logits in answers) - record["no_answer"]
-    answer = "" if record["may_be_none"] and none > score else rows[0][1][start:end]
-    yield json.dumps({"answer": answer, "start": start, "end": end, "score": round(score, 4)}, ensure_ascii=False)
+    found = {"answer": rows[0][1][start:end], "start": start, "end": end}
+    if record["may_be_none"] and none > score:
+        found = {"answer": "", "start": None, "end": None}
+    yield json.dumps({**found, "score": round(score, 4)}, ensure_ascii=False)

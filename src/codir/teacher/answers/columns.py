@@ -24,6 +24,8 @@ LISTS: dict[str, Form] = {
     "top_logprobs": "top-k",
 }
 """Columns that hold a list or an object for each row."""
+LABELS = ("label", "labels", "answer", "prediction")
+"""Columns that say a class, and not how likely it is."""
 SCORE, VECTORS = "score", ("vector", "embedding")
 
 
@@ -57,6 +59,16 @@ class AnswerColumns:
         return tuple(name for name in (self.id, self.text, self.text_pair) if name is not None)
 
 
+def _instead(table: Table) -> str:
+    """What to do with a file without answers; one of labels alone is data."""
+    if any(name.strip().lower() in LABELS for name in table.columns):
+        return (
+            f"train on labels alone as data (`--data {table.name}`); to teach, a file needs probabilities, such as "
+            "those that a model gives with `logprobs`"
+        )
+    return "rename the columns that hold the teacher's answers"
+
+
 def choose_answer_columns(
     table: Table, *, id_column: str | None, text_column: str | None, text_pair_column: str | None
 ) -> AnswerColumns:
@@ -88,7 +100,7 @@ def choose_answer_columns(
             expected="columns `p_<label>` or `logit_<label>`, or one of `probabilities`, `logits`, `logprobs`, "
             "`score`, `vector`",
             got=table.describe_columns(),
-            do="rename the columns that hold the teacher's answers",
+            do=_instead(table),
         )
     if not candidates:
         return AnswerColumns(found_by, text, pair, None, vector=vector)

@@ -19,9 +19,12 @@ from codir.store import fingerprint_files
 from codir.tasks import Task, kind_of
 from codir.teacher.answers.classes import are_numbers, order_classes
 from codir.teacher.answers.columns import choose_answer_columns
-from codir.teacher.answers.forms import logits_of_probabilities, logits_of_top_k, numbers
+from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers
 from codir.teacher.answers.rows import Key, find_rows, index_rows, keys_of
 from codir.teacher.answers.vectors import cells_of, read_vectors
+
+LISTED = ("logits", "probabilities")
+"""Forms with a number for each class, in columns of their own or in one."""
 
 
 class AnswersFile:
@@ -29,8 +32,9 @@ class AnswersFile:
 
     The rows are found by their text (and second text), or by an id. Their answers are, by the names of the columns:
 
-    - `p_<label>`: a probability for each class; or `probabilities`: a list in the order of the classes;
-    - `logit_<label>`: a logit for each class; or `logits`: a list;
+    - `p_<label>`: a probability for each class; or `probabilities`: a list in the order of the classes, or an object,
+      `{"up": 0.9, "down": 0.1}`;
+    - `logit_<label>`: a logit for each class; or `logits`: a list or an object;
     - `logprobs`: log-probabilities of the likeliest tokens or labels, as `{"up": -0.1, ...}` or as a list of
       `{"token": "up", "logprob": -0.1}`; see `codir.teacher.answers.forms.logits_of_top_k`;
     - `score`: a score, for regression;
@@ -102,7 +106,7 @@ class AnswersFile:
     @property
     def label_names(self) -> tuple[str, ...] | None:
         """Names of the classes, in the order of the columns; `None` where the file only numbers them, or has none."""
-        names = self.columns.names
+        names = self._names
         return None if names is None or are_numbers(names) else names
 
     @property
@@ -110,9 +114,9 @@ class AnswersFile:
         """How many classes the columns say that there are, 1 for a score; `None` where the data says it."""
         if self.columns.form == "scores":
             return 1
-        if self.columns.form in ("logits", "probabilities") and self.columns.names is None:
+        if self.columns.form in LISTED and self._names is None:
             return int(self._numbers().shape[1])
-        return None if self.columns.names is None else len(self.columns.names)
+        return None if self._names is None else len(self._names)
 
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
@@ -126,9 +130,10 @@ class AnswersFile:
         """The logits of each row of the file, in the order of the task's classes; no columns without answers.
 
         Raises:
-            UserError: answers to another task, or numbers that are none.
+            UserError: answers to another task, one that no file can teach, or numbers that are none.
         """
         if task not in self._logits:
+            self._require_rows(task)
             found, notes = self._make_logits(task)
             self._logits[task] = found.astype(np.float32), tuple(notes)
         return self._logits[task][0]
@@ -141,6 +146,7 @@ class AnswersFile:
 
     def places(self, rows: datasets.Dataset, task: Task) -> tuple[NDArray[np.int64], list[Key]]:
         """Where rows of a data set stand in the file, -1 where they do not, and what they were looked for by."""
+        self._require_rows(task)
         wanted = keys_of(rows, id_column=self.id_column, pairs=self.columns.text_pair is not None, file=self.name)
         return find_rows(wanted, self.known(task, pairs=bool(wanted) and len(wanted[0]) == 2)), wanted
 
@@ -166,7 +172,32 @@ class AnswersFile:
             self._known[task, pairs] = index_rows(list(zip(*columns, strict=True)), tables, self.name)
         return self._known[task, pairs]
 
+    def _require_rows(self, task: Task) -> None:
+        """Refuse tasks whose answers are no numbers for each row: those of words, of windows and of single texts."""
+        kind = kind_of(task)
+        if kind.reads_words or kind.reads_windows or kind.reads_apart:
+            raise UserError(
+                f"teacher, {self.name}",
+                expected=f"a model as the teacher for `{kind.name}`",
+                got="a file of answers, which teaches classes, labels and scores of rows",
+                do="name a model folder or a hub name with `--teacher`",
+            )
+
     # ---- Reading ----
+
+    @cached_property
+    def _cells(self) -> list[Any]:
+        """Those of the one column that holds the numbers of all classes."""
+        (column,) = self.columns.answers
+        return cells_of(self._read.columns[column], f"{self.name}, column '{column}'")
+
+    @cached_property
+    def _names(self) -> tuple[str, ...] | None:
+        """Of the classes: of their columns, or in the objects of the one column; `None` where nothing names them."""
+        if self.columns.names is not None or self.columns.form not in LISTED:
+            return self.columns.names
+        first = self._cells[0] if self._cells else None
+        return tuple(map(str, first)) if isinstance(first, dict) else None
 
     @cached_property
     def _read(self) -> Table:
@@ -178,7 +209,7 @@ class AnswersFile:
         columns = self.columns.answers
         if self.columns.names is None and self.columns.form != "scores":
             where = f"{self.name}, column '{columns[0]}'"
-            found = numbers(cells_of(self._read.columns[columns[0]], where), where)
+            found = numbers(in_order(self._cells, self._names, where), where)
             return found if found.ndim == 2 else found[:, None]
         parts = [numbers(self._read.values(name), f"{self.name}, column '{name}'") for name in columns]
         return np.stack(parts, axis=1)
@@ -201,7 +232,7 @@ class AnswersFile:
                 got=" and ".join(f"`{name}`" for name in self.columns.answers[:3]),
                 do="say what the labels of the data are with `--task`, or name another file",
             )
-        names = self.columns.names or tuple(map(str, range(found.shape[1])))
+        names = self._names or tuple(map(str, range(found.shape[1])))
         order, notes = order_classes(names, task, self.name) if kind.has_classes else ([0], [])
         ordered = found[:, order]
         if form == "probabilities":

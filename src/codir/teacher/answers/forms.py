@@ -117,6 +117,34 @@ def numbers(values: Sequence[Any], where: str) -> NDArray[np.float64]:
     return found
 
 
+def in_order(cells: Sequence[Any], names: Sequence[str] | None, where: str) -> Sequence[Any]:
+    """The numbers of objects as lists, in the order of these names; lists stay as they are.
+
+    Args:
+        cells: of one column.
+        names: in the objects; `None` where there are none.
+        where: what messages call the numbers.
+
+    Raises:
+        UserError: an object that does not name just these.
+
+    Example:
+        >>> in_order([{"up": 0.9, "down": 0.1}, {"down": 0.3, "up": 0.7}], ["up", "down"], "answers")
+        [[0.9, 0.1], [0.7, 0.3]]
+    """
+    if names is None:
+        return cells
+    for row, cell in enumerate(cells, start=1):
+        if not isinstance(cell, dict) or {*cell} != {*names}:
+            raise UserError(
+                f"{where}, row {row}",
+                expected=f"a number for each of {', '.join(names)}, as in the first row",
+                got=repr(cell),
+                do="correct the file that holds the teacher's answers",
+            )
+    return [[cell[name] for name in names] for cell in cells]
+
+
 def refuse_first(is_wrong: Any, values: NDArray[Any], where: str, expected: str, *, before: int = 0) -> None:
     """Name the first row that is wrong, and how many others are.
 

@@ -183,7 +183,10 @@ def _one_object(path: Path, record: dict[str, Any], notes: list[str]) -> Iterato
     lists = [name for name, value in record.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if lists:
         got = f"one object that holds objects under '{lists[0]}'"
-        raise broken(path, "an object for each row", got, f"save the list under '{lists[0]}' by itself")
+        do = f"save the list under '{lists[0]}' by itself"
+        if "paragraphs" in record[lists[0]][0]:
+            do = "for questions in SQuAD's form, give `--task question_answering`"
+        raise broken(path, "an object for each row", got, do)
     return iter([record])
 
 

@@ -1,0 +1,34 @@
+"""Which columns hold sentences to learn from, and pairs to judge by, where someone names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codir.data import load_data
+from codir.errors import UserError
+
+TASK = "embedding"
+
+
+def write(path: Path, head: str, *rows: str) -> str:
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return str(path)
+
+
+def test_a_score_of_the_pairs_that_sentences_are_asked_for(tmp_path):
+    train = write(tmp_path / "train.csv", "text", "a b", "c d")
+    dev = write(tmp_path / "dev.tsv", "sentence1\tsentence2\tsimilarity", "a\tb\t0.5", "c\td\t4")
+    data = load_data(train, dev=dev, unlabelled=[train], task=TASK, label_column="similarity")
+    assert data.train["text"][:] == ["a b", "c d"]
+    assert data.dev["dev"]["label"][:] == [0.5, 4.0]
+
+
+def test_pairs_with_a_score_of_another_name_without_a_way_out(tmp_path):
+    train = write(tmp_path / "train.csv", "text", "a b", "c d")
+    dev = write(tmp_path / "dev.tsv", "sentence1\tsentence2\tsimilarity", "a\tb\t0.5")
+    with pytest.raises(UserError, match="`--label-column`"):
+        load_data(train, dev=dev, task=TASK)
+    with pytest.raises(UserError, match="expected a column 'similarity'"):  # held-out rows of it are judged by
+        load_data(train, task=TASK, label_column="similarity")
