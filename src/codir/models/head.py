@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from codir.models.shape import kind_of_model
+
 
 @torch.no_grad()
 def start_head(model: PreTrainedModel, mean: float, spread: float) -> None:
@@ -42,18 +44,18 @@ def exact_scores(model: nn.Module) -> Iterator[None]:
     equal, so that a model in bf16 would seem to rank worse than the same model in fp32. Other models stay as they are.
 
     Args:
-        model: one with a single output gives scores; its weights stay as they are.
+        model: of any kind, perhaps without a configuration; its weights stay as they are.
     """
-    outputs = getattr(getattr(model, "config", None), "num_labels", None)
-    layers = layers_of_width(model, 1) if outputs == 1 else []
+    is_ordered = isinstance(model, PreTrainedModel) and kind_of_model(model).order_counts
+    layers = layers_of_width(model, model.config.num_labels) if is_ordered else []
     if not layers or "forward" in vars(layers[-1]):  # no such layer, or it is exact already
         yield
         return
     layer = layers[-1]
 
-    def forward(states: Tensor) -> Tensor:
-        with torch.autocast(states.device.type, enabled=False):
-            return F.linear(states.float(), layer.weight.float(), None if layer.bias is None else layer.bias.float())
+    def forward(input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return F.linear(input.float(), layer.weight.float(), None if layer.bias is None else layer.bias.float())
 
     layer.forward = forward  # type: ignore[method-assign]
     try:

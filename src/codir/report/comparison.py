@@ -74,7 +74,7 @@ def comparison_warnings(comparison: Comparison) -> list[str]:
         metric = in_words(comparison.metric)
         unit = "%" if is_share(comparison.metric) else ""
         reached = f"{metric} {_show(comparison.metric, of_floor)}{unit}"
-        floor = f"no better than {with_article(comparison.floor_name)} ({reached})"
+        floor = f"no better than {with_article(comparison.floor_name or 'floor')} ({reached})"
         if of_teacher is not None and not better_than(comparison.metric, of_teacher, of_floor):
             warnings.append(f"On {on}, the teacher is {floor}, so no retention is reported.")
         for student in comparison.students:

@@ -70,6 +70,7 @@ class Kind(ABC):
         text_pair_names: the same of the second text.
         strategy: which negatives `strategy: auto` takes.
         floor_name: what is called in tables that answers without reading, as `floor` does.
+        order_counts: whether single scores are judged by their order, which is lost where rounding makes them equal.
         dealt: how rows are held out, in words; see `stratum`.
         tuned_in_words: what `tuned` tunes, with its verb; `None` where there is nothing.
         head_name: what messages call the head.
@@ -103,6 +104,7 @@ class Kind(ABC):
     text_pair_names: ClassVar[tuple[str, ...]] = ()
     strategy: ClassVar[str]
     floor_name: ClassVar[str]
+    order_counts: ClassVar[bool] = False
     dealt: ClassVar[str] = "at random"
     tuned_in_words: ClassVar[str | None] = None
     head_name: ClassVar[str] = "classification (or regression) head"

@@ -32,6 +32,7 @@ class Embedding(Regression):
     auto_class = "AutoModel"
     outputs: ClassVar[int | None] = None
     reads_apart = True
+    order_counts: ClassVar[bool] = False
     offers: ClassVar[frozenset[Offer]] = frozenset({"vectors"})
     metrics = ("spearman", "pearson")
     agreement = ("spearman", "rank correlation of the two models' cosines")

@@ -32,6 +32,7 @@ class Regression(Kind):
     known_metrics: ClassVar[tuple[str, ...]] = ("pearson", "spearman")
     correlations = frozenset({"pearson", "spearman"})
     agreement = ("pearson", "correlation of the two models' scores")
+    order_counts: ClassVar[bool] = True
     strategy = "distant"
     floor_name = "mean score"
 

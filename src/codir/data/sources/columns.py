@@ -145,10 +145,8 @@ def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> 
         UserError: not exactly one column has a usual name.
     """
     found = None if text is None else same_name(table, text)
-    own_texts, own_pairs = (
-        tuple(dict.fromkeys(name for kind in KINDS.values() for name in names_of(kind)))
-        for names_of in (lambda kind: kind.text_names, lambda kind: kind.text_pair_names)
-    )
+    own_texts = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.text_names))
+    own_pairs = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.text_pair_names))
     names = TEXT_NAMES if find_usual(table, TEXT_NAMES, ()) else (*TEXT_NAMES, *own_texts)
     first = found or _column(table, None, names, "--text-column", taken=())
     pair = None if text_pair is None else same_name(table, text_pair)
