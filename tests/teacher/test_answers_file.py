@@ -168,6 +168,7 @@ def test_top_k_that_is_not_made_whole_as_the_docs_say(row):
     ("row", "said"),
     [
         ([("The", -0.1)], "at least one of the classes"),
+        ([("up", -9999.0), ("The", -0.1)], "with a probability above 0"),
         ([("up", 0.4)], "log-prob"),
         ([("up", None)], "log-prob"),
         ([], "at least"),
@@ -435,3 +436,31 @@ def test_notes_that_a_python_user_never_hears(tmp_path, tokenizer, texts, studen
     assert "1 to 100.0%, 0 to 0.0% of 64 training rows; mean entropy 0.67 of at most 0.69" in caplog.text.replace(
         "LABEL_", ""
     )
+
+
+def test_tokens_that_exclude_one_another_taught_as_several_labels(tmp_path):
+    task = Task("multi_label", ("down", "up"), 2, KINDS["multi_label"].metrics)
+    file = write(tmp_path / "answers.jsonl", {"text": TEXTS, "logprobs": [{"up": -0.1, "down": -0.2}] * 3})
+    with pytest.raises(UserError, match="expected an answer to each class by itself, for task `multi_label`"):
+        file.logits(task)
+
+
+def test_scores_of_candidates_that_nobody_compares_with_their_relevance(tmp_path):
+    pairs = {"text": ["q", "q", "r", "r"], "text_pair": ["a", "b", "a", "b"]}
+    file = write(tmp_path / "answers.csv", {**pairs, "score": [3.0, 1.0, 0.5, 2.5]})
+    labels = [[2.0, 0.0], [1.0, 0.0], [0.0, 1.0], [float("nan"), 1.0]]
+    task = Task("reranking", None, 1, KINDS["reranking"].metrics)
+    teacher = FileTeacher(file, datasets.Dataset.from_dict({**pairs, "label": labels}), task)
+    assert "answers.csv: spearman 1.000 with the labels of 3 labelled training rows." in teacher.notes
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if not kind.answers_rows])
+def test_a_task_that_a_file_cannot_answer_row_by_row(tmp_path, kind):
+    file = write(tmp_path / "answers.jsonl", {"text": TEXTS, "p_a": [0.5] * 3, "p_b": [0.5] * 3})
+    task = Task(kind, ("a", "b"), 2, KINDS[kind].metrics)
+    for act in (
+        lambda: FileTeacher(file, rows_of(TEXTS), task),
+        lambda: check_needs(file, ObjectivesConfig.model_validate("kd"), task),
+    ):
+        with pytest.raises(UserError, match=f"one answer for each row: classification, .* got `{kind}`"):
+            act()

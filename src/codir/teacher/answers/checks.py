@@ -77,7 +77,7 @@ def compare_with_labels(
         if as_is <= majority:
             yield f"That is no better than always answering the largest class ({majority:.1%})."
         return
-    agreed = find_metric(metric, kind)(predictions(logits, kind), labels)
+    agreed = find_metric(metric, kind)(predictions(logits, kind), kind.targets(labels))
     yield f"{file}: {metric} {agreed:.3f} with the labels of {rows}."
     if agreed <= 0:
         yield f"{file} does not go with the labels at all: do both mean the same by a high score?"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codir.data import Table, is_table, plain_id, read_table
 from codir.errors import UserError
 from codir.store import fingerprint_files
-from codir.tasks import Task, kind_of
+from codir.tasks import KINDS, Kind, Task, kind_of
 from codir.teacher.answers.classes import are_numbers, order_classes
 from codir.teacher.answers.columns import choose_answer_columns
 from codir.teacher.answers.forms import logits_of_probabilities, logits_of_top_k, numbers
@@ -189,6 +189,14 @@ class AnswersFile:
             return np.zeros((len(self), 0)), []
         if form == "top-k" and kind.has_classes:
             where = f"{self.name}, column '{self.columns.answers[0]}'"
+            if not kind.one_class:
+                raise UserError(
+                    where,
+                    expected=f"an answer to each class by itself, for task `{kind.name}`",
+                    got="log-probabilities of tokens, which exclude one another",
+                    otherwise="no label would have had a probability above a half",
+                    do="write how likely each label is in columns `p_<label>`",
+                )
             rows = [_by_token(cell) for cell in cells_of(self._read.columns[self.columns.answers[0]], where)]
             names = task.label_names or tuple(map(str, range(task.num_labels)))
             found, notes = logits_of_top_k(rows, names, where)
@@ -218,6 +226,26 @@ def is_answers_file(name: str | Path) -> bool:
         (True, False, False)
     """
     return is_table(Path(name))
+
+
+def check_kind(kind: Kind, file: str) -> None:
+    """Refuse a kind of task whose answers a file cannot hold row by row.
+
+    Args:
+        kind: of the task.
+        file: what messages call the file.
+
+    Raises:
+        UserError: words, windows or texts are answered, not rows.
+    """
+    if not kind.answers_rows:
+        raise UserError(
+            f"teacher, {file}",
+            expected="for a file of answers, a task with one answer for each row: "
+            + ", ".join(name for name, one in KINDS.items() if one.answers_rows),
+            got=f"`{kind.name}`",
+            do="name a model as the teacher",
+        )
 
 
 def _by_token(cell: Any) -> list[tuple[Any, Any]]:
