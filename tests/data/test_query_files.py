@@ -170,3 +170,16 @@ def test_a_data_set_in_python_whose_groups_are_lost():
         with_groups(datasets.Dataset.from_dict({"input_ids": [[1]], "labels": [1.0]}), kind)
     other = datasets.Dataset.from_dict({"text": ["a"], "label": [1.0]})
     assert with_groups(other, KINDS["regression"]) is other
+
+
+def test_files_that_number_their_queries_each_for_itself(tmp_path):
+    """Candidates of two queries would have been one list."""
+    content = [{**row, "query_id": int(str(row["query_id"])[1:])} for row in rows()]
+    other = [{**row, "query": f"another {row['query']}"} for row in content]
+    files = [write(tmp_path / f"{name}.jsonl", part) for name, part in (("train", content), ("more", other))]
+    data = load_data(files[0], dev=files[0], unlabelled=[files[1]], task="reranking")
+    texts_of: dict[float, set[str]] = {}
+    for row in data.train:
+        texts_of.setdefault(row["label"][1], set()).add(row["text"])
+    assert len(texts_of) == 2 * QUERIES
+    assert all(len(texts) == 1 for texts in texts_of.values())

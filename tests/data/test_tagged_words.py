@@ -234,3 +234,10 @@ def test_a_slow_tokenizer_that_does_not_say_where_words_begin(tokenizer):
 
     with pytest.raises(UserError, match="a fast one"):
         encode(datasets.Dataset.from_dict({"words": [["a"]]}), Slow(), max_length=8)
+
+
+def test_a_word_with_a_space_of_its_own_that_is_read_as_two_cells(tmp_path):
+    (tmp_path / "rows.conll").write_text("10\u00a0000 B-NUM\nEuro  O\n\nAda B-PER\n", encoding="utf-8")
+    words, tags = rows_of(tmp_path / "rows.conll")
+    assert words == [["10\u00a0000", "Euro"], ["Ada"]]
+    assert tags == [["B-NUM", "O"], ["B-PER"]]
