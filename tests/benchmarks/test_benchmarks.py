@@ -116,6 +116,22 @@ def test_a_student_that_is_served_by_the_slower_engine(benchmarks):
         tables.render_deploy(text, {"rte": small_deployment()})
 
 
+def test_a_map_that_shows_other_gains_than_the_comparisons(benchmarks, tmp_path):
+    """Each dot is the paired difference of that comparison; the picture has been drawn from all of them."""
+    drawn = benchmarks("map")
+    rows = drawn.gains()
+    assert len(rows) == len(drawn.SITUATIONS)
+    assert all(any(row) for row in rows), "a situation without any gain"
+    for one, row in zip(drawn.SITUATIONS, rows, strict=True):
+        runs = json.loads((drawn.RESULTS / one.folder / "results.json").read_text())["runs"]
+        of = {(run["preset"], run["seed"]): run["metrics"] for run in runs if one.student in (None, run["student"])}
+        seeds = sorted({seed for _, seed in of})
+        differences = [of["codir", seed]["accuracy"] - of["kd", seed]["accuracy"] for seed in seeds]
+        assert row[1].mean == pytest.approx(100 * np.mean(differences)), one.name
+    drawn.draw(drawn.SITUATIONS, rows).savefig(tmp_path / "map.png", metadata={"Software": None})
+    assert drawn.PICTURE.is_file()
+
+
 def small_comparison(*, plus: float) -> Comparison:
     """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
     scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}

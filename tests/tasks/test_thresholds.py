@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -52,7 +50,7 @@ def test_a_floor_that_other_constant_labels_beat():
 @pytest.mark.parametrize("shares", [[0.0, 0.5], [0.5, 1.0], [0.5, float("nan")], 0.5, ["a", 0.5]])
 def test_thresholds_that_no_probability_passes_or_all_do(shares):
     with pytest.raises(UserError, match="probabilities above 0 and below 1"):
-        thresholds.thresholds_of(SimpleNamespace(codir_thresholds=shares))
+        thresholds.thresholds_of({thresholds.THRESHOLDS: shares})
 
 
 def test_thresholds_of_another_number_of_labels():

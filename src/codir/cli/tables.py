@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from codir.errors.shown import plain, short_paths
@@ -103,12 +102,11 @@ def show_sweep(result: SweepResult) -> None:
 
 def show_metrics(metrics: Mapping[str, float], *, title: str) -> None:
     """Metrics of one model."""
+    from codir.report import to_terminal
+
     title = short_paths(title)
-    table = Table(title=_text(title), min_width=min(len(title), WIDEST_TITLE))
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in metrics.items():
-        table.add_row(_text(name), f"{value:.4f}")
+    table = to_terminal([{"metric": name, "value": f"{value:.4f}"} for name, value in metrics.items()], title=title)
+    table.min_width = min(len(title), WIDEST_TITLE)
     _show(table)
 
 
@@ -139,10 +137,11 @@ def show_plan(plan: Plan) -> None:
     """Sizes, and the choices that the rules make of them."""
     from rich.filesize import decimal
 
-    table = Table("what", "where", "size", title=f"{plan.rows:,} rows")
-    table.columns[-1].justify = "right"
-    for what, where, count in plan.table():
-        table.add_row(what, where, decimal(count))
+    from codir.report import to_terminal
+
+    rows = [{"what": what, "where": where, "size": decimal(count)} for what, where, count in plan.table()]
+    table = to_terminal(rows, title=f"{plan.rows:,} rows")
+    table.columns[1].justify = "left"
     _show(table)
     for line in plan.choices:
         _show(_text(line), soft_wrap=True)
@@ -150,9 +149,11 @@ def show_plan(plan: Plan) -> None:
 
 def show_rehearsal(found: Rehearsal) -> None:
     """What a run would take."""
-    table = Table("what", "how much", title=f"{found.command}: nothing was written")
-    for what, how_much in found.table():
-        table.add_row(what, _text(how_much))
+    from codir.report import to_terminal
+
+    rows = [{"what": what, "how much": how_much} for what, how_much in found.table()]
+    table = to_terminal(rows, title=f"{found.command}: nothing was written")
+    table.columns[1].justify = "left"
     _show(table)
     for note in found.notes:
         _show(_text(note))

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -155,7 +154,7 @@ def open_exported(
     if unknown:
         raise _damaged(file, f"it reads {', '.join(unknown)}, which the tokenizer beside it does not give")
     if thresholds is None:
-        thresholds = thresholds_of(SimpleNamespace(**_object_in(file.parent / CONFIG_NAME)))
+        thresholds = thresholds_of(_object_in(file.parent / CONFIG_NAME))
     return ExportedRunner(file, tokenizer, names, ask, None if thresholds is None else tuple(thresholds))
 
 

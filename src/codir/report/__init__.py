@@ -28,11 +28,12 @@ from codir.report.results import (
 )
 from codir.report.row_files import write_rows
 from codir.report.sweep import SweepResult, sweep_table, write_sweep
-from codir.report.words import in_thousands, in_words, rows_in_words, to_markdown, to_terminal
+from codir.report.words import REPORT_NAME, in_thousands, in_words, rows_in_words, to_markdown, to_terminal
 
 __all__ = [
     "CARD_NAME",
     "PYTORCH",
+    "REPORT_NAME",
     "BenchmarkResult",
     "Cost",
     "EvaluationResult",

@@ -9,7 +9,7 @@ from typing import Any
 from codir.errors.shown import redacted
 from codir.measure import Judgement
 from codir.report.judgement import to_json, warnings_of
-from codir.report.words import in_json
+from codir.report.words import REPORT_NAME, in_json
 from codir.store import files_added_whole
 
 
@@ -43,4 +43,4 @@ def write_finetuning_report(
         "conditions": dict(conditions),
     }
     with files_added_whole(folder) as drafts:
-        (drafts / "report.json").write_text(in_json(redacted(content)), "utf-8")
+        (drafts / REPORT_NAME).write_text(in_json(redacted(content)), "utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 from codir.errors.shown import redacted
 from codir.report.curves import LogHistory, plot_training_curves
-from codir.report.words import NOT_MEASURED, in_json, in_thousands, render_page, to_markdown
+from codir.report.words import NOT_MEASURED, REPORT_NAME, in_json, in_thousands, render_page, to_markdown
 from codir.store import files_added_whole
 
 COLUMNS = {
@@ -74,7 +74,7 @@ def language_rows(scores: Mapping[str, Mapping[str, float]], parameters: Mapping
 def write_pretraining_report(result: PretrainingResult) -> None:
     """Write `report.json`, `report.md` and `training_curves.png`, none of them ever half-written."""
     with files_added_whole(result.output_dir) as drafts:
-        numbers, page, curves = (drafts / name for name in ("report.json", "report.md", "training_curves.png"))
+        numbers, page, curves = (drafts / name for name in (REPORT_NAME, "report.md", "training_curves.png"))
         numbers.write_text(in_json(result.to_json()), "utf-8")
         page.write_text(_page(result), "utf-8")
         plot_training_curves(result.log_history, curves, title="Pre-training of the student")

@@ -17,6 +17,7 @@ from codir.report.html import render_html
 from codir.report.judgement import certainty_rows, floor_row, latency_sentence, sections, to_json, warnings_of
 from codir.report.words import (
     NOT_MEASURED,
+    REPORT_NAME,
     in_json,
     in_megabytes,
     in_thousands,
@@ -238,7 +239,7 @@ def _row(
 
 
 def _write_drafts(result: RunResult, folder: Path) -> list[Path]:
-    names = ("report.json", "report.md", "training_curves.png", "report.html")
+    names = (REPORT_NAME, "report.md", "training_curves.png", "report.html")
     numbers, page, curves, html = (folder / name for name in names)
     numbers.write_text(in_json(result.to_json()), "utf-8")
     page.write_text(_render_page(result, curves.name), "utf-8")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+REPORT_NAME = "report.json"
+"""What a run writes of its numbers, beside pages for people."""
 NOT_MEASURED = "—"
 TEACHER = "*teacher*"
 """Names the row of the teacher among contestants."""

@@ -8,9 +8,8 @@ from typing import Any
 from transformers import Trainer
 
 from codir.data import LoadedData
+from codir.report import REPORT_NAME
 from codir.store import fingerprint_texts, read_json
-
-REPORT_NAME = "report.json"
 
 
 def data_facts(data: LoadedData) -> dict[str, Any]:

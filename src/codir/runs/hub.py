@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codir.errors import UserError
+from codir.report import REPORT_NAME
 from codir.system.progress import phase
 
 logger = logging.getLogger(__name__)
 
 FLAG = "--push-to-hub"
-KEPT_HERE = ("recipe.yaml", "report.html", "report.json", "report.md")
+KEPT_HERE = ("recipe.yaml", "report.html", REPORT_NAME, "report.md")
 """Files of a run that are not pushed: they name files and folders of the user's machine."""
 
 

@@ -18,7 +18,7 @@ import yaml
 from codir.config import AnyRun, parse_yaml
 from codir.errors import CompleteError, UserError
 from codir.errors.shown import redacted
-from codir.report import CARD_NAME
+from codir.report import CARD_NAME, REPORT_NAME
 from codir.runs.hub import push
 from codir.runs.inputs import check_apart, inputs_of
 from codir.runs.words import command_again, how_to_go_on, telling
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 RECORD_NAME = "recipe.yaml"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-PRODUCTS = ("config.json", *WEIGHTS, *TOKENIZER, "report.md", "report.json", "training_curves.png")
+PRODUCTS = ("config.json", *WEIGHTS, *TOKENIZER, "report.md", REPORT_NAME, "training_curves.png")
 """Names of what a run leaves, beside its record: where codir kept no list yet, these were a run's files."""
 SINCE_THERE_ARE_LISTS = ("report.html", CARD_NAME)
 """Names of what runs leave since then."""
@@ -123,7 +123,7 @@ class RunFolder:
         if not found and not any((self.path / name).is_dir() for name in CHECKPOINTS):
             return  # a recipe alone may be the user's own
         self.ledger.begin(files=[RECORD_NAME, *names_of(found, self.path)], checkpoints=CHECKPOINTS)
-        if (self.path / "report.json").exists():
+        if (self.path / REPORT_NAME).exists():
             self.ledger.finish()
 
     def checkpoint_of(self, trainer: DistillationTrainer) -> str | None:
@@ -160,7 +160,7 @@ class RunFolder:
         """Whether the run in the folder came to its end, and what it was for is still there."""
         if not self.ledger.is_whole():
             return False
-        patterns = ("config.json", *WEIGHTS, "report.json")
+        patterns = ("config.json", *WEIGHTS, REPORT_NAME)
         left = [name for name in self.ledger.names() if any(fnmatchcase(name, pattern) for pattern in patterns)]
         return bool(left) and all((self.path / name).is_file() for name in left)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig
@@ -171,7 +170,7 @@ def answers_of_file(file: AnswersFile, exam: Exam) -> Answers | None:
     if len(answers) < len(found):
         return None
     tuned = kind_of(exam.task).tuned(answers[exam.tuned_on], exam.labels(exam.tuned_on))
-    return {name: move(logits, thresholds_of(SimpleNamespace(**tuned))) for name, logits in answers.items()}
+    return {name: move(logits, thresholds_of(tuned)) for name, logits in answers.items()}
 
 
 def note_file(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> list[str]:

@@ -6,7 +6,7 @@ Knows numbers and what a configuration names; knows nothing of models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,16 @@ USUAL, NEAREST = 0.5, 1e-4
 
 
 def thresholds_of(config: Any) -> tuple[float, ...] | None:
-    """Those that a model's configuration has, in the order of its labels; `None` where it has none.
+    """Those that a model's configuration has, or a mapping like it, in the order of its labels; `None` where none are.
 
     Raises:
         UserError: one of them is not a number above 0 and below 1.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> thresholds_of(SimpleNamespace(codir_thresholds=[0.5, 0.2])), thresholds_of(SimpleNamespace())
+        >>> thresholds_of({"codir_thresholds": [0.5, 0.2]}), thresholds_of({})
         ((0.5, 0.2), None)
     """
-    found = getattr(config, THRESHOLDS, None)
+    found = config.get(THRESHOLDS) if isinstance(config, Mapping) else getattr(config, THRESHOLDS, None)
     if found is None:
         return None
     if not isinstance(found, list | tuple) or not all(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codir.config import ExportConfig, Recipe, StudentConfig, SweepConfig, validate
 from codir.config.words import TEACHER
+from codir.report import REPORT_NAME
 from codir.runs.compare.entries import digest
 from codir.runs.export import export_model
 from codir.runs.output import RunFolder
@@ -96,7 +97,7 @@ class Entry:
 
     def notes(self) -> list[str]:
         """What its own report says that a reader has to know."""
-        report = json.loads((self.recipe.output_dir / "report.json").read_text("utf-8"))
+        report = json.loads((self.recipe.output_dir / REPORT_NAME).read_text("utf-8"))
         return list(report["notes"])
 
 

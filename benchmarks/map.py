@@ -1,0 +1,116 @@
+"""The picture of README and docs/results.md: what a teacher's answers and a contrast gain, in each situation.
+
+Differences are paired by seed, with their 95% intervals, from the results of the comparisons. Nothing is corrected for
+their number here; the tables of docs/results.md are.
+
+Run: python benchmarks/map.py; it writes docs/images/map.png.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comparison import HERE
+
+from codir.measure import Comparison, lines_of, read_comparison
+from codir.measure.statistics import Estimate
+from codir.report.pictures import COLOURS, quieten
+from codir.report.words import scale_of
+
+PICTURE = HERE.parent / "docs" / "images" / "map.png"
+RESULTS = HERE / "results"
+PANELS = (
+    ("soft targets (`kd`)\nover labels alone", "kd", ("fine-tune", "alone")),
+    ("contrast (`codir`)\nover soft targets", "codir", ("kd",)),
+    ("contrast (`codir`)\nover squared error", "codir", ("pooled-mse-all",)),
+)
+"""What is compared in each: a title, a preset, and the presets that it is compared with, whichever is there."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One row of the picture.
+
+    Attributes:
+        name: as a reader would say it.
+        folder: the comparison's.
+        student: kind of student; the comparison's first where none is named.
+    """
+
+    name: str
+    folder: str
+    student: str | None = None
+
+
+SITUATIONS = (
+    Situation("200 labels, 12,000 texts; narrow", "few-labels-200"),
+    Situation("1,000 labels, 12,000 texts; narrow", "few-labels"),
+    Situation("8,000 labels, 12,000 texts; narrow", "few-labels-8000"),
+    Situation("1,000 labels, no texts; narrow", "few-labels-no-text"),
+    Situation("8,000 labels; narrow, random start", "sst2-narrow"),
+    Situation("8,000 labels; 2 layers", "sst2-2-layers"),
+    Situation("8,000 labels; 3 layers", "sst2"),
+    Situation("4,000 labels; 3 layers of 12", "base-sst2", "3-layers"),
+    Situation("4,000 labels; 6 layers of 12", "base-sst2", "6-layers"),
+    Situation("800 labels, 100 steps; 3 layers", "sst2-100-steps"),
+    Situation("199 labels, 20 steps; 3 layers", "sst2-20-steps"),
+)
+
+
+def gain_of(comparison: Comparison, student: str, preset: str, references: Sequence[str]) -> Estimate | None:
+    """How far a preset is ahead, in points, over the seeds that both have; `None` where one of the two is not there."""
+    there = {run.preset for run in comparison.runs if run.student == student}
+    reference = next((name for name in references if name in there), None)
+    if reference is None or preset not in there:
+        return None
+    scale, _ = scale_of(comparison.metric)
+    against = Comparison(comparison.runs, reference, comparison.metric, comparison.metric_on, {}, {})
+    found = next(line for line in lines_of(against, student, against.first) if line.preset == preset).difference
+    assert found is not None
+    assert found.half_width is not None, "several seeds"
+    return Estimate(scale * found.mean, scale * found.half_width, found.count)
+
+
+def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) -> list[list[Estimate | None]]:
+    """A row for each situation, and in it one gain for each panel."""
+    rows = []
+    for one in situations:
+        comparison = read_comparison(folder / one.folder)
+        student = one.student or comparison.students[0]
+        rows.append([gain_of(comparison, student, preset, references) for _, preset, references in PANELS])
+    return rows
+
+
+def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Estimate | None]]) -> Any:
+    """A panel for each question, a row for each situation; filled where the interval does not hold 0."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.9 + 0.3 * len(situations)), dpi=150, layout="constrained")
+    axes = figure.subplots(1, len(PANELS), sharey=True)
+    for number, (axis, (title, *_)) in enumerate(zip(axes, PANELS, strict=True)):
+        axis.axvline(0, color="0.4", linewidth=1)
+        for place, row in enumerate(reversed(rows)):
+            if (gain := row[number]) is None:
+                axis.text(0, place, " not compared", color="0.5", fontsize=7, va="center")
+                continue
+            assert gain.half_width is not None
+            face = COLOURS[0] if abs(gain.mean) > gain.half_width else "white"
+            axis.errorbar(gain.mean, place, xerr=gain.half_width, fmt="o", color=COLOURS[0], mfc=face, capsize=3)
+        axis.set_title(title.replace("`", ""), fontsize=9)
+        axis.set_xlabel("points of accuracy", fontsize=8)
+        quieten(axis, grid="x")
+    axes[0].set_yticks(range(len(situations)), [one.name for one in reversed(situations)], fontsize=8)
+    axes[0].set_ylim(-0.6, len(situations) - 0.4)
+    return figure
+
+
+def main() -> None:
+    """Draw it."""
+    draw(SITUATIONS, gains()).savefig(PICTURE, format="png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
