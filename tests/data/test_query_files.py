@@ -198,3 +198,16 @@ def test_squad_without_its_task_that_is_to_be_saved_otherwise(tmp_path):
 def test_questions_of_the_hub_taken_for_a_file_without_an_ending():
     with pytest.raises(UserError, match="to_parquet"):
         load_data("rajpurkar/squad", task="question_answering")
+
+
+def test_files_that_number_their_queries_each_for_itself(tmp_path):
+    """Candidates of two queries would have been one list."""
+    content = [{**row, "query_id": int(str(row["query_id"])[1:])} for row in rows()]
+    other = [{**row, "query": f"another {row['query']}"} for row in content]
+    files = [write(tmp_path / f"{name}.jsonl", part) for name, part in (("train", content), ("more", other))]
+    data = load_data(files[0], dev=files[0], unlabelled=[files[1]], task="reranking")
+    texts_of: dict[float, set[str]] = {}
+    for row in data.train:
+        texts_of.setdefault(row["label"][1], set()).add(row["text"])
+    assert len(texts_of) == 2 * QUERIES
+    assert all(len(texts) == 1 for texts in texts_of.values())

@@ -220,3 +220,27 @@ def test_the_advice_on_separators_that_is_no_yaml():
     from codir.config.yaml import parse_settings
 
     assert parse_settings(["data.label_separator=;"]) == {"data": {"label_separator": ";"}}
+
+
+def write_lists(path: Path, cells: list[list[int]]) -> str:
+    path.write_text("".join(json.dumps({"text": f"{path.stem} {n}", "label": c}) + "\n" for n, c in enumerate(cells)))
+    return str(path)
+
+
+def test_lists_that_are_numbers_in_one_file_and_flags_in_another(tmp_path):
+    train = write_lists(tmp_path / "train.jsonl", [[0, 1], [2]] * 10)
+    data = load_data(train, dev=write_lists(tmp_path / "dev.jsonl", [[0, 1], [1, 0]]), task="multi_label")
+    assert data.dev["dev"]["label"][:] == [[1.0, 1.0, 0.0]] * 2
+
+
+def test_flags_that_become_numbers_where_one_row_has_fewer(tmp_path):
+    train = write_lists(tmp_path / "train.jsonl", [[0, 1, 1], [1, 0, 0]] * 10)
+    with pytest.raises(UserError, match=r"row 2: expected 3 numbers 0 and 1, a flag for each label.*got \[1, 0\]"):
+        load_data(train, dev=write_lists(tmp_path / "dev.jsonl", [[0, 1, 1], [1, 0]]), task="multi_label")
+
+
+def test_numbers_of_labels_that_are_scored_as_flags(tmp_path):
+    """A model of three labels, and rows that all have two of the first two: flags, or their numbers?"""
+    file = write_lists(tmp_path / "dev.jsonl", [[0, 1], [1, 0]])
+    with pytest.raises(UserError, match="a flag for each of the 3 labels that the model has, got lists of 2 numbers"):
+        load_data(file, task="multi_label", evaluation_only=True, num_labels=3)

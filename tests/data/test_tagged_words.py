@@ -288,3 +288,10 @@ def test_spans_that_are_taken_for_several_labels(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"text": "Ada in York", "label": [[0, 3, "PER"]]}\n')
     with pytest.raises(UserError, match="turn spans into lists `tokens` and `tags`"):
         load_data(str(tmp_path / "train.jsonl"))
+
+
+def test_a_word_with_a_space_of_its_own_that_is_read_as_two_cells(tmp_path):
+    (tmp_path / "rows.conll").write_text("10\u00a0000 B-NUM\nEuro  O\n\nAda B-PER\n", encoding="utf-8")
+    words, tags = rows_of(tmp_path / "rows.conll")
+    assert words == [["10\u00a0000", "Euro"], ["Ada"]]
+    assert tags == [["B-NUM", "O"], ["B-PER"]]

@@ -6,9 +6,11 @@ import ast
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from codir.export import EXPORTERS, script_of, usage_of
+from codir.export.scripts.spans import spans_in
 from codir.measure import PACKAGES
 from codir.tasks import KINDS
 
@@ -60,3 +62,13 @@ def test_a_call_that_a_model_of_two_texts_does_not_understand():
     assert found["question_answering"] == '"a question" "a context"'
     assert found["reranking"] == '"a query" "a candidate" "another"'
     assert usage_of(KINDS["classification"], pairs=True) == '"a text" "its second text"'
+
+
+def test_words_behind_one_that_the_tokenizer_makes_nothing_of(tokenizer):
+    """Such as the variation selector of an emoji, or a joiner without width."""
+    text = "w1 \u2764\ufe0f w2 \u200b w3 w4"
+    read = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=6)
+    offsets = [tuple(pair) for pair in read["offset_mapping"]]
+    logits = np.tile(np.array([0.0, 3.0]), (len(offsets), 1))
+    found = spans_in(text, offsets, logits, ["O", "X"], has_scheme=False)
+    assert [span["text"] for span in found if span["text"].startswith("w")] == ["w1", "w2", "w3"], "w4 is cut off"

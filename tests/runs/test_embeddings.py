@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 import codir
 from codir.config import CompareConfig, DataConfig, ExportConfig, FinetuneConfig, Recipe
 from codir.errors import UserError
+from codir.measure import Exam, TorchRunner
 from codir.models import SentenceEncoder, load_model, note_shape
 from codir.models.sentence_files import SentenceShape
 from codir.report import PYTORCH
@@ -307,6 +308,50 @@ def vectors_of(model: SentenceEncoder, tokenizer, texts: list[str]) -> np.ndarra
     read = tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
     with torch.inference_mode():
         return model.eval()(**read).logits.numpy()
+
+
+# ---- The trainer ----
+
+
+def trainer_of(world: Path, folder: Path, tokenizer, train: Dataset, dev: Dataset) -> codir.DistillationTrainer:
+    teacher = load_model(world / "teacher", tokenizer)
+    how = {
+        "max_steps": 2,
+        "max_length": 32,
+        "precision": "fp32",
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
+    args = codir.DistillationArguments(str(folder), teacher_cache_dir=str(folder / "cache"), **how)
+    student = codir.build_student(teacher, layers=[1, 3])
+    return codir.DistillationTrainer(teacher, student, args, codir.preset("embed-cosine"), train, dev, tokenizer)
+
+
+def test_pairs_that_an_evaluation_while_training_takes_apart(world, tmp_path, tokenizer):
+    """Longest rows first: the two texts of a pair would no longer have stood together."""
+    data = codir.load_data(str(world / "sentences.csv"), dev=str(world / "sts.csv"), task="embedding")
+    lengths = np.random.default_rng(0).integers(1, 8, len(data.dev["dev"]))
+    shorter = [" ".join(text.split()[:n]) for text, n in zip(data.dev["dev"]["text"], lengths, strict=True)]
+    dev = data.dev["dev"].remove_columns("text").add_column("text", shorter)
+    trainer = trainer_of(world, tmp_path, tokenizer, data.train, dev)
+    exam = Exam({"dev": dev}, data.task, max_length=32)
+    expected = exam.score(exam.answers(TorchRunner(trainer.student, tokenizer)))
+    assert trainer.evaluate()["eval_spearman"] == pytest.approx(expected["spearman"], abs=1e-6)
+
+
+@pytest.mark.parametrize("label", [None, "score", "class"])
+def test_pairs_that_python_cannot_train_on(world, tmp_path, tokenizer, label):
+    """Each of their texts is a sentence; what they are labelled with is not learnt."""
+    rows = Dataset.from_csv(str(world / "sts.csv")).rename_column("score", "label")
+    if label is None:
+        rows = rows.remove_columns("label")
+    elif label == "class":
+        rows = rows.remove_columns("label").add_column("label", ["near"] * len(rows))
+    trainer = trainer_of(world, tmp_path, tokenizer, rows, None)
+    trainer.train()
+    assert len(trainer.train_dataset) == 2 * len(rows)
+    assert "labels" not in trainer.train_dataset.column_names
 
 
 # ---- Refusals ----

@@ -215,6 +215,18 @@ def test_a_folder_of_squad_that_lacks_a_part(tmp_path):
         load_data(str(tmp_path), task="question_answering")
 
 
+def test_unlabelled_questions_that_must_have_answers(tmp_path):
+    """Nobody reads them."""
+    source, more = write(tmp_path / "train.json", squad(4)), squad(2)
+    for question in (question for article in more["data"] for one in article["paragraphs"] for question in one["qas"]):
+        del question["answers"]
+    more["data"][1]["paragraphs"][0]["qas"][0]["answers"] = [{"text": "nowhere", "answer_start": 0}]
+    unlabelled = write(tmp_path / "more.json", more)
+    data = load_data(source, dev=source, unlabelled=[unlabelled], task="question_answering")
+    assert data.num_unlabelled == 6
+    assert [row["label"] for row in data.train][-6:] == [[-100, -100]] * 6
+
+
 # ---- Windows ----
 
 
@@ -242,6 +254,33 @@ def test_windows_that_lose_a_token_or_an_answer(tokenizer):
         assert found[number] == bool(row["answers"])
     assert encoded["example_index"][:] == list(range(len(encoded)))
     assert len(encoded) > len(rows)
+
+
+@pytest.mark.parametrize(("before", "behind"), [(" ", ""), ("", " "), ("\u200b", ""), ("", "\u200b"), (" ", "  ")])
+@pytest.mark.parametrize("max_length", [12, 40])
+def test_an_answer_that_is_lost_for_a_space_at_its_ends(tokenizer, before, behind, max_length):
+    """Of which there is no token. Every window that holds the words would have been taught that it holds no answer."""
+    words, rows = [f"w{number}" for number in range(20)], []
+    for place in range(1, 19):
+        context = f"{' '.join(words[:place])} {before}w80{behind} {' '.join(words[place:])}"
+        start = context.index("w80") - len(before)
+        label = [start, start + len(before) + 3 + len(behind)]
+        rows.append({"text": "w70", "text_pair": context, "label": label})
+    encoded, found = encode_windows(Dataset.from_list(rows), tokenizer, max_length=max_length, with_offsets=True), set()
+    for window in encoded:
+        first, last = window["labels"]
+        if first:
+            start, end = window["offsets"][first]
+            assert rows[window["row"]]["text_pair"][start:end] == "w80"
+            assert first == last
+            found.add(window["row"])
+    assert found == {*range(len(rows))}
+
+
+def test_an_answer_that_a_window_holds_half_of(tokenizer):
+    context = " ".join(f"w{number}" for number in range(20))
+    rows = Dataset.from_dict({"text": ["w70"], "text_pair": [context], "label": [[0, len(context)]]})
+    assert {tuple(one) for one in encode_windows(rows, tokenizer, max_length=12)["labels"]} == {(0, 0)}
 
 
 def load_rows(content):

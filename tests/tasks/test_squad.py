@@ -99,3 +99,13 @@ def test_a_threshold_that_another_would_beat():
     assert f1_at(tuned) > f1_at([0.5])
     always = np.array([Gold(context, ("bb",))] * 3, dtype=object)
     assert kind.tuned(logits[:3], always) == {}
+
+
+def test_a_threshold_between_questions_of_one_score():
+    """Those are answered together, or not at all."""
+    kind, golds = KINDS["question_answering"], np.empty(3, dtype=object)
+    golds[:] = [Gold("bb", ("bb",)), Gold("bb", ()), Gold("bb", ())]
+    logits = np.tile(np.array([0.0, 2.0, 1.0, 1.0]), (3, 1))
+    moved = logits.copy()
+    moved[:, 3:] = move(moved[:, 3:], kind.tuned(logits, golds)["codir_thresholds"])
+    assert kind.own_metrics["f1"](kind.answers(moved), golds) == pytest.approx(2 / 3)

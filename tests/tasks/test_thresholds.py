@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
+from codir.errors import UserError
 from codir.tasks import KINDS, thresholds
 from codir.tasks.label_sets import best_constant, micro_f1
 
@@ -44,3 +45,14 @@ def test_a_floor_that_other_constant_labels_beat():
     every = [np.array([number >> bit & 1 for bit in range(4)], dtype=float) for number in range(16)]
     scores = [micro_f1(np.broadcast_to(one, labels.shape), labels) for one in every]
     assert micro_f1(np.broadcast_to(best_constant(labels), labels.shape), labels) == pytest.approx(max(scores))
+
+
+@pytest.mark.parametrize("shares", [[0.0, 0.5], [0.5, 1.0], [0.5, float("nan")], 0.5, ["a", 0.5]])
+def test_thresholds_that_no_probability_passes_or_all_do(shares):
+    with pytest.raises(UserError, match="probabilities above 0 and below 1"):
+        thresholds.thresholds_of({thresholds.THRESHOLDS: shares})
+
+
+def test_thresholds_of_another_number_of_labels():
+    with pytest.raises(UserError, match="expected 3 of them, as many as the model has answers, got 2"):
+        thresholds.move(np.zeros((4, 3), np.float32), [0.5, 0.4])

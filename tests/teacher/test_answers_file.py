@@ -168,6 +168,7 @@ def test_top_k_that_is_not_made_whole_as_the_docs_say(row):
     ("row", "said"),
     [
         ([("The", -0.1)], "at least one of the classes"),
+        ([("up", -9999.0), ("The", -0.1)], "with a probability above 0"),
         ([("up", 0.4)], "log-prob"),
         ([("up", None)], "log-prob"),
         ([], "at least"),
@@ -466,20 +467,29 @@ def test_scores_of_queries_and_documents_that_are_not_found(tmp_path):
     assert answers.answer(rows, task)[:, 0].tolist() == [2.5, 1.5, 0.5]
 
 
-@pytest.mark.parametrize("kind", ["token_classification", "question_answering", "embedding", "retrieval"])
-def test_answers_to_words_windows_or_pairs_that_are_taken_for_those_of_rows(tmp_path, kind):
-    answers = write(tmp_path / "answers.csv", {"text": TEXTS, "p_down": [0.9] * 3, "p_up": [0.1] * 3})
-    task = Task(kind, ("down", "up") if kind == "token_classification" else None, 2, KINDS[kind].metrics)
-    for asked in (lambda: answers.logits(task), lambda: answers.places(rows_of(TEXTS), task)):
-        with pytest.raises(UserError, match=f"a model as the teacher for `{kind}`"):
-            asked()
+def test_tokens_that_exclude_one_another_taught_as_several_labels(tmp_path):
+    task = Task("multi_label", ("down", "up"), 2, KINDS["multi_label"].metrics)
+    file = write(tmp_path / "answers.jsonl", {"text": TEXTS, "logprobs": [{"up": -0.1, "down": -0.2}] * 3})
+    with pytest.raises(UserError, match="expected an answer to each class by itself, for task `multi_label`"):
+        file.logits(task)
 
 
-def test_scores_of_queries_beside_labels_that_have_a_query_each(tmp_path):
-    columns = {"text": ["q"] * 3, "text_pair": ["d0", "d1", "d2"], "score": [0.5, 1.5, 2.5]}
-    rows = datasets.Dataset.from_dict(
-        {"text": ["q"] * 3, "text_pair": ["d0", "d1", "d2"], "label": [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]}
-    )
+def test_scores_of_candidates_that_nobody_compares_with_their_relevance(tmp_path):
+    pairs = {"text": ["q", "q", "r", "r"], "text_pair": ["a", "b", "a", "b"]}
+    file = write(tmp_path / "answers.csv", {**pairs, "score": [3.0, 1.0, 0.5, 2.5]})
+    labels = [[2.0, 0.0], [1.0, 0.0], [0.0, 1.0], [float("nan"), 1.0]]
     task = Task("reranking", None, 1, KINDS["reranking"].metrics)
-    teacher = FileTeacher(write(tmp_path / "answers.csv", columns), rows, task)
+    teacher = FileTeacher(file, datasets.Dataset.from_dict({**pairs, "label": labels}), task)
     assert "answers.csv: spearman 1.000 with the labels of 3 labelled training rows." in teacher.notes
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if not kind.answers_rows])
+def test_a_task_that_a_file_cannot_answer_row_by_row(tmp_path, kind):
+    file = write(tmp_path / "answers.jsonl", {"text": TEXTS, "p_a": [0.5] * 3, "p_b": [0.5] * 3})
+    task = Task(kind, ("a", "b"), 2, KINDS[kind].metrics)
+    for act in (
+        lambda: FileTeacher(file, rows_of(TEXTS), task),
+        lambda: check_needs(file, ObjectivesConfig.model_validate("kd"), task),
+    ):
+        with pytest.raises(UserError, match=f"one answer for each row: classification, .* got `{kind}`"):
+            act()

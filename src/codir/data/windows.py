@@ -86,8 +86,9 @@ def encode_windows(
             for window, spans in enumerate(offsets)
         ]
         if "label" in rows:
+            spans = [_trimmed(*pair) for pair in zip(rows["text_pair"], rows["label"], strict=True)]
             found["labels"] = [
-                _positions(of_window, rows["label"][place]) for of_window, place in zip(of_context, places, strict=True)
+                _positions(of_window, spans[place]) for of_window, place in zip(of_context, places, strict=True)
             ]
         if with_offsets:
             found[OFFSETS] = of_context
@@ -141,14 +142,30 @@ def _best_span(logits: NDArray[np.float32], offsets: NDArray[np.int64]) -> tuple
     return int(offsets[starts[first], 0]), int(offsets[ends[last], 1]), float(scores[first, last])
 
 
-def _positions(offsets: list[tuple[int, int]], label: list[int]) -> list[int]:
-    """The first and the last token of an answer that stands in this window as a whole; else the first of all, twice."""
+def _trimmed(context: str, label: list[int]) -> tuple[int, int]:
+    """Start and end of an answer without the white space around it, of which there are no tokens."""
+    start, end = label
+    if start < 0 or not context[start:end].strip():
+        return start, end
+    text = context[start:end]
+    return start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+
+
+def _positions(offsets: list[tuple[int, int]], label: tuple[int, int]) -> list[int]:
+    """The first and the last token of an answer that stands in this window as a whole; else the first of all, twice.
+
+    Characters at its ends of which the tokenizer makes nothing do not count, where tokens stand before and behind them.
+    """
     start, end = label
     if start == IGNORED_CLASS:
         return [IGNORED_CLASS, IGNORED_CLASS]
-    inside = [place for place, (first, last) in enumerate(offsets) if last > first and last > start and first < end]
-    is_whole = inside and offsets[inside[0]][0] <= start and offsets[inside[-1]][1] >= end
-    return [inside[0], inside[-1]] if start >= 0 and is_whole else [0, 0]
+    tokens = [place for place, (first, last) in enumerate(offsets) if last > first]
+    inside = [place for place in tokens if offsets[place][1] > start and offsets[place][0] < end]
+    if start < 0 or not inside:
+        return [0, 0]
+    begins = offsets[inside[0]][0] <= start or inside[0] > tokens[0]
+    ends = offsets[inside[-1]][1] >= end or inside[-1] < tokens[-1]
+    return [inside[0], inside[-1]] if begins and ends else [0, 0]
 
 
 def _check(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

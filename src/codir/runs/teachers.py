@@ -16,7 +16,7 @@ from codir.signals import ModelShape
 from codir.store import fingerprint_model
 from codir.tasks import Task, kind_of, kind_of_outputs
 from codir.tasks.thresholds import move, thresholds_of
-from codir.teacher import AnswersFile, FileTeacher, is_answers_file
+from codir.teacher import AnswersFile, FileTeacher, check_kind, is_answers_file
 from codir.trainer import held_in, lacking_in
 
 TeacherOfRun = Reader | AnswersFile
@@ -94,11 +94,13 @@ def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
 
 
 def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task) -> None:
-    """Refuse objectives that need more than a file of answers holds.
+    """Refuse objectives that need more than a file of answers holds, and tasks that no file can answer.
 
     Raises:
         UserError: names what is missing, and the presets that work.
     """
+    if isinstance(teacher, AnswersFile):
+        check_kind(kind_of(task), teacher.name)
     why = _lacking(teacher, objectives, task) if isinstance(teacher, AnswersFile) else None
     if isinstance(teacher, AnswersFile) and why is not None:
         works = presets_for_file(teacher, task)

@@ -124,6 +124,11 @@ class Kind(ABC):
         """Whether rows belong to groups that are judged together; the second number of a label is then its group."""
         return "groups" in self.offers
 
+    @property
+    def answers_rows(self) -> bool:
+        """Whether each row has one answer, which a file can hold beside it; not where words, windows or texts have."""
+        return not (self.reads_words or self.reads_windows or self.reads_apart)
+
     def named(self, names: Sequence[str] | None) -> Kind:
         """The same kind, where the names of its classes say more of it."""
         return self

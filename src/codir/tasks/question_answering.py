@@ -177,6 +177,8 @@ class QuestionAnswering(Kind):
         scores = np.concatenate([[0.0], np.cumsum(answered[order])]) + np.concatenate(
             [np.cumsum(silent[order][::-1])[::-1], [0.0]]
         )
+        is_cut = np.concatenate([[True], np.diff(apart[order]) > 0, [True]])  # equal ones are answered together
+        scores = np.where(is_cut, scores, -1.0)
         best = np.flatnonzero(scores >= scores.max() - 1e-9)  # of equally good ones, the nearest to none
         cut = float(np.clip(cuts[best][np.abs(cuts[best]).argmin()], -FARTHEST, FARTHEST))
         return {THRESHOLDS: [1 / (1 + math.exp(-cut))]}

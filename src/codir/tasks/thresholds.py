@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
+from codir.errors import UserError
+
 THRESHOLDS = "codir_thresholds"
 """Where a model's configuration has them."""
 USUAL, NEAREST = 0.5, 1e-4
@@ -22,12 +24,27 @@ USUAL, NEAREST = 0.5, 1e-4
 def thresholds_of(config: Any) -> tuple[float, ...] | None:
     """Those that a model's configuration has, or a mapping like it, in the order of its labels; `None` where none are.
 
+    Raises:
+        UserError: one of them is not a number above 0 and below 1.
+
     Example:
         >>> thresholds_of({"codir_thresholds": [0.5, 0.2]}), thresholds_of({})
         ((0.5, 0.2), None)
     """
     found = config.get(THRESHOLDS) if isinstance(config, Mapping) else getattr(config, THRESHOLDS, None)
-    return None if found is None else tuple(map(float, found))
+    if found is None:
+        return None
+    if not isinstance(found, list | tuple) or not all(
+        isinstance(share, int | float) and 0 < share < 1 for share in found
+    ):
+        raise UserError(
+            f"config.json, `{THRESHOLDS}`",
+            expected="a list of probabilities above 0 and below 1, one for each label",
+            got=repr(found),
+            otherwise="a label would have been answered always or never",
+            do=f"write {NEAREST} for nearly always and {1 - NEAREST} for nearly never, or remove `{THRESHOLDS}`",
+        )
+    return tuple(map(float, found))
 
 
 def move(
@@ -39,11 +56,23 @@ def move(
         logits: of each label.
         thresholds: of each label, above 0 and below 1; `None` leaves the logits as they are.
 
+    Raises:
+        UserError: as many thresholds as there are labels are not there.
+
     Example:
         >>> move(np.array([[0.0, 0.0]]), [0.5, 0.2]).round(3)
         array([[0.   , 1.386]])
     """
-    return logits if thresholds is None else (logits - _logit(thresholds)).astype(logits.dtype)
+    if thresholds is None:
+        return logits
+    if len(thresholds) != logits.shape[-1]:
+        raise UserError(
+            f"config.json, `{THRESHOLDS}`",
+            expected=f"{logits.shape[-1]} of them, as many as the model has answers",
+            got=str(len(thresholds)),
+            do=f"restore the config.json that was saved with the model, or remove `{THRESHOLDS}`",
+        )
+    return (logits - _logit(thresholds)).astype(logits.dtype)
 
 
 def move_back(

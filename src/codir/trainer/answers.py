@@ -12,7 +12,7 @@ from codir.models import kind_of_model, names_of
 from codir.objectives import Objectives
 from codir.signals import Needs
 from codir.tasks import Task
-from codir.teacher import AnswersFile, FileTeacher
+from codir.teacher import AnswersFile, FileTeacher, check_kind
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,10 @@ def read_answers(
     """The answers to a training set, once they are seen to be what the objectives need; its notes are logged.
 
     Raises:
-        UserError: the objectives need more than a file holds, or the file does not answer these rows and classes.
+        UserError: no file can answer the kind of task, the objectives need more than a file holds, or the file does not
+            answer these rows and classes.
     """
+    check_kind(kind_of_model(student), file.name)
     check_offer(file, objectives.needs)
     teacher = FileTeacher(file, dataset, task_of(student, dataset), objectives.needs.teacher_pooled)
     for note in teacher.notes:

@@ -85,6 +85,10 @@ class Rows(Protocol):
     def metrics(self) -> Callable[[EvalPrediction], dict[str, float]] | None:
         """What an evaluation reports beside the loss, where the user names no `compute_metrics`."""
 
+    @property
+    def may_be_reordered(self) -> bool:
+        """Whether `metrics` are the same in whatever order evaluation rows are read."""
+
 
 @dataclass(frozen=True)
 class LabelledRows:
@@ -120,13 +124,11 @@ class LabelledRows:
 
     def _read(self, dataset: Any) -> datasets.Dataset:
         """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
-        is_apart = self.kind.reads_apart and {"text", "text_pair"} <= {*getattr(dataset, "column_names", ())}
         if isinstance(dataset, datasets.Dataset):
             if self.kind.reads_windows and "input_ids" not in dataset.column_names:
                 return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
             dataset = with_groups(dataset, self.kind)
-        read = texts_apart(dataset) if is_apart else dataset
-        encoded = prepare(read, self.tokenizer, max_length=self.max_length)
+        encoded = prepare(as_read(dataset, self.kind), self.tokenizer, max_length=self.max_length)
         return words_of_tokens(encoded) if self.kind.reads_words else encoded
 
     def kinds(self, encoded: datasets.Dataset) -> NDArray[Any] | None:
@@ -179,6 +181,33 @@ class LabelledRows:
             return score_texts(logits, np.asarray(answers.label_ids), self.kind.metrics, self.kind)
 
         return compute
+
+    @property
+    def may_be_reordered(self) -> bool:
+        """Not where the two texts of a pair are rows, the second behind the first."""
+        return not self.kind.reads_apart
+
+
+def as_read(dataset: Any, kind: Kind) -> Any:
+    """The same rows, or both texts of each as rows of their own where a model reads them one by one."""
+    are_pairs = isinstance(dataset, datasets.Dataset) and {"text", "text_pair"} <= {*dataset.column_names}
+    return texts_apart(dataset) if kind.reads_apart and are_pairs else dataset
+
+
+def to_learn_from(dataset: Any, kind: Kind | None) -> Any:
+    """Training rows as they are; without their labels where a kind of task learns from none, and each text by itself.
+
+    Args:
+        dataset: texts, or token ids; `prepare` refuses what is no data set.
+        kind: of the task; `None` for a language model.
+    """
+    if kind is None or "labels" in kind.offers or not isinstance(dataset, datasets.Dataset):
+        return dataset
+    return _unlabelled(as_read(_unlabelled(dataset), kind))  # `texts_apart` numbers the texts in their labels
+
+
+def _unlabelled(dataset: datasets.Dataset) -> datasets.Dataset:
+    return dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
 
 
 def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:
@@ -272,6 +301,11 @@ class CorpusRows:
     def metrics(self) -> None:
         """None: the logits of all tokens would not fit into memory."""
         return None
+
+    @property
+    def may_be_reordered(self) -> bool:
+        """No one looks at them but the loss."""
+        return True
 
 
 def negative_sampler(

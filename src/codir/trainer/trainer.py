@@ -53,7 +53,7 @@ from codir.trainer.finite import check_weights, loss_error
 from codir.trainer.label_weights import weigh_labels
 from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
-from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
+from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler, to_learn_from
 from codir.trainer.saving import WholeCheckpoints
 from codir.trainer.stages import StepTeller, staged_scheduler
 
@@ -105,6 +105,7 @@ class DistillationTrainer(WholeCheckpoints):
         **trainer_kwargs: Any,
     ) -> None:
         answers, teacher = (teacher, None) if isinstance(teacher, AnswersFile) else (None, teacher)
+        train_dataset = to_learn_from(train_dataset, shape_of(student).kind)
         processing_class = check_readers(
             teacher, student, processing_class, teacher_processing_class, train_dataset, own_key(args, "max_length")
         )
@@ -346,7 +347,8 @@ class DistillationTrainer(WholeCheckpoints):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Trainer's own, for texts as well as for token ids; longest rows first, where no one counts on their order."""
-        self._takes_longest_first = self._has_own_metrics and self.args.world_size <= 1
+        has_any_order = self._has_own_metrics and self.rows.may_be_reordered
+        self._takes_longest_first = has_any_order and self.args.world_size <= 1
         try:
             return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
         finally:

@@ -6,7 +6,7 @@ Knows tables and columns. Knows nothing of labels, or of how rows are divided.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from codir.data.sources.columns import Columns, plain_id
@@ -24,15 +24,17 @@ class GroupNumbers:
         ([0, 1, 0], [2, 1])
     """
 
-    _known: dict[str, int] = field(default_factory=dict)
+    _known: dict[Hashable, int] = field(default_factory=dict)
 
-    def of(self, keys: Sequence[str]) -> list[int]:
+    def of(self, keys: Sequence[Hashable]) -> list[int]:
         """The number of each row's group."""
         return [self._known.setdefault(key, len(self._known)) for key in keys]
 
 
-def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str]]) -> list[str]:
-    """What names the group of each row: the cell of its column, or its text where there is no such column.
+def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """What names the group of each row: the cell of its column and the group's first text, or else its own text alone.
+
+    The text stands beside the cell because files may number their queries from 1 on, each for itself.
 
     Args:
         table: with these columns selected.
@@ -43,7 +45,7 @@ def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str
         UserError: a row names no group; the message says which.
     """
     if columns.group is None:
-        return list(texts["text"])
+        return [("", text) for text in texts["text"]]
     names = table.texts(columns.group)
     for row, name in enumerate(names, start=1):
         if name is None or name == "" or name != name or isinstance(name, list | dict):
@@ -53,7 +55,10 @@ def read_groups(table: Table, columns: Columns, texts: Mapping[str, Sequence[str
                 got="none" if name is None or name == "" else repr(name),
                 do="correct the row, or leave `--group-column` out: rows with the same text are then a group",
             )
-    return [plain_id(name) for name in names]
+    plain, first = [plain_id(name) for name in names], dict[str, str]()
+    for name, text in zip(plain, texts["text"], strict=True):
+        first.setdefault(name, text)
+    return [(name, first[name]) for name in plain]
 
 
 def check_relevances(name: str, numbers: Sequence[int], relevances: Sequence[float]) -> None:

@@ -70,7 +70,7 @@ def read_labelled(
     """
     selected = [select_columns(table, chosen) for table in tables]
     if options.are_sets:
-        return [_with_sets(table, columns, options, class_names) for table, columns in selected]
+        return _with_sets(selected, options, class_names)
     labels = [read_labels(table, columns.label, class_names) for table, columns in selected]
     placeholders = find_placeholders(
         Counter(map(key_of, chain.from_iterable(labels))),
@@ -84,9 +84,16 @@ def read_labelled(
     ]
 
 
-def _with_sets(table: Table, columns: Columns, options: LabelOptions, class_names: tuple[str, ...] | None) -> Labelled:
-    sets = read_sets(table, columns.label, class_names, separator=options.separator)
-    return Labelled(table, columns, [*sets.labels], (*table.notes, *sets.notes), width=sets.width)
+def _with_sets(
+    tables: Sequence[tuple[Table, Columns]], options: LabelOptions, class_names: tuple[str, ...] | None
+) -> list[Labelled]:
+    """Several labels in each row, written in all tables as in the first."""
+    found, first = list[Labelled](), None
+    for table, columns in tables:
+        sets = read_sets(table, columns.label, class_names, separator=options.separator, first=first)
+        first = first or sets
+        found.append(Labelled(table, columns, [*sets.labels], (*table.notes, *sets.notes), width=sets.width))
+    return found
 
 
 def _without(table: Table, columns: Columns, labels: list[Label], placeholders: set[str]) -> Labelled:
@@ -125,6 +132,14 @@ def learn_code(
     labels = list(chain.from_iterable(table.kept_labels for table in tables))
     if options.are_sets:
         flags = max(table.width or 0 for table in tables)
+        if flags and options.num_labels not in (None, flags):
+            raise UserError(
+                tables[0].where,
+                expected=f"a flag for each of the {options.num_labels} labels that the model has",
+                got=f"lists of {flags} numbers 0 and 1 in every row",
+                otherwise="a label would have been taken for another, or flags for the numbers of labels",
+                do="write the names of the labels, or as many flags as there are labels",
+            )
         return learn_sets(labels, replace(options, num_labels=max(flags, options.num_labels or 0)), class_names)
     code = learn_labels(labels, options, class_names)
     if not kind_of(code.task).has_classes or options.may_lack_classes:

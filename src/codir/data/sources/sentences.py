@@ -33,7 +33,7 @@ from codir.data.sources.rows import Rows
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError
-from codir.tasks import KINDS, Kind, Task, kind_named
+from codir.tasks import KINDS, Kind, Task, kind_named, kind_of
 
 QUERY_NAMES = ("query",)
 DOCUMENT_NAMES = ("document", "passage", "positive")
@@ -153,7 +153,7 @@ def _one(table: Table, usual: tuple[str, ...], taken: tuple[str | None, ...]) ->
 
 
 def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
-    """Rows of two texts, with a score, or with the number of documents that are relevant to the row's query."""
+    """Rows of two texts with a score; where there is none in retrieval, each document is relevant to its query."""
     is_retrieval = kind is KINDS["retrieval"]
     if found.text_pair is None or (found.label is None and not is_retrieval):
         raise UserError(
@@ -172,14 +172,29 @@ def _read_pairs(table: Table, found: _Found, kind: Kind) -> Rows:
         where = f"{table.name}, column '{found.label}'"
         values = chosen.values(found.label)
         scores = [read_score(value, f"{where}, row {row}") for row, value in enumerate(values, start=1)]
-    if is_retrieval:
-        relevant = Counter(query for query, score in zip(texts["text"], scores, strict=True) if score > 0)
-        scores = [
-            float(relevant[query]) if score > 0 else 0.0 for query, score in zip(texts["text"], scores, strict=True)
-        ]
-        if not relevant:
-            raise UserError(table.name, expected="a document that is relevant", got="none", do="check the scores")
     return Rows(table.name, texts, scores, range(1, len(chosen) + 1))
+
+
+def _with_relevant(rows: Rows) -> tuple[Rows, list[str]]:
+    """Each pair of a query and a document once, with how many documents of these rows are relevant to its query.
+
+    A document that is not relevant has 0; one that is listed several times is relevant where one of its rows says so.
+
+    Raises:
+        UserError: no document is relevant.
+    """
+    best: dict[tuple[str, str], float] = {}
+    for pair, score in zip(rows.keys(), rows.labels, strict=True):
+        best[pair] = max(score, best.get(pair, score))
+    relevant = Counter(query for (query, _), score in best.items() if score > 0)
+    if not relevant:
+        raise UserError(rows.name, expected="a document that is relevant", got="none", do="check the scores")
+    first = {pair: place for place, pair in reversed([*enumerate(rows.keys())])}
+    kept = rows.take(sorted(first.values()))
+    counts = [float(relevant[pair[0]]) if best[pair] > 0 else 0.0 for pair in kept.keys()]  # noqa: SIM118 - no dictionary
+    repeats = len(rows) - len(kept)
+    notes = [f"{rows.name}: {repeats} rows repeat a query with its document, which count once"] if repeats else []
+    return replace(kept, labels=counts), notes
 
 
 def _sentences(tables: Sequence[tuple[Table, _Found]]) -> tuple[list[str], list[str]]:
@@ -221,6 +236,10 @@ def _chosen(sets: dict[str, Rows], split: SplitOptions) -> dict[str, Rows]:
 def _judged(
     train: Dataset | None, sets: Mapping[str, Rows], task: Task, notes: Sequence[str], parts: Parts
 ) -> LoadedData:
+    if kind_of(task) is KINDS["retrieval"]:
+        counted = {name: _with_relevant(rows) for name, rows in sets.items()}
+        sets = {name: rows for name, (rows, _) in counted.items()}
+        notes = [*notes, *chain.from_iterable(said for _, said in counted.values())]
     dev = {name: rows.to_dataset(task) for name, rows in sets.items()}
     notes = [*notes, *chain.from_iterable(note_blank_texts(rows.name, rows.texts) for rows in sets.values())]
     origins = {} if parts.train is None else {"train": parts.train.name}

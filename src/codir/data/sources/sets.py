@@ -131,7 +131,12 @@ def _flags_of(table: Table, name: str) -> list[bool]:
 
 
 def read_sets(
-    table: Table, column: str, class_names: tuple[str, ...] | None = None, *, separator: str | None = None
+    table: Table,
+    column: str,
+    class_names: tuple[str, ...] | None = None,
+    *,
+    separator: str | None = None,
+    first: Sets | None = None,
 ) -> Sets:
     """Read the labels of each row.
 
@@ -143,9 +148,11 @@ def read_sets(
         column: of lists, or of text.
         class_names: of class indices, where the table itself has none.
         separator: what stands between the labels of a text; without it, a text is refused.
+        first: the labels of the source's first table, which decides for all whether lists are flags.
 
     Raises:
-        UserError: a row without a list, or with something in it that is no label.
+        UserError: a row without a list, or with something in it that is no label; or with other flags than the first
+            table has.
     """
     names = table.class_names.get(column, class_names or ())
     where = f"{table.name}, column '{column}'"
@@ -153,8 +160,9 @@ def read_sets(
         _list_of(cell, f"{where}, row {row}", separator, is_text=table.untyped)
         for row, cell in enumerate(table.texts(column), start=1)
     ]
-    if not names and _are_flags(cells):
-        width = len(cells[0])
+    if not names and (_are_flags(cells) if first is None else first.width is not None):
+        width = len(cells[0]) if first is None or first.width is None else first.width
+        _require_flags(cells, width, where)
         note = f"{where}: lists of {width} numbers 0 and 1 are read as a flag for each of {width} labels"
         return Sets([tuple(str(index) for index, flag in enumerate(cell) if flag) for cell in cells], width, (note,))
     return Sets(
@@ -199,6 +207,19 @@ def _are_flags(cells: Sequence[Sequence[Any]]) -> bool:
     return width > 1 and all(
         len(cell) == width and all(isinstance(flag, int | float) and flag in FLAGS for flag in cell) for cell in cells
     )
+
+
+def _require_flags(cells: Sequence[Sequence[Any]], width: int, where: str) -> None:
+    """Refuse a row that is read by flags, as the first table's are, and has others."""
+    for row, cell in enumerate(cells, start=1):
+        if len(cell) != width or not _are_flags([cell]):
+            raise UserError(
+                f"{where}, row {row}",
+                expected=f"{width} numbers 0 and 1, a flag for each label, as in the training data",
+                got=repr([*cell]),
+                otherwise="flags would have been taken for the numbers of labels, or these for flags",
+                do="write the labels of all files alike, best by their names",
+            )
 
 
 def _key(value: Any, names: Sequence[str], where: str) -> str:

@@ -104,8 +104,7 @@ def load_squad(
     if most is not None and most < len(train.rows):
         train, _, _ = _hold_out(train, len(train.rows) - most, split.seed)
         notes.append(f"trains on a part of the data: {len(train.rows)} questions, of whole articles, seed {split.seed}")
-    more = [row for file in unlabelled for row in read_squad(Path(file)).rows]
-    more = [{**row, "label": [IGNORED_CLASS] * 2, "answers": []} for row in more]
+    more = [row for file in unlabelled for row in read_squad(Path(file), labelled=False).rows]
     if more:
         notes.append(f"{len(more)} questions without an answer join the training data")
     return _loaded(train, found, notes, more)
@@ -135,8 +134,12 @@ def _find_files(path: Path, dev: Path | None, evaluation_only: bool) -> tuple[Pa
     return train, dev
 
 
-def read_squad(path: Path) -> Questions:
+def read_squad(path: Path, *, labelled: bool = True) -> Questions:
     """Read a file of SQuAD's form.
+
+    Args:
+        path: of the file.
+        labelled: read the answers; otherwise there need be none, and nothing is known of any question.
 
     Raises:
         UserError: it is not JSON or Parquet, a key is missing, or an answer does not stand where it says.
@@ -146,7 +149,7 @@ def read_squad(path: Path) -> Questions:
     numbers: dict[Any, int] = {}
     try:
         for article, context, question in _questions_in(path):
-            rows.append(_row(path, {"id": len(rows) + 1, **question}, context))
+            rows.append(_row(path, {"id": len(rows) + 1, **question}, context, labelled=labelled))
             articles.append(numbers.setdefault(article, len(numbers)))
     except UserError:
         raise
@@ -194,9 +197,12 @@ def _table_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield {name: cell for name, cell in zip(table.columns, cells, strict=True) if cell is not None}
 
 
-def _row(path: Path, question: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def _row(path: Path, question: Mapping[str, Any], context: Any, *, labelled: bool = True) -> dict[str, Any]:
     if not isinstance(context, str) or not isinstance(question["question"], str):
         raise TypeError("texts are strings")
+    texts = {"text": question["question"], "text_pair": context, "id": str(question["id"])}
+    if not labelled:
+        return {**texts, "label": [IGNORED_CLASS] * 2, "answers": []}
     answers = [] if question.get("is_impossible") else question["answers"]
     if isinstance(answers, Mapping):  # lists of texts and of starts, as the hub has them
         pairs = zip(answers["text"], answers["answer_start"], strict=True)
@@ -213,13 +219,7 @@ def _row(path: Path, question: Mapping[str, Any], context: Any) -> dict[str, Any
                 otherwise="the model would have learnt to mark other words",
                 do="correct `answer_start`, counted in characters from 0",
             )
-    return {
-        "text": question["question"],
-        "text_pair": context,
-        "label": label,
-        "answers": [answer["text"] for answer in answers],
-        "id": str(question["id"]),
-    }
+    return {**texts, "label": label, "answers": [answer["text"] for answer in answers]}
 
 
 def _part(folder: Path, name: str) -> Path | None:

@@ -20,8 +20,8 @@ def spans_in(
 ) -> list[dict[str, Any]]:
     """The spans of a text, with the characters where they start and end, and the mean probability of their words.
 
-    Words are told apart by white space and punctuation, and answered at their first token. A tag without a scheme
-    (`NOUN`, not `B-PER`) makes a span of each word.
+    Words are told apart by white space and punctuation, and answered at their first token; one that the tokenizer makes
+    nothing of is passed over. A tag without a scheme (`NOUN`, not `B-PER`) makes a span of each word.
     """
     places = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I", "W": "S"}
     spans: list[dict[str, Any]] = []
@@ -29,8 +29,8 @@ def spans_in(
     for word in re.finditer(r"\w+(?:[-'\u2019.]\w+)*|[^\w\s]", text):
         start, end = word.span()
         first = next((i for i, (a, b) in enumerate(offsets) if a < end and b > max(start, a)), None)
-        if first is None:  # the text was cut before it
-            break
+        if first is None:  # such as a joiner between two emojis, or the text was cut before it
+            continue
         powers = np.exp(logits[first] - logits[first].max())
         tag, share = labels[powers.argmax()], float(powers.max() / powers.sum())
         letter, _, kind = tag.partition("-")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codir.data import Table, is_table, plain_id, read_table
 from codir.errors import UserError
 from codir.store import fingerprint_files
-from codir.tasks import Task, kind_of
+from codir.tasks import KINDS, Kind, Task, kind_of
 from codir.teacher.answers.classes import are_numbers, order_classes
 from codir.teacher.answers.columns import choose_answer_columns
 from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers
@@ -130,10 +130,9 @@ class AnswersFile:
         """The logits of each row of the file, in the order of the task's classes; no columns without answers.
 
         Raises:
-            UserError: answers to another task, one that no file can teach, or numbers that are none.
+            UserError: answers to another task, or numbers that are none.
         """
         if task not in self._logits:
-            self._require_rows(task)
             found, notes = self._make_logits(task)
             self._logits[task] = found.astype(np.float32), tuple(notes)
         return self._logits[task][0]
@@ -146,7 +145,6 @@ class AnswersFile:
 
     def places(self, rows: datasets.Dataset, task: Task) -> tuple[NDArray[np.int64], list[Key]]:
         """Where rows of a data set stand in the file, -1 where they do not, and what they were looked for by."""
-        self._require_rows(task)
         wanted = keys_of(rows, id_column=self.id_column, pairs=self.columns.text_pair is not None, file=self.name)
         return find_rows(wanted, self.known(task, pairs=bool(wanted) and len(wanted[0]) == 2)), wanted
 
@@ -171,17 +169,6 @@ class AnswersFile:
             tables += [self.vectors] if self.has_vectors else []
             self._known[task, pairs] = index_rows(list(zip(*columns, strict=True)), tables, self.name)
         return self._known[task, pairs]
-
-    def _require_rows(self, task: Task) -> None:
-        """Refuse tasks whose answers are no numbers for each row: those of words, of windows and of single texts."""
-        kind = kind_of(task)
-        if kind.reads_words or kind.reads_windows or kind.reads_apart:
-            raise UserError(
-                f"teacher, {self.name}",
-                expected=f"a model as the teacher for `{kind.name}`",
-                got="a file of answers, which teaches classes, labels and scores of rows",
-                do="name a model folder or a hub name with `--teacher`",
-            )
 
     # ---- Reading ----
 
@@ -220,6 +207,14 @@ class AnswersFile:
             return np.zeros((len(self), 0)), []
         if form == "top-k" and kind.has_classes:
             where = f"{self.name}, column '{self.columns.answers[0]}'"
+            if not kind.one_class:
+                raise UserError(
+                    where,
+                    expected=f"an answer to each class by itself, for task `{kind.name}`",
+                    got="log-probabilities of tokens, which exclude one another",
+                    otherwise="no label would have had a probability above a half",
+                    do="write how likely each label is in columns `p_<label>`",
+                )
             rows = [_by_token(cell) for cell in cells_of(self._read.columns[self.columns.answers[0]], where)]
             names = task.label_names or tuple(map(str, range(task.num_labels)))
             found, notes = logits_of_top_k(rows, names, where)
@@ -249,6 +244,26 @@ def is_answers_file(name: str | Path) -> bool:
         (True, False, False)
     """
     return is_table(Path(name))
+
+
+def check_kind(kind: Kind, file: str) -> None:
+    """Refuse a kind of task whose answers a file cannot hold row by row.
+
+    Args:
+        kind: of the task.
+        file: what messages call the file.
+
+    Raises:
+        UserError: words, windows or texts are answered, not rows.
+    """
+    if not kind.answers_rows:
+        raise UserError(
+            f"teacher, {file}",
+            expected="for a file of answers, a task with one answer for each row: "
+            + ", ".join(name for name, one in KINDS.items() if one.answers_rows),
+            got=f"`{kind.name}`",
+            do="name a model as the teacher",
+        )
 
 
 def _by_token(cell: Any) -> list[tuple[Any, Any]]:

@@ -60,7 +60,8 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
         `[rows, classes]`, and notes on what was left out and filled in.
 
     Raises:
-        UserError: a row without a single class, or with a log-probability above 0 or none at all.
+        UserError: a row without a single class that has a probability above 0, or with a log-probability that is above
+            0 or none at all.
 
     Example:
         >>> logits, notes = logits_of_top_k([[("up", -0.2), (" Up", -3.0), ("The", -2.5)]], ["down", "up"], "answers")
@@ -80,10 +81,10 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
             else:
                 shares[number, index] += share
                 listed[number, index] = True
-        if not listed[number].any():
+        if not shares[number].any():
             raise UserError(
                 f"{where}, row {number + 1}",
-                expected=f"at least one of the classes {', '.join(names)}",
+                expected=f"at least one of the classes {', '.join(names)}, with a probability above 0",
                 got=", ".join(repr(token) for token, _ in row) or "nothing",
                 do="ask for more of the likeliest tokens, rename them to the classes, or leave the row out",
             )

@@ -13,7 +13,7 @@ from codir.signals import Batch, ModelShape, Representation, TeacherSignal
 from codir.system import free_memory
 from codir.tasks import Task, kind_of
 from codir.teacher.answers.checks import compare_with_labels, describe_answers
-from codir.teacher.answers.file import AnswersFile
+from codir.teacher.answers.file import AnswersFile, check_kind
 from codir.teacher.answers.rows import refuse_unanswered
 from codir.teacher.base import Teacher
 from codir.teacher.space import PrincipalSpace, sample_rows
@@ -32,7 +32,8 @@ class FileTeacher(Teacher):
         pooled: representations that will be asked for; the vectors are each of them, or their principal components.
 
     Raises:
-        UserError: training rows without an answer; answers that fit the labels only with the classes renamed.
+        UserError: a kind of task that no file can answer; training rows without an answer; answers that fit the labels
+            only with the classes renamed.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FileTeacher(Teacher):
         pooled: frozenset[Representation] = frozenset(),
     ) -> None:
         self.file, self._asked, self.device = file, pooled, torch.device("cpu")
+        check_kind(kind_of(task), file.name)
         place, wanted = file.places(dataset, task)
         refuse_unanswered(place, wanted, file.known(task, pairs=len(wanted[0]) == 2), file.name)
         logits = file.logits(task)[place]

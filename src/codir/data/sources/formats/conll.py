@@ -7,6 +7,7 @@ The first cell of a line is the word and the last one its tag; cells are separat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +84,12 @@ def _blocks(stream: Iterator[str]) -> Iterator[list[Line]]:
 
 
 def _cells(text: str) -> list[str]:
-    """Between tabs, or else between spaces; a word may hold spaces where there are tabs."""
+    """Between tabs, or else between spaces. A word may hold spaces where there are tabs, and others (U+00A0) always."""
     if not text.strip():
         return []
     if "\t" in text.strip():
         return [cell.strip() for cell in text.strip("\r\n").rstrip("\t ").split("\t")]
-    return text.split()
+    return re.findall(r"[^ \r\n]+", text)
 
 
 def _without_comments(block: list[Line], path: Path) -> list[Line]:
