@@ -46,8 +46,9 @@ def exact_scores(model: nn.Module) -> Iterator[None]:
     Args:
         model: of any kind, perhaps without a configuration; its weights stay as they are.
     """
-    is_ordered = isinstance(model, PreTrainedModel) and kind_of_model(model).order_counts
-    layers = layers_of_width(model, model.config.num_labels) if is_ordered else []
+    layers: list[nn.Linear] = []
+    if isinstance(model, PreTrainedModel) and kind_of_model(model).order_counts:
+        layers = layers_of_width(model, model.config.num_labels)
     if not layers or "forward" in vars(layers[-1]):  # no such layer, or it is exact already
         yield
         return
