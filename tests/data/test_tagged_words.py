@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from codir import UserError
-from codir.data import POSITIONS, count_unread, encode, from_datasets, load_data, mask_unread, words_of_tokens
+from codir.data import (
+    POSITIONS,
+    DistillationCollator,
+    RowCollator,
+    count_unread,
+    encode,
+    from_datasets,
+    load_data,
+    mask_unread,
+    words_of_tokens,
+)
 from codir.data.sources.formats import TAGGED
 from codir.data.words import positions_of
 from codir.tasks import IGNORED_CLASS
@@ -295,3 +305,26 @@ def test_a_word_with_a_space_of_its_own_that_is_read_as_two_cells(tmp_path):
     words, tags = rows_of(tmp_path / "rows.conll")
     assert words == [["10\u00a0000", "Euro"], ["Ada"]]
     assert tags == [["B-NUM", "O"], ["B-PER"]]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_words_that_are_read_off_the_padding_before_them(side):
+    """Decoders' tokenizers pad at the left."""
+    tokenizer = word_piece()
+    tokenizer.padding_side = side
+    rows = datasets.Dataset.from_dict({"words": [["wide"], ["newer", "lowest", "wide", "low"], []]})
+    encoded = encode(rows, tokenizer, max_length=32)
+    alone = [
+        [row["input_ids"][place] for place in row[POSITIONS]]
+        for row in encoded.select_columns(["input_ids", POSITIONS])
+    ]
+    batches = (
+        RowCollator(encoded, tokenizer, words=True)([0, 1, 2]),
+        DistillationCollator(tokenizer)([encoded[row] for row in range(3)]),
+    )
+    for batch in batches:
+        found = [
+            [int(batch["input_ids"][row, place]) for place in places if place >= 0]
+            for row, places in enumerate(batch[POSITIONS].tolist())
+        ]
+        assert found == alone

@@ -146,6 +146,18 @@ def test_students_that_do_not_end_in_a_vector(tmp_path, tokenizer):
     assert student_origin(other).notes == (f"read from {tmp_path}",)
 
 
+def test_a_bare_checkpoint_that_must_bring_its_teachers_dense_map(tmp_path, tokenizer):
+    """The map is a head: where the checkpoint has none, it is new, and that is said."""
+    teacher = tiny_encoder(shape=SHAPES["dense"])
+    tiny_encoder(layers=1).encoder.save_pretrained(tmp_path / "bare")
+    student = build_student(teacher, checkpoint=tmp_path / "bare")
+    assert student_origin(student).notes[-1] == "new, with random weights: dense.bias, dense.weight"
+    assert student_origin(student).has_new_head
+    assert vectors(student, tokenizer, ["w1 w2", "w3"]).shape == (2, 12)
+    again = build_student(teacher, checkpoint=tmp_path / "bare")
+    assert torch.equal(student.dense.weight, again.dense.weight), "drawn with the seed"
+
+
 def test_a_dense_map_on_a_classifier():
     with pytest.raises(UserError, match=r"student.dense: expected a teacher that gives sentence vectors"):
         build_student(tiny_classifier("bert"), layers=2, dense=True)

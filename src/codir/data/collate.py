@@ -47,7 +47,9 @@ class DistillationCollator:
             labels = [row["labels"] for row in rows]
             batch["labels"] = torch.tensor(labels) if self.kind is None else self.kind.batch(labels)
         if POSITIONS in rows[0]:
-            batch[POSITIONS] = pad_positions([row[POSITIONS] for row in rows])
+            lengths, is_left = [len(row["input_ids"]) for row in rows], self.tokenizer.padding_side == "left"
+            before = [batch["input_ids"].shape[1] - length for length in lengths] if is_left else None
+            batch[POSITIONS] = pad_positions([row[POSITIONS] for row in rows], before)
         if self.negative_sampler is not None:
             negatives = self.negative_sampler.sample(example_index)
             batch["negative_index"] = torch.from_numpy(negatives.index)

@@ -338,7 +338,16 @@ class RowCollator:
     def __call__(self, rows: Sequence[int]) -> dict[str, Tensor]:
         """Collate these rows."""
         batch = self._padded(rows)
-        return batch if self._words is None else {**batch, POSITIONS: pad_positions(self._words[list(rows)][POSITIONS])}
+        if self._words is None:
+            return batch
+        return {**batch, POSITIONS: pad_positions(self._words[list(rows)][POSITIONS], self._padding_before(rows))}
+
+    def _padding_before(self, rows: Sequence[int]) -> list[int] | None:
+        """Tokens of padding before each row of a batch; `None` where padding stands behind."""
+        if not self._is_left:
+            return None
+        lengths = pc.list_value_length(self._columns[list(rows)]["input_ids"]).to_numpy()
+        return (lengths.max() - lengths).tolist()
 
     def _padded(self, rows: Sequence[int]) -> dict[str, Tensor]:
         table = self._columns[list(rows)]

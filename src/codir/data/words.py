@@ -72,9 +72,20 @@ def positions_of(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> li
     return found
 
 
-def pad_positions(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Positions of words as `[rows, words]`, `UNREAD` behind the last word of a row."""
-    return torch.from_numpy(pad_rows(rows, UNREAD))
+def pad_positions(rows: Sequence[Sequence[int]], before: Sequence[int] | None = None) -> Tensor:
+    """Positions of words in a padded batch as `[rows, words]`, `UNREAD` behind the last word of a row.
+
+    Args:
+        rows: the position of each word in its row of tokens.
+        before: how many tokens of padding stand before each row; none by default.
+
+    Example:
+        >>> pad_positions([[1, 2], [1]], before=[0, 3])
+        tensor([[ 1,  2],
+                [ 4, -1]])
+    """
+    found = torch.from_numpy(pad_rows(rows, UNREAD))
+    return found if before is None else torch.where(found >= 0, found + torch.tensor(before).unsqueeze(1), found)
 
 
 def mask_unread(encoded: datasets.Dataset) -> datasets.Dataset:

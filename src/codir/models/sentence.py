@@ -146,7 +146,8 @@ class SentenceEncoder(PreTrainedModel):
     ) -> Any:
         """Load an encoder, and how its tokens become one vector.
 
-        That is as `modules.json` says, or else `config`, or else by their mean.
+        That is as `modules.json` says, or else `config`, or else by their mean. A dense map that only `config` asks for
+        is new, with random weights.
 
         Args:
             path: a folder or a name on the hub.
@@ -159,7 +160,8 @@ class SentenceEncoder(PreTrainedModel):
             UserError: modules that codir does not know.
         """
         config = copy.deepcopy(AutoConfig.from_pretrained(path) if config is None else config)
-        shape = read_shape(path) or shape_in(config)
+        saved = read_shape(path)
+        shape = saved or shape_in(config)
         note_shape(config, shape)
         how: dict[str, Any] = {"dtype": dtype, "ignore_mismatched_sizes": ignore_mismatched_sizes}
         encoder, found = AutoModel.from_pretrained(path, config=config, output_loading_info=True, **how)
@@ -167,14 +169,20 @@ class SentenceEncoder(PreTrainedModel):
             model = cls(config)
         model.encoder = encoder
         model.config = encoder.config
-        if model.dense is not None:
+        is_new = saved is None and shape.dense is not None
+        if is_new:
+            model.dense = nn.Linear(int(config.hidden_size), int(shape.dense or 0)).to(encoder.dtype)
+        elif model.dense is not None:
             model.dense = model.dense.to_empty(device="cpu").to(encoder.dtype)
             model.dense.load_state_dict(_dense_weights(load_file(_dense_file(path)), shape))
         model._freeze_unread()
         model.name_or_path, model.prompts = str(path), read_prompts(path)
         if not output_loading_info:
             return model.eval()
-        return model.eval(), {**found, **_renamed(found)}
+        renamed = _renamed(found)
+        if is_new:
+            renamed["missing_keys"] |= {"dense.weight", "dense.bias"}
+        return model.eval(), {**found, **renamed}
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write the encoder as transformers does, and the modules as sentence-transformers does."""
