@@ -89,6 +89,10 @@ class Rows(Protocol):
     def may_be_reordered(self) -> bool:
         """Whether `metrics` are the same in whatever order evaluation rows are read."""
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether an evaluation has a loss."""
+
 
 @dataclass(frozen=True)
 class LabelledRows:
@@ -185,6 +189,11 @@ class LabelledRows:
     @property
     def may_be_reordered(self) -> bool:
         """Not where the two texts of a pair are rows, the second behind the first."""
+        return not self.kind.reads_apart
+
+    @property
+    def has_loss(self) -> bool:
+        """Not where a text by itself has no label."""
         return not self.kind.reads_apart
 
 
@@ -305,6 +314,11 @@ class CorpusRows:
     @property
     def may_be_reordered(self) -> bool:
         """No one looks at them but the loss."""
+        return True
+
+    @property
+    def has_loss(self) -> bool:
+        """That of the language model."""
         return True
 
 

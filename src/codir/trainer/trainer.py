@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers.trainer_utils import EvalLoopOutput
 
 from codir.data import (
     POSITIONS,
@@ -378,6 +379,12 @@ class DistillationTrainer(WholeCheckpoints):
     def _remove_unused_columns(self, dataset: datasets.Dataset, description: str | None = None) -> datasets.Dataset:
         own = [name for name in ("labels", "example_index", "length", POSITIONS) if name in dataset.column_names]
         return dataset.select_columns([*model_columns(dataset, self.processing_class), *own])
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Trainer's own, whose loss is left out where there is none: 0 would be told."""
+        found = super().evaluation_loop(*args, **kwargs)
+        kept = {name: of for name, of in found.metrics.items() if self.rows.has_loss or not name.endswith("_loss")}
+        return found._replace(metrics=kept)
 
     # ---- Logs ----
 
