@@ -46,17 +46,14 @@ class Situation:
 
 
 SITUATIONS = (
-    Situation("200 labels, 12,000 texts; narrow", "few-labels-200"),
-    Situation("1,000 labels, 12,000 texts; narrow", "few-labels"),
-    Situation("8,000 labels, 12,000 texts; narrow", "few-labels-8000"),
-    Situation("1,000 labels, no texts; narrow", "few-labels-no-text"),
-    Situation("8,000 labels; narrow, random start", "sst2-narrow"),
-    Situation("8,000 labels; 2 layers", "sst2-2-layers"),
-    Situation("8,000 labels; 3 layers", "sst2"),
+    Situation("1,000 labels, 12,000 texts; 2 x 128", "few-labels"),
+    Situation("8,000 labels, 16,000 texts; 4 x 192, random start", "sst2-unlabelled"),
+    Situation("8,000 labels; 4 x 192, random start", "sst2-narrow"),
+    Situation("8,000 labels; 2 layers of 6", "sst2-2-layers"),
+    Situation("8,000 labels; 3 layers of 6", "sst2"),
     Situation("4,000 labels; 3 layers of 12", "base-sst2", "3-layers"),
     Situation("4,000 labels; 6 layers of 12", "base-sst2", "6-layers"),
-    Situation("800 labels, 100 steps; 3 layers", "sst2-100-steps"),
-    Situation("199 labels, 20 steps; 3 layers", "sst2-20-steps"),
+    Situation("199 labels, 20 steps; 3 layers of 6", "sst2-20-steps"),
 )
 
 
