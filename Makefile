@@ -104,8 +104,9 @@ bench-embeddings: setup .venv-sentence-transformers/installed ## Train sentence 
 	$(BIN)/python benchmarks/embeddings.py 2x128
 	$(BIN)/python benchmarks/tables.py
 
-tables: setup ## Write the tables of all comparisons from their results
+tables: setup ## Write the tables of all comparisons, and the map of them, from their results
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/map.py
 
 .venv-%/installed: benchmarks/peers/%.txt constraints.txt
 	$(PYTHON) -m venv .venv-$*

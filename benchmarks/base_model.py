@@ -33,7 +33,7 @@ def find_base(folder: Path, places: Iterable[Path] | None = None) -> Path:
     target = folder / NAME
     if (target / "config.json").is_file():
         return target
-    searched = [Path(place) for place in (places if places is not None else site_packages())]
+    searched = site_packages() if places is None else [*places]
     pieces = [_piece(number, searched) for number in range(1, PIECES + 1)]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -50,9 +50,9 @@ def find_base(folder: Path, places: Iterable[Path] | None = None) -> Path:
     return target
 
 
-def site_packages() -> list[str]:
+def site_packages() -> list[Path]:
     """Where packages of this interpreter are installed."""
-    return [*site.getsitepackages(), sysconfig.get_path("purelib"), *(place for place in sys.path if place)]
+    return [Path(place) for place in (*site.getsitepackages(), sysconfig.get_path("purelib"), *sys.path) if place]
 
 
 def _piece(number: int, places: list[Path]) -> Path:

@@ -3,7 +3,7 @@
 Differences are paired by seed, with their 95% intervals, from the results of the comparisons. Nothing is corrected for
 their number here; the tables of docs/results.md are.
 
-Run: python benchmarks/map.py; it writes docs/images/map.png.
+Run: python benchmarks/map.py, which `make tables` does too; it writes docs/images/map.png.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from comparison import HERE
+from tables import RESULTS, ROOT, against
 
 from codir.measure import Comparison, lines_of, read_comparison
 from codir.measure.statistics import Estimate
 from codir.report.pictures import COLOURS, quieten
 from codir.report.words import scale_of
 
-PICTURE = HERE.parent / "docs" / "images" / "map.png"
-RESULTS = HERE / "results"
+PICTURE = ROOT / "docs" / "images" / "map.png"
 PANELS = (
     ("soft targets (`kd`)\nover labels alone", "kd", ("fine-tune", "alone")),
     ("contrast (`codir`)\nover soft targets", "codir", ("kd",)),
@@ -64,8 +63,8 @@ def gain_of(comparison: Comparison, student: str, preset: str, references: Seque
     if reference is None or preset not in there:
         return None
     scale, _ = scale_of(comparison.metric)
-    against = Comparison(comparison.runs, reference, comparison.metric, comparison.metric_on, {}, {})
-    found = next(line for line in lines_of(against, student, against.first) if line.preset == preset).difference
+    lines = lines_of(against(reference, comparison), student, comparison.first)
+    found = next(line for line in lines if line.preset == preset).difference
     assert found is not None
     assert found.half_width is not None, "several seeds"
     return Estimate(scale * found.mean, scale * found.half_width, found.count)

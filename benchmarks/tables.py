@@ -68,7 +68,7 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
         if place["students"]:
             chosen = {name: _students_as_rows(comparison) for name, comparison in chosen.items()}
         if place["reference"]:
-            chosen = {name: _against(place["reference"], comparison) for name, comparison in chosen.items()}
+            chosen = {name: against(place["reference"], comparison) for name, comparison in chosen.items()}
         rows = summary_rows(chosen)
         if place["students"]:
             rows = [{"student": row.pop("preset"), **row} for row in rows]
@@ -88,7 +88,7 @@ def render_gains(text: str, comparisons: dict[str, Comparison]) -> str:
         comparison = comparisons[_known(place["name"], comparisons)]
         presets = {run.preset for run in comparison.runs}
         student = _known(place["student"] or comparison.students[0], comparison.students)
-        rows = summary_rows({place["name"]: _against(place["reference"], comparison)})
+        rows = summary_rows({place["name"]: against(place["reference"], comparison)})
         cell = next(row for row in rows if row["preset"] == _known(place["preset"], presets))[student]
         return f"{place['begin']}{cell.partition('(')[2].rpartition(')')[0]}{place['end']}"
 
@@ -134,7 +134,7 @@ def _students_as_rows(comparison: Comparison) -> Comparison:
     return replace(comparison, runs=swapped)
 
 
-def _against(reference: str, comparison: Comparison) -> Comparison:
+def against(reference: str, comparison: Comparison) -> Comparison:
     """The same runs, told against another contestant."""
     return replace(comparison, reference=_known(reference, {run.preset for run in comparison.runs}))
 

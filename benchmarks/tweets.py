@@ -31,7 +31,7 @@ def find_tweets(file: Path, places: Iterable[Path] | None = None) -> Path:
     """
     if file.is_file():
         return file
-    searched = [Path(place) for place in (places if places is not None else site_packages())]
+    searched = site_packages() if places is None else places
     found = next((place / PACKAGE / "data" / "ner.txt" for place in searched if (place / PACKAGE).is_dir()), None)
     if found is None:
         raise UserError(

@@ -99,10 +99,11 @@ def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task)
     Raises:
         UserError: names what is missing, and the presets that work.
     """
-    if isinstance(teacher, AnswersFile):
-        check_kind(kind_of(task), teacher.name)
-    why = _lacking(teacher, objectives, task) if isinstance(teacher, AnswersFile) else None
-    if isinstance(teacher, AnswersFile) and why is not None:
+    if not isinstance(teacher, AnswersFile):
+        return
+    check_kind(kind_of(task), teacher.name)
+    why = _lacking(teacher, objectives, task)
+    if why is not None:
         works = presets_for_file(teacher, task)
         vectors = "" if teacher.has_vectors else "; a contrast works too where the file has a column `vector`"
         raise UserError(

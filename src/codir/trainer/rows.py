@@ -86,12 +86,8 @@ class Rows(Protocol):
         """What an evaluation reports beside the loss, where the user names no `compute_metrics`."""
 
     @property
-    def may_be_reordered(self) -> bool:
-        """Whether `metrics` are the same in whatever order evaluation rows are read."""
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether an evaluation has a loss."""
+    def are_apart(self) -> bool:
+        """Whether evaluation rows are texts of pairs, the second behind the first: in this order, with no loss."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +183,9 @@ class LabelledRows:
         return compute
 
     @property
-    def may_be_reordered(self) -> bool:
-        """Not where the two texts of a pair are rows, the second behind the first."""
-        return not self.kind.reads_apart
-
-    @property
-    def has_loss(self) -> bool:
-        """Not where a text by itself has no label."""
-        return not self.kind.reads_apart
+    def are_apart(self) -> bool:
+        """Where the model reads the two texts of a pair one by one."""
+        return self.kind.reads_apart
 
 
 def as_read(dataset: Any, kind: Kind) -> Any:
@@ -312,14 +303,9 @@ class CorpusRows:
         return None
 
     @property
-    def may_be_reordered(self) -> bool:
-        """No one looks at them but the loss."""
-        return True
-
-    @property
-    def has_loss(self) -> bool:
-        """That of the language model."""
-        return True
+    def are_apart(self) -> bool:
+        """No: they are sequences of a corpus."""
+        return False
 
 
 def negative_sampler(

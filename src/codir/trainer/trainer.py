@@ -348,7 +348,7 @@ class DistillationTrainer(WholeCheckpoints):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Trainer's own, for texts as well as for token ids; longest rows first, where no one counts on their order."""
-        has_any_order = self._has_own_metrics and self.rows.may_be_reordered
+        has_any_order = self._has_own_metrics and not self.rows.are_apart
         self._takes_longest_first = has_any_order and self.args.world_size <= 1
         try:
             return super().get_eval_dataloader(self.rows.for_evaluation(eval_dataset))
@@ -383,8 +383,9 @@ class DistillationTrainer(WholeCheckpoints):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Trainer's own, whose loss is left out where there is none: 0 would be told."""
         found = super().evaluation_loop(*args, **kwargs)
-        kept = {name: of for name, of in found.metrics.items() if self.rows.has_loss or not name.endswith("_loss")}
-        return found._replace(metrics=kept)
+        if not self.rows.are_apart:
+            return found
+        return found._replace(metrics={name: of for name, of in found.metrics.items() if not name.endswith("_loss")})
 
     # ---- Logs ----
 

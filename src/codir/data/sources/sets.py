@@ -160,9 +160,10 @@ def read_sets(
         _list_of(cell, f"{where}, row {row}", separator, is_text=table.untyped)
         for row, cell in enumerate(table.texts(column), start=1)
     ]
-    if not names and (_are_flags(cells) if first is None else first.width is not None):
-        width = len(cells[0]) if first is None or first.width is None else first.width
-        _require_flags(cells, width, where)
+    width = None if names else _width(cells) if first is None else first.width
+    if width is not None:
+        if first is not None:
+            _require_flags(cells, width, where)
         note = f"{where}: lists of {width} numbers 0 and 1 are read as a flag for each of {width} labels"
         return Sets([tuple(str(index) for index, flag in enumerate(cell) if flag) for cell in cells], width, (note,))
     return Sets(
@@ -201,18 +202,21 @@ def _list_of(cell: Any, where: str, separator: str | None, *, is_text: bool) -> 
     )
 
 
-def _are_flags(cells: Sequence[Sequence[Any]]) -> bool:
-    """Whether every list has the same length, and nothing in it but 0 and 1."""
+def _width(cells: Sequence[Sequence[Any]]) -> int | None:
+    """How many flags each list has; `None` where their lengths differ, or where they are no flags."""
     width = len(cells[0])
-    return width > 1 and all(
-        len(cell) == width and all(isinstance(flag, int | float) and flag in FLAGS for flag in cell) for cell in cells
-    )
+    return width if width > 1 and all(_has_flags(cell, width) for cell in cells) else None
+
+
+def _has_flags(cell: Sequence[Any], width: int) -> bool:
+    """Whether a list has this length, and nothing in it but 0 and 1."""
+    return len(cell) == width and all(isinstance(flag, int | float) and flag in FLAGS for flag in cell)
 
 
 def _require_flags(cells: Sequence[Sequence[Any]], width: int, where: str) -> None:
     """Refuse a row that is read by flags, as the first table's are, and has others."""
     for row, cell in enumerate(cells, start=1):
-        if len(cell) != width or not _are_flags([cell]):
+        if not _has_flags(cell, width):
             raise UserError(
                 f"{where}, row {row}",
                 expected=f"{width} numbers 0 and 1, a flag for each label, as in the training data",
