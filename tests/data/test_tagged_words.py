@@ -139,6 +139,16 @@ def test_a_word_without_a_tag_that_counts_as_one(tmp_path):
     assert any("3 words without a tag do not count" in note for note in data.notes)
 
 
+@pytest.mark.parametrize(("tags", "known"), [([0, -1, 2, 1], 3), (["0", "-1", "2", "1"], 3), ([0, -1, 1, 1], 2)])
+def test_minus_one_that_becomes_a_tag(tmp_path, tags, known):
+    """It stands for none beside the places of three classes or more; beside two it may be a third."""
+    file = write_lines(tmp_path / "a.jsonl", [{"tokens": ["a", "b", "c", "d"], "tags": tags}] * 3)
+    data = load_data(file, dev=file)
+    assert data.task.num_labels == 3
+    assert (data.train["label"][0][1] == IGNORED_CLASS) == (known == 3)
+    assert any("3 words have no tag, since theirs, -1, stands for none" in note for note in data.notes) == (known == 3)
+
+
 def test_names_of_classes_that_are_lost_in_lists(tmp_path):
     names = datasets.List(datasets.ClassLabel(names=["O", "B-X", "I-X"]))
     features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": names})

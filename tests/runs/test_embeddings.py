@@ -20,9 +20,10 @@ from transformers import TrainerCallback
 
 import codir
 from codir.config import CompareConfig, DataConfig, ExportConfig, FinetuneConfig, Recipe
+from codir.data import encode
 from codir.errors import UserError
-from codir.measure import Exam, TorchRunner
-from codir.models import SentenceEncoder, load_model, note_shape
+from codir.measure import Exam, TorchRunner, predict_logits
+from codir.models import SentenceEncoder, load_model, load_tokenizer, note_shape
 from codir.models.sentence_files import SentenceShape
 from codir.report import PYTORCH
 from codir.runs.compare import compare_presets
@@ -416,3 +417,107 @@ def test_what_is_trained_on_nothing_in_silence(what, world, tmp_path):
     with pytest.raises(UserError, match=said):
         act(world, tmp_path / "out")
     assert not (tmp_path / "out" / "student" / "config.json").exists()
+
+
+@pytest.fixture(scope="module")
+def vectors(once_per_suite, world, tokenizer) -> Path:
+    """What the teacher says of the sentences and of the texts of both judged sets, in files of all kinds."""
+
+    def fill(folder: Path) -> None:
+        sets = [Dataset.from_csv(str(world / name)) for name in ("sentences.csv", "sts.csv", "find.csv")]
+        texts = [text for rows in sets for name in rows.column_names if name != "score" for text in rows[name]]
+        runner = TorchRunner(load_model(world / "teacher", tokenizer).eval(), tokenizer, torch.float32)
+        said = predict_logits(runner, encode(Dataset.from_dict({"text": texts}), tokenizer, max_length=16))
+        rows = Dataset.from_dict({"text": texts, "vector": (3 * said).tolist()})  # an API's need not have length 1
+        rows.to_parquet(folder / "all.parquet")
+        rows.to_json(folder / "all.jsonl")
+        rows.select(range(240)).to_json(folder / "sentences.jsonl")
+        other = [*rows["vector"][:239], [0.0] * 32]
+        Dataset.from_dict({"text": texts[:240], "vector": other}).to_json(folder / "zero.jsonl")
+        Dataset.from_dict({"text": texts[:240], "label": [0, 1] * 120}).to_csv(folder / "labels.csv", index=False)
+        shares = {"text": texts[:240], "p_0": [0.5] * 240, "p_1": [0.5] * 240}
+        Dataset.from_dict(shares).to_csv(folder / "shares.csv", index=False)
+
+    return once_per_suite("vectors", fill)
+
+
+def of_file(world: Path, output: Path, file: Path, **changes: Any) -> Recipe:
+    """The recipe of a student of layers that lie in a folder, taught by a file."""
+    content = {"student": {"checkpoint": str(world / "teacher")}, **changes}
+    data = {**recipe_of(world, output).data.model_dump(), "task": "embedding", **content.pop("data", {})}
+    return recipe_of(world, output, teacher={"model": str(file)}, data=data, **content)
+
+
+CONTRAST = {name: {"embedding_contrast": {"num_negatives": 64}} for name in ("embed-nce", "embed-soft")}
+
+
+@pytest.mark.parametrize("preset", ["embed-cosine", "embed-mse", "embed-leaf", "embed-nce", "embed-soft"])
+def test_vectors_of_a_file_that_teach_another_student_than_their_model(preset, world, vectors, tmp_path, tokenizer):
+    """The student that the model teaches, to 1e-5: the file is a cache that someone else built."""
+    teacher = load_model(world / "teacher", tokenizer)
+    sentences = Dataset.from_csv(str(world / "sentences.csv"))
+    students = []
+    for source in (teacher, codir.AnswersFile(vectors / "all.parquet")):
+        made = codir.build_student(teacher, layers=[1, 3])
+        args = codir.DistillationArguments(str(tmp_path), eval_strategy="no", max_length=16, **TRAINING)
+        objectives = codir.preset(preset, **CONTRAST.get(preset, {}))
+        trainer = codir.DistillationTrainer(source, made, args, objectives, sentences, processing_class=tokenizer)
+        trainer.train()
+        students.append(made.state_dict())
+    start = codir.build_student(teacher, layers=[1, 3]).state_dict()
+    assert max(float((students[0][name] - start[name]).abs().max()) for name in start) > 1e-3
+    for name, weight in students[0].items():
+        torch.testing.assert_close(students[1][name], weight, atol=1e-5, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize(("ending", "judged", "metric"), [("parquet", "sts", "spearman"), ("jsonl", "find", "ndcg@10")])
+def test_a_file_of_vectors_that_is_judged_otherwise_than_its_model(ending, judged, metric, world, vectors, tmp_path):
+    """The report's row of the teacher is what the model scores; the student is wider than it, and keeps its map."""
+    changes = {"student": {"checkpoint": str(world / "teacher"), "dense": True}}
+    changes["data"] = {"dev": str(world / f"{judged}.csv")}
+    found = distill(of_file(world, tmp_path, vectors / f"all.{ending}", **changes))
+    data = DataConfig(source=str(world / f"{judged}.csv"), max_length=16)
+    assert found.teacher.metrics[metric] == pytest.approx(evaluate(str(world / "teacher"), data)[metric], abs=5e-3)
+    assert found.agreement is not None
+    assert "all." in " ".join(found.notes)
+    kept = load_model(found.output_dir, load_tokenizer(found.output_dir))
+    assert kept.dense is not None
+
+
+def test_a_file_that_has_not_the_vectors_of_the_judged_texts(world, vectors, tmp_path):
+    found = distill(of_file(world, tmp_path, vectors / "sentences.jsonl"))
+    assert found.teacher is None
+    assert "does not answer all rows" in " ".join(found.notes)
+    assert found.student.metrics["spearman"]
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "layers": (
+        "all.parquet",
+        {"objectives": "embed-layers"},
+        r"than vectors, .* its pooled layers.* presets embed-cosine",
+    ),
+    "ids": ("all.parquet", {"teacher.id_column": "text"}, "found by their text, in task `embedding`"),
+    "no direction": ("zero.jsonl", {}, "row 240: expected a vector with a direction in every row, got 0, 0"),
+    "other texts": ("sentences.jsonl", {"data.source": "sts.csv"}, "an answer to each of the .* training rows"),
+    "probabilities": ("shares.csv", {}, "name a file with columns `vector`"),
+    "a map for classes": (
+        "shares.csv",
+        {"data.source": "labels.csv", "data.dev": None, "data.task": "auto", "student.dense": True, "objectives": "kd"},
+        "student.dense: expected a teacher that gives sentence vectors, got a file of answers to `classification`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_of_vectors_that_is_taken_for_what_it_is_not(case, world, vectors, tmp_path):
+    name, changes, message = REFUSED[case]
+    recipe = of_file(world, tmp_path, vectors / name).model_dump()
+    for key, value in changes.items():
+        section, _, field = key.partition(".")
+        if key == "data.source":
+            value = str(next(folder / value for folder in (world, vectors) if (folder / value).exists()))
+        recipe |= {section: {**recipe[section], field: value} if field else value}
+    with pytest.raises(UserError, match=message):
+        distill(Recipe.model_validate(recipe))
+    assert not (tmp_path / "student").exists()

@@ -1,6 +1,6 @@
 """Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
 
-from codir.data.apart import texts_apart, texts_together
+from codir.data.apart import answers_to_pairs, texts_apart, texts_together
 from codir.data.collate import DistillationCollator
 from codir.data.corpus import CausalCollator, MaskingCollator, load_corpus, split_documents
 from codir.data.encode import (
@@ -53,6 +53,7 @@ __all__ = [
     "Submission",
     "Table",
     "Task",
+    "answers_to_pairs",
     "build_negative_sampler",
     "check_room",
     "cls_token_position",

@@ -9,6 +9,8 @@ from datasets import Dataset, Features, Sequence, Value
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
+from codir.tasks import Kind
+
 
 def texts_apart(rows: Dataset) -> Dataset:
     """Each row of two texts as two rows of one, the first before the second.
@@ -45,3 +47,17 @@ def texts_together(
     """
     numbers = labels[:, 1].astype(np.int64)
     return vectors[0::2], vectors[1::2], np.stack([numbers[0::2], numbers[1::2]], axis=1), labels[0::2, 0]
+
+
+def answers_to_pairs(
+    vectors: Float[np.ndarray, "texts width"], labels: Float[np.ndarray, "texts two"], kind: Kind
+) -> tuple[Float[np.ndarray, "rows one"], Float[np.ndarray, " rows"]]:
+    """What vectors of the texts of `texts_apart` answer to the pairs, and the labels of these.
+
+    Args:
+        vectors: of length 1.
+        labels: as `texts_apart` gives them.
+        kind: of the task, which compares the two vectors of a pair.
+    """
+    first, second, texts, of_pairs = texts_together(vectors, labels)
+    return kind.compare(first, second, texts=texts), of_pairs

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from codir.config.words import SPEED_ROWS
-from codir.data import RowCollator, column_of, encode, texts_apart, texts_together
+from codir.data import RowCollator, answers_to_pairs, column_of, encode, texts_apart
 from codir.errors import UserError
 from codir.measure.cost import Latency, measure_latencies, measure_throughputs
 from codir.measure.judgement import AnsweredSet, Judgement, judge
@@ -97,8 +97,7 @@ class Exam:
             logits = predict_logits(runner, encoded, batch_size=self.batch_size)
         if not kind.reads_apart:
             return logits
-        first, second, texts, _ = texts_together(logits, np.asarray(encoded["labels"], np.float32))
-        return kind.compare(first, second, texts=texts)
+        return answers_to_pairs(logits, np.asarray(encoded["labels"], np.float32), kind)[0]
 
     def score(self, answers: Answers) -> dict[str, float]:
         """Metrics of every dev set; those of a second one carry its name."""

@@ -163,7 +163,7 @@ def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedDa
     check_start(config, teacher)
     assert config.checkpoint is not None, "`check_start` has looked"
     tokenizer = load_tokenizer(config.checkpoint)
-    model = load_student(config.checkpoint, tokenizer, head_for(data.task), seed=seed)
+    model = load_student(config.checkpoint, tokenizer, head_for(data.task), dense=config.dense, seed=seed)
     origin = student_origin(model)
     if origin is not None and origin.has_new_head:
         start_at_scores(model, data)

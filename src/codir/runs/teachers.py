@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from datasets import Dataset
+
 from codir.config import DataConfig, ObjectivesConfig, StudentConfig, TeacherConfig
 from codir.config.words import TASK
-from codir.data import LoadedData
+from codir.data import LoadedData, answers_to_pairs, texts_apart
 from codir.errors import UserError
 from codir.measure import Answers, Exam
 from codir.models import Reader, kind_of_model, label_names
@@ -14,7 +17,7 @@ from codir.runs.objectives import build_objectives, presets_for
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
-from codir.tasks import Task, kind_of, kind_of_outputs
+from codir.tasks import Task, kind_named, kind_of, kind_of_outputs
 from codir.tasks.thresholds import move, thresholds_of
 from codir.teacher import AnswersFile, FileTeacher, check_kind, is_answers_file
 from codir.trainer import held_in, lacking_in
@@ -71,6 +74,8 @@ def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
     """What a teacher knows of the data before it is read: how many classes, their names, and the column of ids."""
     if isinstance(teacher, AnswersFile):
         known = {"model_names": teacher.label_names, "id_column": teacher.id_column}
+        if data.task != TASK and kind_named(data.task).reads_apart:
+            return {"num_labels": teacher.vectors.shape[1]} if teacher.has_vectors else {}
         return known if teacher.num_labels is None else {**known, "num_labels": teacher.num_labels}
     kind, outputs = kind_of_model(teacher.model), teacher.model.config.num_labels
     is_told_by_outputs = data.task != TASK or kind is kind_of_outputs(outputs)
@@ -105,13 +110,22 @@ def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task)
     why = _lacking(teacher, objectives, task)
     if why is not None:
         works = presets_for_file(teacher, task)
-        vectors = "" if teacher.has_vectors else "; a contrast works too where the file has a column `vector`"
         raise UserError(
             "objectives",
-            expected=f"objectives that need no more of the teacher than {held_in(teacher)}, which {teacher.name} holds",
+            expected="objectives that need no more of the teacher than "
+            f"{held_in(teacher, kind_of(task))}, which {teacher.name} holds",
             got=why,
-            do=f"take one of the presets {', '.join(works)}{vectors}",
+            do=_instead(teacher, works, task),
         )
+
+
+def _instead(file: AnswersFile, works: list[str], task: Task) -> str:
+    """What to do where a file cannot teach by the objectives that were named."""
+    if not works:
+        column = "vector" if kind_of(task).reads_apart else "p_<label>"
+        return f"name a file with columns `{column}`, or name a model as the teacher"
+    vectors = "" if file.has_vectors else "; a contrast works too where the file has a column `vector`"
+    return f"take one of the presets {', '.join(works)}{vectors}"
 
 
 def presets_for_file(file: AnswersFile, task: Task) -> list[str]:
@@ -123,7 +137,7 @@ def presets_for_file(file: AnswersFile, task: Task) -> list[str]:
 def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | None:
     """Why a file cannot teach by these objectives, in words; `None` where it can, or where they ask for no teacher."""
     objectives = build_objectives(config)
-    lacking = lacking_in(file, objectives.needs)
+    lacking = lacking_in(file, objectives.needs, kind_of(task))
     if lacking:
         return f"objectives that need {' and '.join(lacking)}"
     try:
@@ -166,12 +180,22 @@ def answers_of_file(file: AnswersFile, exam: Exam) -> Answers | None:
 
     Less the thresholds of labels, which are tuned on the rows that a student's are tuned on: a file has none.
     """
-    found = {name: file.answer(rows, exam.task) for name, rows in exam.dev.items()}
+    found = {name: _said(file, rows, exam.task) for name, rows in exam.dev.items()}
     answers = {name: logits for name, logits in found.items() if logits is not None}
     if len(answers) < len(found):
         return None
     tuned = kind_of(exam.task).tuned(answers[exam.tuned_on], exam.labels(exam.tuned_on))
     return {name: move(logits, thresholds_of(tuned)) for name, logits in answers.items()}
+
+
+def _said(file: AnswersFile, rows: Dataset, task: Task) -> np.ndarray | None:
+    """The answers to rows, or to pairs by the vectors of their texts; `None` where the file has not all of them."""
+    kind = kind_of(task)
+    if not kind.reads_apart:
+        return file.answer(rows, task)
+    texts = texts_apart(rows)
+    vectors = file.answer(texts, task)
+    return None if vectors is None else answers_to_pairs(vectors, np.asarray(texts["label"], np.float32), kind)[0]
 
 
 def note_file(teacher: TeacherOfRun, answers: Answers | None, exam: Exam) -> list[str]:

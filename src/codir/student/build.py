@@ -40,7 +40,7 @@ from codir.student.embeddings import start_embeddings
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
-from codir.tasks import NAMED_IN_CONFIG
+from codir.tasks import NAMED_IN_CONFIG, kind_of_head
 from codir.tasks.thresholds import THRESHOLDS
 
 logger = logging.getLogger(__name__)
@@ -128,13 +128,7 @@ def build_student(
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
     _check_embeddings(embeddings, is_new=config is not None)
     if dense and not isinstance(teacher, SentenceEncoder):
-        raise UserError(
-            "student.dense",
-            expected="a teacher that gives sentence vectors",
-            got=type(teacher).__name__,
-            otherwise="there would have been no vector to map",
-            do="leave `dense` out",
-        )
+        raise _no_vectors(type(teacher).__name__)
     with seeded(seed):
         if layers is not None:
             student, origin = _copy_from_teacher(teacher, layers, selection)
@@ -144,9 +138,7 @@ def build_student(
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
         if dense:
-            assert isinstance(student, SentenceEncoder)
-            student.add_dense(teacher.config.num_labels)
-            origin = replace(origin, notes=(*origin.notes, f"with a dense map to {teacher.config.num_labels}"))
+            origin = _end_in_dense(student, origin, teacher.config.num_labels)
     give_logits(student)
     if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
         delattr(student.config, THRESHOLDS)
@@ -154,28 +146,45 @@ def build_student(
 
 
 def load_student(
-    checkpoint: str | Path, tokenizer: PreTrainedTokenizerBase, head: Mapping[str, Any], *, seed: int = 0
+    checkpoint: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    head: Mapping[str, Any],
+    *,
+    dense: bool = False,
+    seed: int = 0,
 ) -> PreTrainedModel:
     """The student of a teacher that is no model: another checkpoint, with a head for the task.
 
     Args:
         checkpoint: a folder or hub name. Its head is kept if it answers as many classes, in the same order.
         tokenizer: that it reads with.
-        head: `num_labels`, `id2label` and what else the head has to know.
-        seed: for a head that starts at random. The global random state is left as it was.
+        head: `num_labels`, `id2label` and what else the head has to know. Where the task is sentence vectors,
+            `num_labels` is how wide the teacher's are, and there is no head.
+        dense: for sentence vectors: end in a dense map to the teacher's width, which the student keeps.
+        seed: for weights that start at random. The global random state is left as it was.
 
     Returns:
         The student in train mode; `student_origin` says how it starts.
 
     Raises:
-        UserError: nothing can be loaded, or a trained head has the same classes in another order.
+        UserError: nothing can be loaded, or a trained head has the same classes in another order; `dense` for another
+            task.
     """
+    kind = kind_of_head(head)
+    if dense and not kind.reads_apart:
+        raise _no_vectors(f"a file of answers to `{kind.name}`")
     check_source(checkpoint)
     with library_errors(checkpoint, "student checkpoint"):
         before = AutoConfig.from_pretrained(checkpoint)
     with seeded(seed):
-        student, is_new = load_model_for_task(checkpoint, tokenizer, head=head)
-    notes = [f"read from {checkpoint}"]
+        own_head = None if kind.reads_apart else head
+        student, is_new = load_model_for_task(checkpoint, tokenizer, head=own_head, kind=kind)
+        origin = StudentOrigin("checkpoint", notes=(f"read from {checkpoint}",))
+        if dense:
+            origin = _end_in_dense(student, origin, head["num_labels"])
+    if kind.reads_apart:
+        return _of_origin(student, origin)
+    notes = [*origin.notes]
     if is_new:
         notes.append("new, with random weights: the head")
     else:
@@ -183,7 +192,24 @@ def load_student(
         check_label_order(old, new, whose="the student checkpoint's")
         if old != new:
             notes.append(f"its head was trained for {', '.join(old)} and now stands for {', '.join(new)}")
-    return _of_origin(student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=is_new))
+    return _of_origin(student, replace(origin, notes=tuple(notes), has_new_head=is_new))
+
+
+def _end_in_dense(student: PreTrainedModel, origin: StudentOrigin, width: int) -> StudentOrigin:
+    """Let sentence vectors end in a dense map, and say so."""
+    assert isinstance(student, SentenceEncoder)
+    student.add_dense(width)
+    return replace(origin, notes=(*origin.notes, f"with a dense map to {width}"))
+
+
+def _no_vectors(teacher: str) -> UserError:
+    return UserError(
+        "student.dense",
+        expected="a teacher that gives sentence vectors",
+        got=teacher,
+        otherwise="there would have been no vector to map",
+        do="leave `dense` out",
+    )
 
 
 def _of_origin(student: PreTrainedModel, origin: StudentOrigin) -> PreTrainedModel:

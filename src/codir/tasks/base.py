@@ -126,8 +126,8 @@ class Kind(ABC):
 
     @property
     def answers_rows(self) -> bool:
-        """Whether each row has one answer, which a file can hold beside it; not where words, windows or texts have."""
-        return not (self.reads_words or self.reads_windows or self.reads_apart)
+        """Whether each text, or pair, has one answer, which a file can hold beside it; words and windows have more."""
+        return not (self.reads_words or self.reads_windows)
 
     def named(self, names: Sequence[str] | None) -> Kind:
         """The same kind, where the names of its classes say more of it."""

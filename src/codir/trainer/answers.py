@@ -11,7 +11,7 @@ from codir.errors import UserError
 from codir.models import kind_of_model, names_of
 from codir.objectives import Objectives
 from codir.signals import Needs
-from codir.tasks import Task
+from codir.tasks import Kind, Task
 from codir.teacher import AnswersFile, FileTeacher, check_kind
 
 logger = logging.getLogger(__name__)
@@ -26,47 +26,49 @@ def read_answers(
         UserError: no file can answer the kind of task, the objectives need more than a file holds, or the file does not
             answer these rows and classes.
     """
-    check_kind(kind_of_model(student), file.name)
-    check_offer(file, objectives.needs)
+    kind = kind_of_model(student)
+    check_kind(kind, file.name)
+    check_offer(file, objectives.needs, kind)
     teacher = FileTeacher(file, dataset, task_of(student, dataset), objectives.needs.teacher_pooled)
     for note in teacher.notes:
         logger.info(note)
     return teacher
 
 
-def check_offer(file: AnswersFile, needs: Needs) -> None:
-    """Refuse objectives that need more of a teacher than a file of answers holds.
+def check_offer(file: AnswersFile, needs: Needs, kind: Kind) -> None:
+    """Refuse objectives that need more of a teacher than a file of answers holds for a kind of task.
 
     Raises:
         UserError: names what is missing.
     """
-    lacking = lacking_in(file, needs)
+    lacking = lacking_in(file, needs, kind)
     if lacking:
         raise UserError(
             "objectives",
-            expected=f"objectives that need no more of the teacher than {held_in(file)}, which {file.name} holds",
+            expected=f"objectives that need no more of the teacher than {held_in(file, kind)}, which {file.name} holds",
             got=f"objectives that need {' and '.join(lacking)}",
             do="take a preset that needs no more, such as `kd` for answers, or add what is missing: columns "
-            "`p_<label>` for answers, a column `vector` for a pooled layer",
+            "`p_<label>` for answers, a column `vector` for a pooled layer or for sentence vectors",
         )
 
 
-def lacking_in(file: AnswersFile, needs: Needs) -> list[str]:
+def lacking_in(file: AnswersFile, needs: Needs, kind: Kind) -> list[str]:
     """What objectives need of a teacher and a file does not hold, in words."""
+    held = file.holds(kind)
     missing = {
         "its hidden states": needs.hidden_states,
         "its attention": needs.attention,
         "its answers for each token": needs.teacher_token_logits,
-        "its pooled layers": bool(needs.teacher_pooled) and not file.has_vectors,
-        "its answers": needs.teacher_logits and not file.has_answers,
+        "its pooled layers": bool(needs.teacher_pooled) and "vectors" not in held,
+        "its answers": needs.teacher_logits and "answers" not in held,
     }
     return [what for what, is_missing in missing.items() if is_missing]
 
 
-def held_in(file: AnswersFile) -> str:
-    """What a file holds, in words."""
-    held = {"answers": file.has_answers, "vectors": file.has_vectors}
-    return " and ".join(what for what, is_there in held.items() if is_there)
+def held_in(file: AnswersFile, kind: Kind) -> str:
+    """What a file holds for a kind of task, in words."""
+    held = ["vectors"] if kind.reads_apart and file.has_vectors else file.holds(kind)
+    return " and ".join(held) or "nothing"
 
 
 def task_of(student: PreTrainedModel, dataset: datasets.Dataset) -> Task:

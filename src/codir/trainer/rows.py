@@ -24,6 +24,7 @@ from codir.data import (
     MaskingCollator,
     NegativeSampler,
     QuerySampler,
+    answers_to_pairs,
     build_negative_sampler,
     column_of,
     encode_windows,
@@ -33,7 +34,6 @@ from codir.data import (
     mask_unread,
     prepare,
     texts_apart,
-    texts_together,
     with_groups,
     words_of_tokens,
 )
@@ -220,8 +220,7 @@ def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str]
         kind: of the task.
     """
     if kind.reads_apart:
-        first, second, texts, labels = texts_together(logits, labels)
-        logits = kind.compare(first, second, texts=texts)
+        logits, labels = answers_to_pairs(logits, labels, kind)
     return compute_metrics(logits, labels, names, kind)
 
 

@@ -5,11 +5,13 @@ Knows tables of words and tags. Knows nothing of where a table came from, or of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from codir.data.sources.columns import TEXT_NAMES, ColumnNames, not_a_text
 from codir.data.sources.labels import LabelOptions
+from codir.data.sources.placeholders import UNSET, find_placeholders
 from codir.data.sources.rows import Read, Rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
@@ -185,6 +187,7 @@ def read_tagged(table: Table, named: ColumnNames, *, labelled: bool = True) -> T
         found.numbers.append(number)
     empty = len(selected) - len(found)
     notes = [*selected.notes, *([f"{table.name}: {empty} rows without a word are left out"] if empty else [])]
+    notes += _leave_out_unset(found, names)
     if not found.words:
         raise UserError(table.name, expected="a row with a word", got="none", do="check how the data was written")
     return Tagged(found.name, found.words, found.tags, found.numbers, tuple(notes))
@@ -232,6 +235,17 @@ def _tag_of(tag: object, names: Sequence[str], where: str) -> str | None:
     raise UserError(
         where, expected="names or numbers of classes", got=repr(tag), do="name the column of tags with `--label-column`"
     )
+
+
+def _leave_out_unset(rows: Tagged, names: Sequence[str]) -> list[str]:
+    """Take -1 from the words where it stands for no tag, as it does for no label; gives a note."""
+    counts = Counter(tag for tags in rows.tags for tag in tags or () if tag is not None)
+    if UNSET not in find_placeholders(counts, names, are_indices=bool(names)):
+        return []
+    for place, tags in enumerate(rows.tags):
+        left = [None if tag == UNSET else tag for tag in tags or ()]
+        rows.tags[place] = left if any(tag is not None for tag in left) else None
+    return [f"{rows.name}: {counts[UNSET]} words have no tag, since theirs, {UNSET}, stands for none"]
 
 
 # ---- What tags mean ----

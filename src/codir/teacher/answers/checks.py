@@ -32,6 +32,9 @@ def describe_answers(logits: NDArray[np.float32], task: Task, file: str) -> Iter
         answers.csv answers up to 50.0%, down to 50.0% of 2 training rows; mean entropy 0.50 of at most 0.69.
     """
     kind, rows = kind_of(task), f"{len(logits):,} training rows"
+    if kind.reads_apart:
+        yield f"{file} has {kind.outputs_in_words(logits.shape[1])} for each of {rows}."
+        return
     shares = kind.probabilities(logits)
     if shares is not None and not kind.one_class:
         yield f"{file} answers {(shares >= 0.5).sum(axis=1).mean():.2f} labels to each of {rows} on average."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -19,10 +19,12 @@ from codir.store import fingerprint_files
 from codir.tasks import KINDS, Kind, Task, kind_of
 from codir.teacher.answers.classes import are_numbers, order_classes
 from codir.teacher.answers.columns import choose_answer_columns
-from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers
+from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers, refuse_first
 from codir.teacher.answers.rows import Key, find_rows, index_rows, keys_of
 from codir.teacher.answers.vectors import cells_of, read_vectors
 
+Held = Literal["answers", "vectors"]
+"""What a file holds of its rows."""
 LISTED = ("logits", "probabilities")
 """Forms with a number for each class, in columns of their own or in one."""
 
@@ -38,7 +40,8 @@ class AnswersFile:
     - `logprobs`: log-probabilities of the likeliest tokens or labels, as `{"up": -0.1, ...}` or as a list of
       `{"token": "up", "logprob": -0.1}`; see `codir.teacher.answers.forms.logits_of_top_k`;
     - `score`: a score, for regression;
-    - `vector` or `embedding`: a vector for each row, which a contrast takes for the teacher's only layer.
+    - `vector` or `embedding`: a vector for each row, which a contrast takes for the teacher's only layer; in task
+      `embedding` it is the answer.
 
     In CSV, a list or an object stands in its cell as JSON. What `codir evaluate --predictions` writes is such a file.
 
@@ -94,14 +97,16 @@ class AnswersFile:
         return fingerprint_files([self.path])
 
     @property
-    def has_answers(self) -> bool:
-        """Whether there are logits, or what they are made from."""
-        return self.columns.form is not None
-
-    @property
     def has_vectors(self) -> bool:
         """Whether there are vectors."""
         return self.columns.vector is not None
+
+    def holds(self, kind: Kind) -> list[Held]:
+        """What there is for a kind of task: logits or what makes them, and vectors, which may be the answers."""
+        if kind.reads_apart:
+            return ["answers"] if self.has_vectors else []
+        held: dict[Held, bool] = {"answers": self.columns.form is not None, "vectors": self.has_vectors}
+        return [what for what, is_there in held.items() if is_there]
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
@@ -129,6 +134,8 @@ class AnswersFile:
     def logits(self, task: Task) -> NDArray[np.float32]:
         """The logits of each row of the file, in the order of the task's classes; no columns without answers.
 
+        In task `embedding` they are its vectors, of length 1.
+
         Raises:
             UserError: answers to another task, or numbers that are none.
         """
@@ -140,18 +147,29 @@ class AnswersFile:
     def notes(self, task: Task) -> tuple[str, ...]:
         """What to hear about the reading."""
         self.logits(task)
-        ignored = f"{self.name}: not read, since there are {self.columns.form}: {', '.join(self.columns.ignored)}."
-        return (*self._read.notes, *self._logits[task][1], *((ignored,) if self.columns.ignored else ()))
+        is_of_vectors = kind_of(task).reads_apart
+        left_out = self.columns.answers + self.columns.ignored if is_of_vectors else self.columns.ignored
+        taken = "vectors" if is_of_vectors else self.columns.form
+        ignored = f"{self.name}: not read, since there are {taken}: {', '.join(left_out)}."
+        return (*self._read.notes, *self._logits[task][1], *((ignored,) if left_out else ()))
 
     def places(self, rows: datasets.Dataset, task: Task) -> tuple[NDArray[np.int64], list[Key]]:
         """Where rows of a data set stand in the file, -1 where they do not, and what they were looked for by."""
+        if self.id_column is not None and kind_of(task).reads_apart:
+            raise UserError(
+                "teacher.id_column",
+                expected=f"rows that are found by their text, in task `{task.kind}`, whose texts are read one by one",
+                got=f"`{self.id_column}`",
+                do="leave `--id-column` out",
+            )
         wanted = keys_of(rows, id_column=self.id_column, pairs=self.columns.text_pair is not None, file=self.name)
         return find_rows(wanted, self.known(task, pairs=bool(wanted) and len(wanted[0]) == 2)), wanted
 
     def answer(self, rows: datasets.Dataset, task: Task) -> NDArray[np.float32] | None:
         """Logits `[rows, classes]` of rows of a data set; `None` where not all of them are in the file."""
         place, _ = self.places(rows, task)
-        return self.logits(task)[place] if self.has_answers and (place >= 0).all() else None
+        has_all = "answers" in self.holds(kind_of(task)) and (place >= 0).all()
+        return self.logits(task)[place] if has_all else None
 
     def known(self, task: Task, *, pairs: bool = False) -> dict[Key, int]:
         """The place of each row by its key; a row that stands there twice must be answered alike.
@@ -165,8 +183,9 @@ class AnswersFile:
             columns = [self._read.texts(name) for name in names]
             if self.columns.id is not None:
                 columns = [[plain_id(value) for value in columns[0]]]
-            tables: list[NDArray[Any]] = [self.logits(task)] if self.has_answers else []
-            tables += [self.vectors] if self.has_vectors else []
+            held = self.holds(kind_of(task))
+            tables: list[NDArray[Any]] = [self.logits(task)] if "answers" in held else []
+            tables += [self.vectors] if "vectors" in held else []
             self._known[task, pairs] = index_rows(list(zip(*columns, strict=True)), tables, self.name)
         return self._known[task, pairs]
 
@@ -201,8 +220,22 @@ class AnswersFile:
         parts = [numbers(self._read.values(name), f"{self.name}, column '{name}'") for name in columns]
         return np.stack(parts, axis=1)
 
+    def _directions(self) -> NDArray[np.float64]:
+        """The vectors, each of length 1.
+
+        Raises:
+            UserError: a vector of zeros.
+        """
+        found = self.vectors.astype(np.float64)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        where = f"{self.name}, column '{self.columns.vector}'"
+        refuse_first(lengths[:, 0] == 0, self.vectors, where, "a vector with a direction in every row")
+        return found / lengths
+
     def _make_logits(self, task: Task) -> tuple[NDArray[np.float64], list[str]]:
         kind, form = kind_of(task), self.columns.form
+        if kind.reads_apart:
+            return self._directions(), []
         if form is None:
             return np.zeros((len(self), 0)), []
         if form == "top-k" and kind.has_classes:
@@ -254,7 +287,7 @@ def check_kind(kind: Kind, file: str) -> None:
         file: what messages call the file.
 
     Raises:
-        UserError: words, windows or texts are answered, not rows.
+        UserError: words or windows are answered, not rows.
     """
     if not kind.answers_rows:
         raise UserError(

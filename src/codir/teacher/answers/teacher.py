@@ -30,6 +30,7 @@ class FileTeacher(Teacher):
         dataset: the training set, as texts or with ids.
         task: what is answered.
         pooled: representations that will be asked for; the vectors are each of them, or their principal components.
+            Not in task `embedding`, where the vectors are the answers.
 
     Raises:
         UserError: a kind of task that no file can answer; training rows without an answer; answers that fit the labels
@@ -44,21 +45,23 @@ class FileTeacher(Teacher):
         pooled: frozenset[Representation] = frozenset(),
     ) -> None:
         self.file, self._asked, self.device = file, pooled, torch.device("cpu")
-        check_kind(kind_of(task), file.name)
+        kind = kind_of(task)
+        check_kind(kind, file.name)
+        held = file.holds(kind)
         place, wanted = file.places(dataset, task)
         refuse_unanswered(place, wanted, file.known(task, pairs=len(wanted[0]) == 2), file.name)
         logits = file.logits(task)[place]
-        self.notes = (*file.notes(task), *self._judge(logits, dataset, task))
+        self.notes = (*file.notes(task), *(self._judge(logits, dataset, task) if "answers" in held else ()))
         self._logits = torch.from_numpy(logits)
-        self._vectors = torch.from_numpy(file.vectors[place][:, None]) if file.has_vectors else None
+        self._vectors = torch.from_numpy(file.vectors[place][:, None]) if "vectors" in held else None
         self._components = {} if self._vectors is None else _reduce(self._vectors, pooled)
 
         self.shape = ModelShape(
-            num_layers=1 if file.has_vectors else 0,
-            hidden=int(file.vectors.shape[1]) if file.has_vectors else 0,
+            num_layers=0 if self._vectors is None else 1,
+            hidden=0 if self._vectors is None else self._vectors.shape[-1],
             heads=0,
-            classes=task.num_labels,
-            kind=kind_of(task),
+            classes=logits.shape[1] if kind.reads_apart else task.num_labels,
+            kind=kind,
         )
 
     def on(self, device: torch.device) -> FileTeacher:
@@ -94,11 +97,9 @@ class FileTeacher(Teacher):
         return rows.view(*index.shape, *table.shape[1:]).to(self.device, non_blocking=True)
 
     def _judge(self, logits: np.ndarray, dataset: datasets.Dataset, task: Task) -> tuple[str, ...]:
-        if not self.file.has_answers:
-            return ()
         column = next((name for name in ("label", "labels") if name in dataset.column_names), None)
         said = [*describe_answers(logits, task, self.file.name)]
-        if column is None:
+        if column is None or "labels" not in kind_of(task).offers:
             return tuple(said)
         labels = labels_of(dataset, kind_of(task), column)
         if kind_of(task).fitted(labels, task.num_labels) is None:  # the trainer refuses them in its own words
