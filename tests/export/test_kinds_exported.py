@@ -180,3 +180,14 @@ def test_a_long_question_that_leaves_a_script_no_room(world_of, tmp_path):
     context = " ".join(f"w{number}" for number in range(60))
     (line,) = asked(tmp_path / "out", [question, context])
     assert json.loads(line)["answer"] in context
+
+
+def test_a_question_that_leaves_no_room_for_an_answer(world_of, tmp_path):
+    export("question_answering", world_of("question_answering"), tmp_path / "out")
+    question = " ".join(f"w{number}" for number in range(MAX_LENGTH))
+    done = subprocess.run(
+        [sys.executable, tmp_path / "out" / "infer.py", question, "w1 w2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The question has ")
+    assert "no room is left" in done.stderr

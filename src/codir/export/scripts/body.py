@@ -25,7 +25,10 @@ rows = list(zip(texts[::2], texts[1::2], strict=True)) if record["pairs"] else t
 tokenizer, truncation = Tokenizer.from_file(str(here / "tokenizer.json")), record["truncation"]
 if record["reads_windows"]:  # a long question leaves them less to share
     used = len(tokenizer.encode(texts[0], add_special_tokens=False)) + tokenizer.num_special_tokens_to_add(is_pair=True)
-    truncation["stride"] = max(0, min(truncation["stride"], truncation["max_length"] - used - 1))
+    room = truncation["max_length"] - used
+    if room < 1:
+        sys.exit(f"The question has {used} tokens, with the special ones: no room is left for an answer")
+    truncation["stride"] = max(0, min(truncation["stride"], room - 1))
 tokenizer.enable_truncation(**truncation)
 tokenizer.enable_padding(**record["padding"])
 read = tokenizer.encode_batch(rows)
