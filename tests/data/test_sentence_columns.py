@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,23 @@ def test_pairs_with_a_score_of_another_name_without_a_way_out(tmp_path):
         load_data(train, dev=dev, task=TASK)
     with pytest.raises(UserError, match="expected a column 'similarity'"):  # held-out rows of it are judged by
         load_data(train, task=TASK, label_column="similarity")
+
+
+@pytest.mark.parametrize("ending", [".txt", ".txt.gz"])
+def test_a_list_of_sentences_that_is_no_table(tmp_path, ending):
+    """One on each line: commas and quotes are letters, blank lines are nothing."""
+    text = 'a "b", c\n\n d e \nf\n'
+    file = tmp_path / f"train{ending}"
+    file.write_bytes(gzip.compress(text.encode()) if ending.endswith("gz") else text.encode())
+    dev = write(tmp_path / "dev.csv", "text,text_pair,score", "a,b,0.5", "c,d,4")
+    data = load_data(str(file), dev=dev, unlabelled=[str(file)], task=TASK)
+    assert data.train["text"][:] == ['a "b", c', "d e", "f"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("a\nb\tc\t1\n", "cells between tabs, in line 2"), ("\n \n", "no rows")])
+def test_lines_that_are_no_sentences(tmp_path, text, message):
+    (tmp_path / "train.txt").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_data(str(tmp_path / "train.txt"), task=TASK)
+    with pytest.raises(UserError, match="expected one of the endings"):
+        load_data(str(tmp_path / "train.txt"))

@@ -144,7 +144,9 @@ def load_data(
         return load_squad(source, dev=dev, unlabelled=unlabelled, split=split, evaluation_only=evaluation_only)
     folder = None if data_dir is None else _existing(Path(data_dir))
     names = tuple(columns) if columns is not None else None
-    reading = Reading(separator, header, names, encoding, words=task != TASK and kind_named(task).reads_words)
+    kind = None if task == TASK else kind_named(task)
+    has_words, has_sentences = kind is not None and kind.reads_words, kind is not None and kind.reads_apart
+    reading = Reading(separator, header, names, encoding, words=has_words, sentences=has_sentences)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
         parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from codir.data.sources.formats.conll import UNIVERSAL, Conll
 from codir.data.sources.formats.delimited import Delimited, read_plain_tabs
+from codir.data.sources.formats.lines import read_lines
 from codir.data.sources.formats.opening import COMPRESSIONS, ending_of, find_encoding, open_text, stem_of
 from codir.data.sources.formats.parquet import ROWS_AT_ONCE, Parquet
 from codir.data.sources.formats.reading import Reading, broken
@@ -72,8 +73,9 @@ FORMATS: dict[str, Format] = {
 }
 """By the ending of a file's name, without that of its compression."""
 
-OF_WORDS = ".txt"
-"""Where words are read with tags, files in folders with this ending are CoNLL files too, and so is any file named."""
+PLAIN_TEXT = ".txt"
+"""Of CoNLL files too where words are read with tags, as any file named then is; of one sentence on each line where
+sentences are read."""
 
 ENDINGS = f"{', '.join(FORMATS)}; all but the last also with {' or '.join(COMPRESSIONS)} after it"
 """In words, for messages."""
@@ -82,7 +84,7 @@ ENDINGS = f"{', '.join(FORMATS)}; all but the last also with {' or '.join(COMPRE
 def is_table(path: Path, reading: Reading = PLAIN) -> bool:
     """Whether a name has the ending of a table; Parquet has compression of its own."""
     ending = ending_of(path)
-    if reading.words and ending == OF_WORDS:
+    if (reading.words or reading.sentences) and ending == PLAIN_TEXT:
         return True
     return ending in FORMATS and (ending != ".parquet" or path.suffix.lower() == ending)
 
@@ -109,7 +111,8 @@ def read_table(path: str | Path, reading: Reading = PLAIN) -> Table:
         )
     require_file(path)
     with naming(path):
-        table = FORMATS.get(ending_of(path), Conll()).table(path, reading)
+        is_lines = reading.sentences and ending_of(path) == PLAIN_TEXT
+        table = read_lines(path, reading) if is_lines else FORMATS.get(ending_of(path), Conll()).table(path, reading)
     return table if table.columns else not_empty(table)
 
 
