@@ -1,4 +1,4 @@
-"""Run a comparison of `benchmarks/comparisons/`: make its teacher where there is none, then `codir compare`.
+"""Run a comparison of `benchmarks/comparisons/`: make its models where there are none, then `codir compare`.
 
 Hours of work; started again, it goes on where it was. GLUE's folders are looked for in `./glue` (a link will do), and
 what is not kept in `benchmarks/results/` goes to `./runs`.
@@ -15,11 +15,14 @@ import os
 from pathlib import Path
 
 from base_model import find_base
+from transformers import AutoModel, AutoTokenizer
 from tweets import TWEETS, find_tweets
 
 import codir
 from codir.config import CompareConfig, FinetuneConfig, parse_yaml, validate
 from codir.data import find_minilm
+from codir.export import export_student
+from codir.student import build_student
 
 HERE = Path(__file__).parent
 TEACHER_EPOCHS = 3
@@ -29,6 +32,8 @@ TEACHERS: dict[str, dict[str, float]] = {
     "teacher-tweets": {"num_train_epochs": 10, "learning_rate": 1e-4},
 }
 """How a teacher is fine-tuned, where that differs from `TEACHER_EPOCHS` at the usual rate."""
+STARTS = {"minilm": 6, "minilm-3": 3}
+"""Checkpoints that students start from: layers of MiniLM as it was pre-trained, by the names of their folders."""
 
 
 def comparisons() -> list[str]:
@@ -61,6 +66,15 @@ def make_teacher(config: CompareConfig) -> None:
     codir.finetune(validate(FinetuneConfig, content))
 
 
+def make_starts(config: CompareConfig) -> None:
+    """The checkpoints of `STARTS` that students start from, where they are not there yet."""
+    checkpoints = [Path(student.checkpoint) for student in config.students.values() if student.checkpoint is not None]
+    for folder in checkpoints:
+        if folder.name in STARTS and not (folder / "config.json").exists():
+            model = build_student(AutoModel.from_pretrained(find_minilm()), layers=STARTS[folder.name])
+            export_student(model, AutoTokenizer.from_pretrained(find_minilm()), folder)
+
+
 def main() -> None:
     """Teacher, then students."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,6 +85,7 @@ def main() -> None:
     if Path(config.data.source).name == TWEETS:
         find_tweets(Path(config.data.source))
     make_teacher(config)
+    make_starts(config)
     for problem in codir.compare_presets(config).failed:
         print(problem)
 

@@ -28,7 +28,8 @@ from codir.report import comparison_markdown, summary_rows, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = tuple(ROOT / page for page in ("README.md", "docs/results.md", "docs/deploying.md", "docs/embeddings.md"))
+FILLED = ("README.md", "docs/results.md", "docs/deploying.md", "docs/embeddings.md", "docs/tokens.md")
+PAGES = tuple(ROOT / page for page in FILLED)
 PLACE = re.compile(
     r"(?P<begin><!-- comparison table(?:: (?P<names>[\w., /-]+?)"
     r"(?:; (?P<students>students )?against (?P<reference>[\w.-]+))?)? -->\n)"
