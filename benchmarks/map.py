@@ -45,7 +45,9 @@ class Situation:
 
 
 SITUATIONS = (
+    Situation("200 labels, 12,000 texts; 2 x 128", "few-labels-200"),
     Situation("1,000 labels, 12,000 texts; 2 x 128", "few-labels"),
+    Situation("8,000 labels, 12,000 texts; 2 x 128", "few-labels-8000"),
     Situation("8,000 labels, 16,000 texts; 4 x 192, random start", "sst2-unlabelled"),
     Situation("8,000 labels; 4 x 192, random start", "sst2-narrow"),
     Situation("8,000 labels; 2 layers of 6", "sst2-2-layers"),
