@@ -48,12 +48,15 @@ SITUATIONS = (
     Situation("200 labels, 12,000 texts; 2 x 128", "few-labels-200"),
     Situation("1,000 labels, 12,000 texts; 2 x 128", "few-labels"),
     Situation("8,000 labels, 12,000 texts; 2 x 128", "few-labels-8000"),
+    Situation("1,000 labels, 12,000 texts; 3 layers of the language model", "few-labels-copied"),
     Situation("8,000 labels, 16,000 texts; 4 x 192, random start", "sst2-unlabelled"),
     Situation("8,000 labels; 4 x 192, random start", "sst2-narrow"),
     Situation("8,000 labels; 2 layers of 6", "sst2-2-layers"),
     Situation("8,000 labels; 3 layers of 6", "sst2"),
     Situation("4,000 labels; 3 layers of 12", "base-sst2", "3-layers"),
     Situation("4,000 labels; 6 layers of 12", "base-sst2", "6-layers"),
+    Situation("4,000 labels; MiniLM, a teacher of 12 layers", "base-minilm"),
+    Situation("800 labels, 100 steps; 3 layers of 6", "sst2-100-steps"),
     Situation("199 labels, 20 steps; 3 layers of 6", "sst2-20-steps"),
 )
 

@@ -493,3 +493,10 @@ def test_a_task_that_a_file_cannot_answer_row_by_row(tmp_path, kind):
     ):
         with pytest.raises(UserError, match=f"one answer for each row: classification, .* got `{kind}`"):
             act()
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_a_vector_that_is_too_large_to_be_a_number(tmp_path, ending):
+    vectors = [[1.0, 2.0], [3.0, 1e300], [0.0, 1.0]]
+    with pytest.raises(UserError, match=r"row 2.*a finite number in every cell, in float32"):
+        _ = write(tmp_path / f"vectors.{ending}", {"text": TEXTS, "vector": vectors}).vectors

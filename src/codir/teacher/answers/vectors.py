@@ -27,7 +27,7 @@ def read_vectors(path: Path, table: Table, column: str) -> NDArray[np.float32]:
     where = f"{table.name}, column '{column}'"
     if path.suffix.lower() == ".parquet" and pa.types.is_nested(pq.read_schema(path).field(column).type):
         return _of_parquet(path, column, where)
-    return _two_axes(numbers(cells_of(table.columns[column], where), where), where).astype(np.float32)
+    return _as_float32(_two_axes(numbers(cells_of(table.columns[column], where), where), where), where)
 
 
 def cells_of(values: Sequence[Any], where: str) -> list[Any]:
@@ -55,6 +55,14 @@ def _two_axes(found: NDArray[np.float64], where: str) -> NDArray[np.float64]:
     raise UserError(where, expected="a list of numbers in each row", got="a single number", do="write a list")
 
 
+def _as_float32(found: NDArray[Any], where: str, *, before: int = 0) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        narrow = found.astype(np.float32)
+    is_wrong = ~np.isfinite(narrow).all(axis=1)
+    refuse_first(is_wrong, narrow, where, "a finite number in every cell, in float32", before=before)
+    return narrow
+
+
 def _of_parquet(path: Path, column: str, where: str) -> NDArray[np.float32]:
     parts: list[NDArray[np.float32]] = []
     dim, begun = None, 0
@@ -64,8 +72,6 @@ def _of_parquet(path: Path, column: str, where: str) -> NDArray[np.float32]:
             dim = int(lengths[0]) if dim is None else dim
             refuse_first(lengths != dim, lengths[:, None], where, f"as many numbers in every row, {dim}", before=begun)
             flat = pc.list_flatten(batch.column(column)).to_numpy(zero_copy_only=False)
-            part = flat.astype(np.float32).reshape(len(lengths), dim)
-            refuse_first(~np.isfinite(part).all(axis=1), part, where, "a finite number in every cell", before=begun)
-            parts.append(part)
+            parts.append(_as_float32(flat.reshape(len(lengths), dim), where, before=begun))
             begun += len(lengths)
     return np.concatenate(parts)
