@@ -149,6 +149,25 @@ def test_minus_one_that_becomes_a_tag(tmp_path, tags, known):
     assert any("3 words have no tag, since theirs, -1, stands for none" in note for note in data.notes) == (known == 3)
 
 
+@pytest.mark.parametrize(("options", "judged"), [({}, [0, -1, 1]), ({"labels": ["O", "X", "Y"]}, [-1, 0, -1])])
+def test_minus_one_that_is_a_tag_in_one_table_alone(tmp_path, options, judged):
+    """What it stands for is seen in all tables together."""
+    train = write_lines(
+        tmp_path / "a.jsonl", [{"tokens": ["a", "b", "c"], "tags": tags} for tags in ([0, 1, 2], [0, -1, 1])]
+    )
+    dev = write_lines(tmp_path / "b.jsonl", [{"tokens": ["a", "b", "c"], "tags": judged}])
+    data = load_data(train, dev=dev, **options)
+    assert data.task.num_labels == 3
+    assert data.dev["dev"]["label"][0] == [IGNORED_CLASS if tag == -1 else tag for tag in judged]
+
+
+def test_minus_one_that_moves_the_places_of_a_models_tags(tmp_path):
+    file = write_lines(tmp_path / "a.jsonl", [{"tokens": ["a", "b", "c"], "tags": [0, -1, 1]}])
+    known = {"model_names": ["O", "X"], "num_labels": 2}
+    data = load_data(file, dev=None, evaluation_only=True, **known)
+    assert next(iter(data.dev.values()))["label"][0] == [0, IGNORED_CLASS, 1]
+
+
 def test_names_of_classes_that_are_lost_in_lists(tmp_path):
     names = datasets.List(datasets.ClassLabel(names=["O", "B-X", "I-X"]))
     features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": names})

@@ -73,9 +73,9 @@ def model_of(teacher: TeacherOfRun) -> Reader:
 def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
     """What a teacher knows of the data before it is read: how many classes, their names, and the column of ids."""
     if isinstance(teacher, AnswersFile):
-        known = {"model_names": teacher.label_names, "id_column": teacher.id_column}
         if data.task != TASK and kind_named(data.task).reads_apart:
             return {"num_labels": teacher.vectors.shape[1]} if teacher.has_vectors else {}
+        known = {"model_names": teacher.label_names, "id_column": teacher.id_column}
         return known if teacher.num_labels is None else {**known, "num_labels": teacher.num_labels}
     kind, outputs = kind_of_model(teacher.model), teacher.model.config.num_labels
     is_told_by_outputs = data.task != TASK or kind is kind_of_outputs(outputs)

@@ -138,7 +138,7 @@ def build_student(
             assert config is not None
             student, origin = _start_at_random(teacher, config, embeddings)
         if dense:
-            origin = _end_in_dense(student, origin, teacher.config.num_labels)
+            origin = replace(origin, notes=(*origin.notes, _end_in_dense(student, teacher.config.num_labels)))
     give_logits(student)
     if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
         delattr(student.config, THRESHOLDS)
@@ -176,30 +176,27 @@ def load_student(
     check_source(checkpoint)
     with library_errors(checkpoint, "student checkpoint"):
         before = AutoConfig.from_pretrained(checkpoint)
+    notes = [f"read from {checkpoint}"]
     with seeded(seed):
         own_head = None if kind.reads_apart else head
         student, is_new = load_model_for_task(checkpoint, tokenizer, head=own_head, kind=kind)
-        origin = StudentOrigin("checkpoint", notes=(f"read from {checkpoint}",))
         if dense:
-            origin = _end_in_dense(student, origin, head["num_labels"])
-    if kind.reads_apart:
-        return _of_origin(student, origin)
-    notes = [*origin.notes]
+            notes.append(_end_in_dense(student, head["num_labels"]))
     if is_new:
         notes.append("new, with random weights: the head")
-    else:
+    elif not kind.reads_apart:
         old, new = ([str(names[index]) for index in sorted(names)] for names in (before.id2label, head["id2label"]))
         check_label_order(old, new, whose="the student checkpoint's")
         if old != new:
             notes.append(f"its head was trained for {', '.join(old)} and now stands for {', '.join(new)}")
-    return _of_origin(student, replace(origin, notes=tuple(notes), has_new_head=is_new))
+    return _of_origin(student, StudentOrigin("checkpoint", notes=tuple(notes), has_new_head=is_new))
 
 
-def _end_in_dense(student: PreTrainedModel, origin: StudentOrigin, width: int) -> StudentOrigin:
-    """Let sentence vectors end in a dense map, and say so."""
+def _end_in_dense(student: PreTrainedModel, width: int) -> str:
+    """Let sentence vectors end in a dense map; gives a note."""
     assert isinstance(student, SentenceEncoder)
     student.add_dense(width)
-    return replace(origin, notes=(*origin.notes, f"with a dense map to {width}"))
+    return f"with a dense map to {width}"
 
 
 def _no_vectors(teacher: str) -> UserError:

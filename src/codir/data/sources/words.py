@@ -187,7 +187,6 @@ def read_tagged(table: Table, named: ColumnNames, *, labelled: bool = True) -> T
         found.numbers.append(number)
     empty = len(selected) - len(found)
     notes = [*selected.notes, *([f"{table.name}: {empty} rows without a word are left out"] if empty else [])]
-    notes += _leave_out_unset(found, names)
     if not found.words:
         raise UserError(table.name, expected="a row with a word", got="none", do="check how the data was written")
     return Tagged(found.name, found.words, found.tags, found.numbers, tuple(notes))
@@ -235,17 +234,6 @@ def _tag_of(tag: object, names: Sequence[str], where: str) -> str | None:
     raise UserError(
         where, expected="names or numbers of classes", got=repr(tag), do="name the column of tags with `--label-column`"
     )
-
-
-def _leave_out_unset(rows: Tagged, names: Sequence[str]) -> list[str]:
-    """Take -1 from the words where it stands for no tag, as it does for no label; gives a note."""
-    counts = Counter(tag for tags in rows.tags for tag in tags or () if tag is not None)
-    if UNSET not in find_placeholders(counts, names, are_indices=bool(names)):
-        return []
-    for place, tags in enumerate(rows.tags):
-        left = [None if tag == UNSET else tag for tag in tags or ()]
-        rows.tags[place] = left if any(tag is not None for tag in left) else None
-    return [f"{rows.name}: {counts[UNSET]} words have no tag, since theirs, {UNSET}, stands for none"]
 
 
 # ---- What tags mean ----
@@ -334,6 +322,24 @@ def _some(names: Sequence[str]) -> str:
 # ---- All tables ----
 
 
+def _leave_out_unset(tables: Sequence[Tagged], options: LabelOptions, known: Sequence[str] | None) -> list[str]:
+    """Take -1 from the words of all tables where it stands for no tag, as it does for no label; gives notes."""
+    names = {*(options.names or ()), *(options.model_names or ()), *(known or ())}
+    counts = {rows.name: Counter(tag for tags in rows.tags for tag in tags or () if tag is not None) for rows in tables}
+    every: Counter[str] = sum(counts.values(), Counter())
+    if UNSET not in find_placeholders(every, names, are_indices=bool(names)):
+        return []
+    for rows in tables:
+        for place, tags in enumerate(rows.tags):
+            left = [None if tag == UNSET else tag for tag in tags or ()]
+            rows.tags[place] = left if any(tag is not None for tag in left) else None
+    return [
+        f"{name}: {of[UNSET]} words have no tag, since theirs, {UNSET}, stands for none"
+        for name, of in counts.items()
+        if of[UNSET]
+    ]
+
+
 def read_words(
     train_table: Table | None,
     dev_tables: Mapping[str, Table],
@@ -344,14 +350,15 @@ def read_words(
     """Read all tables of a source; of training rows, those without tags go to the unlabelled ones."""
     train = None if train_table is None else read_tagged(train_table, columns)
     tables = [read_tagged(table, columns) for table in dev_tables.values()]
-    of_dev = [rows.part(labelled=True) for rows in tables]
     more = [read_tagged(table, columns, labelled=False) for table in unlabelled]
     first = train_table if train_table is not None else next(iter(dev_tables.values()))
     known = first.class_names.get(choose_word_columns(first, columns)[1] or "")
+    unset = _leave_out_unset([*([train] if train is not None else []), *tables], labels, known)
+    of_dev = [rows.part(labelled=True) for rows in tables]
     labelled = [train.part(labelled=True)] if train is not None else of_dev
     code = learn_tags(labelled, labels, known)
     notes = [note for rows in ([train] if train is not None else []) for note in rows.notes]
-    notes += [note for rows in (*tables, *more) for note in rows.notes] + note_tags(code.task, labelled[0])
+    notes += [note for rows in (*tables, *more) for note in rows.notes] + unset + note_tags(code.task, labelled[0])
     for rows, kept in zip(tables, of_dev, strict=True):
         if len(kept) < len(rows):
             notes.append(f"{rows.name}: {len(rows) - len(kept)} rows without a tag are left out")
