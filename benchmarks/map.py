@@ -1,7 +1,7 @@
 """The picture of README and docs/results.md: what a teacher's answers and a contrast gain, in each situation.
 
-Differences are paired by seed, with their 95% intervals, from the results of the comparisons. Nothing is corrected for
-their number here; the tables of docs/results.md are.
+Differences are paired by seed, with their 95% intervals, from the results of the comparisons. Whether one is
+significant is told by the p of its table, which is corrected (Holm).
 
 Run: python benchmarks/map.py, which `make tables` does too; it writes docs/images/map.png.
 """
@@ -16,7 +16,6 @@ from typing import Any
 from tables import RESULTS, ROOT, against
 
 from codir.measure import Comparison, lines_of, read_comparison
-from codir.measure.statistics import Estimate
 from codir.report.pictures import COLOURS, quieten
 from codir.report.words import scale_of
 
@@ -61,7 +60,22 @@ SITUATIONS = (
 )
 
 
-def gain_of(comparison: Comparison, student: str, preset: str, references: Sequence[str]) -> Estimate | None:
+@dataclass(frozen=True)
+class Gain:
+    """How far a preset is ahead of another.
+
+    Attributes:
+        mean: of the differences over seeds, in points.
+        half_width: of their 95% interval.
+        p_value: as the comparison's table has it.
+    """
+
+    mean: float
+    half_width: float
+    p_value: float
+
+
+def gain_of(comparison: Comparison, student: str, preset: str, references: Sequence[str]) -> Gain | None:
     """How far a preset is ahead, in points, over the seeds that both have; `None` where one of the two is not there."""
     there = {run.preset for run in comparison.runs if run.student == student}
     reference = next((name for name in references if name in there), None)
@@ -69,13 +83,15 @@ def gain_of(comparison: Comparison, student: str, preset: str, references: Seque
         return None
     scale, _ = scale_of(comparison.metric)
     lines = lines_of(against(reference, comparison), student, comparison.first)
-    found = next(line for line in lines if line.preset == preset).difference
+    line = next(line for line in lines if line.preset == preset)
+    found = line.difference
     assert found is not None
     assert found.half_width is not None, "several seeds"
-    return Estimate(scale * found.mean, scale * found.half_width, found.count)
+    assert line.p_value is not None
+    return Gain(scale * found.mean, scale * found.half_width, line.p_value)
 
 
-def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) -> list[list[Estimate | None]]:
+def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) -> list[list[Gain | None]]:
     """A row for each situation, and in it one gain for each panel."""
     rows = []
     for one in situations:
@@ -85,8 +101,8 @@ def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) 
     return rows
 
 
-def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Estimate | None]]) -> Any:
-    """A panel for each question, a row for each situation; filled where the interval does not hold 0."""
+def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Gain | None]]) -> Any:
+    """A panel for each question, a row for each situation; filled where the gain is significant."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.9 + 0.3 * len(situations)), dpi=150, layout="constrained")
@@ -97,8 +113,7 @@ def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Estimate | Non
             if (gain := row[number]) is None:
                 axis.text(0, place, " not compared", color="0.5", fontsize=7, va="center")
                 continue
-            assert gain.half_width is not None
-            face = COLOURS[0] if abs(gain.mean) > gain.half_width else "white"
+            face = COLOURS[0] if gain.p_value < 0.05 else "white"
             axis.errorbar(gain.mean, place, xerr=gain.half_width, fmt="o", color=COLOURS[0], mfc=face, capsize=3)
         axis.set_title(title.replace("`", ""), fontsize=9)
         axis.set_xlabel("points of accuracy", fontsize=8)
