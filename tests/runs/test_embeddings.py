@@ -491,7 +491,7 @@ def test_a_file_that_has_not_the_vectors_of_the_judged_texts(world, vectors, tmp
     assert found.student.metrics["spearman"]
 
 
-REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+TAKEN_OTHERWISE: dict[str, tuple[str, dict[str, Any], str]] = {
     "layers": (
         "all.parquet",
         {"objectives": "embed-layers"},
@@ -509,9 +509,9 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", TAKEN_OTHERWISE)
 def test_a_file_of_vectors_that_is_taken_for_what_it_is_not(case, world, vectors, tmp_path):
-    name, changes, message = REFUSED[case]
+    name, changes, message = TAKEN_OTHERWISE[case]
     recipe = of_file(world, tmp_path, vectors / name).model_dump()
     for key, value in changes.items():
         section, _, field = key.partition(".")
