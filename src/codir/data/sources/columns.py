@@ -11,6 +11,7 @@ from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 from codir.tasks import KINDS, Kind
 
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
@@ -259,7 +260,8 @@ def _require_different(table: Table, named: ColumnNames) -> None:
 def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) -> list[str]:
     """Say how many rows have a text of nothing but white space."""
     blank = sum(any(not "".join(text).strip() for text in row) for row in zip(*texts.values(), strict=True))
-    return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
+    have = counted(blank, "row has", "rows have")
+    return [f"{name}: {have} an empty text, or one of white space only"] if blank else []
 
 
 def _column(
