@@ -14,19 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tables import RESULTS, ROOT, against
+from gains import QUESTIONS, Gain, gain_of
+from tables import RESULTS, ROOT
 
-from codir.measure import Comparison, lines_of, read_comparison
+from codir.measure import read_comparison
 from codir.report.pictures import COLOURS, quieten
-from codir.report.words import scale_of
 
 PICTURE = ROOT / "docs" / "images" / "map.png"
-PANELS = (
-    ("soft targets (`kd`)\nover labels alone", "kd", ("fine-tune", "alone")),
-    ("contrast (`codir`)\nover soft targets", "codir", ("kd",)),
-    ("contrast (`codir`)\nover squared error", "codir", ("pooled-mse-all",)),
-)
-"""What is compared in each: a title, a preset, and the presets that it is compared with, whichever is there."""
 SCALE = (-1.6, 1.9)
 """Points at both ends of every axis: the small gains, and their intervals, are to be told apart."""
 
@@ -63,44 +57,13 @@ SITUATIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How far a preset is ahead of another.
-
-    Attributes:
-        mean: of the differences over seeds, in points.
-        half_width: of their 95% interval.
-        p_value: as the comparison's table has it.
-    """
-
-    mean: float
-    half_width: float
-    p_value: float
-
-
-def gain_of(comparison: Comparison, student: str, preset: str, references: Sequence[str]) -> Gain | None:
-    """How far a preset is ahead, in points, over the seeds that both have; `None` where one of the two is not there."""
-    there = {run.preset for run in comparison.runs if run.student == student}
-    reference = next((name for name in references if name in there), None)
-    if reference is None or preset not in there:
-        return None
-    scale, _ = scale_of(comparison.metric)
-    lines = lines_of(against(reference, comparison), student, comparison.first)
-    line = next(line for line in lines if line.preset == preset)
-    found = line.difference
-    assert found is not None
-    assert found.half_width is not None, "several seeds"
-    assert line.p_value is not None
-    return Gain(scale * found.mean, scale * found.half_width, line.p_value)
-
-
 def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) -> list[list[Gain | None]]:
-    """A row for each situation, and in it one gain for each panel."""
+    """A row for each situation, and in it one gain for each question."""
     rows = []
     for one in situations:
         comparison = read_comparison(folder / one.folder)
         student = one.student or comparison.students[0]
-        rows.append([gain_of(comparison, student, preset, references) for _, preset, references in PANELS])
+        rows.append([gain_of(comparison, student, preset, references) for _, preset, references in QUESTIONS])
     return rows
 
 
@@ -112,15 +75,15 @@ def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Gain | None]])
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.9 + 0.38 * len(situations)), dpi=200, layout="constrained")
-    axes = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    for number, (axis, (title, *_)) in enumerate(zip(axes, PANELS, strict=True)):
+    axes = figure.subplots(1, len(QUESTIONS), sharex=True, sharey=True)
+    for number, (axis, (title, *_)) in enumerate(zip(axes, QUESTIONS, strict=True)):
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(reversed(rows)):
             if (gain := row[number]) is None:
                 axis.text(0, place, "  not compared", color="0.5", fontsize=8, va="center")
             else:
                 mark(axis, place, gain)
-        axis.set_title(title.replace("`", ""), fontsize=10)
+        axis.set_title(title.replace(" over ", "\nover "), fontsize=10)
         axis.set_xlabel("points of accuracy", fontsize=9)
         quieten(axis, grid="x")
         axis.tick_params(labelsize=9)

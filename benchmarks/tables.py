@@ -5,25 +5,25 @@ it. Differences and their tests are to the comparison's own reference, or to the
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
 presets the columns. Inside a sentence or a cell, `<!-- gain: <folder>; <preset> against <preset> -->` and
 `<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students), and
-`<!-- gain: <folder>, <preset>; students <student> against <student> -->` that of two kinds of student. What held-out
-text says of pre-trained models stands between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what
-serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run
-twice, it changes nothing.
+`<!-- gain: <folder>, <preset>; students <student> against <student> -->` that of two kinds of student. What the
+gains come to over all comparisons stands between `<!-- mean gains -->` and `<!-- /mean gains -->`; what held-out text
+says of pre-trained models, between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what serving a
+pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run twice, it
+changes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import deploy
 import pretraining
+from gains import against, known, mean_gains
 
-from codir.errors import UserError, nearest
 from codir.measure import Comparison, read_comparison
 from codir.report import comparison_markdown, summary_rows, to_markdown
 
@@ -41,6 +41,7 @@ GAIN_PLACE = re.compile(
     r"(?P<begin><!-- gain: (?P<name>[\w./-]+)(?:, (?P<student>[\w.-]+))?; (?P<students>students )?(?P<preset>[\w.-]+)"
     r" against (?P<reference>[\w.-]+) -->).*?(?P<end><!-- /gain -->)"
 )
+MEANS_PLACE = re.compile(r"(?P<begin><!-- mean gains -->\n).*?(?P<end><!-- /mean gains -->)", re.DOTALL)
 PRETRAINING_PLACE = re.compile(
     r"(?P<begin><!-- pre-training table -->\n).*?(?P<end><!-- /pre-training table -->)", re.DOTALL
 )
@@ -66,7 +67,7 @@ def render_page(text: str, comparisons: dict[str, Comparison]) -> str:
 
     def fill(place: re.Match[str]) -> str:
         names = (place["names"] or "").split(", ")
-        chosen = {name: comparisons[_known(name, comparisons)] for name in names}
+        chosen = {name: comparisons[known(name, comparisons)] for name in names}
         if place["students"]:
             chosen = {name: _students_as_rows(comparison) for name, comparison in chosen.items()}
         if place["reference"]:
@@ -87,15 +88,22 @@ def render_gains(text: str, comparisons: dict[str, Comparison]) -> str:
     """
 
     def fill(place: re.Match[str]) -> str:
-        comparison = comparisons[_known(place["name"], comparisons)]
+        comparison = comparisons[known(place["name"], comparisons)]
         comparison = _students_as_rows(comparison) if place["students"] else comparison
         presets = {run.preset for run in comparison.runs}
-        student = _known(place["student"] or comparison.students[0], comparison.students)
+        student = known(place["student"] or comparison.students[0], comparison.students)
         rows = summary_rows({place["name"]: against(place["reference"], comparison)})
-        cell = next(row for row in rows if row["preset"] == _known(place["preset"], presets))[student]
+        cell = next(row for row in rows if row["preset"] == known(place["preset"], presets))[student]
         return f"{place['begin']}{cell.partition('(')[2].rpartition(')')[0]}{place['end']}"
 
     return GAIN_PLACE.sub(fill, text)
+
+
+def render_means(text: str, comparisons: dict[str, Comparison]) -> str:
+    """A text with the table of what each question comes to over all comparisons, wherever it belongs."""
+    return MEANS_PLACE.sub(
+        lambda place: f"{place['begin']}{to_markdown(mean_gains(comparisons))}\n{place['end']}", text
+    )
 
 
 def render_pretraining(text: str, content: dict[str, Any]) -> str:
@@ -113,33 +121,17 @@ def render_deploy(text: str, results: dict[str, Any]) -> str:
     """
 
     def fill(place: re.Match[str]) -> str:
-        result = results[_known(place["pair"], results)]
+        result = results[known(place["pair"], results)]
         told = f"{to_markdown(deploy.summary_rows(result))}\n\n{deploy.caption(result)}"
         return f"{place['begin']}{told}\n{place['end']}"
 
     return DEPLOY_PLACE.sub(fill, text)
 
 
-def _known(name: str, names: Collection[str]) -> str:
-    if name not in names:
-        raise UserError(
-            "table",
-            expected="one of " + ", ".join(sorted(names)),
-            got=repr(name),
-            do=nearest(name, names),
-        )
-    return name
-
-
 def _students_as_rows(comparison: Comparison) -> Comparison:
     """The same runs with student and preset changing places, to test which start is better under one preset."""
     swapped = [replace(run, preset=run.student, student=run.preset) for run in comparison.runs]
     return replace(comparison, runs=swapped)
-
-
-def against(reference: str, comparison: Comparison) -> Comparison:
-    """The same runs, told against another contestant."""
-    return replace(comparison, reference=_known(reference, {run.preset for run in comparison.runs}))
 
 
 def main() -> None:
@@ -151,7 +143,7 @@ def main() -> None:
     (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
         text = render_gains(render_page(page.read_text("utf-8"), comparisons), comparisons)
-        text = render_deploy(text, deploy.read_results())
+        text = render_deploy(render_means(text, comparisons), deploy.read_results())
         page.write_text(render_pretraining(text, content), "utf-8")
 
 

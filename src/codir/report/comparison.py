@@ -20,6 +20,7 @@ from codir.report.words import (
     in_json,
     in_markdown,
     in_words,
+    p_in_words,
     render_page,
     to_markdown,
     with_article,
@@ -47,7 +48,7 @@ def comparison_rows(comparison: Comparison, student: str, on: str) -> list[dict[
             "preset": line.preset,
             in_words(metric) + unit: _show_estimate(metric, line.score),
             f"against {comparison.reference}": _show_estimate(metric, line.difference, sign="+"),
-            "p": NOT_MEASURED if line.p_value is None else _show_p(line.p_value),
+            "p": NOT_MEASURED if line.p_value is None else p_in_words(line.p_value),
             "retention": NOT_MEASURED if line.retention is None else f"{line.retention:.1%}",
             "agreement": NOT_MEASURED if line.agreement is None else f"{line.agreement:.3f}",
             "s/step": f"{line.seconds_per_step:.3f}",
@@ -186,12 +187,8 @@ def _show_line(metric: str, line: Line | None) -> str:
         return NOT_MEASURED
     if line.difference is None:
         return _show_estimate(metric, line.score)
-    tested = "" if line.p_value is None else f", p {_show_p(line.p_value)}"
+    tested = "" if line.p_value is None else f", p {p_in_words(line.p_value)}"
     return f"{_show_estimate(metric, line.score)} ({_show(metric, line.difference.mean, sign='+')}{tested})"
-
-
-def _show_p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:

@@ -105,6 +105,16 @@ def scale_of(metric: str) -> tuple[float, str]:
     return (100.0, ", %") if is_share(metric) else (1.0, "")
 
 
+def p_in_words(value: float) -> str:
+    """A p-value with three digits.
+
+    Example:
+        >>> p_in_words(0.0123), p_in_words(0.0001)
+        ('0.012', '< 0.001')
+    """
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def in_json(content: Mapping[str, Any]) -> str:
     """Numbers for programs.
 
