@@ -126,9 +126,17 @@ def _find(table: Table, named: ColumnNames) -> _Found:
 
 
 def _of_training(table: Table, named: ColumnNames) -> ColumnNames:
-    """The names for sentences that are only learned from, which may lack a column of scores."""
-    is_there = named.label is not None and same_name(table, named.label) is not None
-    return named if is_there else replace(named, label=None)
+    """The names for sentences that are only learned from, which may lack a second text and a score.
+
+    As in other tables beside the first one, a text may also be called plainly `text`, and its pair `text_pair`.
+    """
+
+    def found(name: str | None, plain: str | None = None) -> str | None:
+        tried = () if name is None else (name, plain)
+        return next((there for one in tried if one and (there := same_name(table, one)) is not None), None)
+
+    text = found(named.text, "text") or named.text  # where there is neither, the message names the first
+    return replace(named, text=text, text_pair=found(named.text_pair, "text_pair"), label=found(named.label))
 
 
 def _named(table: Table, name: str | None, flag: str) -> str | None:
