@@ -49,6 +49,14 @@ def test_second_texts_of_training_pairs_left_out_in_silence(tmp_path):
         load_data(write(tmp_path / "other.csv", "three", "a b"), dev=dev, task=TASK, text_column="one")
 
 
+def test_negatives_of_triples_left_out_in_silence(tmp_path):
+    train = write(tmp_path / "train.csv", "anchor,positive,negative", "a,b,c", "d,e,f")
+    dev = write(tmp_path / "dev.csv", "text,text_pair,score", "a,b,0.5", "c,d,4")
+    data = load_data(train, dev=dev, task=TASK)
+    assert data.train["text"][:] == ["a", "b", "d", "e"]
+    assert "train.csv: 'negative' not read: sentences are taken from 'anchor' and 'positive'" in data.notes
+
+
 def test_pairs_with_a_score_of_another_name_without_a_way_out(tmp_path):
     train = write(tmp_path / "train.csv", "text", "a b", "c d")
     dev = write(tmp_path / "dev.tsv", "sentence1\tsentence2\tsimilarity", "a\tb\t0.5")
@@ -69,7 +77,10 @@ def test_a_list_of_sentences_that_is_no_table(tmp_path, ending):
     assert data.train["text"][:] == ['a "b", c', "d e", "f"]
 
 
-@pytest.mark.parametrize(("text", "message"), [("a\nb\tc\t1\n", "cells between tabs, in line 2"), ("\n \n", "expected a text on each line, got no text")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a\nb\tc\t1\n", "cells between tabs, in line 2"), ("\n \n", "expected a text on each line, got no text")],
+)
 def test_lines_that_are_no_sentences(tmp_path, text, message):
     (tmp_path / "train.txt").write_text(text)
     with pytest.raises(UserError, match=message):

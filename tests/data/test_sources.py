@@ -499,7 +499,7 @@ def test_a_file_of_unknown_type_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match="expected at least one row, got no rows.*under a line of column names"):
+    with pytest.raises(UserError, match=r"expected at least one row, got no rows.*under a line of column names"):
         load_data(str(tmp_path / name))
 
 
@@ -515,7 +515,7 @@ def test_lines_of_texts_without_a_label_that_are_no_table(tmp_path: Path, column
     with pytest.raises(UserError, match="expected one of the endings"):
         load_data(str(tmp_path / "more.txt"))
     pairs = write(tmp_path / "pairs.csv", [{**row, "text_pair": "x"} for row in rows])
-    with pytest.raises(UserError, match="more.txt: expected a column 'text_pair'"):
+    with pytest.raises(UserError, match=r"more\.txt: expected a column 'text_pair'"):
         load_data(pairs, unlabelled=[tmp_path / "more.txt"], text_column=column, text_pair_column="text_pair")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 from test_command_line import DESCENT, TORCHRUN, losses, run, weights
 
+from codir.models import load_model, load_tokenizer
 from codir.trainer.checkpoints import last_complete_checkpoint
-from kind_worlds import WORLDS, data_of, fill_world
+from kind_worlds import WORLDS, answers, data_of, fill_world
 
 pytestmark = pytest.mark.distributed
 
@@ -30,7 +35,19 @@ def world_of(once_per_suite, tokenizer):
     return lambda kind: once_per_suite(f"plain-{kind}", lambda folder: fill_world(kind, folder, tokenizer, **PLAIN))
 
 
-def command_of(kind: str, world: Path, output: Path, **training: object) -> list[str]:
+def vectors_of(world: Path, file: Path) -> Path:
+    """A file of what the model says of every text, in place of the model."""
+    rows = [row for name in ("train", "dev") for row in csv.DictReader((world / f"{name}.csv").open())]
+    texts = [row[column] for row in rows for column in ("text", "text_pair")]
+    tokenizer = load_tokenizer(world / "model")
+    with torch.no_grad():
+        said = answers(load_model(world / "model", tokenizer), tokenizer, texts)
+    pq.write_table(pa.table({"text": texts, "vector": said.tolist()}), file)
+    return file
+
+
+def command_of(kind: str, world: Path, output: Path, file: Path | None = None, **training: object) -> list[str]:
+    """The student has some of the model's layers, or, where the teacher is a file, all of them."""
     settings: dict[str, object] = {f"training.{key}": value for key, value in training.items()}
     settings |= {f"data.{key}": value for key, value in data_of(kind, world).items() if key not in ("source", "dev")}
     settings |= {"objectives.preset": RUNS[kind], "keep_checkpoints": True}
@@ -41,21 +58,23 @@ def command_of(kind: str, world: Path, output: Path, **training: object) -> list
         word for key, flag in (("source", "--data"), ("dev", "--dev")) for word in (flag, data_of(kind, world)[key])
     ]
     teacher = ["--teacher", str(world / "model"), "--student-layers", "1", "--cache-dir", f"{output}-cache"]
+    teacher = teacher if file is None else ["--teacher", str(file), "--student", str(world / "model")]
     return ["distill", *teacher, *files, *given, "--output-dir", str(output)]
 
 
-@pytest.mark.parametrize("kind", WORLDS)
-def test_two_processes_that_train_another_student_of_a_kind(kind, world_of, tmp_path):
+@pytest.mark.parametrize(("kind", "taught_by"), [*((kind, "a model") for kind in WORLDS), ("embedding", "a file")])
+def test_two_processes_that_train_another_student_of_a_kind(kind, taught_by, world_of, tmp_path):
     """Every step reads the same rows in the same micro-batches; one report is written, with the same scores.
 
     A last step of fewer rows would not: two processes fill it up.
     """
+    file = None if taught_by == "a model" else vectors_of(world_of(kind), tmp_path / "vectors.parquet")
     for processes in (1, 2):
         settings = {**DESCENT, "learning_rate": 0.01, "per_device_train_batch_size": 6, "max_steps": 8}
         settings |= {"gradient_accumulation_steps": 2 // processes, "logging_steps": 1, "precision": "fp32"}
         settings |= {"use_cpu": True, "disable_tqdm": True, "eval_strategy": "steps", "eval_steps": 8}
         settings |= {"save_steps": 8, "warmup_steps": 0}
-        command = command_of(kind, world_of(kind), tmp_path / str(processes), **settings)
+        command = command_of(kind, world_of(kind), tmp_path / str(processes), file, **settings)
         printed = run(TORCHRUN if processes == 2 else [], command)
         assert printed.count("training_curves.png") == 1
     alone, together = (losses(tmp_path / str(processes)) for processes in (1, 2))

@@ -38,7 +38,8 @@ from codir.tasks import KINDS, Kind, Task, kind_named, kind_of
 QUERY_NAMES = ("query",)
 DOCUMENT_NAMES = ("document", "passage", "positive")
 ANCHOR_NAMES = ("anchor",)
-"""Usual names beside those of other tasks; a query and a document are judged by retrieval."""
+NEGATIVE = "negative"
+"""Usual names beside those of other tasks; a query and a document are judged by retrieval. Negatives are not read."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def assemble_sentences(parts: Parts, *, columns: ColumnNames, labels: LabelOptio
         *((table, _find(table, _of_training(table, columns))) for table in parts.unlabelled),
     ]
     sentences, more = _sentences(tables)
+    more += [note for table, found in tables for note in _note_negatives(table, found)]
     if not sets or any(count is not None for count in split.set_aside.values()):
         aside, said = _set_aside(parts.train, trained, kind, split, has_dev=bool(sets))
         more += said
@@ -217,6 +219,14 @@ def _sentences(tables: Sequence[tuple[Table, _Found]]) -> tuple[list[str], list[
             sentences.update(dict.fromkeys(row))
     said = f"{len(sentences)} different sentences to train on"
     return list(sentences), [*notes, f"{said}, of {count}" if count > len(sentences) else said]
+
+
+def _note_negatives(table: Table, found: _Found) -> list[str]:
+    """Say which columns of a table of triples are passed over."""
+    read = [name for name in (found.text, found.text_pair) if name is not None]
+    left = [f"'{name}'" for name in table.columns if NEGATIVE in name.casefold() and name not in (*read, found.label)]
+    taken = " and ".join(f"'{name}'" for name in read)
+    return [f"{table.name}: {', '.join(left)} not read: sentences are taken from {taken}"] if left else []
 
 
 def _set_aside(
