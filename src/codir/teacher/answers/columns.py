@@ -95,8 +95,8 @@ def choose_answer_columns(
             candidates.append((form, of_classes, tuple(left[name].removeprefix(prefix) for name in of_classes)))
     candidates += [(LISTS[plain.lower()], (name,), None) for name, plain in left.items() if plain.lower() in LISTS]
     candidates += [("scores", (name,), None) for name, plain in left.items() if plain.lower() == SCORE]
-    vector, *others = [name for name, plain in left.items() if plain.lower() in VECTORS] or [None]
-    other_vectors = tuple(name for name in others if name is not None)
+    vectors = [name for name, plain in left.items() if plain.lower() in VECTORS]
+    vector, other_vectors = next(iter(vectors), None), tuple(vectors[1:])
     if not candidates and vector is None:
         raise UserError(
             table.name,

@@ -191,20 +191,18 @@ def _as_array(values: Any) -> NDArray[np.float64] | None:
 def _refuse_misfit(values: Sequence[Any], where: str, *, in_lists: bool) -> NoReturn:
     """Name the first cell of a column that is none of an array; all lists are to be as long as the first one."""
     rows = [_as_array(value) for value in values]
-    length = next((len(row) for row in rows if row is not None and row.ndim == 1 and len(row)), None)
-
-    def fits(row: NDArray[np.float64] | None) -> bool:
-        is_alike = row is not None and row.ndim == int(in_lists)
-        return is_alike and (not in_lists or len(row) == length)
-
-    place = next(place for place, row in enumerate(rows) if not fits(row))
-    row, expected = rows[place], "a list of numbers" if in_lists else "a number"
-    is_list = row is not None and row.ndim == 1 and in_lists and length is not None
+    lengths = [len(row) if row is not None and row.ndim == 1 and in_lists else None for row in rows]
+    length = next(filter(None, lengths), None)
+    if in_lists:
+        is_wrong = [one is None or one != length for one in lengths]
+    else:
+        is_wrong = [row is None or row.ndim > 0 for row in rows]
+    place, expected = is_wrong.index(True), "a list of numbers" if in_lists else "a number"
     got = "no value" if values[place] is None else repr(values[place])
     raise UserError(
         f"{where}, row {place + 1}",
-        expected=expected if length is None or not in_lists else f"{length} numbers, as in the first list",
-        got=f"{len(row)} of them" if is_list else got,
+        expected=expected if length is None else f"{length} numbers, as in the first list",
+        got=got if length is None or lengths[place] is None else f"{lengths[place]} of them",
         do="correct the file that holds the teacher's answers",
     )
 
