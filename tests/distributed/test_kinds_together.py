@@ -13,6 +13,7 @@ import pytest
 import torch
 from test_command_line import DESCENT, TORCHRUN, losses, run, weights
 
+import codir
 from codir.models import load_model, load_tokenizer
 from codir.trainer.checkpoints import last_complete_checkpoint
 from kind_worlds import WORLDS, answers, data_of, fill_world
@@ -35,20 +36,23 @@ def world_of(once_per_suite, tokenizer):
     return lambda kind: once_per_suite(f"plain-{kind}", lambda folder: fill_world(kind, folder, tokenizer, **PLAIN))
 
 
-def vectors_of(world: Path, file: Path) -> Path:
-    """A file of what the model says of every text, in place of the model."""
+def in_place_of(world: Path, folder: Path) -> Path:
+    """A file of what the model says of every text, and beside it the student that would be cut from the model."""
     files = [(world / f"{name}.csv").read_text() for name in ("train", "dev")]
     rows = [row for content in files for row in csv.DictReader(content.splitlines())]
     texts = [row[column] for row in rows for column in ("text", "text_pair")]
     tokenizer = load_tokenizer(world / "model")
+    model = load_model(world / "model", tokenizer)
     with torch.no_grad():
-        said = answers(load_model(world / "model", tokenizer), tokenizer, texts)
-    pq.write_table(pa.table({"text": texts, "vector": said.tolist()}), file)
-    return file
+        said = answers(model, tokenizer, texts)
+    pq.write_table(pa.table({"text": texts, "vector": said.tolist()}), folder / "vectors.parquet")
+    codir.build_student(model, layers=1).save_pretrained(folder / "student")
+    tokenizer.save_pretrained(folder / "student")
+    return folder / "vectors.parquet"
 
 
 def command_of(kind: str, world: Path, output: Path, file: Path | None = None, **training: object) -> list[str]:
-    """The student has some of the model's layers, or, where the teacher is a file, all of them."""
+    """The student is cut from the model, or lies beside the file that is the teacher."""
     settings: dict[str, object] = {f"training.{key}": value for key, value in training.items()}
     settings |= {f"data.{key}": value for key, value in data_of(kind, world).items() if key not in ("source", "dev")}
     settings |= {"objectives.preset": RUNS[kind], "keep_checkpoints": True}
@@ -59,7 +63,7 @@ def command_of(kind: str, world: Path, output: Path, file: Path | None = None, *
         word for key, flag in (("source", "--data"), ("dev", "--dev")) for word in (flag, data_of(kind, world)[key])
     ]
     teacher = ["--teacher", str(world / "model"), "--student-layers", "1", "--cache-dir", f"{output}-cache"]
-    teacher = teacher if file is None else ["--teacher", str(file), "--student", str(world / "model")]
+    teacher = teacher if file is None else ["--teacher", str(file), "--student", str(file.with_name("student"))]
     return ["distill", *teacher, *files, *given, "--output-dir", str(output)]
 
 
@@ -69,7 +73,7 @@ def test_two_processes_that_train_another_student_of_a_kind(kind, taught_by, wor
 
     A last step of fewer rows would not: two processes fill it up.
     """
-    file = None if taught_by == "a model" else vectors_of(world_of(kind), tmp_path / "vectors.parquet")
+    file = None if taught_by == "a model" else in_place_of(world_of(kind), tmp_path)
     for processes in (1, 2):
         settings = {**DESCENT, "learning_rate": 0.01, "per_device_train_batch_size": 6, "max_steps": 8}
         settings |= {"gradient_accumulation_steps": 2 // processes, "logging_steps": 1, "precision": "fp32"}
@@ -82,6 +86,8 @@ def test_two_processes_that_train_another_student_of_a_kind(kind, taught_by, wor
     assert len(alone) == 8
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(weights(tmp_path / "2"), weights(tmp_path / "1"), atol=1e-5)
+    if file is not None:
+        assert np.abs(weights(tmp_path / "1") - weights(tmp_path / "student")).max() > 1e-4
     reports = [json.loads((tmp_path / str(processes) / "report.json").read_text()) for processes in (1, 2)]
     assert reports[1]["student"]["metrics"] == pytest.approx(reports[0]["student"]["metrics"], abs=1e-3)
     evaluated = [evaluations(tmp_path / str(processes)) for processes in (1, 2)]
