@@ -1,7 +1,8 @@
 """The picture of README and docs/results.md: what a teacher's answers and a contrast gain, in each situation.
 
 Differences are paired by seed, with their 95% intervals, from the results of the comparisons. Whether one is
-significant is told by the p of its table, which is corrected (Holm).
+significant is told by the p of its table, which is corrected (Holm). All panels have one scale; what lies beyond it is
+an arrow at the edge, with its number.
 
 Run: python benchmarks/map.py, which `make tables` does too; it writes docs/images/map.png.
 """
@@ -26,6 +27,8 @@ PANELS = (
     ("contrast (`codir`)\nover squared error", "codir", ("pooled-mse-all",)),
 )
 """What is compared in each: a title, a preset, and the presets that it is compared with, whichever is there."""
+SCALE = (-1.6, 1.9)
+"""Points at both ends of every axis: the small gains, and their intervals, are to be told apart."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Situation:
     """One row of the picture.
 
     Attributes:
-        name: as a reader would say it.
+        name: as a reader would say it: the rows, a semicolon, the student.
         folder: the comparison's.
         student: kind of student; the comparison's first where none is named.
     """
@@ -102,25 +105,52 @@ def gains(situations: Sequence[Situation] = SITUATIONS, folder: Path = RESULTS) 
 
 
 def draw(situations: Sequence[Situation], rows: Sequence[Sequence[Gain | None]]) -> Any:
-    """A panel for each question, a row for each situation; filled where the gain is significant."""
+    """A panel for each question, a row for each situation; filled where the gain is significant.
+
+    A page shows it 800 pixels wide, so letters are of 9 points in 8 inches.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 0.9 + 0.3 * len(situations)), dpi=150, layout="constrained")
-    axes = figure.subplots(1, len(PANELS), sharey=True)
+    figure = Figure(figsize=(8, 0.9 + 0.38 * len(situations)), dpi=200, layout="constrained")
+    axes = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
     for number, (axis, (title, *_)) in enumerate(zip(axes, PANELS, strict=True)):
         axis.axvline(0, color="0.4", linewidth=1)
         for place, row in enumerate(reversed(rows)):
             if (gain := row[number]) is None:
-                axis.text(0, place, " not compared", color="0.5", fontsize=7, va="center")
-                continue
-            face = COLOURS[0] if gain.p_value < 0.05 else "white"
-            axis.errorbar(gain.mean, place, xerr=gain.half_width, fmt="o", color=COLOURS[0], mfc=face, capsize=3)
-        axis.set_title(title.replace("`", ""), fontsize=9)
-        axis.set_xlabel("points of accuracy", fontsize=8)
+                axis.text(0, place, "  not compared", color="0.5", fontsize=8, va="center")
+            else:
+                mark(axis, place, gain)
+        axis.set_title(title.replace("`", ""), fontsize=10)
+        axis.set_xlabel("points of accuracy", fontsize=9)
         quieten(axis, grid="x")
-    axes[0].set_yticks(range(len(situations)), [one.name for one in reversed(situations)], fontsize=8)
+        axis.tick_params(labelsize=9)
+    axes[0].set_xlim(*SCALE)
+    axes[0].set_yticks(range(len(situations)), [one.name.replace("; ", "\n") for one in reversed(situations)])
     axes[0].set_ylim(-0.6, len(situations) - 0.4)
     return figure
+
+
+def mark(axis: Any, place: int, gain: Gain) -> None:
+    """One gain with its interval; one that lies beyond the scale as an arrow at the edge, with its number."""
+    colour, face = COLOURS[0], COLOURS[0] if gain.p_value < 0.05 else "white"
+    low, high = SCALE
+    if low <= gain.mean <= high:
+        axis.errorbar(gain.mean, place, xerr=gain.half_width, fmt="o", color=colour, mfc=face, capsize=3)
+        return
+    is_above = gain.mean > high
+    edge, side, tip = (high, "right", ">") if is_above else (low, "left", "<")
+    axis.plot(edge, place, marker=tip, markersize=9, color=colour, mfc=face, clip_on=False)
+    told = f"{gain.mean:+.1f} ± {gain.half_width:.1f}"
+    axis.annotate(
+        told,
+        (edge, place),
+        (-8 if is_above else 8, 0),
+        textcoords="offset points",
+        ha=side,
+        va="center",
+        fontsize=9,
+        fontweight="bold",
+    )
 
 
 def main() -> None:

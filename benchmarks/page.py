@@ -114,6 +114,8 @@ BESIDE = {
     "cached layers of K teacher rows per class and projects them with today's head: nothing is stale and no bank is "
     "kept, but the cost is that of K rows of all layers. It is meant for hundreds of negatives; for thousands, a bank "
     "is cheaper.",
+    "arithmetic": "While it trains on a CPU, codir exchanges dropout, attention and the gradients of embeddings for "
+    "cheaper ones ([decision 9](adr/0009-cheaper-parts-while-training-on-a-cpu.md)).",
     "end-to-end-defaults-3-epochs": BEFORE_BANKS,
     "end-to-end-defaults-10-epochs": BEFORE_BANKS,
     "contrast-flat-in-n": "The number of operations is the same at every N; bytes grow linearly, by the bytes per "

@@ -4,7 +4,8 @@ A page says where: a line `<!-- comparison table: <folder>, <folder>, ... -->`, 
 it. Differences and their tests are to the comparison's own reference, or to the one that the line names:
 `<!-- comparison table: <folder>; against kd -->`. With `students against <student>` kinds of student are the rows, and
 presets the columns. Inside a sentence or a cell, `<!-- gain: <folder>; <preset> against <preset> -->` and
-`<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students). What held-out
+`<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students), and
+`<!-- gain: <folder>, <preset>; students <student> against <student> -->` that of two kinds of student. What held-out
 text says of pre-trained models stands between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what
 serving a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run
 twice, it changes nothing.
@@ -37,7 +38,7 @@ PLACE = re.compile(
     re.DOTALL,
 )
 GAIN_PLACE = re.compile(
-    r"(?P<begin><!-- gain: (?P<name>[\w./-]+)(?:, (?P<student>[\w.-]+))?; (?P<preset>[\w.-]+)"
+    r"(?P<begin><!-- gain: (?P<name>[\w./-]+)(?:, (?P<student>[\w.-]+))?; (?P<students>students )?(?P<preset>[\w.-]+)"
     r" against (?P<reference>[\w.-]+) -->).*?(?P<end><!-- /gain -->)"
 )
 PRETRAINING_PLACE = re.compile(
@@ -87,6 +88,7 @@ def render_gains(text: str, comparisons: dict[str, Comparison]) -> str:
 
     def fill(place: re.Match[str]) -> str:
         comparison = comparisons[_known(place["name"], comparisons)]
+        comparison = _students_as_rows(comparison) if place["students"] else comparison
         presets = {run.preset for run in comparison.runs}
         student = _known(place["student"] or comparison.students[0], comparison.students)
         rows = summary_rows({place["name"]: against(place["reference"], comparison)})

@@ -197,6 +197,10 @@ def test_a_table_of_starts_that_compares_presets(benchmarks):
     assert "| student | fine-tune |" in told
     assert "| pre-trained | 84.00 ± 2.48 (+4.00, p 0.020) |" in told
     assert "| cut | 80.00 ± 2.48 |" in told
+    text = "<!-- gain: rte, fine-tune; students pre-trained against cut --><!-- /gain -->"
+    assert "cut -->+4.00, p 0.020<!--" in tables.render_gains(text, {"rte": replace(given, runs=runs)})
+    with pytest.raises(UserError, match="did you mean 'cut'"):
+        tables.render_gains(text.replace("cut", "cuts"), {"rte": replace(given, runs=runs)})
 
 
 def test_candidates_of_pre_training_that_are_not_compared(benchmarks):

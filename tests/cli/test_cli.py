@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from codir import cli
 from codir.cli import tables
-from codir.cli.advice import command_after_distilling
+from codir.cli.advice import after_distilling
 from codir.config import Recipe, preset_names, read_preset, validate
 from codir.runs.rehearsal import Rehearsal
 from conftest import SPECIAL, WORDS
@@ -437,8 +437,27 @@ def test_a_distillation_that_ends_without_what_comes_next():
         "student": {"layers": 2},
         "output_dir": "my students/a",
     }
-    said = command_after_distilling(validate(Recipe, recipe))
+    said = after_distilling(validate(Recipe, recipe), None)
     assert said == "codir export 'my students/a' --int8 --output-dir 'my students/a-int8'"
+
+
+def test_a_model_of_one_answer_that_is_sent_on_to_the_next_command(codir, pretrained, tmp_path):
+    """All texts are equal, so whatever is trained on them answers them alike."""
+    rows = {"text": ["w1 w2"] * 40, "label": ["positive", "positive", "positive", "negative"] * 10}
+    datasets.Dataset.from_dict(rows).to_csv(tmp_path / "rows.csv", index=False)
+    words = ["--data", tmp_path / "rows.csv", *FAST, "--max-steps", "1"]
+    code, printed = codir("finetune", "--model", pretrained, *words, "--output-dir", tmp_path / "teacher")
+    assert code == 0, printed
+    assert "to each of 4 rows" in printed
+    assert "Next: train again with `--overwrite`" in printed
+    assert "after 1 step at learning rate 0.003" in printed
+    assert "codir distill" not in printed
+    words += ["--teacher", tmp_path / "teacher", "--student-layers", "1", "--preset", "kd"]
+    code, printed = codir("distill", *words, "--output-dir", tmp_path / "student")
+    assert code == 0, printed
+    assert "Nothing is learned from such a teacher: train it first" in printed
+    assert "Next: distil again with `--overwrite`" in printed
+    assert "codir export" not in printed
 
 
 def test_a_preset_that_cannot_be_read_alone(codir):

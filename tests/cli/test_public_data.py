@@ -105,7 +105,7 @@ def snli(folder: Path, sentences: list[str]) -> PublicSet:
 
     train, dev = write("train", 150), write("dev", 60)
     columns = "the text is read from column 'sentence1', its pair from 'sentence2', the label from 'gold_label'"
-    classes, left_out = ["contradiction", "entailment", "neutral"], "rows are left out, since their label '-' stands"
+    classes, left_out = ["contradiction", "entailment", "neutral"], "rows are left out, since the label '-' stands"
     return PublicSet(
         words=["--data", train, "--dev", dev],
         evaluation=lambda student: ["--model", student, "--data", dev, *LENGTH],

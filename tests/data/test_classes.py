@@ -50,7 +50,7 @@ def test_a_sign_for_no_label_is_no_class(tmp_path: Path, name: str, sign: str) -
     assert data.task.label_names == ("calm", "loud")
     assert train_labels(data) == [0, 1, 0, 1]
     assert data.dev["dev"]["text"][:] == ["row 0", "row 1", "row 3", "row 5"]
-    assert len(said(data, f"2 rows are left out, since their label '{sign}' stands for no label")) == 2
+    assert len(said(data, f"2 rows are left out, since the label '{sign}' stands for no label")) == 2
 
 
 def test_a_sign_for_no_label_in_the_evaluation_set_alone(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_sign_that_is_a_class(tmp_path: Path, labels: list[str]) -> None:
 def test_minus_one_beside_class_indices_is_no_class(tmp_path: Path, name: str) -> None:
     data = load(tmp_path, [0, 1, 2, -1, 2, 1], name)
     assert train_labels(data) == [0, 1, 2, 2, 1]
-    assert said(data, "1 rows are left out, since their label '-1'")
+    assert said(data, "1 row is left out, since the label '-1'")
 
 
 def test_minus_one_beside_named_classes_is_no_class() -> None:

@@ -102,8 +102,8 @@ def test_mnli_does_not_lose_its_second_dev_set(tmp_path: Path) -> None:
 
 def test_broken_rows_of_qqp_are_not_skipped_in_silence(tmp_path: Path) -> None:
     notes = load_data("glue:QQP", data_dir=write_task(tmp_path, "QQP")).notes
-    assert "train.tsv: skipped 1 rows with a wrong number of cells" in notes
-    assert "train.tsv: skipped 1 rows with an empty text or label" in notes
+    assert "train.tsv: skipped 1 row with a wrong number of cells" in notes
+    assert "train.tsv: skipped 1 row with an empty text or label" in notes
 
 
 def test_a_name_without_hyphen_or_a_folder_in_lower_case_is_still_found(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_quotes_that_may_belong_to_the_text_are_kept_and_said(tmp_path: Path) ->
     (tmp_path / "d.tsv").write_text(cells([("text", "label"), *zip(texts, LABELS, strict=True)], "\t"))
     found, _, data = read(tmp_path / "d.tsv")
     assert found == texts
-    assert any("1 cells have quotes around them, which are kept" in note for note in data.notes)
+    assert any("1 cell has quotes around it, which are kept" in note for note in data.notes)
 
 
 def test_a_backslash_that_cuts_a_text(tmp_path: Path) -> None:

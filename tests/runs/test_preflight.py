@@ -57,7 +57,9 @@ def test_another_number_of_classes():
 
 def test_a_teacher_that_has_learned_nothing_passed_in_silence():
     labels = np.array([0, 1] * 20)
-    assert "no better than" in check_teacher_score(np.tile([1.0, 0.0], (40, 1)), labels, CLASSES)[0]
+    floor, advice = check_teacher_score(np.tile([1.0, 0.0], (40, 1)), labels, CLASSES)
+    assert "no better than" in floor
+    assert "more labels, for more epochs" in advice
     scores = np.arange(40.0)
     assert "no better than the mean score" in check_teacher_score(-scores[:, None], scores, SCORES)[0]
 
@@ -99,6 +101,13 @@ def test_a_contrast_of_a_few_steps_that_nobody_is_warned_of(objectives, steps, n
     notes = note_budget(ObjectivesConfig.model_validate(objectives), steps)
     assert len(notes) == (noted is not None)
     assert all(noted in note for note in notes)
+
+
+def test_few_steps_with_rows_without_a_label_that_are_sent_to_fine_tuning():
+    (note,) = note_budget(ObjectivesConfig.model_validate("codir"), 1, unlabelled=12_000)
+    assert note.startswith("1 step is few for a contrast whose weight rises over 50; in so few, `--preset kd` does as")
+    assert "the 12,000 rows without a label" in note
+    assert "fine-tune" not in note
 
 
 def test_rows_without_a_label_that_fine_tuning_spends_steps_on(tmp_path):

@@ -1,4 +1,4 @@
-"""Which command comes after one that is done."""
+"""What comes after a command that is done: the next one, or what to change where a model learned nothing."""
 
 from __future__ import annotations
 
@@ -7,24 +7,48 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from codir.cli.flags import COMMANDS
+from codir.errors.shown import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from codir.config import FinetuneConfig, Recipe
+    from codir.measure import Judgement
 
 STUDENT_NAME = "student"
 
 
-def command_after_finetuning(config: FinetuneConfig) -> str:
+def after_finetuning(config: FinetuneConfig) -> str:
     """The command that distils the model just made, on the same data, to half of its layers."""
+    if (steps := _steps_in_vain(config.output_dir)) is not None:
+        return (
+            f"train again with `--overwrite`; the model is no better than one answer to every row, after "
+            f"{counted(steps, 'step')} at learning rate {config.training.learning_rate:g}, and has nothing to teach. "
+            "Give it more labels, more epochs (`--epochs`) or another `--learning-rate`"
+        )
     words = ["codir", "distill", "--teacher", str(config.output_dir), *_words_of_data(config)]
     words += ["--student-layers", str(_half_of_layers(config))]
     return shlex.join([*words, "--output-dir", str(config.output_dir.with_name(STUDENT_NAME))])
 
 
-def command_after_distilling(config: Recipe) -> str:
+def after_distilling(config: Recipe, judgement: Judgement | None) -> str:
     """The command that makes the student run without PyTorch, checked on the rows of its run."""
+    if judgement is not None and judgement.standings["student"].is_no_better:
+        return (
+            "distil again with `--overwrite`; the student is no better than one answer to every row. Give it a better "
+            "teacher, more rows (`--unlabelled`), more epochs (`--epochs`) or another `--learning-rate`"
+        )
     folder = config.output_dir
     return shlex.join(["codir", "export", str(folder), "--int8", "--output-dir", f"{folder}-int8"])
+
+
+def _steps_in_vain(folder: Path) -> int | None:
+    """The steps of a fine-tuning whose model is no better than one answer to every row; `None` of any other."""
+    try:
+        report: Any = json.loads((folder / "report.json").read_text("utf-8"))
+        return int(report["training"]["steps"]) if report["standings"]["model"]["is_no_better"] else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _words_of_data(config: FinetuneConfig) -> list[str]:

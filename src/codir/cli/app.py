@@ -97,7 +97,7 @@ def finetune(given: Given) -> None:
 
     Example: `codir finetune --model bert-base-uncased --data glue:RTE --data-dir glue --output-dir teacher`
     """
-    from codir.cli.advice import command_after_finetuning
+    from codir.cli.advice import after_finetuning
     from codir.cli.fields import find_key
     from codir.cli.given import as_adaptation, is_adaptation
     from codir.config import FinetuneConfig
@@ -112,8 +112,8 @@ def finetune(given: Given) -> None:
         if given.dry_run:
             tables.show_rehearsal(runs.rehearse(config))
             return
-        tables.show_metrics(runs.finetune(config), title=config.data.source)
-        tables.show_model(config.output_dir, then=command_after_finetuning(config))
+        tables.show_metrics(runs.finetune(config), title=str(config.data.dev or config.data.source))
+        tables.show_model(config.output_dir, then=after_finetuning(config))
 
 
 @recipe_command(app)
@@ -122,7 +122,7 @@ def distill(given: Given) -> None:
 
     Example: `codir distill --teacher teacher --data glue:RTE --data-dir glue --student-layers 3 --output-dir student`
     """
-    from codir.cli.advice import command_after_distilling
+    from codir.cli.advice import after_distilling
     from codir.config import Recipe
 
     config = given.config(Recipe)
@@ -132,8 +132,9 @@ def distill(given: Given) -> None:
         if given.dry_run:
             tables.show_rehearsal(runs.rehearse(config))
             return
-        tables.show_result(runs.distill(config))
-        tables.show_next(command_after_distilling(config))
+        result = runs.distill(config)
+        tables.show_result(result)
+        tables.show_next(after_distilling(config, result.judgement))
 
 
 @recipe_command(app)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from codir.errors.shown import plain, short_paths
+from codir.errors.shown import counted, plain, short_paths
 
 if TYPE_CHECKING:
     from codir.measure import Comparison
@@ -140,7 +140,7 @@ def show_plan(plan: Plan) -> None:
     from codir.report import to_terminal
 
     rows = [{"what": what, "where": where, "size": decimal(count)} for what, where, count in plan.table()]
-    table = to_terminal(rows, title=f"{plan.rows:,} rows")
+    table = to_terminal(rows, title=counted(plan.rows, "row"))
     table.columns[1].justify = "left"
     _show(table)
     for line in plan.choices:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from datasets import Dataset
 
+from codir.store import fingerprint_texts
 from codir.tasks import Task
 
 
@@ -31,6 +33,11 @@ class LoadedData:
     num_unlabelled: int = 0
     origins: Mapping[str, str] = field(default_factory=dict)
     row_numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the texts of each data set of `dev`, by its name."""
+        return {name: fingerprint_texts(rows) for name, rows in self.dev.items()}
 
     def labelled_only(self) -> LoadedData:
         """The same, to be trained on the rows that have a label alone."""

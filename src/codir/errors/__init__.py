@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codir.errors.shown import plain
+from codir.errors.shown import counted, plain
 
 LONGEST = {"subject": 200, "expected": 700, "got": 300, "otherwise": 200, "do": 500}
 """Characters of each part of a message; a value that is repeated in it may be a whole file."""
@@ -74,7 +74,7 @@ class JointUserError(UserError):
         first = self.errors[0]
         self.subject, self.expected, self.got = first.subject, first.expected, first.got
         self.do, self.otherwise = first.do, first.otherwise
-        ValueError.__init__(self, "\n".join([f"{len(self.errors)} mistakes:", *_that_fit(self.errors)]))
+        ValueError.__init__(self, "\n".join([f"{counted(len(self.errors), 'mistake')}:", *_that_fit(self.errors)]))
 
     def of(self, whole: str) -> UserError:
         """The same errors, each about a part of something."""

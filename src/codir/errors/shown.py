@@ -50,6 +50,22 @@ def plain(value: object, *, longest: int = 300, lines: bool = False) -> str:
     return shorten(printable(redact(shorten(as_text(value), LONGEST_READ)), lines=lines), longest)
 
 
+def counted(number: float, what: str, many: str | None = None) -> str:
+    """A number of things.
+
+    Args:
+        number: how many.
+        what: one of them.
+        many: several of them; by default with an s at its end.
+
+    Example:
+        >>> counted(1, "row"), counted(12_000, "row"), counted(0.5, "point"), counted(2, "query", "queries")
+        ('1 row', '12,000 rows', '0.5 points', '2 queries')
+    """
+    written = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{written} {what if number == 1 else many or what + 's'}"
+
+
 def as_text(value: object) -> str:
     """The text of a value, even of one that cannot be written out, such as a number of 5,000 digits.
 

@@ -39,6 +39,11 @@ class Standing:
     only_answer: str | None
 
     @property
+    def is_no_better(self) -> bool:
+        """Whether it is no better than those, as a model that gives one answer to every row."""
+        return self.above.value <= 0.0
+
+    @property
     def is_at_floor(self) -> bool:
         """Whether it is no better, or not surely."""
         return self.above.low <= 0.0

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from codir.errors.shown import redacted, short_paths
+from codir.errors.shown import counted, redacted, short_paths
 from codir.measure import Comparison, Estimate, Line, lines_of
 from codir.report.dots import plot_comparison
 from codir.report.html import render_comparison
@@ -131,7 +131,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     blocks = [explain(comparison)]
     for student, on in comparison.sections:
         rows = comparison.conditions.get("evaluation_rows", {}).get(on)
-        size = f" ({rows:,} rows)" if rows else ""
+        size = f" ({counted(rows, 'row')})" if rows else ""
         blocks += [
             f"## {in_markdown(student)}, {in_markdown(on)}{size}",
             to_markdown(comparison_rows(comparison, student, on)),

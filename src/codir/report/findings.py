@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codir.errors.shown import without_paths
+from codir.errors.shown import counted, without_paths
 from codir.measure import Judgement
 from codir.report.judgement import INTERVALS, certainty_rows, floor_row, speed_rows, timed_in_words, warnings_of
 from codir.report.pretraining import LOWER_IS_BETTER, PretrainingResult
@@ -146,7 +146,9 @@ def _judged(judgement: Judgement, sets: Mapping[str, Any], conditions: Mapping[s
         }
         for metric, value in judgement.floor.items()
     ]
-    judged_by = [f"{in_markdown(without_paths(str(one['source'])))}, {one['rows']:,} rows" for one in sets.values()]
+    judged_by = [
+        f"{in_markdown(without_paths(str(one['source'])))}, {counted(one['rows'], 'row')}" for one in sets.values()
+    ]
     table = to_markdown([*certainty_rows(judgement, list(judgement.floor)), *floor])
     return [*([f"On {'; '.join(judged_by)}{dtype}:"] if judged_by else []), table, INTERVALS]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from codir.errors.shown import counted
 from codir.measure import ByClass, Calibration, Interval, Judgement, ModelResult, Standing
 from codir.report.words import NOT_MEASURED, in_words, show_metric, to_markdown, with_article
 from codir.tasks import NO_ENTITY
@@ -44,7 +45,7 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
         floor: what answers without reading, and its primary metric.
         metric: name of that.
     """
-    who, rows = IN_SENTENCES.get(name, f"The {name}"), f"{standing.above.rows:,} rows"
+    who, rows = IN_SENTENCES.get(name, f"The {name}"), counted(standing.above.rows, "row")
     floor_in_words = f"{with_article(floor[0])} ({in_words(metric)} {show_metric(metric, floor[1])})"
     reached = f"{who} reaches {in_words(metric)} {show_metric(metric, score)} on {rows},"
     if standing.only_answer is not None:
@@ -52,7 +53,7 @@ def warn_of(name: str, standing: Standing, score: float, floor: tuple[str, float
     warnings = []
     if standing.hardly_varies:
         warnings.append(f"{who} hardly varies its answers: {standing.variation:.1%} as much as the labels vary.")
-    if standing.above.value <= 0:
+    if standing.is_no_better:
         warnings.append(f"{reached} no better than {floor_in_words}.")
     elif standing.is_at_floor:
         interval = show_interval(metric, standing.above, signed=True)
@@ -76,7 +77,7 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
     content = asdict(judgement)
     content["floor"] = {"name": content.pop("floor_name"), "metrics": content["floor"]}
     for name, standing in judgement.standings.items():
-        content["standings"][name]["is_at_floor"] = standing.is_at_floor
+        content["standings"][name] |= {"is_no_better": standing.is_no_better, "is_at_floor": standing.is_at_floor}
     del content["primary"]
     return content
 

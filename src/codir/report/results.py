@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import redacted, short_paths
+from codir.errors.shown import counted, redacted, short_paths
 from codir.measure import Analysis, Judgement, ModelResult
 from codir.report.curves import LogHistory, plot_training_curves
 from codir.report.html import render_html
@@ -186,9 +186,11 @@ def training_in_words(training: Mapping[str, Any]) -> str:
         >>> training_in_words({"steps": 30, "epochs": 2.0, "minutes": 1.25, "batch_size": 32, "learning_rate": 5e-5})
         '30 steps, 2 epochs, 1.2 minutes, 32 rows per step, learning rate 5e-05'
     """
-    words = f"{training['steps']:,} steps, {training['epochs']:g} epochs, {training['minutes']:.1f} minutes"
+    steps, epochs = counted(training["steps"], "step"), counted(training["epochs"], "epoch")
+    words = f"{steps}, {epochs}, {training['minutes']:.1f} minutes"
     since = " since it was resumed" if training.get("resumed") else ""
-    return f"{words}{since}, {training['batch_size']} rows per step, learning rate {training['learning_rate']:g}"
+    rows = counted(training["batch_size"], "row")
+    return f"{words}{since}, {rows} per step, learning rate {training['learning_rate']:g}"
 
 
 def table_rows(result: RunResult) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain, redacted, short_paths
+from codir.errors.shown import counted, plain, redacted, short_paths
 from codir.measure import POINTS, Contender, choose_smallest, is_within
 from codir.report.benchmark import Timing
 from codir.report.export import in_points
@@ -184,7 +184,7 @@ def in_words_of_points(points: float) -> str:
         >>> in_words_of_points(1.0), in_words_of_points(0.5)
         ('1 point', '0.5 points')
     """
-    return f"{points:g} point{'' if points == 1 else 's'}"
+    return counted(points, "point")
 
 
 def quality_rows(result: SweepResult) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from codir.errors.shown import plain, short_paths
+from codir.errors.shown import counted, plain, short_paths
 from codir.tasks import is_share
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def in_threads(threads: int) -> str:
         >>> in_threads(1), in_threads(8)
         ('1 thread', '8 threads')
     """
-    return f"{threads} thread{'' if threads == 1 else 's'}"
+    return counted(threads, "thread")
 
 
 def scale_of(metric: str) -> tuple[float, str]:
@@ -124,7 +124,7 @@ def rows_in_words(sets: Mapping[str, Any]) -> list[str]:
         >>> rows_in_words({"dev": {"source": "dev.csv", "rows": 1000}})
         ['dev.csv, 1,000 rows']
     """
-    return [f"{short_paths(str(one['source']))}, {one['rows']:,} rows" for one in sets.values()]
+    return [f"{short_paths(str(one['source']))}, {counted(one['rows'], 'row')}" for one in sets.values()]
 
 
 def to_markdown(rows: Sequence[Mapping[str, str]]) -> str:

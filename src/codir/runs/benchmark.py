@@ -15,6 +15,7 @@ import torch
 from codir.config import BenchmarkConfig
 from codir.config.words import BATCH_SIZES, BENCHMARK_ROUNDS
 from codir.data import RowCollator, encode
+from codir.errors.shown import counted
 from codir.measure import (
     PACKAGES,
     Exam,
@@ -162,7 +163,7 @@ def time_in_turns(
         batch_sizes: of the throughputs.
         rounds: how often each row is read.
     """
-    with _threads(threads), phase(f"{threads} thread{'' if threads == 1 else 's'}"):
+    with _threads(threads), phase(counted(threads, "thread")):
         collate = {
             name: RowCollator(encode(rows, one.tokenizer, max_length=max_length), one.tokenizer)
             for name, one in runners.items()

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from codir.config import AnyRun, FinetuneConfig, ObjectivesConfig, PretrainRecipe, Recipe, read_preset
 from codir.data import LoadedData, column_of, data_on_hub, model_on_hub
-from codir.errors.shown import public_name
+from codir.errors.shown import counted, public_name
 from codir.measure import count_parameters
 from codir.models import Reader, is_masked, label_names, shape_of
 from codir.report import Lengths, Origin, Term, in_thousands, rows_in_words, training_in_words
@@ -111,10 +111,10 @@ def origin_of_pretrained(
     training = recipe.training
     predicts_masked = is_masked(student.model.config)
     facts = {
-        "corpus": f"{public_name(recipe.corpus.source)}, {sequences:,} sequences of at most "
+        "corpus": f"{public_name(recipe.corpus.source)}, {counted(sequences, 'sequence')} of at most "
         f"{recipe.corpus.max_length} tokens",
-        "training": f"{steps:,} steps, {training.per_device_train_batch_size} sequences per step and device, learning "
-        f"rate {training.learning_rate:g}",
+        "training": f"{counted(steps, 'step')}, {counted(training.per_device_train_batch_size, 'sequence')} per step "
+        f"and device, learning rate {training.learning_rate:g}",
         "seed": str(training.seed),
     }
     if predicts_masked:
@@ -210,8 +210,7 @@ def _of_teacher(recipe: Recipe, teacher: TeacherOfRun) -> dict[str, Any]:
 
 def _size(model: PreTrainedModel) -> str:
     shape = shape_of(model)
-    layers = f"{shape.num_layers} layer{'' if shape.num_layers == 1 else 's'}"
-    return f"{layers} x {shape.hidden}, {in_thousands(count_parameters(model))} parameters"
+    return f"{counted(shape.num_layers, 'layer')} x {shape.hidden}, {in_thousands(count_parameters(model))} parameters"
 
 
 def _start(student: PreTrainedModel, checkpoint: str | Path | None) -> str:

@@ -173,7 +173,7 @@ def prepare(recipe: Recipe) -> Prepared:
     notes += origin.notes if origin else ()  # said when the student was made
     notes += said(note_readers(teacher, student))
     steps, _ = count_steps(recipe, ceil(len(data.train or ()) / count_processes()))
-    notes += said(note_budget(recipe.objectives, steps))
+    notes += said(note_budget(recipe.objectives, steps, unlabelled=data.num_unlabelled))
     check_reading(teacher, data, recipe.data.max_length)
     check_reader(student, recipe.data.max_length, pairs=has_pairs(data), role="student")
 

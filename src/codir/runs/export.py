@@ -17,6 +17,7 @@ from codir.config import ExportConfig
 from codir.config.words import EngineChoice
 from codir.data import LoadedData, RowCollator, encode, length_sorted_batches, stride_for
 from codir.errors import UserError, together
+from codir.errors.shown import counted
 from codir.export import (
     EXPORTERS,
     Exporter,
@@ -350,6 +351,6 @@ def _nothing_passes(candidates: Sequence[Candidate], rejected: Sequence[Rejected
     return UserError(
         "int8",
         expected=f"a loss of at most {max_loss:g} points",
-        got=f"{best.verdict.loss.value:.2f} at best ({best.name}, {len(best.left)} layers in fp32)",
+        got=f"{best.verdict.loss.value:.2f} at best ({best.name}, {counted(len(best.left), 'layer')} in fp32)",
         do="allow more with `--max-loss`, calibrate on more rows, or export in fp32",
     )

@@ -9,7 +9,7 @@ from transformers import Trainer
 
 from codir.data import LoadedData
 from codir.report import REPORT_NAME
-from codir.store import fingerprint_texts, read_json
+from codir.store import read_json
 
 
 def data_facts(data: LoadedData) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def data_facts(data: LoadedData) -> dict[str, Any]:
         name: {
             "source": data.origins.get(name, name),
             "rows": len(rows),
-            "fingerprint": fingerprint_texts(rows),
+            "fingerprint": data.fingerprints[name],
         }
         for name, rows in data.dev.items()
     }
@@ -43,8 +43,7 @@ def note_changed_rows(run: Path | None, data: LoadedData) -> list[str]:
     if run is None:
         return []
     judged_by = _evaluation_sets(read_json(run / REPORT_NAME))
-    now = {name: facts["fingerprint"] for name, facts in data_facts(data)["evaluation"].items()}
-    changed = [name for name, found in now.items() if judged_by.get(name, found) != found]
+    changed = [name for name, now in data.fingerprints.items() if judged_by.get(name, now) != now]
     if not changed:
         return []
     return [

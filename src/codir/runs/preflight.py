@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codir.config import ObjectivesConfig, StageConfig
 from codir.data import LoadedData, count_unread
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.measure import compute_metrics, stand
 from codir.models import Reader, check_label_order, check_max_length, check_tokenizer_fits, label_names
 from codir.report import warn_of
@@ -122,10 +123,11 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
         UserError: the answers fit the labels well once the classes are renamed.
     """
     check_permutation(logits, labels, task, whose="the teacher")
-    return note_floor("teacher", logits, labels, task)
+    first = "train it first on more labels, for more epochs or at another learning rate, or take another"
+    return note_floor("teacher", logits, labels, task, do=f"Nothing is learned from such a teacher: {first}.")
 
 
-def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task) -> list[str]:
+def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task, *, do: str | None = None) -> list[str]:
     """Say so where a model might as well not read: it is at the floor, or gives nearly the same answer to all rows.
 
     Args:
@@ -133,12 +135,14 @@ def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task) ->
         logits: its own, `[rows, classes]`.
         labels: of the same rows.
         task: what is measured.
+        do: what to say beside that of a model that is no better than the floor.
     """
     kind, metric = kind_of(task), task.metrics[0]
     score = compute_metrics(logits, labels, [metric], kind)[metric]
     logger.info("The %s's %s on the dev set: %.4f", role, metric, score)
     floor = kind.floor_name, find_metric(metric, kind)(kind.floor(labels), labels)
-    return warn_of(role, stand(logits, labels, task), score, floor, metric)
+    standing = stand(logits, labels, task)
+    return [*warn_of(role, standing, score, floor, metric), *([do] if do and standing.is_no_better else [])]
 
 
 def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:
@@ -164,18 +168,28 @@ def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
     return ["Teacher and student have different tokenizers; each reads the texts through its own."]
 
 
-def note_budget(objectives: ObjectivesConfig, steps: int) -> list[str]:
-    """Say when a contrast is still warming up for most of its steps: plain fine-tuning was ahead in so few."""
+def note_budget(objectives: ObjectivesConfig, steps: int, *, unlabelled: int = 0) -> list[str]:
+    """Say when a contrast is still warming up for most of its steps: a preset without one does as well in so few.
+
+    Args:
+        objectives: of the run.
+        steps: of the whole run.
+        unlabelled: rows without a label, of which fine-tuning learns nothing.
+    """
+    instead = (
+        f"`--preset kd` does as well, and learns from the {counted(unlabelled, 'row')} without a label too"
+        if unlabelled
+        else "`--preset fine-tune` does as well or better"
+    )
     parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
     lengths = [part.epochs if isinstance(part, StageConfig) else 1.0 for part in parts]
     notes = []
     for part, length in zip(parts, lengths, strict=True):
         its_steps = round(length / sum(lengths) * steps)
         if part.contrastive is not None and its_steps < 2 * part.contrastive.warmup_steps:
-            rise = (
-                f"{its_steps:,} steps are few for a contrast whose weight rises over {part.contrastive.warmup_steps:,}"
-            )
-            notes.append(f"{rise}; in so few, `--preset fine-tune` does as well or better.")
+            few = counted(its_steps, "step is few", "steps are few")
+            rise = f"{few} for a contrast whose weight rises over {part.contrastive.warmup_steps:,}"
+            notes.append(f"{rise}; in so few, {instead}.")
     return notes
 
 
@@ -186,7 +200,8 @@ def note_truncation(encoded: datasets.Dataset, max_length: int) -> list[str]:
     share = float(np.mean(encoded["truncated"]))
     notes = [f"{share:.1%} of the training rows are longer than {max_length} tokens and are cut (`--max-length`)."]
     unread = count_unread(encoded)
-    more = [f"{unread:,} words of the training rows have no token, so nothing is learnt of their tags."]
+    have = counted(unread, "word of the training rows has", "words of the training rows have")
+    more = [f"{have} no token, so nothing is learnt of their tags."]
     return (notes if share else []) + (more if unread else [])
 
 

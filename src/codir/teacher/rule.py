@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.filesize import decimal
 
 from codir.config.words import CacheWish
+from codir.errors.shown import counted
 
 CACHE_DISK_SHARE = 0.5
 """A cache is built unasked while it takes at most this share of the free disk."""
@@ -76,8 +77,8 @@ def choose_cache(
     Example:
         >>> choose_cache("auto", size=78_000_000, readings=3.0, free_disk=10**11).line
         'teacher: cached, 78.0 MB (at most 50.0 GB, 50% of the free disk), in place of 3 readings of each row'
-        >>> choose_cache("auto", size=78_000_000, readings=1.0, free_disk=10**11).is_cached
-        False
+        >>> choose_cache("auto", size=78_000_000, readings=1.0, free_disk=10**11).line
+        'teacher: live, 1 reading of each row (a cache pays where there are more than 1)'
     """
     needed = decimal(size)
     if tokens:
@@ -86,12 +87,13 @@ def choose_cache(
     if wanted != "auto":
         return CacheChoice(wanted, f"teacher: {f'cached, {needed}' if wanted else 'live'} (asked for)")
     share = f"{decimal(int(CACHE_DISK_SHARE * free_disk))}, {CACHE_DISK_SHARE:.0%} of the free disk"
+    told = counted(float(f"{readings:.3g}"), "reading")
     pays, fits = readings > 1, size <= CACHE_DISK_SHARE * free_disk
     if pays and fits:
-        saved = f"in place of {readings:.3g} readings of each row"
+        saved = f"in place of {told} of each row"
         return CacheChoice(True, f"teacher: cached, {needed} (at most {share}), {saved}")
     if is_there():
         return CacheChoice(True, f"teacher: cached, {needed}, by an earlier run")
     too_much = f"a cache would take {needed}, more than {share}"
-    too_few = f"{readings:.3g} readings of each row (a cache pays where there are more than 1)"
+    too_few = f"{told} of each row (a cache pays where there are more than 1)"
     return CacheChoice(False, f"teacher: live, {too_much if pays else too_few}")

@@ -129,7 +129,7 @@ def test_short_documents_that_vanish_without_a_word(tokenizer, tmp_path, caplog)
     for _ in range(2):  # as it is prepared, and as it is found
         with caplog.at_level(logging.INFO, logger="codir"):
             corpus = prepared(tmp_path / "a.txt", tokenizer, tmp_path)
-        note = "2 documents in 1 sequences of 8 tokens on average; 1 shorter than two tokens were left out"
+        note = "2 documents in 1 sequence of 8 tokens on average; 1 shorter than two tokens was left out"
         assert corpus.info.description == note
         assert note in caplog.messages[-1]
         caplog.clear()

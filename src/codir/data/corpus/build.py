@@ -21,6 +21,7 @@ from codir.config.words import NUM_PROC
 from codir.data.corpus.documents import write_rows
 from codir.data.corpus.sequences import SHORTEST_DOCUMENT, Layout, lay_out
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.system import progress
 
 BLOCK_CHARACTERS = 250_000
@@ -54,10 +55,13 @@ class Counts:
             >>> Counts(documents=1200, dropped=2, sequences=300, tokens=36000).describe()
             '1,200 documents in 300 sequences of 120 tokens on average; 2 shorter than two tokens were left out'
         """
-        left_out = f"; {self.dropped:,} shorter than two tokens were left out" if self.dropped else ""
+        shorter = "shorter than two tokens"
+        dropped = counted(self.dropped, f"{shorter} was left out", f"{shorter} were left out")
+        left_out = f"; {dropped}" if self.dropped else ""
         average = self.tokens / self.sequences
         return (
-            f"{self.documents:,} documents in {self.sequences:,} sequences of {average:.0f} tokens on average{left_out}"
+            f"{counted(self.documents, 'document')} in {counted(self.sequences, 'sequence')} of {average:.0f} tokens "
+            f"on average{left_out}"
         )
 
 

@@ -33,6 +33,7 @@ from codir.data.sources.split import draw_rows, hold_out_groups, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.data.sources.words import has_words, read_words
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 from codir.tasks import KINDS, Task, kind_of
 
 
@@ -249,7 +250,8 @@ def _strip_labels(rest: Rows, task: Task, split: SplitOptions) -> tuple[list[Row
     require_rows("unlabelled_rows", count, len(rest))
     drawn = draw_rows(len(rest), count, seed=split.seed) if rest.groups is None or count == len(rest) else None
     chosen = rest.take(drawn if drawn is not None else _hold_out(rest, task, count, split.seed)[1])
-    note = f"{len(chosen)} other rows of {rest.name} lose their labels, {_drawn(rest, task)} seed {split.seed}"
+    rows = counted(len(chosen), "other row")
+    note = f"{rows} of {rest.name} used without labels, {_drawn(rest, task)} seed {split.seed}"
     return [replace(chosen, labels=[_no_label(task)] * len(chosen))], [note]
 
 
@@ -273,7 +275,8 @@ def _join(train: Rows, dev: Mapping[str, Rows], unlabelled: Sequence[Rows], task
     groups = None if train.groups is None else list(chain.from_iterable(rows.groups or () for rows in parts))
     num_unlabelled = len(labels) - len(train)
     if unlabelled:
-        notes = [*notes, f"{num_unlabelled} rows without a label join the training data"]
+        join = counted(num_unlabelled, "row without a label joins", "rows without a label join")
+        notes = [*notes, f"{join} the training data"]
     return LoadedData(
         train=Rows(train.name, texts, labels, (), groups, ids).to_dataset(task),
         dev={name: rows.to_dataset(task) for name, rows in dev.items()},

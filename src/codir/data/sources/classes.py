@@ -9,6 +9,8 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
+from codir.errors.shown import counted
+
 FEW_ROWS = 3
 SHOWN = 8
 NUMBER = re.compile(r"\s*-?\d{1,300}([.,]\d{1,300})?\s*")
@@ -56,7 +58,7 @@ def note_one_sided(train: Mapping[str, int], dev: Mapping[str, int], name: str) 
 
 
 def _with_rows(name: str, counts: Mapping[str, int]) -> str:
-    return f"{name!r} ({counts[name]} {'row' if counts[name] == 1 else 'rows'})"
+    return f"{name!r} ({counted(counts[name], 'row')})"
 
 
 def _some(shown: list[str], between: str = ", ") -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 from codir.tasks import KINDS, Kind
 
 TEXT_NAMES = ("text", "sentence", "sentence1", "review", "content", "question", "question1", "premise")
@@ -65,21 +67,19 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
         return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
-    advice = (*_advice_of(kind), *_other_kinds(table, kind))
-    label = _column(
-        table, named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair), advice=advice
-    )
+    choose = partial(_column, table, advice=(*_advice_of(kind), *_other_kinds(table, kind)))
+    label = choose(named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
     group = _group_column(table, named.group, kind)
     taken = (label, named.text_pair, group)
-    text_names = _own_first(table, own_text, TEXT_NAMES, taken)
-    text = _column(table, named.text, text_names, "--text-column", taken=taken, advice=advice)
-    pair_names = _own_first(table, own_pair, TEXT_PAIR_NAMES, (label, text, group))
+    text_names = _preferred(table, own_text, TEXT_NAMES, taken)
+    text = choose(named.text, text_names, "--text-column", taken=taken)
+    taken = (label, text, group)
+    pair_names = _preferred(table, own_pair, TEXT_PAIR_NAMES, taken)
     needs_pair = kind is not None and kind.has_pairs
-    pair_is_absent = not find_usual(table, pair_names, (label, text, group))
+    pair_is_absent = not find_usual(table, pair_names, taken)
     if named.text_pair is None and not needs_pair and (named.text is not None or pair_is_absent):
         return Columns(text, None, label, group)
-    taken = (label, text, group)
-    pair = _column(table, named.text_pair, pair_names, "--text-pair-column", taken=taken, advice=advice)
+    pair = choose(named.text_pair, pair_names, "--text-pair-column", taken=taken)
     return Columns(text, pair, label, group)
 
 
@@ -101,11 +101,11 @@ def _other_kinds(table: Table, kind: Kind | None) -> tuple[str, ...]:
     )
 
 
-def _own_first(
-    table: Table, own: tuple[str, ...], usual: tuple[str, ...], taken: Collection[str | None]
+def _preferred(
+    table: Table, first: tuple[str, ...], others: tuple[str, ...], taken: Collection[str | None]
 ) -> tuple[str, ...]:
-    """The usual names of a kind of task where a column has one of them; otherwise the others too."""
-    return own if find_usual(table, own, taken) else (*own, *usual)
+    """The first names where a column has one of them; otherwise the others too."""
+    return first if find_usual(table, first, taken) else (*first, *others)
 
 
 def _group_column(table: Table, named: str | None, kind: Kind | None) -> str | None:
@@ -136,6 +136,8 @@ def choose_text_column(table: Table, named: str | None) -> str:
 def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> tuple[str, str | None]:
     """The columns of the texts in a file beside the data: as they are called there, or under a usual name.
 
+    The kind of task is not known, so its own names come after those that are usual for all.
+
     Args:
         table: of that file.
         text: the text's name in the data, if it was named.
@@ -147,11 +149,10 @@ def find_text_columns(table: Table, text: str | None, text_pair: str | None) -> 
     found = None if text is None else same_name(table, text)
     own_texts = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.text_names))
     own_pairs = tuple(dict.fromkeys(name for kind in KINDS.values() for name in kind.text_pair_names))
-    names = TEXT_NAMES if find_usual(table, TEXT_NAMES, ()) else (*TEXT_NAMES, *own_texts)
-    first = found or _column(table, None, names, "--text-column", taken=())
+    first = found or _column(table, None, _preferred(table, TEXT_NAMES, own_texts, ()), "--text-column", taken=())
     pair = None if text_pair is None else same_name(table, text_pair)
-    usual = (find_usual(table, some, (first,)) for some in (TEXT_PAIR_NAMES, own_pairs))
-    return first, pair or next((name for some in usual for name in some), None)
+    pair_names = _preferred(table, TEXT_PAIR_NAMES, own_pairs, (first,))
+    return first, pair or next(iter(find_usual(table, pair_names, (first,))), None)
 
 
 def plain_id(value: Any) -> str:
@@ -259,7 +260,8 @@ def _require_different(table: Table, named: ColumnNames) -> None:
 def note_blank_texts(name: str, texts: Mapping[str, Sequence[str | list[str]]]) -> list[str]:
     """Say how many rows have a text of nothing but white space."""
     blank = sum(any(not "".join(text).strip() for text in row) for row in zip(*texts.values(), strict=True))
-    return [f"{name}: {blank} rows have an empty text, or one of white space only"] if blank else []
+    have = counted(blank, "row has", "rows have")
+    return [f"{name}: {have} an empty text, or one of white space only"] if blank else []
 
 
 def _column(

@@ -15,6 +15,7 @@ from codir.data.sources.columns import ColumnNames
 from codir.data.sources.formats import read_plain_tabs, require_file
 from codir.data.sources.tables import Table, not_empty, read_hub
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 
 GLUE_PREFIX = "glue:"
 HUB_NAME = "nyu-mll/glue"
@@ -203,6 +204,6 @@ def _without_gaps(table: Table, needed: Sequence[str]) -> Table:
     kept = [row for row, values in enumerate(cells) if None not in values]
     if len(kept) == len(table):
         return table
-    note = f"{table.name}: skipped {len(table) - len(kept)} rows with an empty text or label"
+    note = f"{table.name}: skipped {counted(len(table) - len(kept), 'row')} with an empty text or label"
     columns = {name: [table.columns[name][row] for row in kept] for name in needed}
     return not_empty(replace(table, columns=columns, notes=(*table.notes, note)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from codir.data.sources.columns import Columns, plain_id
 from codir.data.sources.tables import Table
 from codir.errors import UserError
+from codir.errors.shown import counted
 
 
 @dataclass
@@ -86,12 +87,15 @@ def check_relevances(name: str, numbers: Sequence[int], relevances: Sequence[flo
 def describe_groups(name: str, groups: Sequence[int], texts: Mapping[str, Sequence[str]]) -> list[str]:
     """Say how many queries rows belong to, and what is odd about them."""
     sizes = Counter(groups).values()
-    notes = [f"{name}: {len(sizes)} queries with {len(groups) / len(sizes):.1f} candidates each on average"]
+    average = f"{len(groups) / len(sizes):.1f} candidates each on average"
+    notes = [f"{name}: {counted(len(sizes), 'query', 'queries')} with {average}"]
     if single := sum(size == 1 for size in sizes):
-        notes.append(f"{name}: {single} queries have a single candidate, of which nothing is learnt about order")
+        have = counted(single, "query has", "queries have")
+        notes.append(f"{name}: {have} a single candidate, of which nothing is learnt about order")
     queries = defaultdict(set)
     for group, text in zip(groups, texts["text"], strict=True):
         queries[group].add(text)
     if mixed := sum(len(found) > 1 for found in queries.values()):
-        notes.append(f"{name}: {mixed} queries have several texts: is the column of the group the right one?")
+        have = counted(mixed, "query has", "queries have")
+        notes.append(f"{name}: {have} several texts: is the column of the group the right one?")
     return notes

@@ -28,6 +28,7 @@ from codir.data.sources.placeholders import find_placeholders, note_likely_place
 from codir.data.sources.sets import learn_sets, read_sets
 from codir.data.sources.tables import Table
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.tasks import kind_of
 
 
@@ -116,7 +117,8 @@ def _note_spaces(found: Labelled) -> list[str]:
     count = sum(
         isinstance(text, str) and text != text.strip() and isinstance(label, int | float) for text, label in written
     )
-    return [f"{found.where}: {count} numbers have spaces around them, which do not count"] if count else []
+    said = counted(count, "number has spaces around it", "numbers have spaces around them")
+    return [f"{found.where}: {said}, which do not count"] if count else []
 
 
 def learn_code(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from codir.errors.shown import counted
+
 SIGNS = ("-", "--", "?", ".")
 OPPOSITE = {"-": "+", "--": "++"}
 """What makes a class of a sign."""
@@ -48,7 +50,7 @@ def _are_indices(classes: Collection[str]) -> bool:
 def note_placeholders(name: str, left_out: Counter[str]) -> list[str]:
     """Say which rows of a table were left out."""
     return [
-        f"{name}: {count} rows are left out, since their label {label!r} stands for no label"
+        f"{name}: {counted(count, 'row is', 'rows are')} left out, since the label {label!r} stands for no label"
         for label, count in left_out.items()
     ]
 
@@ -58,5 +60,5 @@ def note_likely_placeholders(counts: Mapping[str, int]) -> list[str]:
     doubtful = [label for label in counts if label.lower() in WORDS or label in SIGNS]
     if UNSET in counts and set(counts) <= {UNSET, "0", "1"} and "0" in counts:
         doubtful.append(UNSET)
-    shown = ", ".join(f"{label!r} ({counts[label]} rows)" for label in doubtful)
+    shown = ", ".join(f"{label!r} ({counted(counts[label], 'row')})" for label in doubtful)
     return [f"read as classes, though they often stand for no label: {shown}"] if doubtful else []

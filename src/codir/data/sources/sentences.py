@@ -33,6 +33,7 @@ from codir.data.sources.rows import Rows
 from codir.data.sources.split import draw_rows, hold_out_rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.tasks import KINDS, Kind, Task, kind_named, kind_of
 
 QUERY_NAMES = ("query",)
@@ -203,7 +204,8 @@ def _with_relevant(rows: Rows) -> tuple[Rows, list[str]]:
     kept = rows.take(sorted(first.values()))
     counts = [float(relevant[pair[0]]) if best[pair] > 0 else 0.0 for pair in kept.keys()]  # noqa: SIM118 - no dictionary
     repeats = len(rows) - len(kept)
-    notes = [f"{rows.name}: {repeats} rows repeat a query with its document, which count once"] if repeats else []
+    said = counted(repeats, "row repeats", "rows repeat")
+    notes = [f"{rows.name}: {said} a query with its document, which count once"] if repeats else []
     return replace(kept, labels=counts), notes
 
 

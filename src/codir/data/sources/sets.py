@@ -17,6 +17,7 @@ from codir.data.sources.columns import present_column
 from codir.data.sources.labels import LabelCode, LabelOptions, key_of, name_classes
 from codir.data.sources.tables import Table
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.tasks import KINDS, Task, kind_named
 
 LabelSet = tuple[str, ...]
@@ -272,5 +273,5 @@ def learn_sets(
         return code, []
     empty = sum(not label for label in labels)
     said = f"several labels in a row: {num_labels} labels, {counts.total() / len(labels):.1f} per row"
-    notes = [f"{said}, {empty} row{'' if empty == 1 else 's'} with none" if empty else said]
+    notes = [f"{said}, {counted(empty, 'row')} with none" if empty else said]
     return code, [*notes, *note_alike(counts), *note_rare(counts)]

@@ -21,6 +21,7 @@ from codir.data.sources.folders import describe_folder
 from codir.data.sources.formats import ending_of, read_table
 from codir.data.sources.split import hold_out_groups
 from codir.errors import UserError, naming
+from codir.errors.shown import counted
 from codir.tasks import IGNORED_CLASS, KINDS, Task
 
 NAME = "question_answering"
@@ -103,10 +104,12 @@ def load_squad(
     most = split.max_train_rows
     if most is not None and most < len(train.rows):
         train, _, _ = _hold_out(train, len(train.rows) - most, split.seed)
-        notes.append(f"trains on a part of the data: {len(train.rows)} questions, of whole articles, seed {split.seed}")
+        kept = counted(len(train.rows), "question")
+        notes.append(f"trains on a part of the data: {kept}, of whole articles, seed {split.seed}")
     more = [row for file in unlabelled for row in read_squad(Path(file), labelled=False).rows]
     if more:
-        notes.append(f"{len(more)} questions without an answer join the training data")
+        join = counted(len(more), "question without an answer joins", "questions without an answer join")
+        notes.append(f"{join} the training data")
     return _loaded(train, found, notes, more)
 
 
@@ -253,7 +256,8 @@ def _loaded(
 ) -> LoadedData:
     for one in (*((train,) if train is not None else ()), dev):
         without = sum(not row["answers"] for row in one.rows)
-        notes.append(f"{one.name}: {len(one.rows)} questions" + (f", {without} without an answer" if without else ""))
+        said = f"{one.name}: {counted(len(one.rows), 'question')}"
+        notes.append(f"{said}, {without} without an answer" if without else said)
     return LoadedData(
         train=None if train is None else train.to_dataset(more),
         dev={"dev": dev.to_dataset()},

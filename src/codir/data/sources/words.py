@@ -15,6 +15,7 @@ from codir.data.sources.placeholders import UNSET, find_placeholders
 from codir.data.sources.rows import Read, Rows
 from codir.data.sources.tables import Table
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 from codir.tasks import IGNORED_CLASS, OUTSIDE, Task, are_span_tags, kind_named, split_tag
 
 WORD_NAMES = ("words", "tokens")
@@ -186,7 +187,8 @@ def read_tagged(table: Table, named: ColumnNames, *, labelled: bool = True) -> T
         found.tags.append(_tags_of(of_row, names, len(texts), f"{where}, column '{tags}'"))
         found.numbers.append(number)
     empty = len(selected) - len(found)
-    notes = [*selected.notes, *([f"{table.name}: {empty} rows without a word are left out"] if empty else [])]
+    left_out = counted(empty, "row without a word is left out", "rows without a word are left out")
+    notes = [*selected.notes, *([f"{table.name}: {left_out}"] if empty else [])]
     if not found.words:
         raise UserError(table.name, expected="a row with a word", got="none", do="check how the data was written")
     return Tagged(found.name, found.words, found.tags, found.numbers, tuple(notes))
@@ -292,7 +294,8 @@ def note_tags(task: Task, rows: Tagged) -> list[str]:
     shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
     what = "they mark entities" if are_span_tags(names) else "each word has one of them"
     without = sum(tag is None for tags in rows.tags for tag in tags or ())
-    more = [f"{rows.name}: {without} words without a tag do not count"] if without else []
+    said = counted(without, "word without a tag does not count", "words without a tag do not count")
+    more = [f"{rows.name}: {said}"] if without else []
     if all(name.isdecimal() for name in task.label_names or ()):
         more.append(
             f"{rows.name}: the tags are numbers; to score entities, name them in their order: `--labels O,B-PER,...`"
@@ -334,7 +337,7 @@ def _leave_out_unset(tables: Sequence[Tagged], options: LabelOptions, known: Seq
             left = [None if tag == UNSET else tag for tag in tags or ()]
             rows.tags[place] = left if any(tag is not None for tag in left) else None
     return [
-        f"{name}: {of[UNSET]} words have no tag, since theirs, {UNSET}, stands for none"
+        f"{name}: {counted(of[UNSET], 'word has', 'words have')} no tag, since {UNSET} stands for none"
         for name, of in counts.items()
         if of[UNSET]
     ]
@@ -361,7 +364,8 @@ def read_words(
     notes += [note for rows in (*tables, *more) for note in rows.notes] + unset + note_tags(code.task, labelled[0])
     for rows, kept in zip(tables, of_dev, strict=True):
         if len(kept) < len(rows):
-            notes.append(f"{rows.name}: {len(rows) - len(kept)} rows without a tag are left out")
+            said = counted(len(rows) - len(kept), "row without a tag is left out", "rows without a tag are left out")
+            notes.append(f"{rows.name}: {said}")
     if train is not None and len(labelled[0]) < len(train):
         more.insert(0, train.part(labelled=False))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codir.errors.shown import short_paths
+from codir.errors.shown import counted, short_paths
 from codir.measure import Comparison, Line, lines_of
 from codir.report.html.charts import Chart, Mark, interval_chart
 from codir.report.html.templates import fill_in
@@ -57,7 +57,7 @@ def plain_rows(rows: Rows) -> Rows:
 
 def _title(comparison: Comparison, student: str, on: str) -> str:
     rows = comparison.conditions.get("evaluation_rows", {}).get(on)
-    return f"{student}, {on}" + (f" ({rows:,} rows)" if rows else "")
+    return f"{student}, {on}" + (f" ({counted(rows, 'row')})" if rows else "")
 
 
 def comparison_chart(comparison: Comparison, student: str, on: str, number: int) -> Chart:

@@ -12,6 +12,7 @@ from codir.config import ExportConfig, Recipe, SweepConfig
 from codir.config.words import EXPORTED_TEACHER
 from codir.data import RowCollator, encode
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.export import Exporter, check_ships
 from codir.measure import open_exported
 from codir.models import Reader
@@ -116,7 +117,8 @@ def check_teacher(config: SweepConfig, common: Common, recipe: Recipe) -> list[s
     exam, task = exam_of(config, common.data), common.data.task
     build_objectives(config.objectives)
     notes = said(check_labels(model_of(common.teacher).model, task))
-    notes += said(note_budget(config.objectives, count_steps(recipe, len(common.data.train or ()))[0]))
+    steps, _ = count_steps(recipe, len(common.data.train or ()))
+    notes += said(note_budget(config.objectives, steps, unlabelled=common.data.num_unlabelled))
     said(check_teacher_score(common.of_teacher[exam.first], exam.labels(exam.first), task))
     return [*common.data.notes, *notes]
 
@@ -241,8 +243,8 @@ def note_inputs(folder: SeriesFolder, inputs: Mapping[str, str], entries: Sequen
 def make_all(entries: Sequence[Entry], common: Common) -> dict[Entry, str]:
     """Make those that are not there yet; gives what broke, and why."""
     to_do = [entry for entry in entries if not entry.is_made()]
-    count = f"{len(entries)} student{'' if len(entries) == 1 else 's'}"
-    logger.info("%s: %d already done, %d to do", count, len(entries) - len(to_do), len(to_do))
+    done = len(entries) - len(to_do)
+    logger.info("%s: %d already done, %d to do", counted(len(entries), "student"), done, len(to_do))
     build_shared_cache({entry.name: entry.recipe for entry in to_do if not entry.is_distilled()}, common)
     failed = {}
     with phase("sweep", len(to_do), unit="students") as progress:

@@ -255,7 +255,7 @@ class AnswersFile:
                 raise not_a_text(value, f"{self.name}, column '{column}', row {row}")
         return values
 
-    def _make_logits(self, task: Task) -> tuple[NDArray[np.floating[Any]], list[str]]:
+    def _make_logits(self, task: Task) -> tuple[NDArray[np.float32] | NDArray[np.float64], list[str]]:
         kind, form = kind_of(task), self.columns.form
         if kind.reads_apart:
             return self._directions, []

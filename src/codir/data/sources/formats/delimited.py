@@ -16,6 +16,7 @@ from codir.data.sources.formats.opening import Encoding, find_encoding, open_tex
 from codir.data.sources.formats.reading import Reading, broken
 from codir.data.sources.tables import Table
 from codir.errors import UserError
+from codir.errors.shown import counted
 
 PLAIN_TABS = Dialect("\t", has_quotes=False)
 """TSV as GLUE writes it: a quote is a character like any other."""
@@ -30,8 +31,8 @@ class Passed:
 
     def notes(self, name: str) -> tuple[str, ...]:
         """What to say of them."""
-        empty = f"{name}: passed over {self.num_empty} empty rows"
-        broken_rows = f"{name}: skipped {self.num_broken} rows with a wrong number of cells"
+        empty = f"{name}: passed over {counted(self.num_empty, 'empty row')}"
+        broken_rows = f"{name}: skipped {counted(self.num_broken, 'row')} with a wrong number of cells"
         return ((empty,) if self.num_empty else ()) + ((broken_rows,) if self.num_broken else ())
 
 

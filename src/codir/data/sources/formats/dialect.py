@@ -21,6 +21,7 @@ from typing import Any
 
 from codir.data.sources.formats.opening import open_text
 from codir.data.sources.formats.reading import broken
+from codir.errors.shown import counted
 
 SEPARATORS = (",", ";", "\t", "|")
 """Those that are looked for; any other is named with `data.separator`."""
@@ -211,7 +212,8 @@ def _find_quotes(path: Path, encoding: str) -> tuple[bool, tuple[str, ...]]:
         return True, ()
     if not seen.all_well_formed:
         return False, ()
-    return False, (f"{path.name}: {seen.num_cells} cells have quotes around them, which are kept as part of the text",)
+    quoted = counted(seen.num_cells, "cell has quotes around it", "cells have quotes around them")
+    return False, (f"{path.name}: {quoted}, which are kept as part of the text",)
 
 
 @dataclass
