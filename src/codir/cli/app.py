@@ -112,7 +112,7 @@ def finetune(given: Given) -> None:
         if given.dry_run:
             tables.show_rehearsal(runs.rehearse(config))
             return
-        tables.show_metrics(runs.finetune(config), title=config.data.source)
+        tables.show_metrics(runs.finetune(config), title=str(config.data.dev or config.data.source))
         tables.show_model(config.output_dir, then=after_finetuning(config))
 
 
