@@ -499,8 +499,24 @@ def test_a_file_of_unknown_type_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match="expected at least one row under a line of column names, got no rows"):
+    with pytest.raises(UserError, match=r"expected at least one row, got no rows.*under a line of column names"):
         load_data(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("column", ["text", "review"])
+def test_lines_of_texts_without_a_label_that_are_no_table(tmp_path: Path, column: str) -> None:
+    """One text a line is as good as a table of one column, but where rows have labels, or pairs."""
+    (tmp_path / "more.txt").write_text("one, two\n\nthree\n")
+    rows = [{column: f"row {label}", "label": label} for label in "abab"]
+    train = write(tmp_path / "train.csv", rows)
+    data = load_data(train, dev=train, unlabelled=[tmp_path / "more.txt"], text_column=column)
+    assert data.train["text"][4:] == ["one, two", "three"]
+    assert data.num_unlabelled == 2
+    with pytest.raises(UserError, match="expected one of the endings"):
+        load_data(str(tmp_path / "more.txt"))
+    pairs = write(tmp_path / "pairs.csv", [{**row, "text_pair": "x"} for row in rows])
+    with pytest.raises(UserError, match=r"more\.txt: expected a column 'text_pair'"):
+        load_data(pairs, unlabelled=[tmp_path / "more.txt"], text_column=column, text_pair_column="text_pair")
 
 
 def test_a_header_without_rows_is_an_empty_file(tmp_path: Path) -> None:

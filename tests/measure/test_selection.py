@@ -56,6 +56,12 @@ def test_a_layer_that_says_nothing_is_kept(tokenizer, broken):
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.parametrize("rows", [0, 1, 15])
+def test_too_few_rows_that_are_asked_for(tokenizer, rows):
+    with pytest.raises(UserError, match=f"rows: expected at least 16.*got {rows}"):
+        rank_layers(make_teacher(), tokenizer, make_easy_texts(96), 2, max_length=16, rows=rows)
+
+
 def pooled_by_hand(model, tokenizer, text: str) -> np.ndarray:
     with torch.no_grad():
         states: Tensor = model.eval()(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerBase
+from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedTokenizerBase, T5Config
 
 from codir.data import encode, length_sorted_batches
 from codir.errors import UserError
@@ -20,8 +20,8 @@ from codir.measure import TorchRunner, predict_logits
 from codir.models import SentenceEncoder, kind_of_model, load_model, load_shape, note_shape, shape_of
 from codir.models.sentence_files import MODULES, PROMPTS_FILE, SentenceShape, is_sentence_encoder, read_shape
 from codir.runs.preflight import check_labels
-from codir.student import build_student, student_origin
-from codir.tasks import KINDS, Task
+from codir.student import build_student, load_student, student_origin
+from codir.tasks import KINDS, NAMED_IN_CONFIG, Task
 from conftest import make_texts
 from families import FAMILIES, HIDDEN_SIZE, tiny_classifier
 
@@ -47,6 +47,25 @@ def vectors(model: SentenceEncoder, tokenizer: PreTrainedTokenizerBase, texts: l
     names = tokenizer.model_input_names if model.config.model_type == "bert" else ["input_ids", "attention_mask"]
     with torch.no_grad():
         return model(**{name: read[name] for name in names}).logits.numpy()
+
+
+def test_an_encoder_with_a_decoder_that_is_pooled(tmp_path, tokenizer):
+    """As a teacher, in Python, and as the student of a file, whatever that answers: one sentence each."""
+    config = T5Config(vocab_size=100, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    head = {"num_labels": 2, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    for load in (
+        lambda: load_model(tmp_path, tokenizer, kind=KINDS["embedding"]),
+        lambda: SentenceEncoder.from_pretrained(tmp_path),
+        lambda: SentenceEncoder(config),
+        lambda: load_student(tmp_path, tokenizer, {"num_labels": 4, NAMED_IN_CONFIG: "embedding"}),
+        lambda: load_student(tmp_path, tokenizer, head),
+        lambda: build_student(tiny_encoder(), checkpoint=tmp_path),
+        lambda: build_student(tiny_encoder(), config=config),
+    ):
+        with pytest.raises(UserError, match="expected an encoder or a decoder, got model type t5, which is both"):
+            load()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -209,10 +209,22 @@ def test_a_live_teacher_that_says_other_things_than_its_cache(world, tmp_path, t
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
 
 
-def test_an_interrupted_run_that_ends_with_other_vectors(world, tmp_path, tokenizer):
+@pytest.mark.parametrize(
+    ("taught_by", "preset"), [("a model", "embed-soft"), ("a file", "embed-soft"), ("a file", "embed-cosine")]
+)
+def test_an_interrupted_run_that_ends_with_other_vectors(taught_by, preset, world, vectors, tmp_path, tokenizer):
+    """To the bit; a file is read anew by the run that goes on."""
     steps = {**TRAINING, "max_steps": 6, "save_strategy": "steps", "save_steps": 3, "eval_strategy": "no"}
-    distill(recipe_of(world, tmp_path / "straight", training=steps))
-    stopped = recipe_of(world, tmp_path / "resumed", training=steps)
+    changes = {"training": steps, "objectives": {"preset": preset, **CONTRAST.get(preset, {})}}
+
+    def recipe(folder: Path) -> Recipe:
+        file = vectors / "sentences.jsonl"
+        return (
+            recipe_of(world, folder, **changes) if taught_by == "a model" else of_file(world, folder, file, **changes)
+        )
+
+    distill(recipe(tmp_path / "straight"))
+    stopped = recipe(tmp_path / "resumed")
 
     class StoppedError(Exception):
         pass
@@ -264,17 +276,21 @@ def test_an_export_that_gives_other_vectors(world, student, tmp_path, tokenizer)
     assert exported == pytest.approx(original, abs=2e-3)
 
 
-def test_a_comparison_of_presets_over_vectors(world, tmp_path):
-    content = recipe_of(world, tmp_path).model_dump(exclude={"objectives", "output_dir", "student", "baseline"})
+@pytest.mark.parametrize("taught_by", ["a model", "a file"])
+def test_a_comparison_of_presets_over_vectors(taught_by, world, vectors, tmp_path):
+    recipe = recipe_of(world, tmp_path) if taught_by == "a model" else of_file(world, tmp_path, vectors / "all.parquet")
+    content = recipe.model_dump(exclude={"objectives", "output_dir", "student", "baseline"})
     for key in ("overwrite", "resume", "keep_checkpoints", "push_to_hub", "report_texts"):
         content.pop(key)
     content["training"] = {**TRAINING, "max_steps": 3, "eval_strategy": "no"}
-    students = {"two": {"layers": [1, 3]}}
+    students = {"two": {"layers": [1, 3]} if taught_by == "a model" else recipe.student.model_dump()}
     presets = ["embed-cosine", "embed-mse"]
     config = {**content, "students": students, "presets": presets, "seeds": 2, "output_dir": tmp_path / "comparison"}
     found = compare_presets(CompareConfig.model_validate(config))
     assert found.metric == "spearman"
     assert {run.preset for run in found.runs} == {*presets}
+    assert found.teacher["spearman"] > 0.5
+    assert all(run.agreement is not None for run in found.runs)
 
 
 @pytest.mark.slow
@@ -402,6 +418,12 @@ REFUSED: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         ),
         r"objectives.embedding_contrast.num_negatives=",
     ),
+    "an encoder with a decoder as its student": (
+        lambda world, out: distill(
+            recipe_of(world, out, student={"config": {"model_type": "t5", "d_model": 8, "d_kv": 4, "num_heads": 2}})
+        ),
+        "student config: expected an encoder or a decoder, got model type t5",
+    ),
     "labels that sentences do not have": (
         lambda world, out: distill(
             recipe_of(world, out, data={"source": str(world / "sentences.csv"), "dev": "x", "labels": ["a", "b"]})
@@ -497,6 +519,22 @@ TAKEN_OTHERWISE: dict[str, tuple[str, dict[str, Any], str]] = {
         {"objectives": "embed-layers"},
         r"than vectors, .* its pooled layers.* presets embed-cosine",
     ),
+    "a task that nobody named": (
+        "all.parquet",
+        {"data.task": "auto"},
+        "all.parquet holds vectors: to teach sentence vectors, give `--task embedding`; otherwise name the column",
+    ),
+    "scores that vectors cannot teach": (
+        "all.parquet",
+        {"data.task": "auto", "data.source": "sts.csv", "objectives": "kd"},
+        "all.parquet holds vectors: to teach sentence vectors, give `--task embedding`",
+    ),
+    "a start of embeddings that come with the student": (
+        "all.parquet",
+        {"student.embeddings": "random"},
+        "student.embeddings: expected a student from `config`",
+    ),
+    "layers that nobody selects": ("all.parquet", {"student.selection": "upper"}, "student.selection: expected"),
     "ids": ("all.parquet", {"teacher.id_column": "text"}, "found by their text, in task `embedding`"),
     "no direction": ("zero.jsonl", {}, "row 240: expected a vector with a direction in every row, got 0, 0"),
     "other texts": ("sentences.jsonl", {"data.source": "sts.csv"}, "an answer to each of the .* training rows"),

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -19,6 +20,7 @@ from codir.config import DataConfig, ExportConfig
 from codir.data import decode, encode_windows, load_data
 from codir.errors import UserError
 from codir.models import give_logits, load_model, shape_of
+from codir.runs.answers import write_differences
 from codir.runs.evaluate import examine
 from codir.runs.export import export_model
 from codir.tasks import KINDS
@@ -442,6 +444,24 @@ def test_answers_that_are_not_those_of_plain_transformers(made, tmp_path):
                 gold = Gold(answer, tuple(one["text"] for one in question["answers"]))
                 scores.append(gold.f1(0, len(answer)) if answer else gold.f1(-1, -1))
     assert found.model.metrics["f1"] == pytest.approx(np.mean(scores))
+
+
+def test_answers_that_differ_shown_as_numbers_of_characters(tmp_path):
+    content = {"data": [{"paragraphs": [{"context": "one two three", "qas": [question_of("two", 4), question_of()]}]}]}
+    data = load_data(write(tmp_path / "dev.json", content), task="question_answering", evaluation_only=True)
+    said = {"model": [[4.0, 7.0, 5.0, 0.0], [0.0, 3.0, 0.0, 5.0]], "against": [[0.0, 13.0, 5.0, 0.0]] * 2}
+    answers = {name: {"dev": np.array(rows)} for name, rows in said.items()}
+    write_differences(tmp_path / "rows.jsonl", data, (), answers, 5)
+    found = {row["label"]: row for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())}
+    assert found["two"]["model"] == "two"
+    assert found[""]["model"] == ""
+    assert [row["against"] for row in found.values()] == ["one two three"] * 2
+
+
+def question_of(*answer: Any) -> dict[str, Any]:
+    """Answered by a text from a place on, or not at all."""
+    answers = [{"text": answer[0], "answer_start": answer[1]}] if answer else []
+    return {"id": str(len(answer)), "question": "which one", "answers": answers}
 
 
 @torch.no_grad()

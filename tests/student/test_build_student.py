@@ -125,6 +125,16 @@ def test_misspelt_selection_gives_a_traceback():
         unchecked(6, 3, "every-othr")
 
 
+@pytest.mark.parametrize(
+    "start",
+    [{"layers": [1, 2]}, {"checkpoint": "nowhere"}, {"config": {"hidden_size": 8}}],
+    ids=["named", "checkpoint", "config"],
+)
+def test_a_selection_of_layers_that_nobody_makes(start):
+    with pytest.raises(UserError, match=r"student.selection: expected a number of layers.*no effect"):
+        build_student(make_teacher(), **start, selection="upper")
+
+
 # Layers of the teacher ------------------------------------------------------------------------------------------------
 
 

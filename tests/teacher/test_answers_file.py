@@ -39,6 +39,7 @@ from conftest import make_texts
 from families import tiny_classifier
 
 TASK = Task("classification", ("down", "up"), 2, ("accuracy",))
+VECTORS = Task("embedding", None, 4, ("spearman",))
 SCORES = Task("regression", None, 1, ("pearson",))
 TEXTS = ["w0 w1", "w2", "w3 w4 w5"]
 SHARES = np.array([[0.9, 0.1], [0.25, 0.75], [0.5, 0.5]])
@@ -198,6 +199,14 @@ def test_top_k_that_says_nothing(row, said):
         ({"score": [1.0, 2.0, 3.0]}, "answers to 2 classes"),
         ({"answer": ["up", "up", "down"]}, "columns `p_<label>`"),
         ({"vector": [[1.0, 2.0], [1.0], [1.0, 2.0]]}, "numbers"),
+        ({"vector": [None, [1.0], [1.0]]}, "column 'vector', row 1: expected"),
+        ({"vector": [["1", "2"], ["x", "y"], ["1", "2"]]}, "column 'vector', row 2: expected 2 numbers"),
+        ({"vector": [[[1.0, 2.0]]] * 3}, "column 'vector', row 1: expected a list of numbers, got [[1.0, 2.0]]"),
+        ({"vector": [{"a": 1.0}] * 3}, "column 'vector', row 1: expected a list of numbers, got {'a': 1.0}"),
+        ({"vector": [1.0] * 3}, "column 'vector', row 1: expected a list of numbers, got 1.0"),
+        ({"p_up": [[0.5]] * 3, "p_down": [0.5] * 3}, "column 'p_up', row 1: expected a number, got [0.5]"),
+        ({"logprobs": [["up"]] * 3}, "column 'logprobs', row 1: expected log-probabilities by token"),
+        ({"text": [["a"]] * 3, "p_up": [0.5] * 3, "p_down": [0.5] * 3}, "column 'text', row 1: expected a text"),
     ],
 )
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
@@ -493,6 +502,80 @@ def test_a_task_that_a_file_cannot_answer_row_by_row(tmp_path, kind):
     ):
         with pytest.raises(UserError, match=f"one answer for each row: classification, .* got `{kind}`"):
             act()
+
+
+@pytest.mark.parametrize("column", ["vector", "probabilities", "p_up", "score"])
+def test_a_number_of_hundreds_of_digits_that_is_a_traceback(tmp_path, column):
+    several = column in ("vector", "probabilities")
+    cells = [[1, 0], [10**400, 1], [1, 0]] if several else [1, 10**400, 0]
+    answers = {"text": TEXTS, column: cells, **({"p_down": [0, 1, 1]} if column == "p_up" else {})}
+    with pytest.raises(UserError, match=f"column '{column}', row 2: expected"):
+        FileTeacher(write(tmp_path / "answers.jsonl", answers), rows_of(TEXTS), SCORES if column == "score" else TASK)
+    unlikely = {"text": TEXTS, "logprobs": [{"up": -0.1, "down": -(10**400)}] * 3}
+    assert np.isfinite(write(tmp_path / "unlikely.jsonl", unlikely).logits(TASK)).all()
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["[1, 2.5]", "[0, 3]", "[4, 5]"], pa.string()),
+        ([["1", "2.5"], ["0", "3"], ["4", "5"]], pa.list_(pa.string())),
+        ([[1, 2.5], [0, 3], [4, 5]], pa.list_(pa.float16(), 2)),
+        ([[1, 2], [0, 3], [4, 5]], pa.large_list(pa.int64())),
+    ],
+    ids=["JSON", "texts", "halves", "integers"],
+)
+def test_vectors_that_parquet_alone_cannot_hold(tmp_path, cells, kind):
+    cells = pa.array(np.array(cells, np.float16).tolist() if pa.types.is_fixed_size_list(kind) else cells, kind)
+    pq.write_table(pa.table({"text": TEXTS, "vector": cells}), tmp_path / "vectors.parquet")
+    second = 2.0 if pa.types.is_large_list(kind) else 2.5
+    assert AnswersFile(tmp_path / "vectors.parquet").vectors.tolist() == [[1, second], [0, 3], [4, 5]]
+
+
+def test_a_map_of_probabilities_that_is_no_object(tmp_path):
+    cells = pa.array([[("up", up), ("down", down)] for down, up in SHARES.tolist()], pa.map_(pa.string(), pa.float64()))
+    pq.write_table(pa.table({"text": TEXTS, "probabilities": cells}), tmp_path / "answers.parquet")
+    assert softmax(AnswersFile(tmp_path / "answers.parquet").logits(TASK)) == pytest.approx(SHARES, abs=1e-6)
+
+
+def test_columns_beside_vectors_left_out_in_silence(tmp_path):
+    columns = {"text": TEXTS, "text_pair": TEXTS, "vector": [[1.0, 0.0]] * 3, "embedding": [[0.0, 1.0]] * 3}
+    file = write(tmp_path / "vectors.jsonl", {**columns, "score": [1.0] * 3})
+    notes = FileTeacher(file, rows_of(TEXTS), VECTORS).notes
+    assert file.vectors[0].tolist() == [1.0, 0.0]
+    for said in (
+        "since there are vectors: score.",
+        "since texts have their vectors one by one: text_pair.",
+        "since the vectors are those of `vector`: embedding.",
+    ):
+        assert f"vectors.jsonl: not read, {said}" in notes
+
+
+def test_a_text_with_two_vectors_that_is_to_be_found_by_ids(tmp_path):
+    """Ids find no texts that are read one by one, nor where rows are found by them already."""
+    columns = {"uid": [1, 1, 2], "text": ["a", "a", "b"], "vector": [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]}
+    file = write(tmp_path / "vectors.jsonl", columns)
+    with pytest.raises(UserError, match="repeat an earlier") as of_vectors:
+        file.known(VECTORS)
+    with pytest.raises(UserError, match="repeat an earlier") as of_ids:
+        AnswersFile(file.path, id_column="uid").known(TASK)
+    with pytest.raises(UserError, match="told apart by ids"):
+        file.known(TASK)
+    assert "--id-column" not in str(of_vectors.value) + str(of_ids.value)
+
+
+def test_directions_that_are_held_once_for_each_task(tmp_path, monkeypatch):
+    """In parts, which change no bit; a vector of zeros is named by its row in the file."""
+    monkeypatch.setattr("codir.teacher.answers.vectors.ROWS_AT_ONCE", 2)
+    found = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    file = write(tmp_path / "vectors.parquet", {"text": TEXTS, "vector": found.tolist()})
+    wide = found.astype(np.float64)
+    expected = (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float32)
+    assert (file.logits(VECTORS) == expected).all()
+    assert file.logits(Task("retrieval", None, 4, ("ndcg@10",))) is file.logits(VECTORS)
+    zero = write(tmp_path / "zero.parquet", {"text": TEXTS, "vector": [[1.0], [1.0], [0.0]]})
+    with pytest.raises(UserError, match="row 3: expected a vector with a direction"):
+        zero.logits(VECTORS)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])

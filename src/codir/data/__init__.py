@@ -22,7 +22,7 @@ from codir.data.grouping import with_groups
 from codir.data.loaded import LoadedData
 from codir.data.negatives import NegativeIndices, NegativeSampler, build_negative_sampler
 from codir.data.sampler import EpochLengthGroupedSampler, LongestFirstSampler, NeighbourSampler, QuerySampler
-from codir.data.sources.columns import ID_COLUMN, find_text_columns, plain_id, present_column
+from codir.data.sources.columns import ID_COLUMN, find_text_columns, not_a_text, plain_id, present_column
 from codir.data.sources.demo import DEMO_CORPUS, DEMO_SOURCE, find_minilm, load_movie_reviews
 from codir.data.sources.formats import is_table, read_table
 from codir.data.sources.hub import data_on_hub, model_on_hub
@@ -79,6 +79,7 @@ __all__ = [
     "mask_unread",
     "model_columns",
     "model_on_hub",
+    "not_a_text",
     "note_unknown_tokens",
     "plain_id",
     "prepare",

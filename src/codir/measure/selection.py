@@ -99,7 +99,7 @@ def rank_layers(
         dataset: training rows: texts, or token ids.
         layers: n, how many to keep.
         max_length: tokens per row at most, for texts.
-        rows: a seeded part of the rows is read, of so many; labelled ones where there are enough.
+        rows: a seeded part of the rows is read, of so many, 16 or more; labelled ones where there are enough.
         candidates: every way to take n of L layers, or where there are more a seeded part of so many, among which are
             those of `every-other`, `lower` and `upper`.
         seed: of rows, candidates and folds.
@@ -111,6 +111,13 @@ def rank_layers(
     Raises:
         UserError: too few rows, or a teacher whose layers share their weights, so that there is nothing to choose.
     """
+    if rows < FEWEST_ROWS:
+        raise UserError(
+            "rows",
+            expected=f"at least {FEWEST_ROWS}, by which layers can be judged",
+            got=str(rows),
+            do="leave it out, or read more rows",
+        )
     depth = int(teacher.config.num_hidden_layers)
     if find_layer_stack(teacher) is None:
         raise UserError(

@@ -34,7 +34,7 @@ from codir.models.loading import (
 from codir.models.reader import Reader
 from codir.models.sentence import SentenceEncoder, note_shape, shipped_config
 from codir.models.sentence_files import is_sentence_encoder
-from codir.models.shape import check_size, count_positions, kind_of_model, label_names, shape_of
+from codir.models.shape import check_one_stack, check_size, count_positions, kind_of_model, label_names, shape_of
 from codir.models.spans import give_logits
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "check_label_order",
     "check_loaded",
     "check_max_length",
+    "check_one_stack",
     "check_own_tokenizer",
     "check_padding",
     "check_segments",

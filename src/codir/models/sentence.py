@@ -22,6 +22,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from codir.errors import UserError
 from codir.models.sentence_files import DENSE, SentenceShape, read_prompts, read_shape, write_modules
+from codir.models.shape import check_one_stack
 from codir.signals import masked_mean, token_at, token_mask
 from codir.tasks import KINDS, NAMED_IN_CONFIG
 
@@ -205,7 +206,12 @@ def shape_in(config: PreTrainedConfig) -> SentenceShape:
 
 
 def note_shape(config: PreTrainedConfig, shape: SentenceShape) -> None:
-    """Write into a configuration how tokens become one vector, and how wide that is."""
+    """Write into a configuration how tokens become one vector, and how wide that is.
+
+    Raises:
+        UserError: the model has tokens of two kinds, those of an encoder and those of a decoder.
+    """
+    check_one_stack(config, f"sentence encoder {config.name_or_path}".rstrip())
     setattr(config, SHAPE, asdict(shape))
     setattr(config, NAMED_IN_CONFIG, KINDS["embedding"].name)
     config.num_labels = shape.dense or int(config.hidden_size)

@@ -53,6 +53,21 @@ def check_size(config: PreTrainedConfig, of: str = "model") -> None:
         )
 
 
+def check_one_stack(config: PreTrainedConfig, of: str) -> None:
+    """Refuse a type with an encoder and a decoder, whose layers and tokens are of two kinds.
+
+    Raises:
+        UserError: it is one, such as T5 or BART.
+    """
+    if config.is_encoder_decoder:
+        raise UserError(
+            of,
+            expected="an encoder or a decoder",
+            got=f"model type {config.model_type}, which is both",
+            do="name a model of another type, such as bert",
+        )
+
+
 def kind_of_model(model: PreTrainedModel) -> Kind:
     """What a loaded model answers, by its configuration and its class.
 

@@ -137,14 +137,15 @@ def write_differences(
     distances = np.concatenate(list(sets.values()))
     farthest = find_farthest(distances, most)
     places = [every[index] for index in farthest]
-    columns: Columns = {**_row_columns(data, places), **_text_columns(data, places)}
+    texts = _text_columns(data, places)
+    columns: Columns = {**_row_columns(data, places), **texts}
     labels = [data.dev[name][row]["label"] for name, row in places]
-    columns["label"] = kind.written(kind.stack(labels), names) if labels else []
+    columns["label"] = kind.written_beside(kind.stack(labels), texts, names) if labels else []
     probabilities: Columns = {}
     for model, given in answers.items():
         logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
-        columns[model] = kind.written(said, names)
+        columns[model] = kind.written_beside(said, texts, names)
         if shares is not None and kind.one_class:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
@@ -188,10 +189,10 @@ def check_form(config: EvaluateConfig, task: Task) -> None:
         )
 
 
-def _texts_of(logits: NDArray[np.float32], rows: Dataset, task: Task) -> list[str]:
+def _texts_of(logits: NDArray[np.float32], rows: Dataset, task: Task) -> list[str | float]:
     """The answer to each question, empty for no answer."""
-    said = kind_of(task).answers(logits).tolist()
-    return [text[start:end] if start >= 0 else "" for text, (start, end) in zip(rows["text_pair"], said, strict=True)]
+    kind = kind_of(task)
+    return kind.written_beside(kind.answers(logits), {"text_pair": rows["text_pair"]}, ())
 
 
 def _text_columns(data: LoadedData, places: Sequence[tuple[str, int]]) -> Columns:

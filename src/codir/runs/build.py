@@ -30,8 +30,15 @@ from codir.measure import Answers, Exam, Runner, TorchRunner, exported_file, ope
 from codir.models import Reader, kind_of_model, load_model, load_shape, load_tokenizer, start_head
 from codir.runs.objectives import build_objectives
 from codir.runs.selection import choose_layers, is_to_be_ranked
-from codir.runs.teachers import TeacherOfRun, answers_of_file, check_start, known_of_labels, open_answers
-from codir.student import build_student, load_student, student_origin
+from codir.runs.teachers import (
+    TeacherOfRun,
+    answers_of_file,
+    check_start,
+    known_of_labels,
+    naming_vectors,
+    open_answers,
+)
+from codir.student import build_student, check_options, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
@@ -82,7 +89,7 @@ def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_on
     arguments = data.model_dump(exclude={"source", "max_length"})
     if teacher is not None:
         arguments |= known_of_labels(teacher, data)
-    with phase("reading the data"):
+    with phase("reading the data"), naming_vectors(teacher, data):
         loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
     if isinstance(teacher, Reader):
         take_kind(teacher.model, loaded.task)
@@ -146,6 +153,7 @@ def make_student(
     start, choice = config.model_dump(), None
     if data is not None and is_to_be_ranked(config):
         start["layers"], choice = choose_layers(config, teacher, data, max_length=max_length)
+        del start["selection"]  # it is done
     model = build_student(teacher.model, **start, seed=seed)
     origin = student_origin(model)
     if origin is not None and choice is not None:
@@ -162,6 +170,7 @@ def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedDa
     """The checkpoint that a recipe names, with a head for the data's task: a file has no layers to copy."""
     check_start(config, teacher)
     assert config.checkpoint is not None, "`check_start` has looked"
+    check_options(**config.model_dump(include={"layers", "selection", "config", "embeddings"}))
     tokenizer = load_tokenizer(config.checkpoint)
     model = load_student(config.checkpoint, tokenizer, head_for(data.task), dense=config.dense, seed=seed)
     origin = student_origin(model)

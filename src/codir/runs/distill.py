@@ -202,7 +202,8 @@ def check_unlabelled(objectives: ObjectivesConfig, unlabelled: int) -> None:
     Raises:
         UserError: says how many rows there are.
     """
-    terms = {term for part in objectives.stages or [objectives] for term in part.terms()}
+    parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
+    terms = {term for part in parts for term in part.terms()}
     if unlabelled and terms == {"hard_label"}:
         raise UserError(
             "data.unlabelled",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,10 @@ from codir.runs.objectives import build_objectives, presets_for
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
-from codir.tasks import Task, kind_named, kind_of, kind_of_outputs
+from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
 from codir.tasks.thresholds import move, thresholds_of
-from codir.teacher import AnswersFile, FileTeacher, check_kind, is_answers_file
-from codir.trainer import held_in, lacking_in
+from codir.teacher import AnswersFile, FileTeacher, is_answers_file
+from codir.trainer import beyond, lacking_in
 
 TeacherOfRun = Reader | AnswersFile
 """Who teaches."""
@@ -83,6 +85,31 @@ def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
     return {"num_labels": outputs, "model_names": label_names(teacher.model), "task": task}
 
 
+@contextmanager
+def naming_vectors(teacher: TeacherOfRun | None, data: DataConfig) -> Iterator[None]:
+    """What is wrong with data whose kind of task nobody named may be that name, where a file of vectors teaches."""
+    try:
+        yield
+    except UserError as error:
+        if data.task != TASK or not isinstance(teacher, AnswersFile) or not _holds_vectors_alone(teacher):
+            raise
+        raise UserError(
+            error.subject,
+            expected=error.expected,
+            got=error.got,
+            otherwise=error.otherwise,
+            do=f"{_name_the_task(teacher)}; otherwise {error.do}",
+        ) from error
+
+
+def _holds_vectors_alone(file: AnswersFile) -> bool:
+    return file.has_vectors and file.columns.form is None
+
+
+def _name_the_task(file: AnswersFile) -> str:
+    return f"{file.name} holds vectors: to teach sentence vectors, give `--task {KINDS['embedding'].name}`"
+
+
 def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
     """Refuse a student that is cut from a file, which has no layers and no sizes.
 
@@ -106,21 +133,16 @@ def check_needs(teacher: TeacherOfRun, objectives: ObjectivesConfig, task: Task)
     """
     if not isinstance(teacher, AnswersFile):
         return
-    check_kind(kind_of(task), teacher.name)
     why = _lacking(teacher, objectives, task)
     if why is not None:
         works = presets_for_file(teacher, task)
-        raise UserError(
-            "objectives",
-            expected="objectives that need no more of the teacher than "
-            f"{held_in(teacher, kind_of(task))}, which {teacher.name} holds",
-            got=why,
-            do=_instead(teacher, works, task),
-        )
+        raise beyond(teacher, kind_of(task), got=why, do=_instead(teacher, works, task))
 
 
 def _instead(file: AnswersFile, works: list[str], task: Task) -> str:
     """What to do where a file cannot teach by the objectives that were named."""
+    if _holds_vectors_alone(file) and not kind_of(task).reads_apart:
+        return _name_the_task(file) + (f"; otherwise take one of the presets {', '.join(works)}" if works else "")
     if not works:
         column = "vector" if kind_of(task).reads_apart else "p_<label>"
         return f"name a file with columns `{column}`, or name a model as the teacher"
@@ -138,8 +160,8 @@ def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | N
     """Why a file cannot teach by these objectives, in words; `None` where it can, or where they ask for no teacher."""
     objectives = build_objectives(config)
     lacking = lacking_in(file, objectives.needs, kind_of(task))
-    if lacking:
-        return f"objectives that need {' and '.join(lacking)}"
+    if lacking is not None:
+        return lacking
     try:
         teacher, student = (ModelShape(layers, 8, 2, classes=task.num_labels, kind=kind_of(task)) for layers in (1, 2))
         objectives.build(teacher=teacher, student=student)

@@ -25,6 +25,7 @@ from codir.models import (
     auto_class_of,
     check_label_order,
     check_loaded,
+    check_one_stack,
     check_size,
     check_source,
     give_logits,
@@ -100,7 +101,7 @@ def build_student(
         teacher: the fine-tuned model, or a language model; it is read and never changed.
         layers: how many of the teacher's layers to copy, or which ones (1-based). Embeddings, pooler, classification
             head and everything else outside the layers come along.
-        selection: which layers, where `layers` is a number.
+        selection: which layers; refused unless `layers` is a number.
         checkpoint: a folder or hub name. Its head is kept if it is of the teacher's kind, with as many labels.
         config: a config, or settings to change in the teacher's (`{"hidden_size": 192, "num_attention_heads": 4}`).
             With another `model_type` than the teacher's they are settings of that type, with the teacher's vocabulary:
@@ -126,7 +127,7 @@ def build_student(
         weights copied from the teacher's layers 1, 3, 5
     """
     _check_one_start(layers=layers, checkpoint=checkpoint, config=config)
-    _check_embeddings(embeddings, is_new=config is not None)
+    check_options(layers=layers, selection=selection, config=config, embeddings=embeddings)
     if dense and not isinstance(teacher, SentenceEncoder):
         raise _no_vectors(type(teacher).__name__)
     with seeded(seed):
@@ -176,6 +177,7 @@ def load_student(
     check_source(checkpoint)
     with library_errors(checkpoint, "student checkpoint"):
         before = AutoConfig.from_pretrained(checkpoint)
+    check_one_stack(before, f"student checkpoint {checkpoint}")
     notes = [f"read from {checkpoint}"]
     with seeded(seed):
         own_head = None if kind.reads_apart else head
@@ -227,17 +229,36 @@ def _check_one_start(**starts: object) -> None:
         )
 
 
-def _check_embeddings(given: object, *, is_new: bool) -> None:
-    words = get_args(EmbeddingStart)
-    if given is not None and given not in words:
+def check_options(*, layers: object, selection: str, config: object, embeddings: object) -> None:
+    """Refuse options of another start than the student's, and words that are none.
+
+    Args:
+        layers: as in `build_student`; `None` where the student starts otherwise.
+        selection: which layers; its default asks for nothing.
+        config: as in `build_student`; `None` where the student starts otherwise.
+        embeddings: how those of a student from `config` start; `None` asks for nothing.
+
+    Raises:
+        UserError: `selection` without a number of layers, or `embeddings` without `config`.
+    """
+    if selection != LAYER_SELECTION and not isinstance(layers, int):
         raise UserError(
-            "student.embeddings", expected=" or ".join(words), got=repr(given), do=nearest(str(given), words)
+            "student.selection",
+            expected="a number of layers, out of which it chooses",
+            got=f"`{selection}` for a student " + ("of layers that are named" if layers else "that copies no layers"),
+            otherwise="it would have had no effect",
+            do="leave `selection` out",
         )
-    if given is not None and not is_new:
+    words = get_args(EmbeddingStart)
+    if embeddings is not None and embeddings not in words:
+        raise UserError(
+            "student.embeddings", expected=" or ".join(words), got=repr(embeddings), do=nearest(str(embeddings), words)
+        )
+    if embeddings is not None and config is None:
         raise UserError(
             "student.embeddings",
             expected="a student from `config`",
-            got=f"`{given}` for a student whose embeddings come with its layers or its checkpoint",
+            got=f"`{embeddings}` for a student whose embeddings come with its layers or its checkpoint",
             otherwise="it would have had no effect",
             do="leave `embeddings` out",
         )
@@ -259,6 +280,7 @@ def _load_checkpoint(teacher: PreTrainedModel, checkpoint: str | Path) -> tuple[
     with library_errors(checkpoint, "student checkpoint"):
         config = AutoConfig.from_pretrained(checkpoint)
         check_size(config, f"student checkpoint {checkpoint}")
+        check_one_stack(config, f"student checkpoint {checkpoint}")
         student, outcome = _class_for_task_of(teacher, config).from_pretrained(
             checkpoint,
             config=_for_task_of(teacher, config),
@@ -281,6 +303,7 @@ def _start_at_random(
 ) -> tuple[PreTrainedModel, StudentOrigin]:
     try:
         whole = config if isinstance(config, PreTrainedConfig) else _config_from(teacher, config)
+        check_one_stack(whole, "student config")
         auto = _class_for_task_of(teacher, whole)
         check_size(whole, "student config")
         student = auto.from_config(_for_task_of(teacher, whole), dtype=teacher.dtype)
@@ -334,13 +357,6 @@ def _implied(config: PreTrainedConfig, settings: Mapping[str, Any]) -> dict[str,
 
 def _class_for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> Any:
     """The auto class that gives a model of this type the teacher's kind of head."""
-    if config.is_encoder_decoder:
-        raise UserError(
-            "student config",
-            expected="an encoder or a decoder",
-            got=f"model type {config.model_type}, which is both",
-            do="name another `model_type`, such as bert",
-        )
     return language_class(config) if vocabulary_of(teacher) else auto_class_of(kind_of_model(teacher))
 
 

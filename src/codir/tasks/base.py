@@ -322,6 +322,18 @@ class Kind(ABC):
             names: of the classes, in the order of their indices.
         """
 
+    def written_beside(
+        self, answers: NDArray[np.generic], rows: Mapping[str, Sequence[Any]], names: Sequence[str]
+    ) -> list[str | float]:
+        """The same where a row says what its answer stands for; `written` by default.
+
+        Args:
+            answers: of all rows.
+            rows: their texts by column.
+            names: of the classes, in the order of their indices.
+        """
+        return self.written(answers, names)
+
     def groups(self, labels: NDArray[np.generic], names: Mapping[int, str]) -> list[str]:
         """The group that a picture shows each row in."""
         return [self.in_words(label, names) for label in labels]

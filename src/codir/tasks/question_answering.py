@@ -225,6 +225,13 @@ class QuestionAnswering(Kind):
         """Start and end."""
         return ["no answer" if start < 0 else f"{start}-{end}" for start, end in answers.tolist()]
 
+    def written_beside(
+        self, answers: NDArray[np.generic], rows: Mapping[str, Sequence[Any]], names: Sequence[str]
+    ) -> list[str | float]:
+        """The words themselves; empty for no answer."""
+        spans = zip(rows["text_pair"], answers.tolist(), strict=True)
+        return [context[start:end] if start >= 0 else "" for context, (start, end) in spans]
+
     def groups(self, labels: NDArray[Any], names: Mapping[int, str]) -> list[str]:
         """Whether there is an answer."""
         return ["no answer" if start < 0 else "answer" for start, _ in labels.tolist()]

@@ -2,7 +2,7 @@
 
 from codir.config.words import CacheWish, StoredDtype
 from codir.store import fingerprint_model, fingerprint_texts, fingerprint_tokenizer
-from codir.teacher.answers import AnswersFile, FileTeacher, check_kind, is_answers_file
+from codir.teacher.answers import AnswersFile, FileTeacher, is_answers_file
 from codir.teacher.base import NoTeacher, Teacher
 from codir.teacher.cache import CachedTeacher, estimate_bytes, open_or_build_cache
 from codir.teacher.found import find_cache
@@ -26,7 +26,6 @@ __all__ = [
     "Teacher",
     "TeacherView",
     "cache_bytes",
-    "check_kind",
     "choose_cache",
     "count_readings",
     "estimate_bytes",

@@ -1,6 +1,6 @@
 """The only room that knows teacher, student and objectives together; the loop itself is transformers' `Trainer`."""
 
-from codir.trainer.answers import held_in, lacking_in
+from codir.trainer.answers import beyond, lacking_in
 from codir.trainer.arguments import DistillationArguments, PretrainingArguments
 from codir.trainer.checkpoints import is_complete, last_complete_checkpoint
 from codir.trainer.checks import check_pretraining
@@ -18,9 +18,9 @@ __all__ = [
     "Distiller",
     "PretrainingArguments",
     "PretrainingTrainer",
+    "beyond",
     "check_neighbours",
     "check_pretraining",
-    "held_in",
     "is_complete",
     "lacking_in",
     "last_complete_checkpoint",

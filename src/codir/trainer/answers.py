@@ -12,7 +12,7 @@ from codir.models import kind_of_model, names_of
 from codir.objectives import Objectives
 from codir.signals import Needs
 from codir.tasks import Kind, Task
-from codir.teacher import AnswersFile, FileTeacher, check_kind
+from codir.teacher import AnswersFile, FileTeacher
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,6 @@ def read_answers(
             answer these rows and classes.
     """
     kind = kind_of_model(student)
-    check_kind(kind, file.name)
     check_offer(file, objectives.needs, kind)
     teacher = FileTeacher(file, dataset, task_of(student, dataset), objectives.needs.teacher_pooled)
     for note in teacher.notes:
@@ -42,18 +41,28 @@ def check_offer(file: AnswersFile, needs: Needs, kind: Kind) -> None:
         UserError: names what is missing.
     """
     lacking = lacking_in(file, needs, kind)
-    if lacking:
-        raise UserError(
-            "objectives",
-            expected=f"objectives that need no more of the teacher than {held_in(file, kind)}, which {file.name} holds",
-            got=f"objectives that need {' and '.join(lacking)}",
-            do="take a preset that needs no more, such as `kd` for answers, or add what is missing: columns "
-            "`p_<label>` for answers, a column `vector` for a pooled layer or for sentence vectors",
+    if lacking is not None:
+        do = (
+            "take a preset that needs no more, such as `kd` for answers, or add what is missing: columns `p_<label>` "
+            "for answers, a column `vector` for a pooled layer or for sentence vectors"
         )
+        raise beyond(file, kind, got=lacking, do=do)
 
 
-def lacking_in(file: AnswersFile, needs: Needs, kind: Kind) -> list[str]:
-    """What objectives need of a teacher and a file does not hold, in words."""
+def beyond(file: AnswersFile, kind: Kind, *, got: str, do: str) -> UserError:
+    """What to raise where objectives need more of a teacher than a file holds for a kind of task."""
+    held = ["vectors"] if kind.reads_apart and file.has_vectors else file.holds(kind)
+    return UserError(
+        "objectives",
+        expected="objectives that need no more of the teacher than "
+        f"{' and '.join(held) or 'nothing'}, which {file.name} holds",
+        got=got,
+        do=do,
+    )
+
+
+def lacking_in(file: AnswersFile, needs: Needs, kind: Kind) -> str | None:
+    """What objectives need of a teacher and a file does not hold, in words; `None` where it holds all."""
     held = file.holds(kind)
     missing = {
         "its hidden states": needs.hidden_states,
@@ -62,13 +71,8 @@ def lacking_in(file: AnswersFile, needs: Needs, kind: Kind) -> list[str]:
         "its pooled layers": bool(needs.teacher_pooled) and "vectors" not in held,
         "its answers": needs.teacher_logits and "answers" not in held,
     }
-    return [what for what, is_missing in missing.items() if is_missing]
-
-
-def held_in(file: AnswersFile, kind: Kind) -> str:
-    """What a file holds for a kind of task, in words."""
-    held = ["vectors"] if kind.reads_apart and file.has_vectors else file.holds(kind)
-    return " and ".join(held) or "nothing"
+    lacking = " and ".join(what for what, is_missing in missing.items() if is_missing)
+    return f"objectives that need {lacking}" if lacking else None
 
 
 def task_of(student: PreTrainedModel, dataset: datasets.Dataset) -> Task:

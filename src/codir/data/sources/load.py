@@ -76,7 +76,7 @@ def load_data(
             data set on the hub, with a configuration as `name:config`.
         data_dir: the folder that holds GLUE's task folders; without it, GLUE comes from the hub.
         dev: a file to evaluate on, or the name of a split on the hub, instead of the source's own dev part.
-        unlabelled: files of rows without a label, which join the training data.
+        unlabelled: files of rows without a label, which join the training data; a `.txt` file has a text on each line.
         separator: between the cells of CSV and TSV files; found in each by default.
         header: whether the first line of CSV and TSV files names the columns.
         columns: names of the columns, where no line does; 1, 2 and so on by default.
@@ -145,11 +145,12 @@ def load_data(
     folder = None if data_dir is None else _existing(Path(data_dir))
     names = tuple(columns) if columns is not None else None
     kind = None if task == TASK else kind_named(task)
-    has_words, has_sentences = kind is not None and kind.reads_words, kind is not None and kind.reads_apart
-    reading = Reading(separator, header, names, encoding, words=has_words, sentences=has_sentences)
+    has_words, needs_no_label = kind is not None and kind.reads_words, kind is not None and kind.reads_apart
+    reading = Reading(separator, header, names, encoding, words=has_words, lines=needs_no_label)
     parts = _read_parts(source, reading, data_dir=folder, dev=dev, evaluation_only=evaluation_only)
     if not evaluation_only:
-        parts = replace(parts, unlabelled=tuple(read_table(path, reading) for path in unlabelled))
+        alone = replace(reading, lines=not has_words)
+        parts = replace(parts, unlabelled=tuple(read_table(path, alone) for path in unlabelled))
     label, several = _label_columns(label_column, parts)
     return _assembler(task)(
         parts,

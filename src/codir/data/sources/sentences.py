@@ -39,7 +39,8 @@ from codir.tasks import KINDS, Kind, Task, kind_named, kind_of
 QUERY_NAMES = ("query",)
 DOCUMENT_NAMES = ("document", "passage", "positive")
 ANCHOR_NAMES = ("anchor",)
-"""Usual names beside those of other tasks; a query and a document are judged by retrieval."""
+NEGATIVE = "negative"
+"""Usual names beside those of other tasks; a query and a document are judged by retrieval. Negatives are not read."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def assemble_sentences(parts: Parts, *, columns: ColumnNames, labels: LabelOptio
         *((table, _find(table, _of_training(table, columns))) for table in parts.unlabelled),
     ]
     sentences, more = _sentences(tables)
+    more += [note for table, found in tables for note in _note_negatives(table, found)]
     if not sets or any(count is not None for count in split.set_aside.values()):
         aside, said = _set_aside(parts.train, trained, kind, split, has_dev=bool(sets))
         more += said
@@ -127,9 +129,17 @@ def _find(table: Table, named: ColumnNames) -> _Found:
 
 
 def _of_training(table: Table, named: ColumnNames) -> ColumnNames:
-    """The names for sentences that are only learned from, which may lack a column of scores."""
-    is_there = named.label is not None and same_name(table, named.label) is not None
-    return named if is_there else replace(named, label=None)
+    """The names for sentences that are only learned from, which may lack a second text and a score.
+
+    As in other tables beside the first one, a text may also be called plainly `text`, and its pair `text_pair`.
+    """
+
+    def found(name: str | None, plain: str | None = None) -> str | None:
+        tried = () if name is None else (name, plain)
+        return next((there for one in tried if one and (there := same_name(table, one)) is not None), None)
+
+    text = found(named.text, "text") or named.text  # where there is neither, the message names the first
+    return replace(named, text=text, text_pair=found(named.text_pair, "text_pair"), label=found(named.label))
 
 
 def _named(table: Table, name: str | None, flag: str) -> str | None:
@@ -211,6 +221,14 @@ def _sentences(tables: Sequence[tuple[Table, _Found]]) -> tuple[list[str], list[
             sentences.update(dict.fromkeys(row))
     said = f"{len(sentences)} different sentences to train on"
     return list(sentences), [*notes, f"{said}, of {count}" if count > len(sentences) else said]
+
+
+def _note_negatives(table: Table, found: _Found) -> list[str]:
+    """Say which columns of a table of triples are passed over."""
+    read = [name for name in (found.text, found.text_pair) if name is not None]
+    left = [f"'{name}'" for name in table.columns if NEGATIVE in name.casefold() and name not in (*read, found.label)]
+    taken = " and ".join(f"'{name}'" for name in read)
+    return [f"{table.name}: {', '.join(left)} not read: sentences are taken from {taken}"] if left else []
 
 
 def _set_aside(

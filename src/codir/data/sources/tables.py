@@ -111,9 +111,9 @@ def not_empty(table: Table) -> Table:
         return table
     raise UserError(
         table.name,
-        expected="at least one row under a line of column names",
+        expected="at least one row",
         got="no rows",
-        do="check how the data was written",
+        do="check how the data was written; CSV and TSV files have their rows under a line of column names",
     )
 
 

@@ -42,6 +42,7 @@ class AnswerColumns:
         names: of the classes, where the columns say them.
         vector: of the examples.
         ignored: other columns of answers, which are not read.
+        other_vectors: other columns of vectors, which are not read either.
     """
 
     id: str | None
@@ -52,6 +53,7 @@ class AnswerColumns:
     names: tuple[str, ...] | None = None
     vector: str | None = None
     ignored: tuple[str, ...] = ()
+    other_vectors: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -93,7 +95,8 @@ def choose_answer_columns(
             candidates.append((form, of_classes, tuple(left[name].removeprefix(prefix) for name in of_classes)))
     candidates += [(LISTS[plain.lower()], (name,), None) for name, plain in left.items() if plain.lower() in LISTS]
     candidates += [("scores", (name,), None) for name, plain in left.items() if plain.lower() == SCORE]
-    vector = next((name for name, plain in left.items() if plain.lower() in VECTORS), None)
+    vectors = [name for name, plain in left.items() if plain.lower() in VECTORS]
+    vector, other_vectors = next(iter(vectors), None), tuple(vectors[1:])
     if not candidates and vector is None:
         raise UserError(
             table.name,
@@ -103,8 +106,8 @@ def choose_answer_columns(
             do=_instead(table),
         )
     if not candidates:
-        return AnswerColumns(found_by, text, pair, None, vector=vector)
+        return AnswerColumns(found_by, text, pair, None, vector=vector, other_vectors=other_vectors)
     order = {form: place for place, form in enumerate(("logits", "probabilities", "top-k", "scores"))}
-    (form, answers, names), *others = sorted(candidates, key=lambda candidate: order[candidate[0]])
-    ignored = tuple(name for _, columns, _ in others for name in columns)
-    return AnswerColumns(found_by, text, pair, form, answers, names, vector, ignored)
+    (form, answers, names), *second = sorted(candidates, key=lambda candidate: order[candidate[0]])
+    ignored = tuple(name for _, columns, _ in second for name in columns)
+    return AnswerColumns(found_by, text, pair, form, answers, names, vector, ignored, other_vectors)

@@ -13,15 +13,15 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from codir.data import Table, is_table, plain_id, read_table
+from codir.data import Table, is_table, not_a_text, plain_id, read_table
 from codir.errors import UserError
 from codir.store import fingerprint_files
 from codir.tasks import KINDS, Kind, Task, kind_of
 from codir.teacher.answers.classes import are_numbers, order_classes
 from codir.teacher.answers.columns import choose_answer_columns
-from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers, refuse_first
+from codir.teacher.answers.forms import in_order, logits_of_probabilities, logits_of_top_k, numbers
 from codir.teacher.answers.rows import Key, find_rows, index_rows, keys_of
-from codir.teacher.answers.vectors import cells_of, read_vectors
+from codir.teacher.answers.vectors import cells_of, normalise, read_vectors
 
 Held = Literal["answers", "vectors"]
 """What a file holds of its rows."""
@@ -102,7 +102,19 @@ class AnswersFile:
         return self.columns.vector is not None
 
     def holds(self, kind: Kind) -> list[Held]:
-        """What there is for a kind of task: logits or what makes them, and vectors, which may be the answers."""
+        """What there is for a kind of task: logits or what makes them, and vectors, which may be the answers.
+
+        Raises:
+            UserError: words or windows are answered, not rows.
+        """
+        if not kind.answers_rows:
+            raise UserError(
+                f"teacher, {self.name}",
+                expected="for a file of answers, a task with one answer for each row: "
+                + ", ".join(name for name, one in KINDS.items() if one.answers_rows),
+                got=f"`{kind.name}`",
+                do="name a model as the teacher",
+            )
         if kind.reads_apart:
             return ["answers"] if self.has_vectors else []
         held: dict[Held, bool] = {"answers": self.columns.form is not None, "vectors": self.has_vectors}
@@ -127,9 +139,7 @@ class AnswersFile:
     def vectors(self) -> NDArray[np.float32]:
         """The vector of each row of the file, `[rows, dim]`."""
         assert self.columns.vector is not None, "`has_vectors` says whether there are any"
-        if self.path.suffix.lower() == ".parquet":
-            return read_vectors(self.path, self._table, self.columns.vector)
-        return read_vectors(self.path, self._read, self.columns.vector)
+        return read_vectors(self.path, self._table, self.columns.vector)
 
     def logits(self, task: Task) -> NDArray[np.float32]:
         """The logits of each row of the file, in the order of the task's classes; no columns without answers.
@@ -141,17 +151,22 @@ class AnswersFile:
         """
         if task not in self._logits:
             found, notes = self._make_logits(task)
-            self._logits[task] = found.astype(np.float32), tuple(notes)
+            self._logits[task] = found.astype(np.float32, copy=False), tuple(notes)
         return self._logits[task][0]
 
     def notes(self, task: Task) -> tuple[str, ...]:
         """What to hear about the reading."""
         self.logits(task)
-        is_of_vectors = kind_of(task).reads_apart
-        left_out = self.columns.answers + self.columns.ignored if is_of_vectors else self.columns.ignored
-        taken = "vectors" if is_of_vectors else self.columns.form
-        ignored = f"{self.name}: not read, since there are {taken}: {', '.join(left_out)}."
-        return (*self._read.notes, *self._logits[task][1], *((ignored,) if left_out else ()))
+        columns, pair = self.columns, self.columns.text_pair
+        left_out = {f"there are {columns.form}": columns.ignored}
+        if kind_of(task).reads_apart:
+            left_out = {
+                "there are vectors": columns.answers + columns.ignored,
+                "texts have their vectors one by one": (pair,) if pair is not None else (),
+            }
+        left_out[f"the vectors are those of `{columns.vector}`"] = columns.other_vectors
+        said = (f"{self.name}: not read, since {why}: {', '.join(names)}." for why, names in left_out.items() if names)
+        return (*self._read.notes, *self._logits[task][1], *said)
 
     def places(self, rows: datasets.Dataset, task: Task) -> tuple[NDArray[np.int64], list[Key]]:
         """Where rows of a data set stand in the file, -1 where they do not, and what they were looked for by."""
@@ -180,13 +195,14 @@ class AnswersFile:
         """
         if (task, pairs) not in self._known:
             names = [name for name in self.columns.keys if pairs or name != self.columns.text_pair]
-            columns = [self._read.texts(name) for name in names]
-            if self.columns.id is not None:
-                columns = [[plain_id(value) for value in columns[0]]]
-            held = self.holds(kind_of(task))
+            ids, kind = self.columns.id, kind_of(task)
+            by_id = None if ids is None else [plain_id(value) for value in self._read.texts(ids)]
+            columns = [self._texts(name) for name in names] if by_id is None else [by_id]
+            held, may_have_ids = self.holds(kind), by_id is None and not kind.reads_apart
             tables: list[NDArray[Any]] = [self.logits(task)] if "answers" in held else []
             tables += [self.vectors] if "vectors" in held else []
-            self._known[task, pairs] = index_rows(list(zip(*columns, strict=True)), tables, self.name)
+            keys = list(zip(*columns, strict=True))
+            self._known[task, pairs] = index_rows(keys, tables, self.name, may_have_ids=may_have_ids)
         return self._known[task, pairs]
 
     # ---- Reading ----
@@ -207,35 +223,42 @@ class AnswersFile:
 
     @cached_property
     def _read(self) -> Table:
-        columns, in_parquet = self.columns, self.path.suffix.lower() == ".parquet"
-        return self._table.select([*columns.keys, *columns.answers, None if in_parquet else columns.vector])
+        return self._table.select([*self.columns.keys, *self.columns.answers])
 
     def _numbers(self) -> NDArray[np.float64]:
         """The numbers of all classes, `[rows, classes]`."""
         columns = self.columns.answers
         if self.columns.names is None and self.columns.form != "scores":
             where = f"{self.name}, column '{columns[0]}'"
-            found = numbers(in_order(self._cells, self._names, where), where)
-            return found if found.ndim == 2 else found[:, None]
+            cells = in_order(self._cells, self._names, where)
+            are_lists = any(isinstance(cell, list) for cell in cells)
+            found = numbers(cells, where, in_lists=are_lists)
+            return found if are_lists else found[:, None]
         parts = [numbers(self._read.values(name), f"{self.name}, column '{name}'") for name in columns]
         return np.stack(parts, axis=1)
 
-    def _directions(self) -> NDArray[np.float64]:
-        """The vectors, each of length 1.
+    @cached_property
+    def _directions(self) -> NDArray[np.float32]:
+        """The vectors, each of length 1; one array for all tasks."""
+        assert self.columns.vector is not None, "`has_vectors` says whether there are any"
+        return normalise(self.vectors, f"{self.name}, column '{self.columns.vector}'")
+
+    def _texts(self, column: str) -> list[str | None]:
+        """The texts of a column that rows are found by; `None` where a row has none, which no row is then found by.
 
         Raises:
-            UserError: a vector of zeros.
+            UserError: something else than a text stands there.
         """
-        found = self.vectors.astype(np.float64)
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        where = f"{self.name}, column '{self.columns.vector}'"
-        refuse_first(lengths[:, 0] == 0, self.vectors, where, "a vector with a direction in every row")
-        return found / lengths
+        values = self._read.texts(column)
+        for row, value in enumerate(values, start=1):
+            if value is not None and not isinstance(value, str):
+                raise not_a_text(value, f"{self.name}, column '{column}', row {row}")
+        return values
 
-    def _make_logits(self, task: Task) -> tuple[NDArray[np.float64], list[str]]:
+    def _make_logits(self, task: Task) -> tuple[NDArray[np.float32] | NDArray[np.float64], list[str]]:
         kind, form = kind_of(task), self.columns.form
         if kind.reads_apart:
-            return self._directions(), []
+            return self._directions, []
         if form is None:
             return np.zeros((len(self), 0)), []
         if form == "top-k" and kind.has_classes:
@@ -248,7 +271,8 @@ class AnswersFile:
                     otherwise="no label would have had a probability above a half",
                     do="write how likely each label is in columns `p_<label>`",
                 )
-            rows = [_by_token(cell) for cell in cells_of(self._read.columns[self.columns.answers[0]], where)]
+            cells = cells_of(self._read.columns[self.columns.answers[0]], where)
+            rows = [_by_token(cell, f"{where}, row {row}") for row, cell in enumerate(cells, start=1)]
             names = task.label_names or tuple(map(str, range(task.num_labels)))
             found, notes = logits_of_top_k(rows, names, where)
             return found, [f"{self.name}: {note}." for note in notes]
@@ -279,29 +303,16 @@ def is_answers_file(name: str | Path) -> bool:
     return is_table(Path(name))
 
 
-def check_kind(kind: Kind, file: str) -> None:
-    """Refuse a kind of task whose answers a file cannot hold row by row.
-
-    Args:
-        kind: of the task.
-        file: what messages call the file.
-
-    Raises:
-        UserError: words or windows are answered, not rows.
-    """
-    if not kind.answers_rows:
-        raise UserError(
-            f"teacher, {file}",
-            expected="for a file of answers, a task with one answer for each row: "
-            + ", ".join(name for name, one in KINDS.items() if one.answers_rows),
-            got=f"`{kind.name}`",
-            do="name a model as the teacher",
-        )
-
-
-def _by_token(cell: Any) -> list[tuple[Any, Any]]:
-    """Log-probabilities of one row with their tokens, however they are listed."""
+def _by_token(cell: Any, where: str) -> list[tuple[Any, Any]]:
+    """Log-probabilities of one row with their tokens, however they are listed; none of an empty cell."""
     if isinstance(cell, dict):
         return [(token, share) for token, share in cell.items() if share is not None]
-    records = [one for one in cell if isinstance(one, dict)] if isinstance(cell, list) else []
-    return [(one.get("token", one.get("label")), one.get("logprob")) for one in records]
+    records = [] if cell is None else cell
+    if isinstance(records, list) and all(isinstance(one, dict) for one in records):
+        return [(one.get("token", one.get("label")), one.get("logprob")) for one in records]
+    raise UserError(
+        where,
+        expected="log-probabilities by token, as an object or as a list of objects with `token` and `logprob`",
+        got=repr(cell),
+        do="correct the file that holds the teacher's answers",
+    )

@@ -5,8 +5,9 @@ Knows numbers and names of classes; knows no file, no rows of a data set, no mod
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ LEAST = 1e-7
 """What a probability of 0 becomes: rounded numbers have zeros, and the logarithm of 0 is no number."""
 SLACK = 0.02
 """How far from 1 a row of rounded probabilities may add up; rows are made to add up to 1."""
+
+LEAST_LOGARITHM = -800.0
+"""Below it, a logarithm is that of a probability of 0, however many digits it has."""
 
 TopK = Sequence[tuple[Any, Any]]
 """The likeliest tokens or labels of a row, each with its log-probability."""
@@ -103,17 +107,22 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
     return np.log(np.where(shares == 0, LEAST, shares)), notes
 
 
-def numbers(values: Sequence[Any], where: str) -> NDArray[np.float64]:
-    """Cells of one column, or lists of equal length, as an array, `[rows]` or `[rows, length]`.
+def numbers(values: Sequence[Any], where: str, *, in_lists: bool = False) -> NDArray[np.float64]:
+    """Cells of one column as an array: `[rows]`, or `[rows, length]` where each cell is a list.
+
+    Args:
+        values: of all rows.
+        where: what messages call them.
+        in_lists: whether each cell is a list of numbers, all of one length.
 
     Raises:
-        UserError: a cell that is no finite number, or lists of different lengths; the message says in which row.
+        UserError: a cell that is no finite number, or no list of them, or lists of different lengths; the message says
+            in which row.
     """
-    try:
-        found = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        found = np.asarray([_row_of(value, values[0], f"{where}, row {row}") for row, value in enumerate(values, 1)])
-    rows = found if found.ndim > 1 else found[:, None]
+    found = _as_array(values)
+    if found is None or found.ndim != 1 + in_lists or 0 in found.shape[1:]:
+        _refuse_misfit(values, where, in_lists=in_lists)
+    rows = found if in_lists else found[:, None]
     refuse_first(~np.isfinite(rows).all(axis=1), rows, where, "a finite number in every cell")
     return found
 
@@ -171,22 +180,36 @@ def refuse_first(is_wrong: Any, values: NDArray[Any], where: str, expected: str,
     )
 
 
-def _row_of(value: Any, first: Any, where: str) -> NDArray[np.float64]:
-    """One cell, as long as the first one."""
+def _as_array(values: Any) -> NDArray[np.float64] | None:
+    """Numbers, or lists of them; `None` of what is neither: texts, objects, numbers of hundreds of digits."""
     try:
-        row = np.asarray(value, np.float64)
-        if row.shape == np.shape(first) and not np.isnan(row).any():
-            return row
-    except (TypeError, ValueError):
-        pass
-    expected = f"{len(first)} numbers, as in the first row" if isinstance(first, list) else "a number"
-    shown = f"{len(value)} of them" if isinstance(value, list) and isinstance(first, list) else repr(value)
-    raise UserError(where, expected=expected, got=shown, do="correct the file that holds the teacher's answers")
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _refuse_misfit(values: Sequence[Any], where: str, *, in_lists: bool) -> NoReturn:
+    """Name the first cell of a column that is none of an array; all lists are to be as long as the first one."""
+    rows = [_as_array(value) for value in values]
+    lengths = [len(row) if row is not None and row.ndim == 1 and in_lists else None for row in rows]
+    length = next(filter(None, lengths), None)
+    if in_lists:
+        is_wrong = [one is None or one != length for one in lengths]
+    else:
+        is_wrong = [row is None or row.ndim > 0 for row in rows]
+    place, expected = is_wrong.index(True), "a list of numbers" if in_lists else "a number"
+    got = "no value" if values[place] is None else repr(values[place])
+    raise UserError(
+        f"{where}, row {place + 1}",
+        expected=expected if length is None else f"{length} numbers, as in the first list",
+        got=got if length is None or lengths[place] is None else f"{lengths[place]} of them",
+        do="correct the file that holds the teacher's answers",
+    )
 
 
 def _share(token: object, log_share: Any, where: str) -> float:
     if isinstance(token, str) and isinstance(log_share, int | float) and log_share <= 1e-6:
-        return float(np.exp(log_share))
+        return math.exp(max(log_share, LEAST_LOGARITHM))
     raise UserError(
         where,
         expected="log-probabilities, which are 0 or less, by token or label",

@@ -68,13 +68,16 @@ def find_rows(wanted: Sequence[Key], known: dict[Key, int]) -> NDArray[np.int64]
     return np.fromiter((known.get(key, -1) for key in wanted), np.int64, len(wanted))
 
 
-def index_rows(keys: Sequence[Key], answers: Sequence[NDArray[Any]], where: str) -> dict[Key, int]:
+def index_rows(
+    keys: Sequence[Key], answers: Sequence[NDArray[Any]], where: str, *, may_have_ids: bool
+) -> dict[Key, int]:
     """The first place of each key; later ones must have the same answers.
 
     Args:
         keys: of all rows of the file.
         answers: arrays with a row for each key.
         where: what messages call the file.
+        may_have_ids: whether rows could be found by ids instead.
 
     Raises:
         UserError: a row is answered twice, and not alike.
@@ -95,7 +98,8 @@ def index_rows(keys: Sequence[Key], answers: Sequence[NDArray[Any]], where: str)
             got=f"{int(differ.sum()):,} rows that repeat an earlier one with another answer, the first being row "
             f"{row + 1} as row {other + 1}: {shown(keys[row])}",
             otherwise="one of the two would have been taught",
-            do="keep one of them, or their mean; rows of equal text are told apart by ids (`--id-column`)",
+            do="keep one of them, or their mean"
+            + ("; rows of equal text are told apart by ids (`--id-column`)" if may_have_ids else ""),
         )
     return first
 

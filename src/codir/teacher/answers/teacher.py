@@ -13,7 +13,7 @@ from codir.signals import Batch, ModelShape, Representation, TeacherSignal
 from codir.system import free_memory
 from codir.tasks import Task, kind_of
 from codir.teacher.answers.checks import compare_with_labels, describe_answers
-from codir.teacher.answers.file import AnswersFile, check_kind
+from codir.teacher.answers.file import AnswersFile
 from codir.teacher.answers.rows import refuse_unanswered
 from codir.teacher.base import Teacher
 from codir.teacher.space import PrincipalSpace, sample_rows
@@ -46,7 +46,6 @@ class FileTeacher(Teacher):
     ) -> None:
         self.file, self._asked, self.device = file, pooled, torch.device("cpu")
         kind = kind_of(task)
-        check_kind(kind, file.name)
         held = file.holds(kind)
         place, wanted = file.places(dataset, task)
         refuse_unanswered(place, wanted, file.known(task, pairs=len(wanted[0]) == 2), file.name)

@@ -74,8 +74,8 @@ FORMATS: dict[str, Format] = {
 """By the ending of a file's name, without that of its compression."""
 
 PLAIN_TEXT = ".txt"
-"""Of CoNLL files too where words are read with tags, as any file named then is; of one sentence on each line where
-sentences are read."""
+"""Of CoNLL files too where words are read with tags, as any file named then is; of one text on each line where
+no more is read of a row."""
 
 ENDINGS = f"{', '.join(FORMATS)}; all but the last also with {' or '.join(COMPRESSIONS)} after it"
 """In words, for messages."""
@@ -84,7 +84,7 @@ ENDINGS = f"{', '.join(FORMATS)}; all but the last also with {' or '.join(COMPRE
 def is_table(path: Path, reading: Reading = PLAIN) -> bool:
     """Whether a name has the ending of a table; Parquet has compression of its own."""
     ending = ending_of(path)
-    if (reading.words or reading.sentences) and ending == PLAIN_TEXT:
+    if (reading.words or reading.lines) and ending == PLAIN_TEXT:
         return True
     return ending in FORMATS and (ending != ".parquet" or path.suffix.lower() == ending)
 
@@ -111,7 +111,7 @@ def read_table(path: str | Path, reading: Reading = PLAIN) -> Table:
         )
     require_file(path)
     with naming(path):
-        is_lines = reading.sentences and ending_of(path) == PLAIN_TEXT
+        is_lines = reading.lines and ending_of(path) == PLAIN_TEXT
         table = read_lines(path, reading) if is_lines else FORMATS.get(ending_of(path), Conll()).table(path, reading)
     return table if table.columns else not_empty(table)
 

@@ -16,7 +16,7 @@ def read_lines(path: Path, reading: Reading) -> Table:
     """A table of one column, `text`.
 
     Raises:
-        UserError: a line with a tab in it.
+        UserError: a line with a tab in it, or no text at all.
     """
     encoding, texts = find_encoding(path, reading.encoding), []
     with open_text(path, encoding.name) as stream:
@@ -27,4 +27,6 @@ def read_lines(path: Path, reading: Reading) -> Table:
                 raise broken(path, "a text on each line", f"cells between tabs, in line {number}", do)
             if text:
                 texts.append(text)
-    return Table(path.name, {"text": texts} if texts else {}, notes=encoding.notes)
+    if not texts:
+        raise broken(path, "a text on each line", "no text", "check how the file was written")
+    return Table(path.name, {"text": texts}, notes=encoding.notes)

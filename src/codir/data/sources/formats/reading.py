@@ -26,7 +26,7 @@ class Reading:
         columns: those names, where no line holds them; by default they are called 1, 2 and so on.
         encoding: of all text files without a byte order mark.
         words: whether words with tags are read, so that a file whose ending says nothing is a CoNLL file.
-        sentences: whether texts are read one by one, so that a `.txt` file has one on each line.
+        lines: whether a text is all that is read of a row, so that a `.txt` file has one on each line.
 
     Raises:
         UserError: a separator that cannot be one, an encoding that nobody has heard of, names beside a header.
@@ -37,7 +37,7 @@ class Reading:
     columns: tuple[str, ...] | None = None
     encoding: str | None = None
     words: bool = False
-    sentences: bool = False
+    lines: bool = False
 
     def __post_init__(self) -> None:
         if self.separator is not None:
