@@ -29,6 +29,9 @@ TEACHER_EPOCHS = 3
 TEACHERS: dict[str, dict[str, float]] = {
     "teacher-sst2-200": {"num_train_epochs": 15},
     "teacher-sst2-base": {"learning_rate": 3e-5},
+    "teacher-mrpc-base": {"learning_rate": 3e-5, "num_train_epochs": 2},
+    "teacher-sts-b-base": {"learning_rate": 3e-5, "num_train_epochs": 2},
+    "teacher-rte-base": {"learning_rate": 3e-5},
     "teacher-tweets": {"num_train_epochs": 10, "learning_rate": 1e-4},
 }
 """How a teacher is fine-tuned, where that differs from `TEACHER_EPOCHS` at the usual rate."""
