@@ -524,6 +524,16 @@ TAKEN_OTHERWISE: dict[str, tuple[str, dict[str, Any], str]] = {
         {"data.task": "auto"},
         "all.parquet holds vectors: to teach sentence vectors, give `--task embedding`; otherwise name the column",
     ),
+    "a file that is not there, whatever the task": (
+        "all.parquet",
+        {"data.task": "auto", "data.dev": "nowhere.csv"},
+        r"^file 'nowhere.csv': expected a file, got none of that name. What to do: check the path",
+    ),
+    "a column that nobody has, whatever the task": (
+        "all.parquet",
+        {"data.task": "auto", "data.label_column": "points"},
+        "expected a column 'points', .* What to do: name a column that is there with",
+    ),
     "scores that vectors cannot teach": (
         "all.parquet",
         {"data.task": "auto", "data.source": "sts.csv", "objectives": "kd"},

@@ -89,8 +89,12 @@ def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_on
     arguments = data.model_dump(exclude={"source", "max_length"})
     if teacher is not None:
         arguments |= known_of_labels(teacher, data)
-    with phase("reading the data"), naming_vectors(teacher, data):
-        loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
+
+    def read(**changes: Any) -> LoadedData:
+        return load_data(data.source, evaluation_only=evaluation_only, **{**arguments, **changes})
+
+    with phase("reading the data"), naming_vectors(teacher, data, read):
+        loaded = read()
     if isinstance(teacher, Reader):
         take_kind(teacher.model, loaded.task)
     return loaded
