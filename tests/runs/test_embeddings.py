@@ -529,11 +529,6 @@ TAKEN_OTHERWISE: dict[str, tuple[str, dict[str, Any], str]] = {
         {"data.task": "auto", "data.dev": "nowhere.csv"},
         r"^file 'nowhere.csv': expected a file, got none of that name. What to do: check the path",
     ),
-    "a column that nobody has, whatever the task": (
-        "all.parquet",
-        {"data.task": "auto", "data.label_column": "points"},
-        "expected a column 'points', .* What to do: name a column that is there with",
-    ),
     "scores that vectors cannot teach": (
         "all.parquet",
         {"data.task": "auto", "data.source": "sts.csv", "objectives": "kd"},
