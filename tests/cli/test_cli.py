@@ -177,9 +177,21 @@ def test_unlabelled_rows_and_a_baseline(codir, teacher, files, tmp_path):
     code, output = codir(*distill_words(teacher, files["csv"], tmp_path / "out", *more))
     assert code == 0, output
     assert "no teacher" in output
+    assert "training the baseline: 17 steps" in output, "as many as the student's, of 266 rows"
+    assert output.count("tokenising: 266 rows") == 1, "of the student alone"
+    assert "tokenising: 216 rows" in output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["baseline"]["metrics"]["accuracy"] > 0
     AutoConfig.from_pretrained(tmp_path / "out" / "baseline")
+
+
+def test_rows_without_a_label_that_teach_nothing(codir, teacher, files, tmp_path):
+    more = ["--student-layers", "1", "--unlabelled", files["unlabelled"], "--preset", "fine-tune"]
+    code, output = codir(
+        "distill", "--teacher", teacher, "--data", files["csv"], "--output-dir", tmp_path / "out", *more
+    )
+    assert code == 2
+    assert "labels alone (`hard_label`) and 50 rows without one" in output
 
 
 def test_scores_taken_for_classes(codir, pretrained, files, tmp_path):

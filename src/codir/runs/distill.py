@@ -11,14 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
+
+from transformers import TrainerState
 
 from codir.config import (
     ObjectivesConfig,
     Recipe,
+    TrainingConfig,
 )
 from codir.config.words import SPEED_ROWS
 from codir.data import LoadedData
 from codir.errors import UserError
+from codir.errors.shown import counted
 from codir.export import export_student
 from codir.measure import Analysis, Answers, Exam, TorchRunner, analyse, gather_conditions
 from codir.models import Reader
@@ -90,7 +95,8 @@ def distill(recipe: Recipe, *, inside: Sequence[str] = (), speed_rows: int = SPE
         readers = {"teacher": teacher} if isinstance(teacher, Reader) else {}
         readers["student"] = replace(student, folder=recipe.output_dir)
         if recipe.baseline:
-            readers["baseline"] = train_baseline(recipe, data, teacher, folder, exam)
+            paced = recipe.model_copy(update={"training": pace_baseline(recipe.training, trainer.state, data)})
+            readers["baseline"] = train_baseline(paced, data.labelled_only(), teacher, folder, exam)
 
         def report() -> RunResult:
             runners = {name: runner_of(reader, dtype) for name, reader in readers.items()}
@@ -166,6 +172,7 @@ def prepare(recipe: Recipe) -> Prepared:
     data = load(recipe.data, teacher)
     check_preset(recipe.objectives, kind_of(data.task))
     check_needs(teacher, recipe.objectives, data.task)
+    check_unlabelled(recipe.objectives, data.num_unlabelled)
     if recipe.baseline:
         check_baseline(kind_of(data.task))
     notes = said([*data.notes, *check_teacher(teacher, data)])
@@ -191,6 +198,42 @@ def prepare(recipe: Recipe) -> Prepared:
     return Prepared(teacher, data, student, exam, answers, tuple(notes), tuple(warnings))
 
 
+def check_unlabelled(objectives: ObjectivesConfig, unlabelled: int) -> None:
+    """Refuse rows without a label where labels are all that is learned from.
+
+    Raises:
+        UserError: says how many rows there are.
+    """
+    parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
+    terms = {term for part in parts for term in part.terms()}
+    if unlabelled and terms == {"hard_label"}:
+        raise UserError(
+            "data.unlabelled",
+            expected="objectives that learn from a teacher, where rows have no label",
+            got=f"labels alone (`hard_label`) and {counted(unlabelled, 'row')} without one",
+            otherwise="these rows would have taken steps and taught nothing",
+            do="leave the rows out, or take a preset with soft targets, such as `--preset kd`",
+        )
+
+
+def pace_baseline(training: TrainingConfig, student: TrainerState, data: LoadedData) -> TrainingConfig:
+    """How the baseline trains, which learns from rows with a label alone: for as many steps as the student had.
+
+    Args:
+        training: of the run.
+        student: of the student's training, once it is over.
+        data: that the student was trained on.
+    """
+    if not data.num_unlabelled:
+        return training
+    paced: dict[str, Any] = {"max_steps": student.max_steps}
+    per_epoch = ceil(student.max_steps / max(1, student.num_train_epochs))
+    for what in ("eval", "save"):  # an epoch of the labelled rows alone may be a few steps
+        if getattr(training, f"{what}_strategy") == "epoch":
+            paced |= {f"{what}_strategy": "steps", f"{what}_steps": per_epoch}
+    return training.model_copy(update=paced)
+
+
 def check_baseline(kind: Kind) -> None:
     """Refuse a baseline where there are no labels to train it on.
 
@@ -207,7 +250,7 @@ def check_baseline(kind: Kind) -> None:
 
 
 def train_baseline(recipe: Recipe, data: LoadedData, teacher: TeacherOfRun, folder: RunFolder, exam: Exam) -> Reader:
-    """The same student from the same start, on the labels alone, for as many steps."""
+    """The same student from the same start, on the labels alone; `pace_baseline` has set for how many steps."""
     place = recipe.output_dir / "baseline"
     with quiet_rooms("student"):  # it was said how the student starts
         student = make_student(

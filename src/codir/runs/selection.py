@@ -52,5 +52,6 @@ def choose_layers(
         _RANKED[key] = on_main(rank)
         for one in _RANKED[key].candidates:
             logger.info("layers %s: %s %.3f", ", ".join(map(str, one.layers)), _RANKED[key].metric, one.score)
+        logger.info(ranking_in_words(_RANKED[key], usual))
     ranking = _RANKED[key]
     return ranking.best.layers, ranking_in_words(ranking, usual)
