@@ -34,9 +34,11 @@ def after_finetuning(config: FinetuneConfig) -> str:
 def after_distilling(config: Recipe, judgement: Judgement | None) -> str:
     """The command that makes the student run without PyTorch, checked on the rows of its run."""
     if judgement is not None and judgement.standings["student"].learned_nothing:
+        of_labels = config.objectives.learns_labels_alone
+        more = "more labels" if of_labels else "a better teacher, more rows (`--unlabelled`)"
         return (
-            "distil again with `--overwrite`; the student is no better than one answer to every row. Give it a better "
-            "teacher, more rows (`--unlabelled`), more epochs (`--epochs`) or another `--learning-rate`"
+            "distil again with `--overwrite`; the student is no better than one answer to every row. "
+            f"Give it {more}, more epochs (`--epochs`) or another `--learning-rate`"
         )
     folder = config.output_dir
     return shlex.join(["codir", "export", str(folder), "--int8", "--output-dir", f"{folder}-int8"])

@@ -108,6 +108,11 @@ class ObjectivesConfig(Room):
         """The terms that are switched on, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if isinstance(getattr(self, name), Room)}
 
+    @property
+    def learns_labels_alone(self) -> bool:
+        """Whether nothing is learned from a teacher, nor from rows without a label."""
+        return {term for part in self.stages or [self] for term in part.terms()} == {"hard_label"}
+
     @model_serializer(mode="wrap")
     def _without_terms_of_no_stage(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """With stages, a term that stands nowhere is left out: read again, `null` would take it out of the stages."""

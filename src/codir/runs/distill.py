@@ -204,9 +204,7 @@ def check_unlabelled(objectives: ObjectivesConfig, unlabelled: int) -> None:
     Raises:
         UserError: says how many rows there are.
     """
-    parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
-    terms = {term for part in parts for term in part.terms()}
-    if unlabelled and terms == {"hard_label"}:
+    if unlabelled and objectives.learns_labels_alone:
         raise UserError(
             "data.unlabelled",
             expected="objectives that learn from a teacher, where rows have no label",
