@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -111,7 +111,8 @@ class ObjectivesConfig(Room):
     @property
     def learns_labels_alone(self) -> bool:
         """Whether nothing is learned from a teacher, nor from rows without a label."""
-        return {term for part in self.stages or [self] for term in part.terms()} == {"hard_label"}
+        parts: Sequence[ObjectivesConfig] = self.stages or [self]
+        return {term for part in parts for term in part.terms()} == {"hard_label"}
 
     @model_serializer(mode="wrap")
     def _without_terms_of_no_stage(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

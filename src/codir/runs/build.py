@@ -38,7 +38,7 @@ from codir.runs.teachers import (
     naming_vectors,
     open_answers,
 )
-from codir.student import build_student, check_options, load_student, student_origin
+from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
@@ -174,7 +174,6 @@ def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedDa
     """The checkpoint that a recipe names, with a head for the data's task: a file has no layers to copy."""
     check_start(config, teacher)
     assert config.checkpoint is not None, "`check_start` has looked"
-    check_options(**config.model_dump(include={"layers", "selection", "config", "embeddings"}))
     tokenizer = load_tokenizer(config.checkpoint)
     model = load_student(config.checkpoint, tokenizer, head_for(data.task), dense=config.dense, seed=seed)
     origin = student_origin(model)

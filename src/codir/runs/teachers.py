@@ -19,6 +19,7 @@ from codir.runs.objectives import build_objectives, presets_for
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
+from codir.student import check_options
 from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
 from codir.tasks.thresholds import move, thresholds_of
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
@@ -130,11 +131,12 @@ def _name_the_task(file: AnswersFile) -> str:
 
 
 def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
-    """Refuse a student that is cut from a file, which has no layers and no sizes.
+    """Refuse a student that is cut from a file, which has no layers and no sizes, and options of another start.
 
     Raises:
-        UserError: the student is no checkpoint.
+        UserError: the student is no checkpoint, or an option would have no effect.
     """
+    check_options(**student.model_dump(include={"layers", "selection", "config", "embeddings"}))
     if isinstance(teacher, AnswersFile) and student.checkpoint is None:
         raise UserError(
             "student",
