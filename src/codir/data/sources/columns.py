@@ -305,7 +305,7 @@ def present_column(table: Table, name: str, flag: str) -> str:
         table.name,
         expected=f"a column '{name}'",
         got=table.describe_columns(),
-        do="; ".join((f"name a column that is there with `{flag}`", nearest(name, table.columns), *table.hints)),
+        do="; ".join((f"name a column that is there with `{flag}`", *table.hints, nearest(name, table.columns))),
     )
 
 
