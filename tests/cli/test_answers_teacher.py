@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BartConfig
 
 from codir import cli
 from conftest import make_texts
@@ -190,3 +190,34 @@ def test_what_a_file_cannot_do(made, codir, tmp_path, words, said):
     assert code == 2, printed
     assert said in printed
     assert not (tmp_path / "student").exists()
+
+
+@pytest.fixture(scope="module")
+def two_stacks(once_per_suite, made, tokenizer) -> Path:
+    """A classifier with an encoder and a decoder."""
+    shape = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "pad_token_id": tokenizer.pad_token_id}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+    ends = {"eos_token_id": tokenizer.sep_token_id, "decoder_start_token_id": tokenizer.sep_token_id}
+    names = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+    config = BartConfig(vocab_size=len(tokenizer), **shape, **heads, **ends, **names, forced_eos_token_id=None)
+
+    def fill(folder: Path) -> None:
+        AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return once_per_suite("two-stacks", fill)
+
+
+def test_an_encoder_with_a_decoder_that_answers_and_whose_layers_are_read(made, two_stacks, codir, tmp_path):
+    """As the teacher and as a file's student it has answers, which are all that `kd` reads of it."""
+    words = ["--data", made / "train.csv", "--dev", made / "dev.csv", *SHORT, "--max-steps", "1", "--output-dir"]
+    answers = answers_to(tmp_path / "answers.parquet", made / "train.csv", made / "dev.csv")
+    for role, teacher, student in (("teacher", two_stacks, made / "small"), ("student", answers, two_stacks)):
+        code, said = codir("distill", "--teacher", teacher, "--student", student, *words, tmp_path / role)
+        assert code == 0, said
+    both = ["distill", "--teacher", two_stacks, "--student", made / "small", *words, tmp_path / "none"]
+    code, said = codir(*both, "--preset", "pooled-mse")
+    assert code == 2
+    assert "teacher, for objectives that read layers: expected an encoder or a decoder, got model type bart" in said
+    left_out = json.loads((tmp_path / "teacher" / "report.json").read_text())["analysis"]["left_out"]
+    assert "Layers are left out: BartForSequenceClassification gives no hidden states." in left_out

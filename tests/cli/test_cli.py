@@ -17,7 +17,10 @@ from codir import cli
 from codir.cli import tables
 from codir.cli.advice import after_distilling
 from codir.config import Recipe, preset_names, read_preset, validate
+from codir.measure import AnsweredSet, judge
 from codir.runs.rehearsal import Rehearsal
+from codir.tasks import KINDS, Task
+from codir.tasks.metrics import predictions
 from conftest import SPECIAL, WORDS
 from families import tiny_classifier
 
@@ -451,6 +454,20 @@ def test_a_distillation_that_ends_without_what_comes_next():
     }
     said = after_distilling(validate(Recipe, recipe), None)
     assert said == "codir export 'my students/a' --int8 --output-dir 'my students/a-int8'"
+
+
+@pytest.mark.parametrize(("preset", "takes_rows"), [("kd", True), ("codir", True), ("fine-tune", False)])
+def test_rows_without_a_label_advised_where_they_are_refused(preset, takes_rows):
+    labels, logits = np.array([0, 1] * 20), np.tile([1.0, 0.0], (40, 1))
+    student = AnsweredSet("dev", labels, {"student": predictions(logits, KINDS["classification"])})
+    task = Task("classification", ("down", "up"), 2, ("accuracy",))
+    judgement = judge([student], task, lengths=np.full(40, 8), against={})
+    recipe = {"teacher": {"model": "t"}, "data": {"source": "d.csv"}, "student": {"layers": 2}, "output_dir": "a"}
+    config = validate(Recipe, {**recipe, "objectives": {"preset": preset}})
+    said = after_distilling(config, judgement)
+    assert said.startswith("distil again")
+    assert ("`--unlabelled`" in said) == ("teacher" in said) == takes_rows
+    assert config.objectives.learns_labels_alone != takes_rows
 
 
 def test_a_model_of_one_answer_that_is_sent_on_to_the_next_command(codir, pretrained, tmp_path):

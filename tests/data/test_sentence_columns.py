@@ -50,11 +50,14 @@ def test_second_texts_of_training_pairs_left_out_in_silence(tmp_path):
 
 
 def test_negatives_of_triples_left_out_in_silence(tmp_path):
-    train = write(tmp_path / "train.csv", "anchor,positive,negative", "a,b,c", "d,e,f")
+    train = write(
+        tmp_path / "train.csv", "anchor,positive,negative_1,hard negative,is_negative", "a,b,c,c,0", "d,e,f,f,1"
+    )
     dev = write(tmp_path / "dev.csv", "text,text_pair,score", "a,b,0.5", "c,d,4")
     data = load_data(train, dev=dev, task=TASK)
     assert data.train["text"][:] == ["a", "b", "d", "e"]
-    assert "train.csv: 'negative' not read: sentences are taken from 'anchor' and 'positive'" in data.notes
+    left = "'negative_1', 'hard negative'"  # a flag is no text
+    assert f"train.csv: {left} not read: sentences are taken from 'anchor' and 'positive'" in data.notes
 
 
 def test_pairs_with_a_score_of_another_name_without_a_way_out(tmp_path):

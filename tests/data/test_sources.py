@@ -515,8 +515,17 @@ def test_lines_of_texts_without_a_label_that_are_no_table(tmp_path: Path, column
     with pytest.raises(UserError, match="expected one of the endings"):
         load_data(str(tmp_path / "more.txt"))
     pairs = write(tmp_path / "pairs.csv", [{**row, "text_pair": "x"} for row in rows])
-    with pytest.raises(UserError, match=r"more\.txt: expected a column 'text_pair'"):
+    with pytest.raises(UserError, match=r"more\.txt: expected a column 'text_pair'.*: write rows of more as CSV"):
         load_data(pairs, unlabelled=[tmp_path / "more.txt"], text_column=column, text_pair_column="text_pair")
+
+
+def test_ids_that_lines_of_text_do_not_have(tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text("one\n")
+    train = write(
+        tmp_path / "train.csv", [{"uid": str(row), "text": f"row {row}", "label": "ab"[row % 2]} for row in range(8)]
+    )
+    with pytest.raises(UserError, match=r"a column 'uid'.*`\.txt` file has a text on each line and no more"):
+        load_data(train, dev=train, unlabelled=[tmp_path / "more.txt"], id_column="uid")
 
 
 def test_a_header_without_rows_is_an_empty_file(tmp_path: Path) -> None:

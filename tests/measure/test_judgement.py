@@ -13,6 +13,7 @@ from codir.measure import AnsweredSet, judge, score_classes, stand
 from codir.measure.by_class import score_labels
 from codir.tasks import KINDS, Task
 from codir.tasks.classification import Classification
+from codir.tasks.squad import Gold
 
 CLASSES = Task("classification", ("no", "maybe", "yes"), 3, ("accuracy", "macro_f1"))
 SCORES = Task("regression", None, 1, ("pearson", "spearman"))
@@ -49,6 +50,24 @@ def test_a_model_of_one_class_taken_for_one_that_reads(answer):
     assert found.is_at_floor
     assert found.hardly_varies
     assert found.only_answer == f"'{CLASSES.label_names[answer]}'"
+
+
+def test_a_right_model_that_learned_nothing_since_all_rows_are_of_one_class():
+    right, wrong = (stand(logits_for(np.full(ROWS, answer)), np.full(ROWS, 2), CLASSES) for answer in (2, 0))
+    assert (right.is_no_better, right.learned_nothing, wrong.learned_nothing) == (True, False, False)
+    assert stand(logits_for(np.full(ROWS, 0)), classes(), CLASSES).learned_nothing
+    assert not stand(logits_for(classes()), classes(), CLASSES).learned_nothing
+
+
+def test_questions_without_an_answer_that_show_that_a_model_learned_nothing():
+    kind, spans = KINDS["question_answering"], np.array([[0, 3], [0, 3]])
+    golds = np.empty(2, object)
+    golds[:] = [Gold("a b c", ()), Gold("c d", ())]
+    assert kind.is_constant(golds)
+    golds[1] = Gold("c d", ("d",))
+    assert not kind.is_constant(golds)
+    assert kind.is_constant(spans)
+    assert not kind.is_constant(np.array([[0, 3], [1, 3]]))
 
 
 def test_a_model_of_one_score_taken_for_one_that_reads():

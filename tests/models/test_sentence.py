@@ -50,17 +50,15 @@ def vectors(model: SentenceEncoder, tokenizer: PreTrainedTokenizerBase, texts: l
 
 
 def test_an_encoder_with_a_decoder_that_is_pooled(tmp_path, tokenizer):
-    """As a teacher, in Python, and as the student of a file, whatever that answers: one sentence each."""
+    """As a teacher, in Python, and as the student of a file of vectors: one sentence each."""
     config = T5Config(vocab_size=100, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
     AutoModel.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    head = {"num_labels": 2, "id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
     for load in (
         lambda: load_model(tmp_path, tokenizer, kind=KINDS["embedding"]),
         lambda: SentenceEncoder.from_pretrained(tmp_path),
         lambda: SentenceEncoder(config),
         lambda: load_student(tmp_path, tokenizer, {"num_labels": 4, NAMED_IN_CONFIG: "embedding"}),
-        lambda: load_student(tmp_path, tokenizer, head),
         lambda: build_student(tiny_encoder(), checkpoint=tmp_path),
         lambda: build_student(tiny_encoder(), config=config),
     ):

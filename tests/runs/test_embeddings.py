@@ -524,6 +524,11 @@ TAKEN_OTHERWISE: dict[str, tuple[str, dict[str, Any], str]] = {
         {"data.task": "auto"},
         "all.parquet holds vectors: to teach sentence vectors, give `--task embedding`; otherwise name the column",
     ),
+    "a file that is not there, whatever the task": (
+        "all.parquet",
+        {"data.task": "auto", "data.dev": "nowhere.csv"},
+        r"^file 'nowhere.csv': expected a file, got none of that name. What to do: check the path",
+    ),
     "scores that vectors cannot teach": (
         "all.parquet",
         {"data.task": "auto", "data.source": "sts.csv", "objectives": "kd"},

@@ -60,6 +60,8 @@ def test_a_teacher_that_has_learned_nothing_passed_in_silence():
     floor, advice = check_teacher_score(np.tile([1.0, 0.0], (40, 1)), labels, CLASSES)
     assert "no better than" in floor
     assert "more labels, for more epochs" in advice
+    (said,) = check_teacher_score(np.tile([1.0, 0.0], (40, 1)), 0 * labels, CLASSES)
+    assert "accuracy 100.0%" in said  # and no advice: rows of one class say nothing of it
     scores = np.arange(40.0)
     assert "no better than the mean score" in check_teacher_score(-scores[:, None], scores, SCORES)[0]
 
@@ -108,6 +110,8 @@ def test_few_steps_with_rows_without_a_label_that_are_sent_to_fine_tuning():
     assert note.startswith("1 step is few for a contrast whose weight rises over 50; in so few, `--preset kd` does as")
     assert "the 12,000 rows without a label" in note
     assert "fine-tune" not in note
+    (note,) = note_budget(ObjectivesConfig.model_validate("codir"), 1, unlabelled=12_000, has_answers=False)
+    assert note == "1 step is few for a contrast whose weight rises over 50."
 
 
 def test_rows_without_a_label_that_fine_tuning_spends_steps_on(tmp_path):

@@ -388,3 +388,10 @@ def test_a_recipe_of_a_run_that_a_sweep_cannot_read(material, tmp_path):
         "1-layer": (1, "upper"),
         "2-layers": (2, "upper"),
     }
+
+
+def test_a_selection_of_layers_that_no_student_has(tmp_path):
+    narrow = {"narrow": {"config": {"hidden_size": 8}}}
+    with pytest.raises(UserError, match=r"selection: expected `depths`, .*`upper` for narrow.*no effect"):
+        config_of(tmp_path, tmp_path, depths=[], students=narrow, selection="upper")
+    assert config_of(tmp_path, tmp_path, depths=[1], students=narrow, selection="upper").selection == "upper"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -131,8 +132,11 @@ def test_misspelt_selection_gives_a_traceback():
     ids=["named", "checkpoint", "config"],
 )
 def test_a_selection_of_layers_that_nobody_makes(start):
-    with pytest.raises(UserError, match=r"student.selection: expected a number of layers.*no effect"):
+    with pytest.raises(UserError, match=r"student.selection: expected a number of layers.*no effect") as refused:
         build_student(make_teacher(), **start, selection="upper")
+    over_a_recipe = re.findall(r"give `--selection ([a-z-]+)`", str(refused.value))
+    build_student(make_teacher(), layers=[1, 2], selection=over_a_recipe[0])
+    assert ("layers that are named" in str(refused.value)) == ("layers" in start)
 
 
 # Layers of the teacher ------------------------------------------------------------------------------------------------

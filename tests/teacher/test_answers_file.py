@@ -204,6 +204,10 @@ def test_top_k_that_says_nothing(row, said):
         ({"vector": [[[1.0, 2.0]]] * 3}, "column 'vector', row 1: expected a list of numbers, got [[1.0, 2.0]]"),
         ({"vector": [{"a": 1.0}] * 3}, "column 'vector', row 1: expected a list of numbers, got {'a': 1.0}"),
         ({"vector": [1.0] * 3}, "column 'vector', row 1: expected a list of numbers, got 1.0"),
+        (
+            {"probabilities": [None, {"up": 1.0}, {"up": 1.0}]},
+            "column 'probabilities', row 1: expected a number, got no",
+        ),
         ({"p_up": [[0.5]] * 3, "p_down": [0.5] * 3}, "column 'p_up', row 1: expected a number, got [0.5]"),
         ({"logprobs": [["up"]] * 3}, "column 'logprobs', row 1: expected log-probabilities by token"),
         ({"text": [["a"]] * 3, "p_up": [0.5] * 3, "p_down": [0.5] * 3}, "column 'text', row 1: expected a text"),
@@ -502,6 +506,26 @@ def test_a_task_that_a_file_cannot_answer_row_by_row(tmp_path, kind):
     ):
         with pytest.raises(UserError, match=f"one answer for each row: classification, .* got `{kind}`"):
             act()
+
+
+def test_rows_without_a_text_or_an_id_that_repeat_one_another(tmp_path):
+    """They answer no row of the data, so that nothing depends on which of them is taken."""
+    columns = {
+        "text": ["w0 w1", None, None],
+        "uid": [None, None, 3],
+        "p_up": [0.5, 0.1, 0.9],
+        "p_down": [0.5, 0.9, 0.1],
+    }
+    file = write(tmp_path / "answers.jsonl", columns)
+    assert file.known(TASK) == {("w0 w1",): 0}
+    assert AnswersFile(file.path, id_column="uid").known(TASK) == {("3",): 2}
+
+
+def test_vectors_of_no_row_that_are_a_traceback(tmp_path):
+    nothing = {"text": pa.array([], pa.string()), "vector": pa.array([], pa.list_(pa.float32()))}
+    pq.write_table(pa.table(nothing), tmp_path / "vectors.parquet")
+    with pytest.raises(UserError, match="expected at least one row, got no rows"):
+        AnswersFile(tmp_path / "vectors.parquet").vectors  # noqa: B018 - reads
 
 
 @pytest.mark.parametrize("column", ["vector", "probabilities", "p_up", "score"])

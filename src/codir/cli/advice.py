@@ -33,10 +33,12 @@ def after_finetuning(config: FinetuneConfig) -> str:
 
 def after_distilling(config: Recipe, judgement: Judgement | None) -> str:
     """The command that makes the student run without PyTorch, checked on the rows of its run."""
-    if judgement is not None and judgement.standings["student"].is_no_better:
+    if judgement is not None and judgement.standings["student"].learned_nothing:
+        of_labels = config.objectives.learns_labels_alone
+        more = "more labels" if of_labels else "a better teacher, more rows (`--unlabelled`)"
         return (
-            "distil again with `--overwrite`; the student is no better than one answer to every row. Give it a better "
-            "teacher, more rows (`--unlabelled`), more epochs (`--epochs`) or another `--learning-rate`"
+            "distil again with `--overwrite`; the student is no better than one answer to every row. "
+            f"Give it {more}, more epochs (`--epochs`) or another `--learning-rate`"
         )
     folder = config.output_dir
     return shlex.join(["codir", "export", str(folder), "--int8", "--output-dir", f"{folder}-int8"])
@@ -46,7 +48,7 @@ def _steps_in_vain(folder: Path) -> int | None:
     """The steps of a fine-tuning whose model is no better than one answer to every row; `None` of any other."""
     try:
         report: Any = json.loads((folder / "report.json").read_text("utf-8"))
-        return int(report["training"]["steps"]) if report["standings"]["model"]["is_no_better"] else None
+        return int(report["training"]["steps"]) if report["standings"]["model"]["learned_nothing"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

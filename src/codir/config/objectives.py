@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -107,6 +107,12 @@ class ObjectivesConfig(Room):
     def terms(self) -> dict[str, Room]:
         """The terms that are switched on, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if isinstance(getattr(self, name), Room)}
+
+    @property
+    def learns_labels_alone(self) -> bool:
+        """Whether nothing is learned from a teacher, nor from rows without a label."""
+        parts: Sequence[ObjectivesConfig] = self.stages or [self]
+        return {term for part in parts for term in part.terms()} == {"hard_label"}
 
     @model_serializer(mode="wrap")
     def _without_terms_of_no_stage(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -74,6 +74,14 @@ class SweepConfig(Room):
         names = [*map(name_of_depth, self.depths), *self.students]
         if not names:
             raise UserError("depths", expected="at least one student", got="none", do="pass `--depths 1,2,3`")
+        if self.selection != LAYER_SELECTION and not self.depths:
+            raise UserError(
+                "selection",
+                expected="`depths`, whose layers it chooses",
+                got=f"`{self.selection}` for {', '.join(self.students)}",
+                otherwise="it would have had no effect",
+                do="leave it out, or write it with each of the `students` that names a number of layers",
+            )
         if len(set(names)) < len(names) or {TEACHER, EXPORTED_TEACHER} & {*names}:
             raise UserError(
                 "depths",

@@ -32,16 +32,23 @@ class Standing:
         above: how much better its primary metric is than the floor's.
         variation: how much its answers vary, as a multiple of how much the labels do.
         only_answer: what it answers to every row, in words, if it always answers the same.
+        labels_differ: whether the rows can show that a model learned something: one answer is not right for all.
     """
 
     above: Interval
     variation: float
     only_answer: str | None
+    labels_differ: bool = True
 
     @property
     def is_no_better(self) -> bool:
         """Whether it is no better than those, as a model that gives one answer to every row."""
         return self.above.value <= 0.0
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether it is no better than those on rows that could have shown that it is."""
+        return self.is_no_better and self.labels_differ
 
     @property
     def is_at_floor(self) -> bool:
@@ -214,7 +221,12 @@ def _stand(one: AnsweredSet, name: str, task: Task, measured: _Measured) -> Stan
     kind, metric, said = kind_of(task), task.metrics[0], one.answers[name]
     better, worse = (FLOOR, name) if metric in kind.errors else (name, FLOOR)
     only = kind.in_words(said[0], task.id2label) if kind.is_constant(said) else None
-    return Standing(measured.interval(metric, better, worse), kind.variation(said, one.labels), only)
+    return Standing(
+        measured.interval(metric, better, worse),
+        kind.variation(said, one.labels),
+        only,
+        labels_differ=not kind.is_constant(one.labels),
+    )
 
 
 def _by_length(one: AnsweredSet, kind: Kind, metric: Metric, lengths: NDArray[np.int64]) -> tuple[OfLength, ...]:

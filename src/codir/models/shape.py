@@ -53,8 +53,15 @@ def check_size(config: PreTrainedConfig, of: str = "model") -> None:
         )
 
 
-def check_one_stack(config: PreTrainedConfig, of: str) -> None:
+def check_one_stack(
+    config: PreTrainedConfig, of: str, *, do: str = "name a model of another type, such as bert"
+) -> None:
     """Refuse a type with an encoder and a decoder, whose layers and tokens are of two kinds.
+
+    Args:
+        config: of the model.
+        of: what messages call it.
+        do: what to do about it.
 
     Raises:
         UserError: it is one, such as T5 or BART.
@@ -64,7 +71,7 @@ def check_one_stack(config: PreTrainedConfig, of: str) -> None:
             of,
             expected="an encoder or a decoder",
             got=f"model type {config.model_type}, which is both",
-            do="name a model of another type, such as bert",
+            do=do,
         )
 
 

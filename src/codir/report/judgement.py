@@ -77,7 +77,8 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
     content = asdict(judgement)
     content["floor"] = {"name": content.pop("floor_name"), "metrics": content["floor"]}
     for name, standing in judgement.standings.items():
-        content["standings"][name] |= {"is_no_better": standing.is_no_better, "is_at_floor": standing.is_at_floor}
+        found = {"learned_nothing": standing.learned_nothing, "is_at_floor": standing.is_at_floor}
+        content["standings"][name] |= found
     del content["primary"]
     return content
 

@@ -38,7 +38,7 @@ from codir.runs.teachers import (
     naming_vectors,
     open_answers,
 )
-from codir.student import build_student, check_options, load_student, student_origin
+from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
 from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
@@ -89,8 +89,12 @@ def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_on
     arguments = data.model_dump(exclude={"source", "max_length"})
     if teacher is not None:
         arguments |= known_of_labels(teacher, data)
-    with phase("reading the data"), naming_vectors(teacher, data):
-        loaded = load_data(data.source, evaluation_only=evaluation_only, **arguments)
+
+    def read(**changes: Any) -> LoadedData:
+        return load_data(data.source, evaluation_only=evaluation_only, **{**arguments, **changes})
+
+    with phase("reading the data"), naming_vectors(teacher, data, read):
+        loaded = read()
     if isinstance(teacher, Reader):
         take_kind(teacher.model, loaded.task)
     return loaded
@@ -170,7 +174,6 @@ def _student_of_file(config: StudentConfig, teacher: AnswersFile, data: LoadedDa
     """The checkpoint that a recipe names, with a head for the data's task: a file has no layers to copy."""
     check_start(config, teacher)
     assert config.checkpoint is not None, "`check_start` has looked"
-    check_options(**config.model_dump(include={"layers", "selection", "config", "embeddings"}))
     tokenizer = load_tokenizer(config.checkpoint)
     model = load_student(config.checkpoint, tokenizer, head_for(data.task), dense=config.dense, seed=seed)
     origin = student_origin(model)

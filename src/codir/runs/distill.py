@@ -39,6 +39,7 @@ from codir.runs.processes import begin, quiet_rooms, said
 from codir.runs.rehearsal import count_steps
 from codir.runs.teachers import (
     TeacherOfRun,
+    can_teach,
     check_needs,
     check_reading,
     check_start,
@@ -180,7 +181,8 @@ def prepare(recipe: Recipe) -> Prepared:
     notes += origin.notes if origin else ()  # said when the student was made
     notes += said(note_readers(teacher, student))
     steps, _ = count_steps(recipe, ceil(len(data.train or ()) / count_processes()))
-    notes += said(note_budget(recipe.objectives, steps, unlabelled=data.num_unlabelled))
+    has_answers = can_teach(teacher, "kd", data.task)
+    notes += said(note_budget(recipe.objectives, steps, unlabelled=data.num_unlabelled, has_answers=has_answers))
     check_reading(teacher, data, recipe.data.max_length)
     check_reader(student, recipe.data.max_length, pairs=has_pairs(data), role="student")
 
@@ -202,9 +204,7 @@ def check_unlabelled(objectives: ObjectivesConfig, unlabelled: int) -> None:
     Raises:
         UserError: says how many rows there are.
     """
-    parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
-    terms = {term for part in parts for term in part.terms()}
-    if unlabelled and terms == {"hard_label"}:
+    if unlabelled and objectives.learns_labels_alone:
         raise UserError(
             "data.unlabelled",
             expected="objectives that learn from a teacher, where rows have no label",

@@ -135,14 +135,14 @@ def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task, *,
         logits: its own, `[rows, classes]`.
         labels: of the same rows.
         task: what is measured.
-        do: what to say beside that of a model that is no better than the floor.
+        do: what to say beside that of a model that has learned nothing.
     """
     kind, metric = kind_of(task), task.metrics[0]
     score = compute_metrics(logits, labels, [metric], kind)[metric]
     logger.info("The %s's %s on the dev set: %.4f", role, metric, score)
     floor = kind.floor_name, find_metric(metric, kind)(kind.floor(labels), labels)
     standing = stand(logits, labels, task)
-    return [*warn_of(role, standing, score, floor, metric), *([do] if do and standing.is_no_better else [])]
+    return [*warn_of(role, standing, score, floor, metric), *([do] if do and standing.learned_nothing else [])]
 
 
 def check_reader(reader: Reader, max_length: int, *, pairs: bool = False, role: str = "model") -> None:
@@ -168,19 +168,21 @@ def note_tokenizers(teacher: PreTrainedTokenizerBase, student: PreTrainedTokeniz
     return ["Teacher and student have different tokenizers; each reads the texts through its own."]
 
 
-def note_budget(objectives: ObjectivesConfig, steps: int, *, unlabelled: int = 0) -> list[str]:
+def note_budget(
+    objectives: ObjectivesConfig, steps: int, *, unlabelled: int = 0, has_answers: bool = True
+) -> list[str]:
     """Say when a contrast is still warming up for most of its steps: a preset without one does as well in so few.
 
     Args:
         objectives: of the run.
         steps: of the whole run.
         unlabelled: rows without a label, of which fine-tuning learns nothing.
+        has_answers: whether the teacher gives answers, of which soft targets are made.
     """
-    instead = (
-        f"`--preset kd` does as well, and learns from the {counted(unlabelled, 'row')} without a label too"
-        if unlabelled
-        else "`--preset fine-tune` does as well or better"
-    )
+    instead = "; in so few, `--preset fine-tune` does as well or better"
+    if unlabelled:
+        also = f"learns from the {counted(unlabelled, 'row')} without a label too"
+        instead = f"; in so few, `--preset kd` does as well, and {also}" if has_answers else ""
     parts: Sequence[ObjectivesConfig] = objectives.stages or [objectives]
     lengths = [part.epochs if isinstance(part, StageConfig) else 1.0 for part in parts]
     notes = []
@@ -189,7 +191,7 @@ def note_budget(objectives: ObjectivesConfig, steps: int, *, unlabelled: int = 0
         if part.contrastive is not None and its_steps < 2 * part.contrastive.warmup_steps:
             few = counted(its_steps, "step is few", "steps are few")
             rise = f"{few} for a contrast whose weight rises over {part.contrastive.warmup_steps:,}"
-            notes.append(f"{rise}; in so few, {instead}.")
+            notes.append(f"{rise}{instead}.")
     return notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from codir.runs.objectives import build_objectives, presets_for
 from codir.runs.preflight import check_labels, check_reader, check_teacher_score, has_pairs, note_tokenizers
 from codir.signals import ModelShape
 from codir.store import fingerprint_model
+from codir.student import check_options
 from codir.tasks import KINDS, Task, kind_named, kind_of, kind_of_outputs
 from codir.tasks.thresholds import move, thresholds_of
 from codir.teacher import AnswersFile, FileTeacher, is_answers_file
@@ -26,6 +27,8 @@ from codir.trainer import beyond, lacking_in
 
 TeacherOfRun = Reader | AnswersFile
 """Who teaches."""
+VECTORS = KINDS["embedding"].name
+"""The task whose answers are vectors."""
 
 
 def open_answers(teacher: TeacherConfig, data: DataConfig) -> AnswersFile | None:
@@ -86,12 +89,20 @@ def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
 
 
 @contextmanager
-def naming_vectors(teacher: TeacherOfRun | None, data: DataConfig) -> Iterator[None]:
-    """What is wrong with data whose kind of task nobody named may be that name, where a file of vectors teaches."""
+def naming_vectors(teacher: TeacherOfRun | None, data: DataConfig, read: Callable[..., LoadedData]) -> Iterator[None]:
+    """What is wrong with data whose kind of task nobody named may be that name, where a file of vectors teaches.
+
+    Args:
+        teacher: of the run.
+        data: that is read inside the block.
+        read: reads it with other options. Where the same is wrong with sentences, the name is not what is missing.
+    """
     try:
         yield
     except UserError as error:
         if data.task != TASK or not isinstance(teacher, AnswersFile) or not _holds_vectors_alone(teacher):
+            raise
+        if _refusal(read, task=VECTORS) == str(error):
             raise
         raise UserError(
             error.subject,
@@ -102,20 +113,30 @@ def naming_vectors(teacher: TeacherOfRun | None, data: DataConfig) -> Iterator[N
         ) from error
 
 
+def _refusal(read: Callable[..., LoadedData], **changes: str) -> str | None:
+    """What is said against data that is read so; `None` where it can be."""
+    try:
+        read(**changes)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _holds_vectors_alone(file: AnswersFile) -> bool:
     return file.has_vectors and file.columns.form is None
 
 
 def _name_the_task(file: AnswersFile) -> str:
-    return f"{file.name} holds vectors: to teach sentence vectors, give `--task {KINDS['embedding'].name}`"
+    return f"{file.name} holds vectors: to teach sentence vectors, give `--task {VECTORS}`"
 
 
 def check_start(student: StudentConfig, teacher: TeacherOfRun) -> None:
-    """Refuse a student that is cut from a file, which has no layers and no sizes.
+    """Refuse a student that is cut from a file, which has no layers and no sizes, and options of another start.
 
     Raises:
-        UserError: the student is no checkpoint.
+        UserError: the student is no checkpoint, or an option would have no effect.
     """
+    check_options(**student.model_dump(include={"layers", "selection", "config", "embeddings"}))
     if isinstance(teacher, AnswersFile) and student.checkpoint is None:
         raise UserError(
             "student",
@@ -153,7 +174,7 @@ def _instead(file: AnswersFile, works: list[str], task: Task) -> str:
 def presets_for_file(file: AnswersFile, task: Task) -> list[str]:
     """The presets of `codir distill` that a file can teach for a task."""
     names = presets_for(kind_of(task))
-    return [name for name in names if _lacking(file, ObjectivesConfig.model_validate(name), task) is None]
+    return [name for name in names if can_teach(file, name, task)]
 
 
 def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | None:
@@ -168,6 +189,13 @@ def _lacking(file: AnswersFile, config: ObjectivesConfig, task: Task) -> str | N
     except UserError as error:  # they ask for more layers than the vectors, which are one
         return f"`{error.subject}`, which wants {error.expected}"
     return None
+
+
+def can_teach(teacher: TeacherOfRun, preset: str, task: Task) -> bool:
+    """Whether a teacher has what a preset needs of it; a model has all."""
+    if not isinstance(teacher, AnswersFile):
+        return True
+    return _lacking(teacher, ObjectivesConfig.model_validate(preset), task) is None
 
 
 def check_teacher(teacher: TeacherOfRun, data: LoadedData) -> list[str]:

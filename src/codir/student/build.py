@@ -20,6 +20,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 
 from codir.config.words import LAYER_SELECTION, EmbeddingStart, LayerSelection
 from codir.errors import UserError, nearest
+from codir.errors.shown import counted
 from codir.models import (
     SentenceEncoder,
     auto_class_of,
@@ -169,7 +170,7 @@ def load_student(
 
     Raises:
         UserError: nothing can be loaded, or a trained head has the same classes in another order; `dense` for another
-            task.
+            task; for sentence vectors, an encoder with a decoder.
     """
     kind = kind_of_head(head)
     if dense and not kind.reads_apart:
@@ -177,7 +178,6 @@ def load_student(
     check_source(checkpoint)
     with library_errors(checkpoint, "student checkpoint"):
         before = AutoConfig.from_pretrained(checkpoint)
-    check_one_stack(before, f"student checkpoint {checkpoint}")
     notes = [f"read from {checkpoint}"]
     with seeded(seed):
         own_head = None if kind.reads_apart else head
@@ -214,7 +214,7 @@ def _no_vectors(teacher: str) -> UserError:
 def _of_origin(student: PreTrainedModel, origin: StudentOrigin) -> PreTrainedModel:
     """A finished student, in train mode; how it starts is noted on it, and logged."""
     student.codir_origin, depth = origin, student.config.num_hidden_layers
-    logger.info("Student of %d %s: %s.", depth, "layer" if depth == 1 else "layers", origin)
+    logger.info("Student of %s: %s.", counted(depth, "layer"), origin)
     return student.train()
 
 
@@ -245,9 +245,10 @@ def check_options(*, layers: object, selection: str, config: object, embeddings:
         raise UserError(
             "student.selection",
             expected="a number of layers, out of which it chooses",
-            got=f"`{selection}` for a student " + ("of layers that are named" if layers else "that copies no layers"),
+            got=f"`{selection}` for a student "
+            + ("that copies no layers" if layers is None else "of layers that are named"),
             otherwise="it would have had no effect",
-            do="leave `selection` out",
+            do=f"leave `selection` out; over a recipe that has it, give `--selection {LAYER_SELECTION}`",
         )
     words = get_args(EmbeddingStart)
     if embeddings is not None and embeddings not in words:

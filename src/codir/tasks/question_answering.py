@@ -203,6 +203,12 @@ class QuestionAnswering(Kind):
         """No answer to any question."""
         return np.full((len(labels), 2), -1)
 
+    def is_constant(self, answers: NDArray[Any]) -> bool:
+        """Whether all are one span; where texts are judged, whether no question has an answer."""
+        if answers.dtype == object:
+            return not any(gold.answers for gold in answers)
+        return super().is_constant(answers)
+
     def variation(self, answers: NDArray[Any], labels: NDArray[Any]) -> float:
         """How many different spans there are, over how many there should be; where texts are judged, over the rows."""
 

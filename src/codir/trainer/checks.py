@@ -16,6 +16,7 @@ from codir.models import (
     check_attention,
     check_label_order,
     check_max_length,
+    check_one_stack,
     check_own_tokenizer,
     check_segments,
     check_tokenizer_fits,
@@ -193,7 +194,19 @@ def check_arguments(args: TrainingArguments, trainer_kwargs: Mapping[str, Any], 
 
 
 def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, objectives: Objectives) -> None:
-    """Refuse a pair that cannot be distilled: no documents where neighbours are wanted, other outputs, no attention."""
+    """Refuse a pair that cannot be distilled: no documents where neighbours are wanted, other outputs, no attention.
+
+    And layers of two kinds, where objectives read layers.
+    """
+    needs = objectives.needs
+    reads = {
+        "teacher": (teacher, needs.hidden_states or bool(needs.teacher_pooled)),
+        "student": (student, needs.hidden_states or bool(needs.student_pooled)),
+    }
+    for role, (model, reads_layers) in reads.items():
+        if model is not None and reads_layers:
+            do = "name a model of another type, such as bert, or take objectives that need no layers: preset `kd`"
+            check_one_stack(model.config, f"{role}, for objectives that read layers", do=do)
     if teacher is None:
         return
     if asks_for_neighbours(objectives) and not vocabulary_of(student):
@@ -213,7 +226,7 @@ def check_models(teacher: PreTrainedModel | None, student: PreTrainedModel, obje
             got=str(of_student),
             do="load the student with the teacher's `num_labels`, or make it with `codir.build_student`",
         )
-    if objectives.needs.attention:
+    if needs.attention:
         check_attention(teacher)
         check_attention(student)
 

@@ -305,7 +305,7 @@ def present_column(table: Table, name: str, flag: str) -> str:
         table.name,
         expected=f"a column '{name}'",
         got=table.describe_columns(),
-        do=f"name a column that is there with `{flag}`; {nearest(name, table.columns)}",
+        do="; ".join((f"name a column that is there with `{flag}`", *table.hints, nearest(name, table.columns))),
     )
 
 
@@ -325,7 +325,7 @@ def _matched(table: Table, name: str, plain_name: str) -> str:
         table.name,
         expected=f"a column '{name}', as in the labelled data, or '{plain_name}'",
         got=table.describe_columns(),
-        do=f"rename the column that holds it to '{name}'",
+        do="; ".join((f"rename the column that holds it to '{name}'", *table.hints)),
     )
 
 

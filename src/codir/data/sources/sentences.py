@@ -6,6 +6,7 @@ Training needs no label: every text of every row is a sentence. An evaluation se
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +40,9 @@ from codir.tasks import KINDS, Kind, Task, kind_named, kind_of
 QUERY_NAMES = ("query",)
 DOCUMENT_NAMES = ("document", "passage", "positive")
 ANCHOR_NAMES = ("anchor",)
-NEGATIVE = "negative"
-"""Usual names beside those of other tasks; a query and a document are judged by retrieval. Negatives are not read."""
+"""Usual names beside those of other tasks; a query and a document are judged by retrieval."""
+NEGATIVES = re.compile(r"(hard[ _-]?)?neg(ative)?s?([ _-]?\d+)?", re.IGNORECASE)
+"""What columns of negatives are called, which are not read."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,9 @@ def _sentences(tables: Sequence[tuple[Table, _Found]]) -> tuple[list[str], list[
 def _note_negatives(table: Table, found: _Found) -> list[str]:
     """Say which columns of a table of triples are passed over."""
     read = [name for name in (found.text, found.text_pair) if name is not None]
-    left = [f"'{name}'" for name in table.columns if NEGATIVE in name.casefold() and name not in (*read, found.label)]
+    left = [
+        f"'{name}'" for name in table.columns if NEGATIVES.fullmatch(name.strip()) and name not in (*read, found.label)
+    ]
     taken = " and ".join(f"'{name}'" for name in read)
     return [f"{table.name}: {', '.join(left)} not read: sentences are taken from {taken}"] if left else []
 
@@ -257,9 +261,9 @@ def _judged(
     train: Dataset | None, sets: Mapping[str, Rows], task: Task, notes: Sequence[str], parts: Parts
 ) -> LoadedData:
     if kind_of(task) is KINDS["retrieval"]:
-        counted = {name: _with_relevant(rows) for name, rows in sets.items()}
-        sets = {name: rows for name, (rows, _) in counted.items()}
-        notes = [*notes, *chain.from_iterable(said for _, said in counted.values())]
+        each_once = {name: _with_relevant(rows) for name, rows in sets.items()}
+        sets = {name: rows for name, (rows, _) in each_once.items()}
+        notes = [*notes, *chain.from_iterable(said for _, said in each_once.values())]
     dev = {name: rows.to_dataset(task) for name, rows in sets.items()}
     notes = [*notes, *chain.from_iterable(note_blank_texts(rows.name, rows.texts) for rows in sets.values())]
     origins = {} if parts.train is None else {"train": parts.train.name}

@@ -45,8 +45,8 @@ def pooled_layers(runner: TorchRunner, rows: datasets.Dataset, *, max_length: in
     with runner.running():
         for places, inputs in length_sorted_batches(encoded, runner.tokenizer, batch_size=BATCH):
             placed = runner.place(inputs)
-            states = runner.model(**placed, output_hidden_states=True).hidden_states
-            if states is None:
+            states = getattr(runner.model(**placed, output_hidden_states=True), "hidden_states", None)
+            if states is None:  # an encoder with a decoder has states of each
                 raise NoHiddenStatesError(type(runner.model).__name__)
             if vectors is None:
                 vectors = np.empty((len(states), len(rows), states[0].shape[-1]), dtype=np.float32)

@@ -196,7 +196,7 @@ class AnswersFile:
         if (task, pairs) not in self._known:
             names = [name for name in self.columns.keys if pairs or name != self.columns.text_pair]
             ids, kind = self.columns.id, kind_of(task)
-            by_id = None if ids is None else [plain_id(value) for value in self._read.texts(ids)]
+            by_id = None if ids is None else [*map(_id_of, self._read.texts(ids))]
             columns = [self._texts(name) for name in names] if by_id is None else [by_id]
             held, may_have_ids = self.holds(kind), by_id is None and not kind.reads_apart
             tables: list[NDArray[Any]] = [self.logits(task)] if "answers" in held else []
@@ -301,6 +301,11 @@ def is_answers_file(name: str | Path) -> bool:
         (True, False, False)
     """
     return is_table(Path(name))
+
+
+def _id_of(value: Any) -> str | None:
+    """An id as it is compared; `None` of a row that has none."""
+    return None if value is None else plain_id(value)
 
 
 def _by_token(cell: Any, where: str) -> list[tuple[Any, Any]]:

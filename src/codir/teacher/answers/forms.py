@@ -196,7 +196,7 @@ def _refuse_misfit(values: Sequence[Any], where: str, *, in_lists: bool) -> NoRe
     if in_lists:
         is_wrong = [one is None or one != length for one in lengths]
     else:
-        is_wrong = [row is None or row.ndim > 0 for row in rows]
+        is_wrong = [value is None or row is None or row.ndim > 0 for value, row in zip(values, rows, strict=True)]
     place, expected = is_wrong.index(True), "a list of numbers" if in_lists else "a number"
     got = "no value" if values[place] is None else repr(values[place])
     raise UserError(

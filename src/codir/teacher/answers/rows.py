@@ -74,7 +74,7 @@ def index_rows(
     """The first place of each key; later ones must have the same answers.
 
     Args:
-        keys: of all rows of the file.
+        keys: of all rows of the file; those that lack a part stand for no row.
         answers: arrays with a row for each key.
         where: what messages call the file.
         may_have_ids: whether rows could be found by ids instead.
@@ -83,7 +83,8 @@ def index_rows(
         UserError: a row is answered twice, and not alike.
     """
     first: dict[Key, int] = {}
-    repeats = [(row, first[key]) for row, key in enumerate(keys) if first.setdefault(key, row) != row]
+    whole = [(row, key) for row, key in enumerate(keys) if None not in key]
+    repeats = [(row, first[key]) for row, key in whole if first.setdefault(key, row) != row]
     if not repeats:
         return first
     again, before = (np.array([pair[side] for pair in repeats], np.int64) for side in (0, 1))

@@ -93,6 +93,8 @@ def _of_parquet(path: Path, column: str, where: str) -> NDArray[np.float32]:
     parts: list[NDArray[np.float32]] = []
     dim, begun = None, 0
     with pq.ParquetFile(path) as file:
+        if not file.metadata.num_rows:
+            raise UserError(where, expected="at least one row", got="no rows", do="check how the file was written")
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=[column]):
             lengths = pc.fill_null(pc.list_value_length(batch.column(column)), 0).to_numpy(zero_copy_only=False)
             refuse_first(lengths == 0, lengths[:, None], where, "at least one number in every row", before=begun)

@@ -29,4 +29,5 @@ def read_lines(path: Path, reading: Reading) -> Table:
                 texts.append(text)
     if not texts:
         raise broken(path, "a text on each line", "no text", "check how the file was written")
-    return Table(path.name, {"text": texts}, notes=encoding.notes)
+    hint = "a `.txt` file has a text on each line and no more: write rows of more as CSV, TSV or JSON lines"
+    return Table(path.name, {"text": texts}, notes=encoding.notes, hints=(hint,))
