@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from scipy.stats import wilcoxon
+
 from codir.errors import UserError, nearest
-from codir.measure import Comparison, estimate_mean, lines_of, paired_p_value
+from codir.measure import Comparison, lines_of
 from codir.measure.exam import TUNE
 from codir.report.words import p_in_words, scale_of
 
@@ -71,12 +73,13 @@ def gain_of(comparison: Comparison, student: str, preset: str, references: Seque
     return Gain(scale * found.mean, scale * found.half_width, line.p_value)
 
 
-def mean_gains(
+def overall_gains(
     comparisons: Mapping[str, Comparison], questions: Sequence[tuple[str, str, Sequence[str]]] = QUESTIONS
 ) -> list[dict[str, str]]:
-    """A row for each question: how often the answer is yes, and the mean over comparisons, each of which counts once.
+    """A row for each question: how often the answer is yes, and by how much, over comparisons that count once each.
 
     All comparisons that are judged by accuracy take part, with each kind of student, but for those on rows for tuning.
+    Median and p are of ranks (Wilcoxon's signed-rank test), since a few situations have gains, or noise, of points.
     """
     rows = []
     for question, preset, references in questions:
@@ -87,16 +90,14 @@ def mean_gains(
             for student in comparison.students
             if (gain := gain_of(comparison, student, preset, references)) is not None
         ]
-        mean, p_value = estimate_mean(found), paired_p_value(found, [0.0] * len(found))
-        assert p_value is not None
         rows.append(
             {
                 "question": question,
                 "situations": str(len(found)),
                 "ahead in": str(sum(gain > 0 for gain in found)),
-                "mean gain": f"{mean.mean:+.2f} ± {mean.half_width:.2f}",
-                "median": f"{median(found):+.2f}",
-                "p": p_in_words(p_value),
+                "median gain": f"{median(found):+.2f}",
+                "from, to": f"{min(found):+.2f}, {max(found):+.2f}",
+                "p": p_in_words(float(wilcoxon(found).pvalue)),
             }
         )
     return rows

@@ -6,9 +6,9 @@ it. Differences and their tests are to the comparison's own reference, or to the
 presets the columns. Inside a sentence or a cell, `<!-- gain: <folder>; <preset> against <preset> -->` and
 `<!-- /gain -->` hold one difference with its p (`<folder>, <student>` where it has several students), and
 `<!-- gain: <folder>, <preset>; students <student> against <student> -->` that of two kinds of student. What the
-gains come to over all comparisons stands between `<!-- mean gains -->` and `<!-- /mean gains -->`; what held-out text
-says of pre-trained models, between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what serving a
-pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run twice, it
+gains come to over all comparisons stands between `<!-- overall gains -->` and `<!-- /overall gains -->`; what held-out
+text says of pre-trained models, between `<!-- pre-training table -->` and `<!-- /pre-training table -->`; what serving
+a pair of `results/deploy` takes, between `<!-- deploy table: <pair> -->` and `<!-- /deploy table -->`. Run twice, it
 changes nothing.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import deploy
 import pretraining
-from gains import against, known, mean_gains
+from gains import against, known, overall_gains
 
 from codir.measure import Comparison, read_comparison
 from codir.report import comparison_markdown, summary_rows, to_markdown
@@ -41,7 +41,7 @@ GAIN_PLACE = re.compile(
     r"(?P<begin><!-- gain: (?P<name>[\w./-]+)(?:, (?P<student>[\w.-]+))?; (?P<students>students )?(?P<preset>[\w.-]+)"
     r" against (?P<reference>[\w.-]+) -->).*?(?P<end><!-- /gain -->)"
 )
-MEANS_PLACE = re.compile(r"(?P<begin><!-- mean gains -->\n).*?(?P<end><!-- /mean gains -->)", re.DOTALL)
+OVERALL_PLACE = re.compile(r"(?P<begin><!-- overall gains -->\n).*?(?P<end><!-- /overall gains -->)", re.DOTALL)
 PRETRAINING_PLACE = re.compile(
     r"(?P<begin><!-- pre-training table -->\n).*?(?P<end><!-- /pre-training table -->)", re.DOTALL
 )
@@ -99,10 +99,10 @@ def render_gains(text: str, comparisons: dict[str, Comparison]) -> str:
     return GAIN_PLACE.sub(fill, text)
 
 
-def render_means(text: str, comparisons: dict[str, Comparison]) -> str:
+def render_overall(text: str, comparisons: dict[str, Comparison]) -> str:
     """A text with the table of what each question comes to over all comparisons, wherever it belongs."""
-    return MEANS_PLACE.sub(
-        lambda place: f"{place['begin']}{to_markdown(mean_gains(comparisons))}\n{place['end']}", text
+    return OVERALL_PLACE.sub(
+        lambda place: f"{place['begin']}{to_markdown(overall_gains(comparisons))}\n{place['end']}", text
     )
 
 
@@ -143,7 +143,7 @@ def main() -> None:
     (RESULTS / "pretraining" / "table.md").write_text(pretraining.render_table(content) + "\n", "utf-8")
     for page in PAGES:
         text = render_gains(render_page(page.read_text("utf-8"), comparisons), comparisons)
-        text = render_deploy(render_means(text, comparisons), deploy.read_results())
+        text = render_deploy(render_overall(text, comparisons), deploy.read_results())
         page.write_text(render_pretraining(text, content), "utf-8")
 
 
