@@ -253,18 +253,18 @@ def test_labels_alone_that_read_rows_without_one(material, tmp_path, monkeypatch
 
     monkeypatch.setattr(training, "train", noted)
     monkeypatch.setattr(DistillationTrainer, "compute_loss", recorded)
-    alone = [{"name": f"{preset}-alone", "preset": preset, "labelled_only": True} for preset in ("fine-tune", "kd")]
-    changes = {"presets": ["fine-tune", "kd", *alone], "seeds": 1}
+    alone = {"name": "kd-alone", "preset": "kd", "labelled_only": True}
+    changes = {"presets": ["fine-tune", "kd", alone], "seeds": 1}
     whole = sections(material, tmp_path / "comparison", **changes)
     comparison = compare_presets(
         validate(CompareConfig, deep_merge(whole, {"data": {"max_train_rows": 30, "unlabelled_rows": 40}}))
     )
     assert comparison.failed == []
     assert all(run.steps == 4 for run in comparison.runs)
-    assert IGNORED_CLASS in read["fine-tune"]
-    assert IGNORED_CLASS not in read["fine-tune-alone"]
+    assert IGNORED_CLASS in read["kd"]
+    assert IGNORED_CLASS not in read["fine-tune"], "it learns from labels alone"
     assert IGNORED_CLASS not in read["kd-alone"]
-    assert len({run.fingerprint for run in comparison.runs}) == 4
+    assert len({run.fingerprint for run in comparison.runs}) == 3
     assert comparison.conditions["unlabelled_rows"] == 40
 
 
@@ -272,10 +272,11 @@ def test_labels_alone_where_nothing_else_is_read_or_steps_would_differ(material,
     alone = [{"preset": "fine-tune", "labelled_only": True}]
     with pytest.raises(UserError, match=r"labelled_only: expected rows without a label .* got neither"):
         config_of(material, tmp_path, presets=alone)
-    whole = sections(material, tmp_path, presets=alone)
     more = {"data": {"unlabelled_rows": 40}, "training": {"max_steps": -1}}
-    with pytest.raises(UserError, match=r"labelled_only: expected a number of steps"):
-        validate(CompareConfig, deep_merge(whole, more))
+    for presets in (alone, ["kd", "fine-tune"]):
+        whole = sections(material, tmp_path, presets=presets)
+        with pytest.raises(UserError, match=r"max_steps: expected a number of steps, where fine-tune trains on"):
+            validate(CompareConfig, deep_merge(whole, more))
 
 
 def test_a_setting_for_all_that_adds_a_term(material, tmp_path):

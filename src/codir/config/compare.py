@@ -44,7 +44,9 @@ class Contestant(Room):
     objectives: dict[str, Any] = Field({}, description="settings laid over the preset's, as in a recipe")
     training: dict[str, Any] = Field({}, description="settings laid over the comparison's")
     labelled_only: bool = Field(
-        False, description="train on the rows with a label alone, for as many steps: what rows without one add"
+        False,
+        description="train on the rows with a label alone, for as many steps: what rows without one add; "
+        "so does what learns from labels alone, such as `fine-tune`",
     )
 
     @field_validator("preset")
@@ -148,10 +150,10 @@ class CompareConfig(Room):
 
     @model_validator(mode="after")
     def _rows_of_each(self) -> CompareConfig:
-        alone = next((one.label for one in self.presets if one.labelled_only), None)
+        alone = next((one.label for one in self.presets if self.is_labelled_only(one)), None)
         if alone is None:
             return self
-        if not self.data.unlabelled and self.data.unlabelled_rows is None:
+        if not self._has_unlabelled:
             raise UserError(
                 "presets.labelled_only",
                 expected="rows without a label that the other presets train on",
@@ -161,8 +163,8 @@ class CompareConfig(Room):
             )
         if (self.training.max_steps or 0) < 1:
             raise UserError(
-                "presets.labelled_only",
-                expected="a number of steps, `training.max_steps`",
+                "training.max_steps",
+                expected=f"a number of steps, where {alone} trains on the labelled rows alone and others on all",
                 got=f"{self.training.num_train_epochs:g} epochs, of fewer rows for {alone}",
                 otherwise="it would have been trained for fewer steps than the others",
                 do="set `training.max_steps`",
@@ -218,6 +220,14 @@ class CompareConfig(Room):
         for_all = {name: section for name, section in self.objectives.items() if name in terms}
         own = {**contestant.objectives, "preset": contestant.preset}
         return validate(ObjectivesConfig, deep_merge(for_all, own))
+
+    def is_labelled_only(self, contestant: Contestant) -> bool:
+        """Whether one trains on the rows with a label alone: it says so, or labels are all that it learns from."""
+        return contestant.labelled_only or (self._has_unlabelled and self.objectives_of(contestant).learns_labels_alone)
+
+    @property
+    def _has_unlabelled(self) -> bool:
+        return bool(self.data.unlabelled) or self.data.unlabelled_rows is not None
 
     @property
     def reference_label(self) -> str:

@@ -56,10 +56,10 @@ def entries_of(config: CompareConfig, common: Common, starts: Mapping[str, str])
         for name, student in config.students.items():
             for contestant in config.presets:
                 recipe = recipe_of(config, contestant, student, seed)
-                rows = {"rows_trained": "labelled"} if contestant.labelled_only else {}
+                alone = config.is_labelled_only(contestant)
+                rows = {"rows_trained": "labelled"} if alone else {}
                 fingerprint = fingerprint_run(recipe, {**shared, **rows, "start": starts[name]})
-                saved, alone = config.keep_students, contestant.labelled_only
-                yield Entry(contestant.label, name, seed, recipe, fingerprint, saved, alone)
+                yield Entry(contestant.label, name, seed, recipe, fingerprint, config.keep_students, alone)
 
 
 def recipe_of(config: CompareConfig, contestant: Contestant, student: StudentConfig, seed: int) -> Recipe:
