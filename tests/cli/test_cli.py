@@ -484,7 +484,7 @@ def test_a_model_of_one_answer_that_is_sent_on_to_the_next_command(codir, pretra
     words += ["--teacher", tmp_path / "teacher", "--student-layers", "1", "--preset", "kd"]
     code, printed = codir("distill", *words, "--output-dir", tmp_path / "student")
     assert code == 0, printed
-    assert "Nothing is learned from such a teacher: train it first" in printed
+    assert "Little is learned from such a teacher: train it first" in printed
     assert "Next: distil again with `--overwrite`" in printed
     assert "codir export" not in printed
 

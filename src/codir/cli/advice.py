@@ -23,7 +23,7 @@ def after_finetuning(config: FinetuneConfig) -> str:
     if (steps := _steps_in_vain(config.output_dir)) is not None:
         return (
             f"train again with `--overwrite`; the model is no better than one answer to every row, after "
-            f"{counted(steps, 'step')} at learning rate {config.training.learning_rate:g}, and has nothing to teach. "
+            f"{counted(steps, 'step')} at learning rate {config.training.learning_rate:g}, and has little to teach. "
             "Give it more labels, more epochs (`--epochs`) or another `--learning-rate`"
         )
     words = ["codir", "distill", "--teacher", str(config.output_dir), *_words_of_data(config)]

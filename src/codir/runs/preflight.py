@@ -124,7 +124,7 @@ def check_teacher_score(logits: np.ndarray, labels: np.ndarray, task: Task) -> l
     """
     check_permutation(logits, labels, task, whose="the teacher")
     first = "train it first on more labels, for more epochs or at another learning rate, or take another"
-    return note_floor("teacher", logits, labels, task, do=f"Nothing is learned from such a teacher: {first}.")
+    return note_floor("teacher", logits, labels, task, do=f"Little is learned from such a teacher: {first}.")
 
 
 def note_floor(role: str, logits: np.ndarray, labels: np.ndarray, task: Task, *, do: str | None = None) -> list[str]:
