@@ -93,7 +93,7 @@ def test_early_stopping_that_does_not_stop(codir, pretrained, files, tmp_path): 
     assert state["best_global_step"] == evaluations[0]["step"]
     assert state["best_metric"] == evaluations[0]["eval_accuracy"]
     assert {path.name for path in (tmp_path / "out" / "checkpoints").iterdir()} == {"checkpoint-8", "checkpoint-24"}
-    assert "Next: codir distill --teacher" in said
+    assert "Next: train again with `--overwrite`; the model is no better than one answer" in said
     assert f"Model: {tmp_path / 'out'}" in said
     assert "Training stopped early, after 24 of 72 steps." in said
     assert "The model of step 8 is kept, the best by `accuracy`." in said
