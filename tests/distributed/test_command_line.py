@@ -120,7 +120,7 @@ def test_a_command_that_fails_in_every_process_but_one(material, tmp_path):
 def test_a_teacher_that_two_processes_cannot_make(material, tmp_path, launcher):
     command = words(material, tmp_path / "out", command="finetune", data="uneven", per_device_train_batch_size=4)
     printed = run(launcher, command)
-    assert printed.count("\nNext: ") == printed.count("reading the data") == 1
+    assert printed.count("\nNext: train again with `--overwrite`") == printed.count("reading the data") == 1
     AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     evaluation = ["evaluate", "--model", str(tmp_path / "out"), "--data", str(material / "dev.csv")]
     printed = run(launcher, [*evaluation, "--max-length", "32", "--output", str(tmp_path / "metrics.json")])

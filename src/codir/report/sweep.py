@@ -120,7 +120,7 @@ class SweepResult:
 
 def verdict(result: SweepResult) -> list[str]:
     """Which student is the smallest inside the tolerance and why, in a few sentences that say how sure it is."""
-    chosen, tolerance = result.chosen, in_words_of_points(result.tolerate)
+    chosen, tolerance = result.chosen, counted(result.tolerate, "point")
     if chosen is None:
         nearest = min(result.students, key=lambda one: one.loss.value)
         said = [f"No student is within {tolerance} of the teacher. The nearest, {nearest.name}, {_loses(nearest)}."]
@@ -174,17 +174,7 @@ def _loses(one: Contender) -> str:
     loss = one.loss
     verb, bounds = ("loses", (loss.low, loss.high)) if loss.value >= 0 else ("gains", (-loss.high, -loss.low))
     low, high = (round(bound, 1) + 0.0 for bound in bounds)
-    return f"{verb} {in_words_of_points(round(abs(loss.value), 1))} (95% interval {low:.1f} to {high:.1f})"
-
-
-def in_words_of_points(points: float) -> str:
-    """A number of points.
-
-    Example:
-        >>> in_words_of_points(1.0), in_words_of_points(0.5)
-        ('1 point', '0.5 points')
-    """
-    return counted(points, "point")
+    return f"{verb} {counted(round(abs(loss.value), 1), 'point')} (95% interval {low:.1f} to {high:.1f})"
 
 
 def quality_rows(result: SweepResult) -> list[dict[str, str]]:
@@ -328,7 +318,7 @@ def _draw(axis: Any, result: SweepResult, threads: int) -> None:
     top = scale * result.teacher.score.value
     worse = -1 if better_than(result.metric, 1.0, 0.0) else 1
     edge = top + worse * scale * result.tolerate / POINTS
-    tolerance = in_words_of_points(result.tolerate)
+    tolerance = counted(result.tolerate, "point")
     axis.axhspan(min(edge, top), max(edge, top), color="0.93", zorder=0, label=f"within {tolerance} of the teacher")
     for place, one in enumerate(result.models):
         value, low, high = (scale * number for number in (one.score.value, one.score.low, one.score.high))

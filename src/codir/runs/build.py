@@ -35,8 +35,8 @@ from codir.runs.teachers import (
     answers_of_file,
     check_start,
     known_of_labels,
-    naming_vectors,
     open_answers,
+    read_for,
 )
 from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
@@ -93,8 +93,8 @@ def load(data: DataConfig, teacher: TeacherOfRun | None = None, *, evaluation_on
     def read(**changes: Any) -> LoadedData:
         return load_data(data.source, evaluation_only=evaluation_only, **{**arguments, **changes})
 
-    with phase("reading the data"), naming_vectors(teacher, data, read):
-        loaded = read()
+    with phase("reading the data"):
+        loaded = read_for(teacher, data, read)
     if isinstance(teacher, Reader):
         take_kind(teacher.model, loaded.task)
     return loaded

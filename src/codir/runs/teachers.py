@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,17 +87,17 @@ def known_of_labels(teacher: TeacherOfRun, data: DataConfig) -> dict[str, Any]:
     return {"num_labels": outputs, "model_names": label_names(teacher.model), "task": task}
 
 
-@contextmanager
-def naming_vectors(teacher: TeacherOfRun | None, data: DataConfig, read: Callable[..., LoadedData]) -> Iterator[None]:
-    """What is wrong with data whose kind of task nobody named may be that name, where a file of vectors teaches.
+def read_for(teacher: TeacherOfRun | None, data: DataConfig, read: Callable[..., LoadedData]) -> LoadedData:
+    """Read data that a teacher is for. What is wrong with it may be a task that nobody named beside a file of vectors.
 
     Args:
         teacher: of the run.
-        data: that is read inside the block.
-        read: reads it with other options. Where the same is wrong with sentences, the name is not what is missing.
+        data: that is read.
+        read: reads it, with other options where they are given. Where the same is wrong with sentences, the name of the
+            task is not what is missing.
     """
     try:
-        yield
+        return read()
     except UserError as error:
         if data.task != TASK or not isinstance(teacher, AnswersFile) or not _holds_vectors_alone(teacher):
             raise

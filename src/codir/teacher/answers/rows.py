@@ -83,8 +83,9 @@ def index_rows(
         UserError: a row is answered twice, and not alike.
     """
     first: dict[Key, int] = {}
-    whole = [(row, key) for row, key in enumerate(keys) if None not in key]
-    repeats = [(row, first[key]) for row, key in whole if first.setdefault(key, row) != row]
+    repeats = [
+        (row, first[key]) for row, key in enumerate(keys) if None not in key and first.setdefault(key, row) != row
+    ]
     if not repeats:
         return first
     again, before = (np.array([pair[side] for pair in repeats], np.int64) for side in (0, 1))
