@@ -73,23 +73,30 @@ def gain_of(comparison: Comparison, student: str, preset: str, references: Seque
     return Gain(scale * found.mean, scale * found.half_width, line.p_value)
 
 
+def runs_of(comparison: Comparison, student: str, preset: str) -> frozenset[str]:
+    """Which runs these are, by what decides their results."""
+    return frozenset(run.fingerprint for run in comparison.runs if (run.student, run.preset) == (student, preset))
+
+
 def overall_gains(
     comparisons: Mapping[str, Comparison], questions: Sequence[tuple[str, str, Sequence[str]]] = QUESTIONS
 ) -> list[dict[str, str]]:
-    """A row for each question: how often the answer is yes, and by how much, over comparisons that count once each.
+    """A row for each question: how often the answer is yes, and by how much, over situations that count once each.
 
-    All comparisons that are judged by accuracy take part, with each kind of student, but for those on rows for tuning.
-    Median and p are of ranks (Wilcoxon's signed-rank test), since a few situations have gains, or noise, of points.
+    A situation is one kind of student in one comparison. All that are judged by accuracy take part, but for those on rows
+    for tuning, and for those whose runs of the preset are another's, run again. Median and p are of ranks (Wilcoxon's
+    signed-rank test), since a few situations have gains, or noise, of points.
     """
     rows = []
     for question, preset, references in questions:
-        found = [
-            gain.mean
+        gains = {
+            runs_of(comparison, student, preset): gain.mean
             for comparison in comparisons.values()
             if comparison.metric == "accuracy" and comparison.first != TUNE
             for student in comparison.students
             if (gain := gain_of(comparison, student, preset, references)) is not None
-        ]
+        }
+        found = list(gains.values())
         rows.append(
             {
                 "question": question,

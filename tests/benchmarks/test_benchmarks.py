@@ -133,11 +133,12 @@ def test_a_map_that_shows_other_gains_than_the_comparisons(benchmarks, tmp_path)
     assert drawn.PICTURE.is_file()
 
 
-def test_gains_over_all_situations_that_leave_some_out_or_count_tuning(benchmarks):
-    """By hand: `kd` is ahead by 3 points in one comparison and by 5 in another; a third was made to tune."""
+def test_gains_over_all_situations_that_leave_some_out_or_count_tuning_or_repeats(benchmarks):
+    """By hand: `kd` is ahead by 3 points in one, which was run twice, and by 5 in another; a third was made to tune."""
     gains, tables = benchmarks("gains"), benchmarks("tables")
     for_tuning = replace(small_comparison(plus=0.5), metric_on={"tune": "accuracy"})
     comparisons = {"a": small_comparison(plus=0.0), "b": small_comparison(plus=0.02), "c": for_tuning}
+    comparisons["again"] = comparisons["a"]
     (row,) = gains.overall_gains(comparisons, gains.QUESTIONS[:1])
     assert row == {
         "question": "soft targets (kd) over labels alone",
@@ -154,7 +155,7 @@ def small_comparison(*, plus: float) -> Comparison:
     """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
     scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}
     runs = [
-        Run(preset, seed, "reviews.csv", "3-layers", 3, {"accuracy": score}, 0.9, {"dev": 0.9}, 8.0, 0.2, 40, 1, "f")
+        Run(preset, seed, "reviews.csv", "3-layers", 3, {"accuracy": score}, 0.9, {"dev": 0.9}, 8.0, 0.2, 40, 1, f"{score}")
         for preset, of in scores.items()
         for seed, score in enumerate(of)
     ]
