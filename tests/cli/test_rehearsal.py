@@ -11,7 +11,10 @@ from test_cli import bad, files, pretrained, run, teacher  # noqa: F401 - fixtur
 from test_display import distill_words
 
 from codir.config import FinetuneConfig, TrainingConfig, validate
+from codir.data import encode_windows, load_data
 from codir.runs.rehearsal import count_evaluations, count_steps
+from codir.runs.rehearse import rehearse
+from kind_worlds import TRAIN_ROWS, data_of, fill_world
 
 pytestmark = pytest.mark.training
 
@@ -57,6 +60,18 @@ def test_a_dry_run_of_fine_tuning_that_writes(codir, pretrained, files, tmp_path
     assert code == 0, said
     assert "steps 50 " in said
     assert paths_in(tmp_path) == before
+
+
+def test_a_dry_run_that_counts_questions_where_steps_read_windows(tmp_path, tokenizer):
+    fill_world("question_answering", tmp_path, tokenizer)
+    data = data_of("question_answering", tmp_path, max_length=20)
+    training = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "use_cpu": True, "precision": "fp32"}
+    config = {"model": str(tmp_path / "model"), "data": data, "training": training, "output_dir": str(tmp_path / "out")}
+    told = rehearse(FinetuneConfig.model_validate(config))
+    assert told.rows == TRAIN_ROWS
+    windows = len(encode_windows(load_data(data["source"], task="question_answering").train, tokenizer, max_length=20))
+    assert windows > 1.2 * TRAIN_ROWS
+    assert told.steps == pytest.approx(windows / 8, rel=0.2)
 
 
 def test_a_dry_run_that_promises_what_the_run_refuses(codir, teacher, files, tmp_path):  # noqa: F811

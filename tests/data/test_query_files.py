@@ -8,7 +8,7 @@ import datasets
 import numpy as np
 import pytest
 
-from codir.data import load_data, with_groups
+from codir.data import labels_of, load_data, with_groups
 from codir.data.sources.split import hold_out_groups
 from codir.errors import UserError
 from codir.tasks import KINDS
@@ -160,7 +160,7 @@ def test_a_data_set_in_python_whose_groups_are_lost():
     by_text = with_groups(datasets.Dataset.from_dict(content), kind)
     assert by_text["label"][:] == [[1.0, 1.0], [0.0, 0.0], [2.0, 1.0]]
     by_column = with_groups(datasets.Dataset.from_dict({**content, "group": [7, 7, 8]}), kind)
-    assert by_column["label"][:] == [[1.0, 7.0], [0.0, 7.0], [2.0, 8.0]]
+    assert by_column["label"][:] == [[1.0, 0.0], [0.0, 0.0], [2.0, 1.0]]
     assert by_column.column_names == ["text", "text_pair", "label"]
     assert with_groups(by_column, kind) is by_column
     del content["label"]
@@ -170,6 +170,24 @@ def test_a_data_set_in_python_whose_groups_are_lost():
         with_groups(datasets.Dataset.from_dict({"input_ids": [[1]], "labels": [1.0]}), kind)
     other = datasets.Dataset.from_dict({"text": ["a"], "label": [1.0]})
     assert with_groups(other, KINDS["regression"]) is other
+
+
+@pytest.mark.parametrize("groups", [["q1", "q1", "q2"], [100_000_001, 100_000_001, 100_000_002]], ids=["names", "high"])
+def test_queries_in_python_that_are_refused_or_become_one(groups):
+    content = {"text": ["b", "a", "b"], "text_pair": ["x", "y", "z"], "label": [1, 0, 2], "group": groups}
+    kind = KINDS["reranking"]
+    grouped = with_groups(datasets.Dataset.from_dict(content), kind)
+    assert kind.units(labels_of(grouped, kind)).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("missing", ["group", "text"])
+def test_rows_in_python_without_a_query(missing):
+    content = {"text": ["b", "a"], "text_pair": ["x", "y"], "label": [1, 0], "group": [1, 2]}
+    content[missing][1] = None
+    if missing == "text":
+        del content["group"]
+    with pytest.raises(UserError, match=f"data set, column '{missing}'"):
+        with_groups(datasets.Dataset.from_dict(content), KINDS["reranking"])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from codir.runs.build import make_student
 from codir.student import build_student, find_layer_stack, select_layers, student_origin
 from conftest import WORDS, make_texts
 from families import tiny_classifier, tiny_language_model
+from kind_worlds import vectors_model
 from measure.test_judgement import distance  # noqa: F401 - a fixture
 
 
@@ -199,3 +200,24 @@ def test_the_layers_with_the_largest_error_kept(tokenizer, distance):  # noqa: F
     assert 1 not in ranking.best.layers
     scores = [one.score for one in ranking.candidates]
     assert scores == sorted(scores)
+
+
+def test_fewer_ways_asked_for_than_the_usual_ones(tokenizer):
+    """It looked for a third way to keep one layer of two, for ever."""
+    teacher = tiny_classifier("bert", num_labels=2, layers=2, seed=3)
+    ranking = rank_layers(teacher, tokenizer, make_easy_texts(32), 1, max_length=16, candidates=1)
+    assert {one.layers for one in ranking.candidates} == {(1,), (2,)}
+
+
+def test_layers_of_a_sentence_encoder_that_scores_of_pairs_decide(tokenizer):
+    """Training learns nothing from the scores, and reads each text by itself."""
+    texts = make_texts(24)["text"]
+    pairs = {"text": texts[:12], "text_pair": texts[12:], "label": [row / 12 for row in range(12)]}
+    one_by_one = [text for pair in zip(texts[:12], texts[12:], strict=True) for text in pair]
+    teacher = vectors_model(3, {})
+    of_pairs, of_texts = (
+        rank_layers(teacher, tokenizer, datasets.Dataset.from_dict(rows), 2, max_length=16)
+        for rows in (pairs, {"text": one_by_one})
+    )
+    assert of_pairs == of_texts
+    assert of_pairs.metric == "agreement"

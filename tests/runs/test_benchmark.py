@@ -9,17 +9,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
+from transformers import BertModel
 
 import codir
 from codir import runs
 from codir.config import BenchmarkConfig, DataConfig, validate
+from codir.data import encode
 from codir.errors import UserError
 from codir.runs.benchmark import _named
 from exported import ask, export_config, labelled_rows, make_world, sharp_classifier
-from families import tiny_classifier
+from families import FAMILIES, tiny_classifier
+from kind_worlds import data_of, fill_world
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
@@ -247,3 +251,22 @@ def test_a_second_model_that_is_an_export(world, tmp_path):
     assert by_export.model.bytes == (Path(shipped) / "model.onnx").stat().st_size
     assert by_export.model.parameters == by_student.model.parameters
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 100
+
+
+def test_a_bare_encoder_that_nobody_asks_for_its_memory_and_pairs_read_at_once(tmp_path, tokenizer, monkeypatch):
+    fill_world("embedding", tmp_path, tokenizer)
+    BertModel(FAMILIES["bert"](num_hidden_layers=2)).save_pretrained(tmp_path / "bare")
+    tokenizer.save_pretrained(tmp_path / "bare")
+    read: list[datasets.Dataset] = []
+
+    def encode_once(rows: datasets.Dataset, *given, **settings) -> datasets.Dataset:
+        read.append(rows)
+        return encode(rows, *given, **settings)
+
+    monkeypatch.setattr(sys.modules["codir.runs.benchmark"], "encode", encode_once)
+    quick = {"batch_sizes": [4], "threads": [1], "rows": 8, "rounds": 1}
+    config = {"models": [tmp_path / "bare"], "data": data_of("embedding", tmp_path), **quick}
+    result = runs.benchmark(validate(BenchmarkConfig, config))
+    assert result.costs[0].peak_bytes
+    assert result.rows == len(read[0]) == 8
+    assert "text_pair" not in read[0].column_names

@@ -395,3 +395,10 @@ def test_a_selection_of_layers_that_no_student_has(tmp_path):
     with pytest.raises(UserError, match=r"selection: expected `depths`, .*`upper` for narrow.*no effect"):
         config_of(tmp_path, tmp_path, depths=[], students=narrow, selection="upper")
     assert config_of(tmp_path, tmp_path, depths=[1], students=narrow, selection="upper").selection == "upper"
+
+
+def test_objectives_of_another_kind_of_task_that_are_refused_student_by_student(material, tmp_path, monkeypatch):
+    place = sys.modules["codir.runs.sweep.sweep"]  # its package has a function of that name
+    monkeypatch.setattr(place, "make_all", lambda *given: pytest.fail("a student was begun"))
+    with pytest.raises(UserError, match="preset: expected for task `classification`, one of"):
+        codir.sweep(config_of(material, tmp_path / "out", objectives="embed-cosine"))

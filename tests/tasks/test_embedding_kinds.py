@@ -112,3 +112,10 @@ def test_the_best_ranks_taken_for_answers_without_reading():
     assert found.only_answer is None
     assert not found.hardly_varies
     assert found.above.value > 0.4
+
+
+def test_vectors_that_are_no_numbers_ranked_first():
+    """NaN is below nothing, so that such a document had rank 0.5 and was found every time."""
+    texts = np.array([(0, 10), (1, 11)])
+    ranks = RETRIEVAL.compare(np.full((2, 3), np.nan), np.full((2, 3), np.nan), texts=texts)
+    assert np.isnan(ranks).all()

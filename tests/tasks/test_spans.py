@@ -126,3 +126,11 @@ def test_words_that_only_one_model_read_taught_as_if_both_had():
         kind.soft_loss(*words, temperature=2.0).item()
     )
     assert kind.match_loss(seen, teacher).item() == pytest.approx(torch.nn.functional.mse_loss(*words).item())
+
+
+def test_words_without_a_tag_that_move_the_others_or_are_those_of_longer_rows():
+    kind = kind_of(Task("token_classification", NAMES, len(NAMES), ()))
+    answers = np.array([[0, IGNORED_CLASS, 1, IGNORED_CLASS], [IGNORED_CLASS] * 4])
+    assert kind.written(answers, NAMES) == ["O - B-PER", ""]
+    assert kind.shown(answers[0], {"words": ["a", "b", "c"]}, dict(enumerate(NAMES))) == "O - B-PER"
+    assert kind.shown(answers[0], {"words": ["a", "b", "c", "d"]}, dict(enumerate(NAMES))) == "O - B-PER -"

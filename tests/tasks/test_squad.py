@@ -109,3 +109,15 @@ def test_a_threshold_between_questions_of_one_score():
     moved = logits.copy()
     moved[:, 3:] = move(moved[:, 3:], kind.tuned(logits, golds)["codir_thresholds"])
     assert kind.own_metrics["f1"](kind.answers(moved), golds) == pytest.approx(2 / 3)
+
+
+def test_answers_side_by_side_that_share_a_character():
+    """The end of an answer is the character behind it."""
+    first, second = np.array([[0.0, 5.0, 1.0, -9.0]]), np.array([[5.0, 8.0, 1.0, -9.0]])
+    kind = KINDS["question_answering"]
+    assert kind.distances(first, second) == [1.0]
+    assert kind.distances(first, first) == [0.0]
+    assert kind.distances(first, np.array([[0.0, 10.0, 1.0, -9.0]])) == pytest.approx([1 / 3])
+    silent = np.array([[0.0, 5.0, -9.0, 1.0]])
+    assert kind.distances(silent, silent) == [0.0]
+    assert kind.distances(first, silent) == [1.0]

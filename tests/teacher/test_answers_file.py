@@ -180,6 +180,11 @@ def test_top_k_that_says_nothing(row, said):
         logits_of_top_k([row], ["down", "up"], "answers")
 
 
+def test_classes_told_apart_by_capitals_that_are_one_in_the_answers():
+    with pytest.raises(UserError, match="names differ in more than capitals, to find the answers by, got US, us"):
+        logits_of_top_k([[("US", -0.1)]], ["US", "us"], "answers")
+
+
 # ---- Files that cannot be a teacher ----
 
 

@@ -19,6 +19,7 @@ from codir.student import build_student
 from codir.trainer import DistillationTrainer, PretrainingTrainer
 from conftest import SPECIAL, WORDS, make_texts
 from families import tiny_classifier, tiny_language_model
+from kind_worlds import labels_model, vectors_model
 from vocabularies import next_token
 
 pytestmark = pytest.mark.training
@@ -300,3 +301,36 @@ def test_mistakes_that_pretraining_alone_does_not_see(tmp_path, tokenizer):
     half = tiny_language_model("bert", layers=2).bfloat16()
     trainer(half).train()
     assert half.dtype == torch.float32
+
+
+# ---- Rows and metrics ----
+
+
+def test_a_training_set_without_rows(tmp_path, tokenizer):
+    with pytest.raises(UserError, match="train_dataset: expected rows to learn from, got none"):
+        make_trainer(tmp_path, tokenizer, train=make_texts(2).select([]))
+
+
+@pytest.mark.parametrize("how", [{"early_stopping_patience": 2}, {"load_best_model_at_end": True}], ids=str)
+def test_vectors_whose_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, tokenizer, how):
+    teacher = vectors_model(2, {})
+    pairs = datasets.Dataset.from_dict({"text": WORDS[:4], "text_pair": WORDS[4:8], "label": [1.0, 0.0, 0.5, 1.0]})
+    every = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    settings = {"max_steps": 2, "teacher_cache": False, **every, **how}
+    with pytest.raises(UserError, match="metric_for_best_model: expected one of spearman"):
+        DistillationTrainer(
+            teacher,
+            build_student(teacher, layers=1),
+            arguments(tmp_path / "run", **settings),
+            codir.preset("embed-cosine"),
+            datasets.Dataset.from_dict({"text": WORDS[:8]}),
+            pairs,
+            tokenizer,
+        )
+
+
+def test_labels_of_which_some_rows_have_more(tmp_path, tokenizer):
+    model = labels_model(2, {})
+    rows = datasets.Dataset.from_dict({"text": WORDS[:2], "label": [[1.0, 0.0, 1.0], [1.0, 0.0]]})
+    with pytest.raises(UserError, match="as many in each row, for task `multi_label`, got 2 in one row, 3 in another"):
+        make_trainer(tmp_path, tokenizer, teacher=model, student=build_student(model, layers=1), train=rows)

@@ -13,9 +13,9 @@ from transformers import AutoModelForTokenClassification, BertTokenizer, PreTrai
 from codir import UserError
 from codir.data import POSITIONS, encode
 from codir.models import kind_of_model
-from codir.objectives import LogitMSE, WeightedObjectives
+from codir.objectives import HardLabel, LogitMSE, WeightedObjectives
 from codir.runs import preset
-from codir.signals import Batch
+from codir.signals import Batch, StudentSignal, TeacherSignal
 from codir.student import build_student
 from codir.tasks import IGNORED_CLASS, NO_LOGIT
 from codir.teacher import CachedTeacher, CacheKey, LiveTeacher, TeacherView, find_cache, open_or_build_cache
@@ -205,3 +205,22 @@ def test_a_contrast_that_needs_classes_of_rows_which_words_have_none_of(tmp_path
             tmp_path, tokenizer, objectives=preset("supcon"), teacher=tagger(), student=tagger(), train=tagged()
         )
     assert -float("inf") == NO_LOGIT
+
+
+def test_a_word_that_nobody_reads_in_rows_without_tags_and_a_loss_that_is_no_number():
+    logits = torch.zeros(1, 2, 3)
+    logits[0, 1] = NO_LOGIT
+    logits.requires_grad_()
+    nothing = TeacherSignal(torch.zeros(1, 0))
+    loss = HardLabel()(StudentSignal(logits), nothing, Batch({}, torch.tensor([0])), None)
+    loss.backward()
+    assert loss == 0.0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize("count", [1, 7], ids=["short", "long"])
+def test_tags_that_are_not_one_for_each_word(tmp_path, tokenizer, count):
+    rows = datasets.Dataset.from_dict({"words": [WORDS[:4], WORDS[:3]], "label": [[], [0] * count]})
+    refused = f"row 2: expected a label for each of its 3 words, or none at all, got {count}"
+    with pytest.raises(UserError, match=refused):
+        encode(rows, tokenizer, max_length=16)

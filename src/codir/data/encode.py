@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from codir.data.sources.columns import not_a_text
-from codir.data.words import POSITIONS, check_words, join_words, pad_positions, positions_of
+from codir.data.words import POSITIONS, check_labels_of_words, check_words, join_words, pad_positions, positions_of
 from codir.errors import UserError
 from codir.signals import TokenPosition
 from codir.system import progress
@@ -44,7 +44,7 @@ def encode(dataset: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, *, max
         of words, `word_positions` too: the first token of each, -1 for a word without one.
 
     Raises:
-        UserError: a text is missing or is none, or `max_length` leaves no room for one.
+        UserError: a text is missing or is none, words have more or fewer labels, or `max_length` leaves no room.
     """
     if "words" in dataset.column_names:
         return _encode_words(dataset, tokenizer, max_length=max_length)
@@ -69,6 +69,7 @@ def _encode_words(
     """The same of lists of words, and where each begins: column `word_positions`."""
     check_room(tokenizer, max_length)
     check_words(tokenizer)
+    check_labels_of_words(dataset)
 
     def tokenise(rows: dict[str, list[Any]], indices: list[int]) -> dict[str, Any]:
         encoded = tokenizer([join_words(words) for words in rows["words"]], truncation=True, max_length=max_length)
@@ -260,8 +261,24 @@ def label_feature(kind: Kind, outputs: int, dtype: str | None = None) -> Any:
 
 
 def labels_of(dataset: datasets.Dataset, kind: Kind, name: str = "label") -> NDArray[Any]:
-    """A column of labels as one array, rows first; see `Kind.stack`."""
-    return kind.stack(dataset[name][:]) if kind.label_shape(1) else column_of(dataset, name)
+    """A column of labels as one array, rows first; see `Kind.stack`.
+
+    Raises:
+        UserError: rows have other numbers of labels, where all should have the same.
+    """
+    if not kind.label_shape(1):
+        return column_of(dataset, name)
+    rows = dataset[name][:]
+    widths = set() if kind.label_shape(1) == (None,) else {len(row) for row in rows if isinstance(row, list)} - {0}
+    if len(widths) > 1:
+        raise UserError(
+            name,
+            expected=f"as many in each row, for task `{kind.name}`",
+            got=f"{min(widths)} in one row, {max(widths)} in another",
+            otherwise="those that are missing would have counted as unknown",
+            do="give every row a number for each label",
+        )
+    return kind.stack(rows)
 
 
 def column_of(dataset: datasets.Dataset, name: str) -> NDArray[Any]:

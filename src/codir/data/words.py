@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -36,6 +38,30 @@ def check_words(tokenizer: PreTrainedTokenizerBase) -> None:
             got=type(tokenizer).__name__,
             do="save its fast version into the model's folder: `AutoTokenizer.from_pretrained(..., use_fast=True)`",
         )
+
+
+def check_labels_of_words(dataset: datasets.Dataset) -> None:
+    """Refuse a row whose labels are not one for each word; a row may have none at all.
+
+    Raises:
+        UserError: a row has more or fewer; the message says which.
+    """
+    name = next((name for name in ("label", "labels") if name in dataset.column_names), None)
+    if name is None or not isinstance(dataset.features[name], datasets.List | datasets.Sequence):
+        return
+    table = dataset.select_columns(["words", name]).with_format("arrow")[:]
+    words, labels = (pc.fill_null(pc.list_value_length(table[one]), 0).to_numpy() for one in ("words", name))
+    wrong = np.flatnonzero((labels != words) & (labels != 0))
+    if not len(wrong):
+        return
+    row = int(wrong[0])
+    raise UserError(
+        f"data set, row {row + 1}",
+        expected=f"a label for each of its {words[row]} words, or none at all",
+        got=str(labels[row]),
+        otherwise="words without one would have been left out in silence",
+        do=f"give each word its label, {IGNORED_CLASS} to one that nobody tagged",
+    )
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -28,7 +28,8 @@ from codir.models.sentence import SentenceEncoder
 from codir.models.sentence_files import is_sentence_encoder
 from codir.models.shape import check_size
 from codir.models.spans import give_logits
-from codir.tasks import KINDS, NAMED_IN_CONFIG, Kind, kind_of_config, kind_of_head
+from codir.tasks import KINDS, NAMED_IN_CONFIG, Kind, kind_of_config, kind_of_head, name_kind
+from codir.tasks.thresholds import forget
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
@@ -95,6 +96,9 @@ def load_model_for_task(
             path, output_loading_info=True, dtype="float32", ignore_mismatched_sizes=True, **(head or {})
         )
     check_loaded(path, model, found, new_head=head is not None)
+    if head is not None:  # what the folder says of another head than this one is no longer true
+        name_kind(model.config, named)
+        forget(model.config)
     kind_of_config(model.config)
     give_logits(model)
     if head is None and found["missing_keys"]:
@@ -102,8 +106,6 @@ def load_model_for_task(
         raise _without_head(path, model, found["missing_keys"], kind.head_name, remedy)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-    if named is not None:
-        setattr(model.config, NAMED_IN_CONFIG, named)
     return model, has_new_head(model, found)
 
 

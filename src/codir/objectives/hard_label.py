@@ -7,7 +7,7 @@ from torch import Tensor
 
 from codir.objectives.base import Objective
 from codir.signals import Batch, Needs, Negatives, StudentSignal, TeacherSignal
-from codir.tasks import kind_of_outputs
+from codir.tasks import NO_LOGIT, kind_of_outputs
 
 
 def hard_label_loss(
@@ -51,6 +51,7 @@ class HardLabel(Objective):
     ) -> Float[Tensor, ""]:
         """The batch's part of the mean over the step's labelled examples; 0 where no example has a label."""
         if batch.labels is None:
-            return student.logits.sum() * 0.0
+            read = student.logits.masked_fill(student.logits == NO_LOGIT, 0.0)  # 0 times minus infinity is NaN
+            return read.sum() * 0.0
         kind = self.kind or kind_of_outputs(student.logits.shape[1])
         return kind.hard_loss(student.logits, batch.labels) * batch.label_weight

@@ -12,9 +12,9 @@ from pathlib import Path
 import datasets
 import torch
 
-from codir.config import BenchmarkConfig
+from codir.config import BenchmarkConfig, DataConfig
 from codir.config.words import BATCH_SIZES, BENCHMARK_ROUNDS
-from codir.data import RowCollator, encode
+from codir.data import RowCollator, encode, texts_apart
 from codir.errors.shown import counted
 from codir.measure import (
     PACKAGES,
@@ -38,6 +38,7 @@ from codir.runs.preflight import check_labels, check_reader, has_pairs
 from codir.runs.processes import refuse_processes, said
 from codir.system import resolve_dtype
 from codir.system.progress import phase
+from codir.tasks import Task, kind_of
 from codir.tasks.order import check_permutation
 
 MEMORY_BATCH = 32
@@ -94,8 +95,7 @@ def benchmark(config: BenchmarkConfig, *, of_run: Path | None = None) -> Benchma
         scores[one.name] = exam.score(answers)
     del opened
 
-    rows = data.dev[exam.first]
-    rows = rows.select(range(min(len(rows), config.rows)))
+    rows = read_at_once(data.dev[exam.first], config.rows, data.task)
     timings = [
         timing
         for threads in config.threads or sorted({1, all_threads})
@@ -111,7 +111,7 @@ def benchmark(config: BenchmarkConfig, *, of_run: Path | None = None) -> Benchma
     result = BenchmarkResult(
         title=config.data.source,
         metric=data.task.metrics[0],
-        costs=[_cost(one, scores[one.name], rows, config.data.max_length) for one in entrants],
+        costs=[_cost(one, scores[one.name], rows, config.data) for one in entrants],
         timings=timings,
         rows=len(rows),
         scored_rows=len(data.dev[exam.first]),
@@ -142,6 +142,12 @@ def _entrants(readers: dict[str, Reader], *, bf16: bool) -> list[Entrant]:
         if bf16 and is_torch and resolve_dtype("auto") == torch.bfloat16:
             found.append(Entrant(f"{name} bf16", reader, torch.bfloat16))
     return found
+
+
+def read_at_once(rows: datasets.Dataset, most: int, task: Task) -> datasets.Dataset:
+    """As many of the first rows as are timed; of pairs that a model reads apart, as many texts."""
+    first = rows.select(range(min(len(rows), most)))
+    return texts_apart(first).select(range(len(first))) if kind_of(task).reads_apart else first
 
 
 def time_in_turns(
@@ -193,18 +199,19 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, max_length: int) -> Cost:
+def _cost(one: Entrant, scores: dict[str, float], rows: datasets.Dataset, data: DataConfig) -> Cost:
     runner, texts = one.runner(torch.get_num_threads()), rows.select(range(min(len(rows), MEMORY_BATCH)))
     file = exported_file(str(one.reader.folder))
     engine = [PACKAGES[engine_of(file)]] if file is not None else []
     with phase(f"{one.name}: memory"):
-        peak = peak_bytes(partial(_load_and_ask, str(one.reader.folder), one.dtype, texts, max_length), engine)
+        ask = partial(_load_and_ask, str(one.reader.folder), data.task, one.dtype, texts, data.max_length)
+        peak = peak_bytes(ask, engine)
     return Cost(one.name, scores, runner.parameters, runner.bytes, peak)
 
 
-def _load_and_ask(path: str, dtype: torch.dtype, rows: datasets.Dataset, max_length: int) -> object:
+def _load_and_ask(path: str, task: str, dtype: torch.dtype, rows: datasets.Dataset, max_length: int) -> object:
     """In a process of its own."""
-    reader = open_reader(path)
+    reader = open_reader(path, task)
     runner = open_runner(reader, dtype)
     batch = RowCollator(encode(rows, reader.tokenizer, max_length=max_length), reader.tokenizer)(list(range(len(rows))))
     with runner.running():

@@ -143,11 +143,12 @@ def _step_rows(config: AnyRun) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a few steps on a part of the rows took."""
+    """What a few steps on a part of the rows took; a row may be read as several windows, or as two texts."""
 
     seconds_per_step: float
     seconds_per_row: dict[str, float]
     rows: int
+    read_per_row: float
     peak: dict[str, int]
     bank: int
     cache: int
@@ -183,6 +184,7 @@ def measure(
         seconds_per_step=step_times.median,
         seconds_per_row={**stopwatch.seconds_per_row, "evaluation": evaluation},
         rows=len(rows),
+        read_per_row=len(trainer.train_dataset) / len(rows),
         peak=peak,
         bank=sum(tensor.nbytes for tensors in banks for tensor in tensors),
         cache=size_of(scratch / "cache"),
@@ -248,11 +250,12 @@ def tell(
 ) -> Rehearsal:
     """From the part to the whole: what is counted by rows grows with them."""
     rows, evaluated, share = len(train), sum(map(len, dev.values())), len(train) / measured.rows
-    steps, epochs = count_steps(config, rows)
+    read = round(rows * measured.read_per_row)
+    steps, epochs = count_steps(config, read)
     per_row, cache = measured.seconds_per_row, round(measured.cache * share)
     parts = {
-        "the teacher's cache": rows * per_row.get(CACHE_PHASE, 0.0) * builds_cache,
-        "the memory bank": rows * per_row.get(BANK_PHASE, 0.0),
+        "the teacher's cache": read * per_row.get(CACHE_PHASE, 0.0) * builds_cache,
+        "the memory bank": read * per_row.get(BANK_PHASE, 0.0),
         "training": steps * measured.seconds_per_step,
         "evaluation": (1 + count_evaluations(config, steps, epochs)) * evaluated * per_row["evaluation"],
     }

@@ -42,8 +42,8 @@ from codir.student.embeddings import start_embeddings
 from codir.student.layers import copy_layers, select_layers
 from codir.student.other_type import check_settings, config_of_type, is_other_type
 from codir.system import seeded
-from codir.tasks import NAMED_IN_CONFIG, kind_of_head
-from codir.tasks.thresholds import THRESHOLDS
+from codir.tasks import NAMED_IN_CONFIG, kind_of_head, name_kind
+from codir.tasks.thresholds import forget
 
 logger = logging.getLogger(__name__)
 
@@ -142,8 +142,7 @@ def build_student(
         if dense:
             origin = replace(origin, notes=(*origin.notes, _end_in_dense(student, teacher.config.num_labels)))
     give_logits(student)
-    if hasattr(student.config, THRESHOLDS):  # its own are tuned once it is trained
-        delattr(student.config, THRESHOLDS)
+    forget(student.config)  # its own thresholds are tuned once it is trained
     return _of_origin(student, origin)
 
 
@@ -367,9 +366,10 @@ def _for_task_of(teacher: PreTrainedModel, config: PreTrainedConfig) -> PreTrain
     if isinstance(teacher, SentenceEncoder):
         note_shape(adapted, teacher.shape)
         return adapted
-    for name in ("id2label", "label2id", "problem_type", NAMED_IN_CONFIG):
+    for name in ("id2label", "label2id", "problem_type"):
         if hasattr(teacher.config, name):
             setattr(adapted, name, copy.deepcopy(getattr(teacher.config, name)))
+    name_kind(adapted, getattr(teacher.config, NAMED_IN_CONFIG, None))
     return adapted
 
 

@@ -52,6 +52,7 @@ __all__ = [
     "kind_of_outputs",
     "language_task",
     "must_be_named",
+    "name_kind",
     "pad_rows",
     "retention",
     "spans_of",
@@ -120,6 +121,14 @@ def kind_of_config(config: Any, architecture: str | None = None) -> Kind:
         return kind_named(named).named(_names_in(config))
     told = _kind_of_architecture(architecture or (getattr(config, "architectures", None) or [""])[0])
     return (told or _kind_of_problem(problem) or kind_of_outputs(outputs)).named(_names_in(config))
+
+
+def name_kind(config: Any, name: str | None) -> None:
+    """Have a model's configuration name its kind; with `None` it names none, whatever it named before."""
+    if name is not None:
+        setattr(config, NAMED_IN_CONFIG, name)
+    elif hasattr(config, NAMED_IN_CONFIG):
+        delattr(config, NAMED_IN_CONFIG)
 
 
 def _names_in(config: Any) -> list[str] | None:

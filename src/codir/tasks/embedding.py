@@ -152,7 +152,10 @@ class Retrieval(Embedding):
         *,
         texts: Int[np.ndarray, "rows two"],
     ) -> Float[np.ndarray, "rows one"]:
-        """The rank of each row's document among all documents for its query, from 1; ties share their mean rank."""
+        """The rank of each row's document among all documents for its query, from 1; ties share their mean rank.
+
+        NaN where the similarity of the two is NaN.
+        """
         _, queries, query_of = np.unique(texts[:, 0], return_index=True, return_inverse=True)
         _, documents, document_of = np.unique(texts[:, 1], return_index=True, return_inverse=True)
         order = np.argsort(query_of.reshape(-1), kind="stable")
@@ -164,7 +167,8 @@ class Retrieval(Embedding):
             rows = order[(query_of[order] >= start) & (query_of[order] < start + len(part))]
             of_rows = scores[query_of[rows] - start]
             own = np.take_along_axis(of_rows, document_of[rows][:, None], axis=1)
-            ranks[rows] = (of_rows > own).sum(axis=1) + ((of_rows == own).sum(axis=1) + 1) / 2
+            found = (of_rows > own).sum(axis=1) + ((of_rows == own).sum(axis=1) + 1) / 2
+            ranks[rows] = np.where(np.isnan(own[:, 0]), np.nan, found)  # NaN is below nothing, and would rank first
         return ranks[:, None]
 
     def floor(self, labels: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -36,15 +36,21 @@ def _exact(answers: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     return (answers == labels).all(axis=1).astype(np.float64)
 
 
-def _overlap(answers: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
-    """The F1 of a row: over the words of its texts, or over positions where spans alone are known."""
+def _overlap(answers: NDArray[Any], labels: NDArray[Any], *, last: int = 1) -> NDArray[np.float64]:
+    """The F1 of a row: over the words of its texts, or over positions where spans alone are known.
+
+    Args:
+        answers: spans.
+        labels: texts, or spans.
+        last: 1 where the end of a span is its last position, 0 where it is the one behind.
+    """
     if labels.dtype == object:
         pairs = zip(answers.tolist(), labels, strict=True)
         return np.array([gold.f1(*map(int, answer)) for answer, gold in pairs])
-    first, last = np.maximum(answers[:, 0], labels[:, 0]), np.minimum(answers[:, 1], labels[:, 1])
-    common = np.maximum(last - first + 1, 0)
-    lengths = sum(spans[:, 1] - spans[:, 0] + 1 for spans in (answers, labels))
-    return np.where((answers < 0).any(axis=1) | (labels < 0).any(axis=1), _exact(answers, labels), 2 * common / lengths)
+    begin, end = np.maximum(answers[:, 0], labels[:, 0]), np.minimum(answers[:, 1], labels[:, 1]) + last
+    lengths = sum(spans[:, 1] - spans[:, 0] + last for spans in (answers, labels))
+    shares = 2 * np.maximum(end - begin, 0) / np.maximum(lengths, 1)
+    return np.where((answers < 0).any(axis=1) | (labels < 0).any(axis=1), _exact(answers, labels), shares)
 
 
 def _mean_of(per_row: PerRow) -> Metric:
@@ -197,7 +203,8 @@ class QuestionAnswering(Kind):
         self, logits: Float[np.ndarray, "rows ..."], others: Float[np.ndarray, "rows ..."]
     ) -> Float[np.ndarray, " rows"]:
         """1 less the F1 of the two spans, over positions."""
-        return 1.0 - _overlap(self.answers(logits), self.answers(others))
+        last = 0 if logits.ndim == 2 else 1  # of characters, the end is the one behind the span
+        return 1.0 - _overlap(self.answers(logits), self.answers(others), last=last)
 
     def floor(self, labels: NDArray[Any]) -> NDArray[np.generic]:
         """No answer to any question."""

@@ -47,6 +47,12 @@ def thresholds_of(config: Any) -> tuple[float, ...] | None:
     return tuple(map(float, found))
 
 
+def forget(config: Any) -> None:
+    """Take them out of a configuration: those of a model whose head is to learn other answers are no longer its own."""
+    if hasattr(config, THRESHOLDS):
+        delattr(config, THRESHOLDS)
+
+
 def move(
     logits: Float[np.ndarray, "rows labels"], thresholds: Sequence[float] | None
 ) -> Float[np.ndarray, "rows labels"]:

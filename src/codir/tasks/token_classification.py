@@ -216,9 +216,15 @@ class TokenClassification(Classification):
         tags = [names.get(int(index), str(int(index))) if index != IGNORED_CLASS else "-" for index in answer]
         return repr(tags[0]) if len(set(tags) - {"-"}) == 1 else " ".join(tags)
 
+    def shown(self, answer: Any, row: Mapping[str, Any], names: Mapping[int, str]) -> str:
+        """The same for the words of the row: nothing for those that longer rows have."""
+        return self.in_words(answer[: len(row["words"])], names)
+
     def written(self, answers: NDArray[np.generic], names: Sequence[str]) -> list[str | float]:
-        """The tags of each row, with spaces between them."""
-        return [" ".join(names[int(index)] for index in row if index != IGNORED_CLASS) for row in answers]
+        """The tags of each row, with spaces between them; a dash where a word before the last of them has none."""
+        tags = [["-" if index == IGNORED_CLASS else names[int(index)] for index in row] for row in answers]
+        known = [np.flatnonzero(np.asarray(row) != IGNORED_CLASS) for row in answers]
+        return [" ".join(row[: places[-1] + 1 if len(places) else 0]) for row, places in zip(tags, known, strict=True)]
 
     def groups(self, labels: Shaped[np.ndarray, "rows words"], names: Mapping[int, str]) -> list[str]:
         """The commonest type of entity in each text; without entities all texts are in one group."""

@@ -27,6 +27,7 @@ from codir.config.words import (
 )
 from codir.errors import UserError
 from codir.system import default_device, resolve_dtype
+from codir.tasks import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -163,11 +164,19 @@ def own_key(args: TrainingArguments, name: str) -> Any:
     return getattr(args, name, getattr(PretrainingArguments, name))
 
 
-def own_copy(args: TrainingArguments, *, has_evaluation: bool) -> TrainingArguments:
+def own_copy(args: TrainingArguments, *, has_evaluation: bool, kind: Kind | None = None) -> TrainingArguments:
     """The trainer's own arguments, so that the caller's stay as they are.
 
     codir's default of evaluating each epoch asks for nothing that is not there; that of a plain `TrainingArguments` is
     the user's own, and `Trainer` says what it lacks.
+
+    Args:
+        args: the caller's.
+        has_evaluation: whether there are evaluation rows.
+        kind: of the task; `None` for a language model.
+
+    Raises:
+        UserError: checkpoints are to be compared by what no evaluation gives.
     """
     args = copy.copy(args)
     if args.n_gpu > 1:
@@ -182,6 +191,15 @@ def own_copy(args: TrainingArguments, *, has_evaluation: bool) -> TrainingArgume
             got="no evaluation while training",
             otherwise="nothing would have stopped the run",
             do="pass an `eval_dataset`, or leave it out",
+        )
+    has_no_loss = kind is not None and kind.reads_apart and args.eval_strategy != "no"
+    if kind is not None and has_no_loss and (args.metric_for_best_model or "").removeprefix("eval_") == "loss":
+        raise UserError(
+            "metric_for_best_model",
+            expected=f"one of {', '.join(kind.metrics)}, since vectors have no loss of evaluation",
+            got=f"`{args.metric_for_best_model}`",
+            otherwise="training would have ended at the first evaluation",
+            do=f"pass `metric_for_best_model='{kind.metrics[0]}'` and `greater_is_better=True`",
         )
     args.logging_nan_inf_filter = False  # it hides what the trainer looks for
     args.dataloader_persistent_workers = False  # they read on from one epoch to the next, which no resume can repeat

@@ -60,8 +60,11 @@ def check_readers(
         The student's tokenizer.
 
     Raises:
-        UserError: a tokenizer is missing or another model's, positions are too few, or classes are in another order.
+        UserError: there are no rows, a tokenizer is missing or another model's, positions are too few, or classes are
+            in another order.
     """
+    if isinstance(dataset, datasets.Dataset) and not len(dataset):
+        raise UserError("train_dataset", expected="rows to learn from", got="none", do="pass a data set with rows")
     of_student = _given(of_student)
     readers = {"student": (student, of_student)}
     if teacher is not None:

@@ -114,7 +114,7 @@ class DistillationTrainer(WholeCheckpoints):
         check_models(teacher, student, objectives)
         check_weights(teacher, "teacher")
         check_weights(student, "student")
-        args = own_copy(args, has_evaluation=eval_dataset is not None)
+        args = own_copy(args, has_evaluation=eval_dataset is not None, kind=shape_of(student).kind)
         set_seed(args.seed)  # heads are made before Trainer sets it
         for model in (teacher, student):
             if model is not None:

@@ -23,7 +23,7 @@ from codir.measure import (
     open_exported,
 )
 from codir.report import PYTORCH, SweepResult
-from codir.runs.benchmark import time_in_turns
+from codir.runs.benchmark import read_at_once, time_in_turns
 from codir.runs.build import open_reader
 from codir.runs.compare.common import Common, exam_of
 from codir.runs.preflight import note_floor
@@ -56,7 +56,7 @@ def measure(
         raise UserError("sweep", expected="a student that comes to its end", got=failed[0], do="fix what it names")
     exam, task = exam_of(config, common.data), common.data.task
     rows, labels = exam.dev[exam.first], exam.labels(exam.first)
-    timed = rows.select(range(min(len(rows), BENCHMARK_ROWS)))
+    timed = read_at_once(rows, BENCHMARK_ROWS, task)
     places = {EXPORTED_TEACHER: of_teacher} if of_teacher is not None else {}
     places |= {entry.name: entry.exporting.output_dir for entry in made}
     tokenizers = {name: open_reader(str(place)).tokenizer for name, place in places.items()}

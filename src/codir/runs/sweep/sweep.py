@@ -20,9 +20,9 @@ from codir.report import SweepResult, write_sweep
 from codir.runs.build import check_training, make_student
 from codir.runs.compare.common import Common, build_shared_cache, exam_of, load_common
 from codir.runs.compare.entries import fingerprint_of
-from codir.runs.distill import distill
+from codir.runs.distill import check_unlabelled, distill
 from codir.runs.export import exporters_for, log_refusals, of_each
-from codir.runs.objectives import build_objectives
+from codir.runs.objectives import build_objectives, check_preset
 from codir.runs.output import RECORD_NAME as OF_RUN
 from codir.runs.output import check_empty, check_output_dir
 from codir.runs.preflight import (
@@ -51,6 +51,7 @@ from codir.store import (
 )
 from codir.system import Broken, check_sharding, work_in_turn
 from codir.system.progress import phase
+from codir.tasks import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,9 @@ def sweep(config: SweepConfig) -> SweepResult:
 def check_teacher(config: SweepConfig, common: Common, recipe: Recipe) -> list[str]:
     """Refuse a teacher that does not fit the data, and objectives that cannot be; gives notes for the report."""
     exam, task = exam_of(config, common.data), common.data.task
+    check_preset(config.objectives, kind_of(task))
     build_objectives(config.objectives)
+    check_unlabelled(config.objectives, common.data.num_unlabelled)
     notes = said(check_labels(model_of(common.teacher).model, task))
     steps, _ = count_steps(recipe, len(common.data.train or ()))
     notes += said(note_budget(config.objectives, steps, unlabelled=common.data.num_unlabelled))

@@ -65,7 +65,7 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
 
     Raises:
         UserError: a row without a single class that has a probability above 0, or with a log-probability that is above
-            0 or none at all.
+            0 or none at all, or classes that are told apart by capitals alone.
 
     Example:
         >>> logits, notes = logits_of_top_k([[("up", -0.2), (" Up", -3.0), ("The", -2.5)]], ["down", "up"], "answers")
@@ -73,6 +73,13 @@ def logits_of_top_k(rows: Sequence[TopK], names: Sequence[str], where: str) -> t
         array([[0.054, 0.946]])
     """
     place = {name.strip().casefold(): index for index, name in enumerate(names)}
+    if len(place) < len(names):
+        raise UserError(
+            where,
+            expected="classes whose names differ in more than capitals, to find the answers by",
+            got=", ".join(names),
+            do="rename the classes in the data, or give a column of probabilities for each class",
+        )
     shares, listed, other = np.zeros((len(rows), len(names))), np.zeros((len(rows), len(names)), bool), 0.0
     for number, row in enumerate(rows):
         least, total = 1.0, 0.0
