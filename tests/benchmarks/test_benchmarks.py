@@ -24,6 +24,15 @@ def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks
     assert all(sizes), "measured after the files were removed"
 
 
+def test_claims_read_off_one_table_that_repeat_it_or_lose_their_own_words(benchmarks):
+    page = benchmarks("page")
+    told = page.render_page(page.load_claims())
+    tables = [block for block in told.split("\n\n") if block.startswith("| model | runs in")]
+    assert len(tables) == len(set(tables)) == 3
+    for claim in page.load_claims():
+        assert told.count(f"{page._sentence(claim.content['claim'])} **") == 1, claim.name
+
+
 def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
     """What `make tables` would write is what stands there."""
     tables = benchmarks("tables")
