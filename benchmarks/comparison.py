@@ -3,7 +3,7 @@
 Hours of work; started again, it goes on where it was. GLUE's folders are looked for in `./glue` (a link will do), and
 what is not kept in `benchmarks/results/` goes to `./runs`.
 
-Run: python benchmarks/comparison.py sst2; it writes benchmarks/results/sst2/.
+Run: python benchmarks/comparison.py sst2 [--jobs 2]; it writes benchmarks/results/sst2/.
 """
 
 from __future__ import annotations
@@ -82,8 +82,10 @@ def main() -> None:
     """Teacher, then students."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=comparisons())
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    wanted = parser.parse_args()
     os.chdir(HERE.parent)  # paths in a recipe are the project's
-    config = load_comparison(parser.parse_args().name)
+    config = load_comparison(wanted.name).model_copy(update={"jobs": wanted.jobs})
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if Path(config.data.source).name == TWEETS:
         find_tweets(Path(config.data.source))

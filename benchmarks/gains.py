@@ -83,9 +83,9 @@ def overall_gains(
 ) -> list[dict[str, str]]:
     """A row for each question: how often the answer is yes, and by how much, over situations that count once each.
 
-    A situation is one kind of student in one comparison. All that are judged by accuracy take part, but for those on rows
-    for tuning, and for those whose runs of the preset are another's, run again. Median and p are of ranks (Wilcoxon's
-    signed-rank test), since a few situations have gains, or noise, of points.
+    A situation is one kind of student in one comparison. All that are judged by accuracy take part, but for those on
+    rows for tuning, and for those whose runs of the preset are another's, run again. Median and p are of ranks
+    (Wilcoxon's signed-rank test), since a few situations have gains, or noise, of points.
     """
     rows = []
     for question, preset, references in questions:

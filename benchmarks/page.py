@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ OTHERS = Section("", "Others", "")
 
 TITLES = {
     "step": "Step with a cached teacher against plain fine-tuning",
+    "end-to-end-defaults-3-epochs": "Each tool's defaults, 3 epochs",
+    "end-to-end-defaults-10-epochs": "Each tool's defaults, 10 epochs",
+    "end-to-end-equal-3-epochs": "Everything equal, 3 epochs",
+    "end-to-end-equal-10-epochs": "Everything equal, 10 epochs",
     "contrast-against-nce": "Against NCE with two banks",
     "contrast-flat-in-n": "The same time whatever the number of rows",
     "arithmetic": "Share of the processor's arithmetic",
@@ -84,16 +89,18 @@ TITLES = {
     "teacher-cache-float16": "In half precision",
     "startup-help": "`codir --help`",
     "startup-first-step": "First training step",
+    "deploy-base-latency": "all-mpnet-base-v2 on SST-2, 12 layers to 6 and to 3",
+    "deploy-demo-latency": "MiniLM on movie reviews, 6 layers to 3",
+    "deploy-sst2-latency": "MiniLM on SST-2, 6 layers to 3",
     "scaling": "Lines over each axis",
 }
-"""Of claims that have no `title` in their file; the others go by the file's name."""
+"""Of claims that have no `title` in their file; the others go by the file's name. The first of several with one table
+names them all."""
 
 WHY_NOT = {
     "step": "Two banks are read and written, and each side scores K of the other's vectors. Single steps scatter by "
     "more than the bound leaves room for, as the quartiles show, so that the median moves by a few hundredths from run "
     "to run.",
-    "startup-first-step": "Before its first step, preset `codir` fills its bank: the student reads the training set "
-    "once.",
     "contrast-against-nce": "Part of a step does not grow with K: drawing, both heads with their gradients, and the "
     "update of the bank. codir's time at the smallest K is mostly that, and NCE has such a part too. What does grow, "
     "codir pays for every class of the batch, since it looks up and scores a set of negatives per class.",
@@ -103,10 +110,7 @@ WHY_NOT = {
 }
 """Said under a claim that does not hold, unless its file has a `note` of its own."""
 
-BEFORE_BANKS = (
-    "Measured when preset `codir` was what is `codir-fresh` now, so without the pass over the training set that fills "
-    "a bank before the first step."
-)
+BEFORE_BANKS = "Measured when preset `codir` was what is `codir-fresh` now, so without its two banks."
 BESIDE = {
     "contrast-against-nce": "The factor at other N is mostly that of drawing: NCE's sampler draws without "
     "replacement by shuffling the whole list of other-class rows for every example, as `np.random.choice` does, so "
@@ -143,6 +147,12 @@ class Claim:
         """What was measured, and on which side of which bound it was to be."""
         found = self.content
         return f"{_cell(found['value'])} ({found['direction']} {found['bound']:g})"
+
+    @property
+    def shared(self) -> Mapping[str, Any]:
+        """What several claims may have alike: table, conditions and details."""
+        own = {"claim", "value", "bound", "direction", "holds", "note", "quartiles"}
+        return {key: value for key, value in self.content.items() if key not in own}
 
     @property
     def verdict(self) -> str:
@@ -193,20 +203,21 @@ def render_page(claims: Sequence[Claim]) -> str:
     for section in (*SECTIONS, OTHERS):
         told = [claim for claim in claims if section_of(claim) == section]
         if told:
-            parts += [f"## {section.title}", section.about, *(render_claim(claim) for claim in told)]
+            groups = groupby(told, lambda claim: claim.shared)
+            parts += [f"## {section.title}", section.about, *(render_claims(list(group)) for _, group in groups)]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def render_claim(claim: Claim) -> str:
-    """One claim, whatever it is about."""
+def render_claims(claims: Sequence[Claim]) -> str:
+    """One claim, whatever it is about, or several that were read off one table: their sentences, and the table once."""
+    claim = claims[0]
     content = claim.content
     title = content.get("title", TITLES.get(claim.name, claim.name.replace("-", " ").capitalize()))
-    parts = [
-        f"### {title}",
-        f"{_sentence(content['claim'])} **{_cell(content['value'])}** (target: {_bound(content)}): ",
-    ]
-    parts[-1] += f"{claim.verdict}.{_quartiles(content)}"
-    parts += _notes(claim)
+    parts = [f"### {title}"]
+    for one in claims:
+        measured = f"**{_cell(one.content['value'])}** (target: {_bound(one.content)})"
+        parts.append(f"{_sentence(one.content['claim'])} {measured}: {one.verdict}.{_quartiles(one.content)}")
+        parts += _notes(one)
     parts.append(markdown_table(content["rows"]))
     if claim.name.startswith(tuple(PICTURES)):
         parts.append(f"![{title}](performance/{claim.name}.png)")

@@ -53,13 +53,13 @@ def blocks_of(page: Path, *kinds: str) -> list[re.Match[str]]:
 
 
 def shell_commands(page: Path) -> list[list[str]]:
-    """The words of every command line; comments and the output of a `console` block left out."""
+    """The words of every command line; comments, the output of a `console` block and launchers (`-m`) left out."""
     commands = []
     for block in blocks_of(page, *SHELLS):
         lines = block["body"].replace("\\\n", " ").splitlines()
         typed = [line.strip().removeprefix("$ ") for line in lines if block["kind"] != "console" or "$ " in line]
         commands += [shlex.split(line, comments=True) for line in typed]
-    return [words for words in commands if words]
+    return [words[words.index("-m") + 1 :] if "-m" in words else words for words in commands if words]
 
 
 def test_a_page_that_none_of_these_tests_reads():

@@ -24,6 +24,15 @@ def test_a_performance_page_that_tells_other_numbers_than_the_results(benchmarks
     assert all(sizes), "measured after the files were removed"
 
 
+def test_claims_read_off_one_table_that_repeat_it_or_lose_their_own_words(benchmarks):
+    page = benchmarks("page")
+    told = page.render_page(page.load_claims())
+    tables = [block for block in told.split("\n\n") if block.startswith("| model | runs in")]
+    assert len(tables) == len(set(tables)) == 3
+    for claim in page.load_claims():
+        assert told.count(f"{page._sentence(claim.content['claim'])} **") == 1, claim.name
+
+
 def test_a_table_of_a_comparison_that_no_run_gave(benchmarks):
     """What `make tables` would write is what stands there."""
     tables = benchmarks("tables")
@@ -155,7 +164,21 @@ def small_comparison(*, plus: float) -> Comparison:
     """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
     scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}
     runs = [
-        Run(preset, seed, "reviews.csv", "3-layers", 3, {"accuracy": score}, 0.9, {"dev": 0.9}, 8.0, 0.2, 40, 1, f"{score}")
+        Run(
+            preset,
+            seed,
+            "reviews.csv",
+            "3-layers",
+            3,
+            {"accuracy": score},
+            0.9,
+            {"dev": 0.9},
+            8.0,
+            0.2,
+            40,
+            1,
+            f"{score}",
+        )
         for preset, of in scores.items()
         for seed, score in enumerate(of)
     ]

@@ -179,6 +179,12 @@ def test_a_missing_label_column_is_not_guessed(tmp_path: Path) -> None:
         load_data(source)
 
 
+def test_texts_without_labels_that_are_not_told_where_they_go(tmp_path: Path) -> None:
+    (tmp_path / "more.csv").write_text("text\na b\nc d\n")
+    with pytest.raises(UserError, match="`codir distill --unlabelled`, beside `--data` with labels"):
+        load_data(str(tmp_path / "more.csv"))
+
+
 def test_a_named_column_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path) -> None:
     source = write(tmp_path / "train.csv", [{"body": "a", "label": 0}])
     with pytest.raises(UserError, match=r"a column 'bdy', got the columns 'body', 'label'.*did you mean 'body'"):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from codir.errors import LONGEST, LONGEST_MESSAGE, UserError, naming, of_files, together
 from codir.errors.shown import plain, redact, redacted, redacted_words
+from codir.tasks import KINDS
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -86,6 +87,13 @@ def test_words_of_the_field_that_are_taken_for_secrets():
     assert redacted(content) == content
     for text in ("the student tokenizer: expected one", "objectives.token_cosine.weight=0.5", "num_tokens=3", "a@b.c"):
         assert redact(text) == text
+
+
+def test_a_metric_that_is_taken_for_a_secret():
+    """`token_accuracy` was, so the reports and comparisons of tags had `***` in its place."""
+    metrics = {f"eval_{name}_dev": 0.5 for kind in KINDS.values() for name in (*kind.known_metrics, *kind.own_metrics)}
+    assert "eval_token_accuracy_dev" in metrics
+    assert redacted(metrics) == metrics
 
 
 def test_a_number_of_5000_digits():

@@ -62,7 +62,7 @@ def demo(
     ] = "finetune",
     output_dir: Annotated[Path, typer.Option(help="Folder for teacher, student and report.")] = Path("demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Use a small part of the data.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Use all of the data. Of the stage `finetune` alone.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Use all of the data; for stage `finetune` only.")] = False,
     seed: Annotated[int, typer.Option(help="Seed for every random choice.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in the folder.")] = False,
     quiet: Quiet = False,

@@ -37,7 +37,7 @@ LogFile = Annotated[
     typer.Option("--log-file", metavar="PATH", help="Also write what is shown to a file.", show_default=False),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Stop before training, write nothing, and show what the run would take.")
+    bool, typer.Option("--dry-run", help="Train a few steps, write nothing, and show what the run would take.")
 ]
 
 

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from codir.config.base import FileName, OutputDir, Room
+from codir.config.base import FileName, Room, UserPath
 from codir.config.check import validate
 from codir.config.objectives import ObjectivesConfig, refuse_pretraining
 from codir.config.sections import DataConfig, StudentConfig, TeacherConfig
@@ -99,7 +99,7 @@ class CompareConfig(Room):
     training: TrainingConfig = Field(default_factory=TrainingConfig, description=TrainingConfig.__doc__)
     jobs: PositiveInt = Field(1, description="runs side by side, in processes that share the threads")
     keep_students: bool = Field(False, description="save every student")
-    output_dir: OutputDir
+    output_dir: UserPath = Field(description="folder for the runs, the tables and the report")
     overwrite: bool = Field(False, description="do finished runs again")
 
     @model_validator(mode="before")

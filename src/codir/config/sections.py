@@ -54,7 +54,7 @@ class DataConfig(Room):
     """What is learned from."""
 
     source: PathOrName = Field(
-        description="`glue:SST-2`, a CSV, TSV, JSON or Parquet file, a folder of them, or a hub name"
+        description="`glue:SST-2`, a CSV, TSV, JSON, Parquet or CoNLL file, a folder of them, or a hub name"
     )
     data_dir: UserPath | None = Field(
         None, description="folder that holds the GLUE folders; without it GLUE comes from the hub"
@@ -100,7 +100,7 @@ class CorpusConfig(Room):
     """What is pre-trained on; all keys but the last are arguments of `codir.data.load_corpus`."""
 
     source: PathOrName = Field(
-        description="a text, CSV, TSV, JSONL or Parquet file, a folder of them, a hub name, or `demo:imdb`"
+        description="a text, CSV, TSV, JSON or Parquet file, a folder of them, a hub name, or `demo:imdb`"
     )
     documents: DocumentBoundary = Field(DOCUMENT_BOUNDARY, description="what a document is in a text file")
     text_column: str | None = Field(None, description="column of the text; found where it has a usual name")

@@ -28,7 +28,7 @@ from codir.errors import UserError
 class SweepConfig(Room):
     """`codir sweep`: students of several sizes from one teacher, each distilled, exported and measured."""
 
-    teacher: TeacherConfig = Field(description=TeacherConfig.__doc__)
+    teacher: TeacherConfig = Field(description="the model that teaches, and whether its features are kept on disk")
     data: DataConfig = Field(description=DataConfig.__doc__)
     depths: list[PositiveInt] = Field(
         [], description="a student for each of these numbers of the teacher's layers, such as `1,2,3`"

@@ -17,7 +17,7 @@ LONGEST_READ = 20_000
 
 _SECRET = (
     r"(?:api[_-]?key|access[_-]?key|private[_-]?key|passw(?:or)?d|passphrase|secret|credential"
-    r"|token(?!s|i[sz]|[_-](?:kl|cosine|label|ids?|type|class)))"
+    r"|token(?!s|i[sz]|[_-](?:kl|cosine|label|ids?|type|class|accuracy|macro)))"
 )
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'`,;&}\]]+)"""
@@ -150,10 +150,10 @@ def public_name(name: str) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a key is named like a secret; the objectives and counts that speak of tokens are none.
+    """Whether a key is named like a secret; the objectives, metrics and counts that speak of tokens are none.
 
     Example:
-        >>> [is_secret(name) for name in ("hub_token", "API-KEY", "token_kl", "tokenizer", "num_tokens")]
+        >>> [is_secret(name) for name in ("hub_token", "API-KEY", "token_kl", "token_accuracy", "num_tokens")]
         [True, True, False, False, False]
     """
     return _SECRET_NAME.search(name) is not None

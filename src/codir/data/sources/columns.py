@@ -67,8 +67,10 @@ def choose_columns(table: Table, named: ColumnNames, kind: Kind | None = None) -
         return replace(found, id=present_column(table, named.id, "--id-column"))
     _require_different(table, named)
     own_text, own_pair = (kind.text_names, kind.text_pair_names) if kind is not None else ((), ())
-    choose = partial(_column, table, advice=(*_advice_of(kind), *_other_kinds(table, kind)))
-    label = choose(named.label, LABEL_NAMES, "--label-column", taken=(named.text, named.text_pair))
+    advice = (*_advice_of(kind), *_other_kinds(table, kind))
+    choose = partial(_column, table, advice=advice)
+    texts, whole_advice = (named.text, named.text_pair), (*advice, *_of_texts_alone(table))
+    label = choose(named.label, LABEL_NAMES, "--label-column", taken=texts, advice=whole_advice)
     group = _group_column(table, named.group, kind)
     taken = (label, named.text_pair, group)
     text_names = _preferred(table, own_text, TEXT_NAMES, taken)
@@ -90,6 +92,13 @@ def _advice_of(kind: Kind | None) -> tuple[str, ...]:
     if kind is not None and kind.has_groups:
         return ("write a row for each candidate of a query, with its relevance: lists of candidates are not read",)
     return ()
+
+
+def _of_texts_alone(table: Table) -> tuple[str, ...]:
+    """Where texts without a label go."""
+    if find_usual(table, LABEL_NAMES, ()) or not find_usual(table, TEXT_NAMES, ()):
+        return ()
+    return ("texts without labels go to `codir distill --unlabelled`, beside `--data` with labels",)
 
 
 def _other_kinds(table: Table, kind: Kind | None) -> tuple[str, ...]:
