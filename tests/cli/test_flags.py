@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,12 @@ from pydantic_core import PydanticUndefined
 from test_cli import bad, run
 
 from codir.cli import app
+from codir.cli.advice import after_finetuning
 from codir.cli.fields import find_key
 from codir.cli.flags import COMMANDS, Flag
-from codir.cli.given import Given, run_of_data
+from codir.cli.given import Given, run_of_data, with_data_of_run
 from codir.cli.sizes import PlanConfig
-from codir.config import FinetuneConfig, Recipe
+from codir.config import FinetuneConfig, Recipe, parse_settings
 from codir.errors import JointUserError, UserError
 from codir.runs.plan import plan_on_paper, sizes_on_paper
 
@@ -402,3 +404,24 @@ def test_defaults_of_a_plan_that_are_not_those_of_a_run():
     """`sizes_on_paper` has defaults of its own, for benchmarks."""
     plan = PlanConfig(rows=1000, layers=12, hidden=768)
     assert plan_on_paper(**plan.model_dump()).sizes == sizes_on_paper(1000, layers=12, hidden=768)
+
+
+def test_data_of_a_recipe_that_lies_where_the_command_is_typed(tmp_path, monkeypatch):
+    """It is no run's of the models that are named, whose own recipes lie beside them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("data: other.csv\n")
+    for values in ({"models": ["student"]}, {"model": "student"}, {}):
+        given = Given(recipe={}, values=values, flags={})
+        assert with_data_of_run(given) == (given, None)
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "recipe.yaml").write_text("data: own.csv\n")
+    given, folder = with_data_of_run(Given(recipe={}, values={"models": ["student"]}, flags={}))
+    assert (given.recipe, folder) == ({"data": {"source": "own.csv"}}, Path("student"))
+
+
+def test_a_next_command_that_takes_a_class_for_two(tmp_path):
+    data = {"source": "rows.csv", "labels": ["yes, please", "no"]}
+    said = after_finetuning(FinetuneConfig(model="m", data=data, output_dir=tmp_path / "teacher"))
+    words = shlex.split(said)
+    assert "--labels" not in words
+    assert parse_settings([words[words.index("--set") + 1]]) == {"data": {"labels": ["yes, please", "no"]}}

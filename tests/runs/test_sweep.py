@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 import codir
 from codir import cli
-from codir.config import SweepConfig, validate
+from codir.config import StudentConfig, SweepConfig, validate
 from codir.errors import UserError
 from codir.measure import exported_file
 from codir.report import SweepResult
@@ -382,7 +382,7 @@ def test_a_sweep_in_the_folder_of_its_teacher(material):
 
 
 def test_a_recipe_of_a_run_that_a_sweep_cannot_read(material, tmp_path):
-    run = {**sections(material, tmp_path / "out"), "student": {"layers": 3, "selection": "upper", "checkpoint": None}}
+    run = {**sections(material, tmp_path / "out"), "student": StudentConfig(layers=3, selection="upper").model_dump()}
     config = validate(SweepConfig, run)
     assert {name: (one.layers, one.selection) for name, one in config.all_students.items()} == {
         "1-layer": (1, "upper"),

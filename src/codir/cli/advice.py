@@ -60,7 +60,7 @@ def _words_of_data(config: FinetuneConfig) -> list[str]:
     for name, value in config.data.model_dump(mode="json", exclude_defaults=True).items():
         key = f"data.{name}"
         flag = flags.get(key)
-        if flag is None:
+        if flag is None or (isinstance(value, list) and any("," in str(one) for one in value)):
             words += ["--set", f"{key}={json.dumps(value)}"]
         elif flag.value is not None:
             words.append(flag.shown)

@@ -165,7 +165,7 @@ def with_data_of_run(given: Given) -> tuple[Given, Path | None]:
     Returns:
         What was given, and the folder of the run whose data it is; `None` where data was named.
     """
-    models = [given.values.get("model", ""), *given.values.get("models", ())]
+    models = [*filter(None, [given.values.get("model")]), *given.values.get("models", ())]
     records = [record for model in models if os.path.isfile(record := Path(str(model)) / RECORD_NAME)]
     if "data.source" in given.values or not records:
         return given, None

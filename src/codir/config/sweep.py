@@ -57,9 +57,8 @@ class SweepConfig(Room):
         if not isinstance(given, Mapping) or "student" not in given:
             return given
         student, rest = given["student"], {key: value for key, value in given.items() if key != "student"}
-        named = (
-            {key: value for key, value in student.items() if value is not None} if isinstance(student, Mapping) else {}
-        )
+        given_keys = student.items() if isinstance(student, Mapping) else ()
+        named = {key: value for key, value in given_keys if value is not None and value is not False}
         if not isinstance(named.get("layers", 1), int) or named.keys() - {"layers", "selection"}:
             raise UserError(
                 "student",
