@@ -104,7 +104,8 @@ def meaning_of(model: type[BaseModel], name: str) -> str:
     choices = [f"`{word}`" for word in dict.fromkeys(parts_of(field.annotation)) if isinstance(word, str)]
     words = f"one of {', '.join(choices)}" if len(choices) > 1 else ""
     text = " ".join((field.description or "").split()).removesuffix(".")
-    return "; ".join(part for part in (text[:1].lower() + text[1:] if text[1:2].islower() else text, words) if part)
+    is_word = text[1:2].islower() or text.startswith("A ")
+    return "; ".join(part for part in (text[:1].lower() + text[1:] if is_word else text, words) if part)
 
 
 def undocumented() -> set[type[BaseModel]]:

@@ -284,6 +284,19 @@ def test_a_link_to_a_file_that_is_gone(page):
         assert "://" in target or (page.parent / target).exists(), target
 
 
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of its headings, as both GitHub and MkDocs make them of ours."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=[*NAMES, "CHANGELOG.md"])
+def test_a_link_to_a_heading_that_is_gone(page):
+    for path, anchor in re.findall(r"\]\(((?!https?:)[^)#\s]*)#([^)\s]+)\)", page.read_text()):
+        assert anchor in anchors_of(page.parent / path if path else page), f"{path}#{anchor}"
+
+
 def test_a_path_of_someones_machine():
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
