@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from transformers import AutoModelForTokenClassification, AutoTokenizer
@@ -15,7 +16,9 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 import codir
 from codir import runs
 from codir.config import CompareConfig, DataConfig, ExportConfig, validate
-from codir.data import find_minilm
+from codir.data import LoadedData, find_minilm
+from codir.runs.answers import write_differences
+from codir.tasks import NO_LOGIT, Task
 from conftest import WORDS
 from families import tiny_classifier
 
@@ -208,3 +211,27 @@ def test_a_real_encoder_that_does_not_learn_to_tag(tmp_path):
     )
     assert result.teacher.metrics["entity_f1"] > 0.95
     assert result.student.metrics["entity_f1"] > 0.9
+
+
+def test_two_evaluation_sets_of_other_lengths_whose_differences_cannot_be_written(tmp_path):
+    task = Task("token_classification", ("O", "B-PER"), 2, ())
+    dev = {
+        "dev": datasets.Dataset.from_dict({"words": [["a", "b"], ["c"]], "label": [[0, 1], [0]]}),
+        "heldout": datasets.Dataset.from_dict({"words": [["d", "e", "f"]], "label": [[0, 0, 1]]}),
+    }
+    data = LoadedData(None, dev, task, row_numbers={"dev": [1, 2], "heldout": [1]})
+    shapes = {"dev": (2, 2, 2), "heldout": (1, 3, 2)}
+    sure = np.array([2.0, 0.0], np.float32)
+    answers = {
+        "model": {name: np.broadcast_to(sure, shape).copy() for name, shape in shapes.items()},
+        "against": {name: np.broadcast_to(sure[::-1], shape).copy() for name, shape in shapes.items()},
+    }
+    for given in answers.values():
+        given["dev"][1, 1] = NO_LOGIT
+    write_differences(tmp_path / "rows.jsonl", data, task.label_names, answers, most=3)
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert {row["text"]: (row["model"], row["against"]) for row in rows} == {
+        "a b": ("O O", "B-PER B-PER"),
+        "c": ("O", "B-PER"),
+        "d e f": ("O O O", "B-PER B-PER B-PER"),
+    }

@@ -26,7 +26,7 @@ from codir.measure import Answers, find_farthest, predictions
 from codir.report import write_rows
 from codir.runs.inputs import check_apart, inputs_of
 from codir.store import files_added_whole, write_whole
-from codir.tasks import DIGITS, Task, kind_of
+from codir.tasks import DIGITS, NO_LOGIT, Task, kind_of
 from codir.tasks.thresholds import move_back
 
 Columns = dict[str, Sequence[Any]]
@@ -143,12 +143,23 @@ def write_differences(
     columns["label"] = kind.written_beside(kind.stack(labels), texts, names) if labels else []
     probabilities: Columns = {}
     for model, given in answers.items():
-        logits = np.stack([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
+        logits = _stacked([given[name][row] for name, row in places]) if places else next(iter(given.values()))[:0]
         said, shares = predictions(logits, kind), kind.probabilities(logits)
         columns[model] = kind.written_beside(said, texts, names)
         if shares is not None and kind.one_class:
             probabilities[f"p_{model}"] = _rounded(shares.max(axis=1))
     write_rows(file, {**columns, **probabilities, "distance": _rounded(distances[farthest])})
+
+
+def _stacked(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Rows of several evaluation sets as one array; those of fewer words say nothing of further ones."""
+    widest = max(map(len, logits))
+    return np.stack(
+        [
+            np.pad(row, [(0, widest - len(row)), *[(0, 0)] * (row.ndim - 1)], constant_values=NO_LOGIT)
+            for row in logits
+        ]
+    )
 
 
 def write_submissions(
