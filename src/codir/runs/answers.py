@@ -155,10 +155,7 @@ def _stacked(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Rows of several evaluation sets as one array; those of fewer words say nothing of further ones."""
     widest = max(map(len, logits))
     return np.stack(
-        [
-            np.pad(row, [(0, widest - len(row)), *[(0, 0)] * (row.ndim - 1)], constant_values=NO_LOGIT)
-            for row in logits
-        ]
+        [np.pad(row, [(0, widest - len(row)), *[(0, 0)] * (row.ndim - 1)], constant_values=NO_LOGIT) for row in logits]
     )
 
 
