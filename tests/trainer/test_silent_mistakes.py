@@ -306,9 +306,11 @@ def test_mistakes_that_pretraining_alone_does_not_see(tmp_path, tokenizer):
 # ---- Rows and metrics ----
 
 
-def test_a_training_set_without_rows(tmp_path, tokenizer):
+def test_a_data_set_without_rows(tmp_path, tokenizer):
     with pytest.raises(UserError, match="train_dataset: expected rows to learn from, got none"):
         make_trainer(tmp_path, tokenizer, train=make_texts(2).select([]))
+    with pytest.raises(UserError, match="data set: expected rows, got none"):
+        make_trainer(tmp_path, tokenizer, dev=make_texts(2).select([]))
 
 
 @pytest.mark.parametrize("how", [{"early_stopping_patience": 2}, {"load_best_model_at_end": True}], ids=str)

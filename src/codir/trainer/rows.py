@@ -37,6 +37,7 @@ from codir.data import (
     with_groups,
     words_of_tokens,
 )
+from codir.errors import UserError
 from codir.objectives import Objectives
 from codir.signals import IGNORED_CLASS
 from codir.store import fingerprint_sequences, fingerprint_texts
@@ -125,6 +126,10 @@ class LabelledRows:
     def _read(self, dataset: Any) -> datasets.Dataset:
         """Token ids, with the group of each row in its label, or in windows; `prepare` refuses what is no data set."""
         if isinstance(dataset, datasets.Dataset):
+            if not len(dataset):  # `map` would leave it without its columns
+                raise UserError(
+                    "data set", expected="rows", got="none", do="pass a data set with rows, or leave it out"
+                )
             if self.kind.reads_windows and "input_ids" not in dataset.column_names:
                 return encode_windows(dataset, self.tokenizer, max_length=self.max_length)
             dataset = with_groups(dataset, self.kind)
