@@ -52,6 +52,7 @@ SITUATIONS = (
     Situation("8,000 labels; 2 layers of 6", "sst2-2-layers"),
     Situation("8,000 labels; 3 layers of 6", "sst2"),
     Situation("4,000 labels; 3 layers of 12", "base-sst2", "3-layers"),
+    Situation("4,000 labels; the lowest 3 layers of 12", "base-sst2-lower"),
     Situation("4,000 labels; 6 layers of 12", "base-sst2", "6-layers"),
     Situation("4,000 labels; MiniLM, a teacher of 12 layers", "base-minilm"),
     Situation("800 labels, 100 steps; 3 layers of 6", "sst2-100-steps"),
