@@ -55,6 +55,7 @@ SITUATIONS = (
     Situation("4,000 labels; the lowest 3 layers of 12", "base-sst2-lower"),
     Situation("4,000 labels; 6 layers of 12", "base-sst2", "6-layers"),
     Situation("4,000 labels; MiniLM, a teacher of 12 layers", "base-minilm"),
+    Situation("2,490 labels of RTE; 6 layers of 12", "base-rte"),
     Situation("800 labels, 100 steps; 3 layers of 6", "sst2-100-steps"),
     Situation("199 labels, 20 steps; 3 layers of 6", "sst2-20-steps"),
 )
