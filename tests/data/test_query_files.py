@@ -186,8 +186,11 @@ def test_rows_in_python_without_a_query(missing):
     content[missing][1] = None
     if missing == "text":
         del content["group"]
+    rows = datasets.Dataset.from_dict(content)
     with pytest.raises(UserError, match=f"data set, column '{missing}'"):
-        with_groups(datasets.Dataset.from_dict(content), KINDS["reranking"])
+        with_groups(rows, KINDS["reranking"])
+    assert with_groups(rows.select([0]), KINDS["reranking"])["label"][:] == [[1.0, 0.0]]  # what is left out counts not
+    assert len(with_groups(rows.filter(lambda row: row[missing] is not None), KINDS["reranking"])) == 1
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,15 @@ def with_groups(dataset: datasets.Dataset, kind: Kind) -> datasets.Dataset:
         )
     if of == "text":
         check_texts(dataset, of)
-    if dataset.data.column(of).null_count:
+    values = dataset[of][:]
+    if None in values:
         raise UserError(
             "data set, column 'group'",
             expected="the number or name of a query in every row",
             got="rows without one",
             do="fill them in, or remove the column: rows with the same `text` are of one query then",
         )
-    _, groups = np.unique(np.asarray(dataset[of]), return_inverse=True)
+    _, groups = np.unique(np.asarray(values), return_inverse=True)
     own = np.asarray(dataset[name]) if has_labels else np.full(len(dataset), kind.no_label)
     dataset = dataset.remove_columns([one for one in (name, "group") if one in dataset.column_names])
     column = np.stack([own.astype(float), groups.astype(float)], axis=1).tolist()
