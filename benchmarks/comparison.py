@@ -44,10 +44,10 @@ def comparisons() -> list[str]:
     return sorted(path.stem for path in (HERE / "comparisons").glob("*.yaml"))
 
 
-def load_comparison(name: str) -> CompareConfig:
-    """The recipe of a comparison, whose results go where results are kept."""
+def load_comparison(name: str, *, jobs: int = 1) -> CompareConfig:
+    """The recipe of a comparison, so many runs at a time, whose results go where results are kept."""
     recipe = parse_yaml((HERE / "comparisons" / f"{name}.yaml").read_text("utf-8"))
-    return validate(CompareConfig, {**recipe, "output_dir": Path("benchmarks", "results", name)})
+    return validate(CompareConfig, {**recipe, "jobs": jobs, "output_dir": Path("benchmarks", "results", name)})
 
 
 def pretrained_of(teacher: Path) -> Path:
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: 1)")
     wanted = parser.parse_args()
     os.chdir(HERE.parent)  # paths in a recipe are the project's
-    config = load_comparison(wanted.name).model_copy(update={"jobs": wanted.jobs})
+    config = load_comparison(wanted.name, jobs=wanted.jobs)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if Path(config.data.source).name == TWEETS:
         find_tweets(Path(config.data.source))

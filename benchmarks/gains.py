@@ -89,14 +89,13 @@ def overall_gains(
     """
     rows = []
     for question, preset, references in questions:
-        gains = {
-            runs_of(comparison, student, preset): gain.mean
-            for comparison in comparisons.values()
-            if comparison.metric == "accuracy" and comparison.first != TUNE
-            for student in comparison.students
-            if (gain := gain_of(comparison, student, preset, references)) is not None
-        }
-        found = list(gains.values())
+        first: dict[frozenset[str], float] = {}
+        for comparison in comparisons.values():
+            if comparison.metric == "accuracy" and comparison.first != TUNE:
+                for student in comparison.students:
+                    if (gain := gain_of(comparison, student, preset, references)) is not None:
+                        first.setdefault(runs_of(comparison, student, preset), gain.mean)
+        found = list(first.values())
         rows.append(
             {
                 "question": question,

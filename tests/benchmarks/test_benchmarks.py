@@ -163,22 +163,9 @@ def test_gains_over_all_situations_that_leave_some_out_or_count_tuning_or_repeat
 def small_comparison(*, plus: float) -> Comparison:
     """Three seeds of a preset that is better by 0.02, 0.03 and 0.04 than the reference, and `plus` on top."""
     scores = {"fine-tune": (0.80, 0.81, 0.79), "kd": (0.82 + plus, 0.84 + plus, 0.83 + plus)}
+    took = 8.0, 0.2, 40, 1
     runs = [
-        Run(
-            preset,
-            seed,
-            "reviews.csv",
-            "3-layers",
-            3,
-            {"accuracy": score},
-            0.9,
-            {"dev": 0.9},
-            8.0,
-            0.2,
-            40,
-            1,
-            f"{score}",
-        )
+        Run(preset, seed, "reviews.csv", "3-layers", 3, {"accuracy": score}, 0.9, {"dev": 0.9}, *took, str(score))
         for preset, of in scores.items()
         for seed, score in enumerate(of)
     ]
