@@ -1,6 +1,6 @@
 """Texts become batches that carry `example_index`; indices of negatives are chosen here, vectors never seen."""
 
-from codir.data.apart import answers_to_pairs, texts_apart, texts_together
+from codir.data.apart import answers_to_pairs, as_read, texts_apart, texts_together, to_learn_from
 from codir.data.collate import DistillationCollator
 from codir.data.corpus import CausalCollator, MaskingCollator, load_corpus, split_documents
 from codir.data.encode import (
@@ -54,6 +54,7 @@ __all__ = [
     "Table",
     "Task",
     "answers_to_pairs",
+    "as_read",
     "build_negative_sampler",
     "check_room",
     "cls_token_position",
@@ -90,6 +91,7 @@ __all__ = [
     "stride_for",
     "texts_apart",
     "texts_together",
+    "to_learn_from",
     "with_groups",
     "words_of_tokens",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, Features, Sequence, Value
@@ -35,6 +36,28 @@ def texts_apart(rows: Dataset) -> Dataset:
     labels = [[float(of_pairs[place // 2]), float(numbers[text])] for place, text in enumerate(texts)]
     features = Features({"text": Value("string"), "label": Sequence(Value("float32"), length=2)})
     return Dataset.from_dict({"text": texts, "label": labels}, features=features)
+
+
+def as_read(dataset: Any, kind: Kind) -> Any:
+    """The same rows, or both texts of each as rows of their own where a model reads them one by one."""
+    are_pairs = isinstance(dataset, Dataset) and {"text", "text_pair"} <= {*dataset.column_names}
+    return texts_apart(dataset) if kind.reads_apart and are_pairs else dataset
+
+
+def to_learn_from(dataset: Any, kind: Kind | None) -> Any:
+    """Training rows as they are; without their labels where a kind of task learns from none, and each text by itself.
+
+    Args:
+        dataset: texts, or token ids; `prepare` refuses what is no data set.
+        kind: of the task; `None` for a language model.
+    """
+    if kind is None or "labels" in kind.offers or not isinstance(dataset, Dataset):
+        return dataset
+    return _unlabelled(as_read(_unlabelled(dataset), kind))  # `texts_apart` numbers the texts in their labels
+
+
+def _unlabelled(dataset: Dataset) -> Dataset:
+    return dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
 
 
 def texts_together(

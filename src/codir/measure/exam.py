@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from codir.config.words import SPEED_ROWS
-from codir.data import RowCollator, answers_to_pairs, column_of, encode, texts_apart
+from codir.data import RowCollator, answers_to_pairs, as_read, column_of, encode
 from codir.errors import UserError
 from codir.measure.cost import Latency, measure_latencies, measure_throughputs
 from codir.measure.judgement import AnsweredSet, Judgement, judge
@@ -214,8 +214,7 @@ class Exam:
 
     def _read(self, rows: datasets.Dataset, runner: Runner) -> datasets.Dataset:
         """Rows as a model reads them: both texts at once, or one by one where its kind of task wants that."""
-        read = texts_apart(rows) if kind_of(self.task).reads_apart else rows
-        return encode(read, runner.tokenizer, max_length=self.max_length)
+        return encode(as_read(rows, kind_of(self.task)), runner.tokenizer, max_length=self.max_length)
 
     def _batches(self, sample: RowCollator, most: int, size: int) -> list[dict[str, Tensor]]:
         """The first rows of a sample in batches of this size."""

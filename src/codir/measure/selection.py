@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codir.config.words import MAX_LENGTH
-from codir.data import cls_token_position, column_of, length_sorted_batches, prepare, texts_apart
+from codir.data import cls_token_position, column_of, length_sorted_batches, prepare, to_learn_from
 from codir.errors import UserError
 from codir.measure.ridge import read_out
 from codir.measure.runner import TorchRunner
-from codir.models import kind_of_model, run_model, vocabulary_of
+from codir.models import kind_of_model, run_model, shape_of, vocabulary_of
 from codir.signals import Representation
 from codir.student import copy_layers, find_layer_stack, select_layers
 from codir.system import seeded, weights_cast_once
@@ -127,7 +127,7 @@ def rank_layers(
             do="take `every-other`: which layers are chosen makes no difference",
         )
     chosen, ways = _candidates(depth, layers, candidates, seed)
-    part, labels, kind = _rows(teacher, _as_learned(teacher, dataset), rows, seed)
+    part, labels, kind = _rows(teacher, to_learn_from(dataset, shape_of(teacher).kind), rows, seed)
     prepared = prepare(part, tokenizer, max_length=max_length)
     with phase("ranking the layers", len(prepared) * (len(chosen) + (labels is None))) as progress:
 
@@ -159,15 +159,6 @@ def _candidates(depth: int, count: int, most: int, seed: int) -> tuple[list[tupl
         drawn = np.sort(generator.choice(depth, count, replace=False)) + 1
         found[tuple(drawn.tolist())] = None
     return sorted(found), ways
-
-
-def _as_learned(teacher: PreTrainedModel, dataset: datasets.Dataset) -> datasets.Dataset:
-    """The rows as training has them: without labels, and each text by itself, where the kind of task is so."""
-    kind = None if vocabulary_of(teacher) else kind_of_model(teacher)
-    if kind is None or "labels" in kind.offers:
-        return dataset
-    rows = texts_apart(dataset) if kind.reads_apart and "text" in dataset.column_names else dataset
-    return rows.remove_columns([name for name in ("label", "labels") if name in rows.column_names])
 
 
 def _rows(

@@ -14,7 +14,7 @@ import torch
 
 from codir.config import BenchmarkConfig, DataConfig
 from codir.config.words import BATCH_SIZES, BENCHMARK_ROUNDS
-from codir.data import RowCollator, encode, texts_apart
+from codir.data import RowCollator, as_read, encode
 from codir.errors.shown import counted
 from codir.measure import (
     PACKAGES,
@@ -147,7 +147,7 @@ def _entrants(readers: dict[str, Reader], *, bf16: bool) -> list[Entrant]:
 def read_at_once(rows: datasets.Dataset, most: int, task: Task) -> datasets.Dataset:
     """As many of the first rows as are timed; of pairs that a model reads apart, as many texts."""
     first = rows.select(range(min(len(rows), most)))
-    return texts_apart(first).select(range(len(first))) if kind_of(task).reads_apart else first
+    return as_read(first, kind_of(task)).select(range(len(first)))
 
 
 def time_in_turns(

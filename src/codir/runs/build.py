@@ -41,7 +41,7 @@ from codir.runs.teachers import (
 from codir.student import build_student, load_student, student_origin
 from codir.system import default_device, seeded
 from codir.system.progress import phase
-from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named
+from codir.tasks import NAMED_IN_CONFIG, Task, kind_named, kind_of, must_be_named, name_kind
 from codir.teacher import AnswersFile
 from codir.trainer import DistillationArguments, DistillationTrainer, PretrainingArguments, score_texts, watched
 
@@ -107,7 +107,7 @@ def take_kind(model: PreTrainedModel, task: Task) -> None:
     """
     kind = kind_of(task)
     if kind is not kind_of_model(model) and kind.outputs == model.config.num_labels:
-        setattr(model.config, NAMED_IN_CONFIG, kind.name)
+        name_kind(model.config, kind.name)
 
 
 def head_for(task: Task) -> dict[str, Any]:

@@ -192,8 +192,8 @@ def own_copy(args: TrainingArguments, *, has_evaluation: bool, kind: Kind | None
             otherwise="nothing would have stopped the run",
             do="pass an `eval_dataset`, or leave it out",
         )
-    has_no_loss = kind is not None and kind.reads_apart and args.eval_strategy != "no"
-    if kind is not None and has_no_loss and (args.metric_for_best_model or "").removeprefix("eval_") == "loss":
+    best = (args.metric_for_best_model or "").removeprefix("eval_")
+    if kind is not None and kind.reads_apart and args.eval_strategy != "no" and best == "loss":
         raise UserError(
             "metric_for_best_model",
             expected=f"one of {', '.join(kind.metrics)}, since vectors have no loss of evaluation",

@@ -25,6 +25,7 @@ from codir.data import (
     NegativeSampler,
     QuerySampler,
     answers_to_pairs,
+    as_read,
     build_negative_sampler,
     column_of,
     encode_windows,
@@ -33,7 +34,6 @@ from codir.data import (
     labels_of,
     mask_unread,
     prepare,
-    texts_apart,
     with_groups,
     words_of_tokens,
 )
@@ -191,28 +191,6 @@ class LabelledRows:
     def are_apart(self) -> bool:
         """Where the model reads the two texts of a pair one by one."""
         return self.kind.reads_apart
-
-
-def as_read(dataset: Any, kind: Kind) -> Any:
-    """The same rows, or both texts of each as rows of their own where a model reads them one by one."""
-    are_pairs = isinstance(dataset, datasets.Dataset) and {"text", "text_pair"} <= {*dataset.column_names}
-    return texts_apart(dataset) if kind.reads_apart and are_pairs else dataset
-
-
-def to_learn_from(dataset: Any, kind: Kind | None) -> Any:
-    """Training rows as they are; without their labels where a kind of task learns from none, and each text by itself.
-
-    Args:
-        dataset: texts, or token ids; `prepare` refuses what is no data set.
-        kind: of the task; `None` for a language model.
-    """
-    if kind is None or "labels" in kind.offers or not isinstance(dataset, datasets.Dataset):
-        return dataset
-    return _unlabelled(as_read(_unlabelled(dataset), kind))  # `texts_apart` numbers the texts in their labels
-
-
-def _unlabelled(dataset: datasets.Dataset) -> datasets.Dataset:
-    return dataset.remove_columns([name for name in ("label", "labels") if name in dataset.column_names])
 
 
 def score_texts(logits: NDArray[Any], labels: NDArray[Any], names: Sequence[str], kind: Kind) -> dict[str, float]:

@@ -27,6 +27,7 @@ from codir.data import (
     cls_token_position,
     column_of,
     model_columns,
+    to_learn_from,
 )
 from codir.memory import Memory, MemoryBank
 from codir.models import exact_scores, give_logits, kind_of_model, shape_of
@@ -54,7 +55,7 @@ from codir.trainer.finite import check_weights, loss_error
 from codir.trainer.label_weights import weigh_labels
 from codir.trainer.memories import MemoryKeeper, rows_of_the_step
 from codir.trainer.momentum import CopyFollows
-from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler, to_learn_from
+from codir.trainer.rows import EpochSetter, LabelledRows, Rows, data_seed, negative_sampler
 from codir.trainer.saving import WholeCheckpoints
 from codir.trainer.stages import StepTeller, staged_scheduler
 
@@ -209,8 +210,7 @@ class DistillationTrainer(WholeCheckpoints):
         if not model.training:
             is_asked_for_tokens = batch.token_labels is not None
             asked = {"labels": batch.labels, "words": batch.word_positions, **batch.model_inputs}
-            exact = nullcontext() if self.args.torch_compile else exact_scores(self.student)
-            with exact:
+            with nullcontext() if self.args.torch_compile else exact_scores(self.student):
                 outputs = model(batch=batch) if is_asked_for_tokens else model(**asked)
             return (outputs.loss, outputs) if return_outputs else outputs.loss
         breakdown, vectors = model(
